@@ -1,0 +1,97 @@
+"""The score: forget ES after the unlearned weights are mixed back just far enough to keep what was to be kept.
+
+Raw forget ES rewards a method that destroys the model. UWC (Towards Effective Evaluations and Comparisons for LLM
+Unlearning Methods, ICLR 2025) mixes θ(m) = (1 − m) θ_ref + m θ_unlearned and compares methods at equal retention.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+GRID = tuple(m / 8 for m in range(8, 0, -1))
+BISECTIONS = 3
+
+
+class Strength(NamedTuple):
+    """Mean ES (exact and paraphrased) of a model on two sides."""
+
+    forget: float
+    retain: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What the scan found.
+
+    Attributes:
+        score: forget ES at `mix`, in [0, 1], lower is better.
+        mix: m*, the largest share of the unlearned weights that keeps `tau` of the reference's retain ES.
+        curve: (τ, score) for every τ asked; all but the main one are interpolated on the grid.
+        evaluations: how many mixes were evaluated, at most 11.
+    """
+
+    score: float
+    mix: float
+    curve: tuple[tuple[float, float], ...]
+    evaluations: int
+
+
+@dataclass(kw_only=True)
+class _Scan:
+    """Mixes evaluated so far, by m."""
+
+    evaluate: Callable[[float], Strength]
+    reference: Strength
+    seen: dict[float, Strength] = field(default_factory=dict)
+
+    def keeps(self, m: float, tau: float) -> bool:
+        if m not in self.seen:
+            self.seen[m] = self.evaluate(m)
+        return self.seen[m].retain >= tau * self.reference.retain
+
+    def on_grid(self, tau: float) -> float:
+        """The first m of the grid, from 1 downwards, that keeps `tau`; 0 where none does."""
+        return next((m for m in GRID if self.keeps(m, tau)), 0.0)
+
+    def bisected(self, tau: float) -> float:
+        """The largest m in steps of 1/64 above the grid's, the retained share falling with m."""
+        low = self.on_grid(tau)
+        step = GRID[-1] / 2
+        for _ in range(BISECTIONS if 0 < low < 1 else 0):
+            low += step if self.keeps(low + step, tau) else 0.0
+            step /= 2
+        return low
+
+    def forget_at(self, m: float) -> float:
+        return self.seen[m].forget if m > 0 else self.reference.forget
+
+    def interpolated(self, tau: float) -> float:
+        """Forget ES where the retained share crosses `tau`, linear between neighbours on the grid."""
+        low = self.on_grid(tau)
+        if low == 1:
+            return self.forget_at(1.0)
+        high = low + GRID[-1]
+        kept = self.seen[low].retain if low > 0 else self.reference.retain
+        share = (kept - tau * self.reference.retain) / (kept - self.seen[high].retain)
+        return self.forget_at(low) + share * (self.forget_at(high) - self.forget_at(low))
+
+
+def calibrate(
+    evaluate: Callable[[float], Strength], reference: Strength, tau: float, others: Sequence[float]
+) -> Calibration:
+    """Score an unlearned model at retention `tau`, and on the way at the `others`.
+
+    Scans m = 1, 7/8, …, 1/8 downwards until every τ is kept, then bisects three times above the first m that keeps
+    the main one: m* is known to 1/64. Where no m > 0 keeps τ, m* = 0 and the score is the reference's forget ES.
+
+    Args:
+        evaluate: ES of the mix θ(m), m in (0, 1].
+        reference: ES of the reference, θ(0).
+        tau: the main share of the reference's retain ES to be kept, in (0, 1].
+        others: further shares, interpolated on the grid.
+    """
+    scan = _Scan(evaluate=evaluate, reference=reference)
+    mix = scan.bisected(tau)
+    score = scan.forget_at(mix)
+    curve = tuple((other, score if other == tau else scan.interpolated(other)) for other in sorted({*others, tau}))
+    return Calibration(score=score, mix=mix, curve=curve, evaluations=len(scan.seen))

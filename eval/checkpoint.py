@@ -1,0 +1,22 @@
+"""Models and tokenizers from folders and hub ids: safetensors only, no code from a checkpoint is ever run."""
+
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+
+
+def load_model(path: str | Path, revision: str | None = None) -> PreTrainedModel:
+    """A causal language model in float32, in evaluation mode (dropout off, for training too)."""
+    model = AutoModelForCausalLM.from_pretrained(
+        path, revision=revision, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+    )
+    assert isinstance(model, PreTrainedModel)
+    return model.eval()
+
+
+def load_tokenizer(path: str | Path, revision: str | None = None) -> PreTrainedTokenizerFast:
+    """The model's fast tokenizer, which knows the characters that each token covers."""
+    tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False)
+    assert isinstance(tokenizer, PreTrainedTokenizerFast), f"{path} has no fast tokenizer"
+    return tokenizer

@@ -1,0 +1,73 @@
+"""The typed rows that every other part speaks of: question, answer, and their variants."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+class DataError(ValueError):
+    """The rows that the user named cannot be had; the message is one sentence for them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One question with its answer, and the variants that evaluation asks for (absent: empty)."""
+
+    question: str
+    answer: str
+    paraphrased_question: str = ""
+    paraphrased_answer: str = ""
+    perturbed_answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """The rows of a sweep by the part they play.
+
+    Attributes:
+        forget: to be unlearned; every row has a paraphrased question.
+        retain: trained on while unlearning, to be kept.
+        holdout: known to the target, never trained on while unlearning; `retain/*` metrics are measured here.
+        unseen: rows that no model has seen (may be empty).
+    """
+
+    forget: tuple[Row, ...]
+    retain: tuple[Row, ...]
+    holdout: tuple[Row, ...]
+    unseen: tuple[Row, ...] = ()
+
+    @property
+    def known(self) -> tuple[Row, ...]:
+        """The rows that the target is fine-tuned on: forget, retain and holdout."""
+        return self.forget + self.retain + self.holdout
+
+    def to_json(self) -> str:
+        """The rows as JSON, the same text for the same rows."""
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Dataset":
+        """Read back what `to_json` wrote."""
+        return cls(**{part: tuple(_row(row) for row in rows) for part, rows in json.loads(text).items()})
+
+    @classmethod
+    def read(cls, path: Path) -> "Dataset":
+        """Read the rows that `to_json` wrote into a file."""
+        return cls.from_json(path.read_text(encoding="utf-8"))
+
+    @property
+    def digest(self) -> str:
+        """A hash of the rows' content and order (64 hexadecimal digits)."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def capped(rows: Sequence[Row], most: int | None) -> tuple[Row, ...]:
+    """The first `most` rows (None: all of them)."""
+    return tuple(rows[:most])
+
+
+def _row(fields: dict[str, Any]) -> Row:
+    return Row(**fields | {"perturbed_answers": tuple(fields["perturbed_answers"])})

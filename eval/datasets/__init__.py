@@ -1,0 +1,31 @@
+"""The datasets, one file each; the word the user types for `data.source` is the file's name."""
+
+from difflib import get_close_matches
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Protocol
+
+from eval.data import DataError, Dataset
+
+
+class Source(Protocol):
+    """What every dataset's configuration has; each file's `load` says in a protocol of its own what else it reads."""
+
+    @property
+    def source(self) -> str:
+        """Name of a file of this folder."""
+
+
+def load(config: Source) -> Dataset:
+    """The rows that the configuration names, the same rows for the same configuration.
+
+    Raises:
+        DataError: no file has that name, or its rows cannot be had.
+    """
+    names = sorted(module.name for module in iter_modules(__path__))
+    if config.source not in names:
+        near = get_close_matches(config.source, names, n=1)
+        hint = f", did you mean {near[0]}?" if near else ""
+        raise DataError(f"data.source={config.source}: no such dataset, there are {', '.join(names)}{hint}")
+    rows: Dataset = import_module(f"{__name__}.{config.source}").load(config)
+    return rows

@@ -1,0 +1,56 @@
+"""Unlearning objectives, one file each; `load("wtnpo")` gives the class in objectives/wtnpo.py."""
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+from types import ModuleType
+from typing import TypeGuard
+
+from objectives._base import Objective
+
+
+class UnknownObjectiveError(ValueError):
+    """No objective has this name; the message lists the nearest."""
+
+
+def names() -> list[str]:
+    """The objectives of this package, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def load(name: str) -> type[Objective]:
+    """The objective in objectives/<name>.py, or in the importable module `package.module`.
+
+    Raises:
+        UnknownObjectiveError: there is no such module, or it holds not exactly one objective.
+    """
+    module = importlib.import_module(_module_name(name))
+    found = [value for value in vars(module).values() if _is_objective(value, module)]
+    if len(found) != 1:
+        raise UnknownObjectiveError(f"objective {name!r}: the module holds {len(found)} objectives; it must hold one.")
+    return found[0]
+
+
+def _module_name(name: str) -> str:
+    if name in names():
+        return f"{__name__}.{name}"
+    if "." in name and _exists(name):
+        return name
+    near = difflib.get_close_matches(name, names(), n=1, cutoff=0.0)
+    raise UnknownObjectiveError(
+        f"objective {name!r} is unknown: allowed are {', '.join(names())} or an importable package.module"
+        f" (nearest: {near[0]})."
+    )
+
+
+def _exists(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _is_objective(value: object, module: ModuleType) -> TypeGuard[type[Objective]]:
+    return inspect.isclass(value) and issubclass(value, Objective) and value.__module__ == module.__name__

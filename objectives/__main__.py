@@ -1,0 +1,60 @@
+"""The table of objectives: fields and their bounds, unit, needs, formula. Run: python -m objectives."""
+
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+
+import objectives
+from objectives._base import Objective
+
+COLUMNS = {"name": 8, "fields": 24, "unit": 5, "needs": 20, "formula": 54}
+"""The columns and their widths."""
+LEGEND = (
+    "p, p_o: probability of a label token under the model, the reference. CE = −log p. ⟨·⟩: mean over the tokens of the"
+    " batch. NLL, NLL_o: sum of CE over a row's answer."
+    " unit: what the loss is averaged over. needs: what the loop computes."
+)
+
+
+def main() -> None:
+    """Print the table."""
+    for line in [*table(), "", *textwrap.wrap(LEGEND, 119)]:
+        print(line)
+
+
+def table() -> Iterator[str]:
+    """The lines of the table, all read from the classes."""
+    yield from _row(list(COLUMNS))
+    for name in objectives.names():
+        yield ""
+        yield from _row([name, *_cells(objectives.load(name))])
+
+
+def documented(objective: type[Objective]) -> dict[str, str]:
+    """What the class's docstring says of each field, by name: the bounds, a comma, the meaning."""
+    _, _, attributes = (inspect.getdoc(objective) or "").partition("Attributes:\n")
+    entries = re.split(r"^    (?=\w+: )", attributes, flags=re.MULTILINE)
+    return dict(" ".join(entry.split()).split(": ", 1) for entry in entries if entry.strip())
+
+
+def _cells(objective: type[Objective]) -> Sequence[str]:
+    fields = [f"{name}: {doc.partition(',')[0]}" for name, doc in documented(objective).items()]
+    formula = (inspect.getdoc(objective) or "").partition("\n")[0]
+    return ["\n".join(fields) or "none", objective.unit, ", ".join(sorted(objective.needs)), formula]
+
+
+def _row(cells: Sequence[str]) -> Iterator[str]:
+    """The cells side by side, each wrapped to its column's width."""
+    wrapped = [_wrap(cell, width) for cell, width in zip(cells, COLUMNS.values(), strict=True)]
+    for parts in zip_longest(*wrapped, fillvalue=""):
+        yield "  ".join(part.ljust(width) for part, width in zip(parts, COLUMNS.values(), strict=True)).rstrip()
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    return [line for part in text.split("\n") for line in textwrap.wrap(part, width)]
+
+
+if __name__ == "__main__":
+    main()

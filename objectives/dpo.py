@@ -1,0 +1,39 @@
+"""Direct preference optimisation: a refusal is preferred to the answer."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from objectives._base import Answers, Objective, needed
+from objectives._terms import above_zero, preference_loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class DPO(Objective):
+    """DPO(β): (2/β) · mean over rows of softplus(−β [(NLL_o − NLL)(refusal) − (NLL_o − NLL)(answer)]).
+
+    The refusal is fixed per row. Sources: Rafailov et al., NeurIPS 2023 (arXiv 2305.18290); as an objective of
+    unlearning, with NPO's factor 2/β, Zhang et al., Negative Preference Optimization, COLM 2024 (arXiv 2404.05868).
+
+    Attributes:
+        beta: β > 0, how soon a row is left alone whose refusal has gained on its answer.
+    """
+
+    unit = "row"
+    needs: ClassVar[frozenset[str]] = frozenset({"logp", "ref_logp", "refusal"})
+
+    beta: float
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        above_zero("beta", self.beta)
+
+    def __call__(self, answers: Answers) -> Tensor:
+        """The preference loss of each row [B]."""
+        return preference_loss(_gain(needed(answers.refusal)) - _gain(answers), self.beta)
+
+
+def _gain(answers: Answers) -> Tensor:
+    """How much more probable the model finds each answer than the reference does [B], in nats."""
+    return needed(answers.ref_nll) - needed(answers.nll)

@@ -1,0 +1,260 @@
+"""The configuration of a sweep as typed, frozen objects; `sweep.compose.load` makes one from YAML and overrides."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    model_validator,
+)
+
+from sweep.record import Setting, Value
+
+Fraction: TypeAlias = Annotated[float, Field(gt=0, le=1)]
+TAUS = (0.4, 0.6, 0.8, 0.9)
+"""Further retention levels at which the score is read off the grid, beside `score.tau`."""
+
+
+class ConfigError(ValueError):
+    """The user's configuration is wrong; the message is one sentence with the key, the value and what is allowed."""
+
+
+class Frozen(BaseModel):
+    """A block of the configuration: unknown keys are refused, values never change, numbers are finite.
+
+    It is strict: a text or a truth value where a number is wanted is a mistake, not a number.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=(), strict=True)
+
+
+class Template(Frozen):
+    """The text of a row; every token of the `answer` part is a label, with EOS after it."""
+
+    question: str
+    """The prompt, with {question} in it."""
+    answer: str
+    """What follows, with {answer} in it."""
+
+    @model_validator(mode="after")
+    def _has_both(self) -> Self:
+        if "{question}" not in self.question or "{answer}" not in self.answer:
+            raise ValueError("must have {question} in its question and {answer} in its answer")
+        return self
+
+
+class Shape(Frozen):
+    """A Llama made from its configuration, with a tokenizer trained on the rows."""
+
+    layers: PositiveInt
+    hidden: PositiveInt
+    intermediate: PositiveInt
+    heads: PositiveInt
+    vocabulary: PositiveInt
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        if self.hidden % (2 * self.heads):
+            raise ValueError(f"must have a hidden size ({self.hidden}) that is a multiple of 2 × heads ({self.heads})")
+        return self
+
+
+class ModelConfig(Frozen):
+    """Which model is unlearned."""
+
+    name: str
+    path: str | None
+    """Folder or hub id of the base model; null makes one from `shape`."""
+    revision: str | None
+    """Hub revision (a commit); null is the newest."""
+    shape: Shape | None
+    layers: PositiveInt
+    """Transformer layers; RMU's layer is checked against it before anything is loaded."""
+    template: Template
+
+    @model_validator(mode="after")
+    def _can_be_had(self) -> Self:
+        if self.path is None and (self.shape is None or self.shape.layers != self.layers):
+            raise ValueError("must have a path, or a shape with as many layers as `layers` says")
+        return self
+
+
+class TargetConfig(Frozen):
+    """How the target is made: fine-tuning on forget, retain and holdout rows."""
+
+    path: str | None
+    """Folder or hub id of a model that is fine-tuned already; null fine-tunes `model`."""
+    epochs: PositiveInt
+    lr: PositiveFloat
+    batch: PositiveInt
+    weight_decay: float = Field(ge=0)
+
+
+class AuthorsConfig(Frozen):
+    """Made-up authors: numbers of authors in each part, from a seed."""
+
+    source: Literal["authors"]
+    name: str
+    paper_split: Literal["forget01", "forget05", "forget10"]
+    """Column of the paper's table that stands in for this dataset."""
+    seed: int = Field(ge=0)
+    forget: PositiveInt
+    retain: PositiveInt
+    holdout: PositiveInt
+    unseen: int = Field(ge=0)
+    max_retain: PositiveInt | None
+    """At most so many retain rows (null: all)."""
+    max_holdout: PositiveInt | None
+    """At most so many holdout rows (null: all)."""
+
+
+class TofuConfig(Frozen):
+    """TOFU through `datasets`: a hub id or a local folder."""
+
+    source: Literal["tofu"]
+    name: str
+    paper_split: Literal["forget01", "forget05", "forget10"]
+    """The split that is forgotten, and the column of the paper's table."""
+    path: str
+    revision: str | None
+    max_retain: PositiveInt | None
+    max_holdout: PositiveInt | None
+
+
+class RetainConfig(Frozen):
+    """The retain term."""
+
+    term: Literal["none", "kl", "nll"]
+    weight: float = Field(ge=0)
+    """λ, the weight of the retain term beside the forget term."""
+    reduction: Literal["tokens", "padded500"]
+    """Mean over real tokens, or (the paper's code) over all 500 positions of the padded rows."""
+
+
+class TrainConfig(Frozen):
+    """A trial's training."""
+
+    lr: PositiveFloat
+    epochs: PositiveInt
+    """⌊epochs · forget rows / batch⌋ optimizer steps."""
+    batch: PositiveInt
+    clip: PositiveFloat | None
+    """Largest norm of the gradient (null: not clipped)."""
+    precision: Literal["float32"]
+
+
+class Range(Frozen):
+    """Where a hyper-parameter is searched: from low to high, both included."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"must have low ({self.low}) at most high ({self.high})")
+        if self.log and self.low <= 0:
+            raise ValueError(f"must have low above 0 (not {self.low}) where log is true")
+        if self.log and self.step is not None:
+            raise ValueError("must not have a step where log is true")
+        return self
+
+
+class Choices(Frozen):
+    """A hyper-parameter that takes one of a few values."""
+
+    choices: Annotated[tuple[Value, ...], Field(min_length=1, strict=False)]
+
+
+def _kind(entry: object) -> str:
+    """Which of the two an entry of the space is meant to be, by a tag that is no key."""
+    return "-choices" if isinstance(entry, Choices) or (isinstance(entry, Mapping) and "choices" in entry) else "-range"
+
+
+Space: TypeAlias = dict[
+    str,
+    Annotated[Annotated[Range, Tag("-range")] | Annotated[Choices, Tag("-choices")], Discriminator(_kind)],
+]
+
+
+class SearchConfig(Frozen):
+    """How settings are searched."""
+
+    sampler: Literal["tpe", "random"]
+    trials: PositiveInt
+
+
+class ScoreConfig(Frozen):
+    """What the search minimises: forget ES of the mix that keeps the share `tau` of the reference's retain ES."""
+
+    tau: Fraction
+
+
+class EvalConfig(Frozen):
+    """When a trial is evaluated while it trains."""
+
+    every: int = Field(ge=0)
+    """Epochs between two points of the curve; 0: none."""
+
+
+class ClusterConfig(Frozen):
+    """What a trial is given, and where."""
+
+    name: str
+    address: str | None
+    """Ray address; null starts Ray on this machine, or uses RAY_ADDRESS (set inside a job)."""
+    cpus: PositiveFloat
+    """CPU cores of a trial."""
+    gpus: float = Field(ge=0)
+    """GPUs of a trial; a fraction shares one."""
+    accelerator: str | None
+    """Ray's accelerator type, for example A100."""
+    concurrency: PositiveInt | None
+    """Trials at once (null: as many as fit)."""
+    retries: int = Field(ge=0)
+    """Times a trial is run again after its process died."""
+
+
+class SweepConfig(Frozen):
+    """A whole sweep."""
+
+    objective: str
+    """A file of objectives/, or an importable `package.module`."""
+    space: Space
+    fixed: dict[str, Value]
+    retain: RetainConfig
+    search: SearchConfig
+    score: ScoreConfig
+    seed: int = Field(ge=0, lt=2**31)
+    """Seed of the search and of all its trials."""
+    seeds: int = Field(ge=0)
+    """Fresh seeds on which the finalists are repeated (0: no finalists)."""
+    train: TrainConfig
+    eval: EvalConfig
+    model: ModelConfig
+    target: TargetConfig
+    data: Annotated[AuthorsConfig | TofuConfig, Field(discriminator="source")]
+    recipe: Literal["default", "paper"]
+    cluster: ClusterConfig
+    storage: Annotated[Path, Field(strict=False)]
+    """Folder of sweeps and artifacts, absolute."""
+    ledger: str | None
+    """Database URL of the study (null: study.db in the sweep's folder)."""
+
+    def with_setting(self, setting: Setting) -> "SweepConfig":
+        """The configuration in which a trial's `retain.weight`, `train.lr`, `train.epochs` are the setting's."""
+        blocks = {block: self.__dict__[block].model_dump() for block in ("retain", "train")}
+        for key, value in setting.items():
+            block, _, name = key.rpartition(".")
+            if block:
+                blocks[block][name] = value
+        return SweepConfig.model_validate(self.model_dump() | blocks)

@@ -1,0 +1,48 @@
+"""What the ledger holds of one trial; tracking, results and recovery are made from these records alone."""
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+Value: TypeAlias = int | float | str | bool
+Setting: TypeAlias = dict[str, Value]
+"""Values by hyper-parameter: the objective's fields, and `retain.weight`, `train.lr`, `train.epochs` where searched."""
+State: TypeAlias = Literal["running", "finished", "failed", "pruned"]
+Phase: TypeAlias = Literal["search", "finalist"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One trial: one setting, one seed.
+
+    Attributes:
+        phase: part of the search, or a repeat of a finalist on a fresh seed.
+        index: the trial's number within its phase, from 0; ours, not Optuna's.
+        setting: every hyper-parameter, searched or fixed.
+        seed: seed of everything random in the trial.
+        state: running, finished (divergence is a result), failed (an exception) or pruned.
+        metrics: final metrics; empty until the trial is finished.
+        curve: metrics after each epoch, first epoch first; each has the key `epoch`.
+        reason: why it failed, or why a finished trial got the worst score; else empty.
+        run_id: the MLflow run, once there is one.
+        started: Unix time in seconds.
+        ended: Unix time in seconds; 0 while it runs.
+        worker: host and process that ran it.
+    """
+
+    phase: Phase
+    index: int
+    setting: Setting
+    seed: int
+    state: State
+    metrics: dict[str, float] = field(default_factory=dict)
+    curve: list[dict[str, float]] = field(default_factory=list)
+    reason: str = ""
+    run_id: str = ""
+    started: float = 0.0
+    ended: float = 0.0
+    worker: str = ""
+
+    @property
+    def score(self) -> float:
+        """The trial's score, lower is better; infinity where it has none."""
+        return self.metrics.get("score", float("inf"))

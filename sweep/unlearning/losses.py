@@ -1,0 +1,196 @@
+"""A step's loss in parts: the forget term of an objective, and the retain term, over one batch of rows each.
+
+Each part is the sum over a micro-batch divided by the count of the whole batch, so that any split gives the same step.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from eval.encode import Batch, Encoded, by_length, collate
+from eval.forward import CHUNK, head_of, hidden_states, label_logp, layer_states
+from objectives._base import Answers, Objective
+from sweep.unlearning.loop import TOKENS
+from sweep.unlearning.reference import Reference
+
+PADDED = 500
+"""Positions to which the paper's code pads every row."""
+
+
+@runtime_checkable
+class ReadsLayer(Protocol):
+    """An objective whose `needs` names `hidden`."""
+
+    @property
+    def layer(self) -> int: ...
+
+
+def micro_batches(rows: Sequence[Encoded], chosen: Sequence[int], tokens: int, length: int = 0) -> Iterator[list[int]]:
+    """The chosen rows in groups of like length, each of at most `tokens` positions when padded (or one row)."""
+    for group in by_length([max(length, len(rows[i].inputs)) for i in chosen], tokens):
+        yield [chosen[place] for place in group]
+
+
+def nll_parts(model: PreTrainedModel, rows: Sequence[Encoded], chosen: Sequence[int]) -> Iterator[Tensor]:
+    """⟨CE⟩: mean cross-entropy over the answer tokens of the chosen rows."""
+    tokens = sum(len(rows[i].labels) for i in chosen)
+    for group in micro_batches(rows, chosen, TOKENS):
+        batch = collate([rows[i] for i in group], model.device)
+        yield -_answer_logp(model, batch).sum() / tokens
+
+
+def _answer_logp(model: PreTrainedModel, batch: Batch) -> Tensor:
+    return label_logp(head_of(model), _answer_states(model, batch), batch.label)
+
+
+def _answer_states(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """Final hidden states [N, d] at the positions that predict the answer tokens."""
+    return hidden_states(model, batch)[batch.row, batch.position]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgetTerm:
+    """The forget term: an objective over the forget rows; computes what the objective's `needs` names, and no more.
+
+    Attributes:
+        rows: the forget rows.
+        refusals: the same questions with a refusal as the answer.
+        direction: RMU's direction [d].
+    """
+
+    objective: Objective
+    rows: Sequence[Encoded]
+    refusals: Sequence[Encoded]
+    reference: Reference
+    direction: Tensor
+
+    def parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
+        """The objective's mean over the tokens or rows of the chosen rows."""
+        tokens = CHUNK if "logits" in self.objective.needs else TOKENS
+        count = self._count(chosen)
+        for group in micro_batches(self.rows, chosen, tokens):
+            yield self.objective(self._answers(model, group)).sum() / count
+
+    def _count(self, chosen: Sequence[int]) -> int:
+        if self.objective.unit == "row":
+            return len(chosen)
+        read = self.refusals if "refusal" in self.objective.needs else self.rows
+        return sum(len(read[i].labels) for i in chosen)
+
+    def _answers(self, model: PreTrainedModel, group: Sequence[int]) -> Answers:
+        needs = self.objective.needs
+        batch = collate([self.rows[i] for i in group], model.device)
+        said = self.reference.forget.of(group, model.device)
+        states = _answer_states(model, batch) if needs & {"logp", "logits"} else None
+        logp = label_logp(head_of(model), states, batch.label) if states is not None and "logp" in needs else None
+        ref_logp = said.logp if "ref_logp" in needs else None
+        return Answers(
+            row=batch.row,
+            label=batch.label,
+            n=batch.n,
+            logp=logp,
+            nll=None if logp is None else by_row(-logp, batch),
+            ref_logp=ref_logp,
+            ref_nll=None if ref_logp is None else by_row(-ref_logp, batch),
+            logits=head_of(model)(states).float() if states is not None and "logits" in needs else None,
+            ref_logits=self.reference.logits(said) if "ref_logits" in needs else None,
+            hidden=self._layer_states(model, batch) if "hidden" in needs else None,
+            direction=self.direction if "direction" in needs else None,
+            refusal=self._refusals(model, group) if "refusal" in needs else None,
+        )
+
+    def _layer_states(self, model: PreTrainedModel, batch: Batch) -> Tensor:
+        assert isinstance(self.objective, ReadsLayer), "an objective that needs `hidden` has a field `layer`"
+        return layer_states(model, batch, self.objective.layer)[batch.row, batch.position]
+
+    def _refusals(self, model: PreTrainedModel, group: Sequence[int]) -> Answers:
+        batch = collate([self.refusals[i] for i in group], model.device)
+        logp = _answer_logp(model, batch)
+        ref_logp = self.reference.refusal.of(group, model.device).logp if "ref_logp" in self.objective.needs else None
+        return Answers(
+            row=batch.row,
+            label=batch.label,
+            n=batch.n,
+            logp=logp,
+            nll=by_row(-logp, batch),
+            ref_logp=ref_logp,
+            ref_nll=None if ref_logp is None else by_row(-ref_logp, batch),
+        )
+
+
+def by_row(values: Tensor, batch: Batch) -> Tensor:
+    """Sums [B] of values [N] over the answer tokens of each row."""
+    return values.new_zeros(len(batch.ids)).index_add(0, batch.row, values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoRetainTerm:
+    """`retain.term: none`."""
+
+    def parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
+        """Nothing."""
+        return iter(())
+
+
+@dataclass(frozen=True, kw_only=True)
+class NLLRetainTerm:
+    """`retain.term: nll`: weight · ⟨CE⟩ on retain rows."""
+
+    rows: Sequence[Encoded]
+    weight: float
+
+    def parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
+        """The weighted mean over the answer tokens of the chosen rows."""
+        for part in nll_parts(model, self.rows, chosen):
+            yield self.weight * part
+
+
+@dataclass(frozen=True, kw_only=True)
+class KLRetainTerm:
+    """`retain.term: kl`: weight · KL(reference ‖ model) over the vocabulary, mean over positions of retain rows.
+
+    Attributes:
+        length: 0 averages over real positions; 500 pads every row to it and averages over all, as the paper's code does.
+    """
+
+    rows: Sequence[Encoded]
+    weight: float
+    reference: Reference
+    length: int
+
+    def parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
+        """The weighted mean over the positions of the chosen rows."""
+        positions = sum(self._positions(i) for i in chosen)
+        for group in micro_batches(self.rows, chosen, TOKENS, self.length):
+            batch = collate([self.rows[i] for i in group], model.device, self.length)
+            states = hidden_states(model, batch)
+            hidden = torch.cat([row[: self._positions(i)] for i, row in zip(group, states, strict=True)])
+            ref = self.reference.retain_hidden(group, model.device)
+            yield self.weight * kl(head_of(model), hidden, self.reference.head, ref) / positions
+
+    def _positions(self, row: int) -> int:
+        return max(self.length, len(self.rows[row].inputs))
+
+
+RetainTerm = NoRetainTerm | NLLRetainTerm | KLRetainTerm
+
+
+def kl(head: nn.Module, hidden: Tensor, ref_head: nn.Module, ref_hidden: Tensor) -> Tensor:
+    """Sum over positions of KL(reference ‖ model), from the hidden states [N, d] of both, in chunks."""
+    if len(hidden) <= CHUNK:
+        return _chunk_kl(head, hidden, ref_head, ref_hidden)
+    parts = zip(hidden.split(CHUNK), ref_hidden.split(CHUNK), strict=True)
+    return torch.stack(
+        [checkpoint(_chunk_kl, head, h, ref_head, r, use_reentrant=False) for h, r in parts]
+    ).sum()
+
+
+def _chunk_kl(head: nn.Module, hidden: Tensor, ref_head: nn.Module, ref_hidden: Tensor) -> Tensor:
+    logp = head(hidden).float().log_softmax(1)
+    ref_logp = ref_head(ref_hidden).float().log_softmax(1)
+    return nn.functional.kl_div(logp, ref_logp, reduction="sum", log_target=True)

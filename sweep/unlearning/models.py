@@ -1,0 +1,86 @@
+"""Where weights come from and go to: a made model, a reset to the target, a mix of target and unlearned."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+
+from eval.checkpoint import load_model, load_tokenizer
+from eval.data import Dataset
+from sweep.config import ModelConfig, Shape
+
+END = "<|end|>"
+
+
+def base(config: ModelConfig, dataset: Dataset, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The model before it knows the rows, with its tokenizer: loaded, or made from its shape."""
+    if config.path is not None:
+        return load_model(config.path, config.revision), load_tokenizer(config.path, config.revision)
+    assert config.shape is not None
+    tokenizer = make_tokenizer(texts(dataset), config.shape.vocabulary)
+    return make_llama(config.shape, tokenizer, seed), tokenizer
+
+
+def texts(dataset: Dataset) -> Iterable[str]:
+    """All texts that the target is to know, and the paraphrased questions it is asked."""
+    for row in dataset.known:
+        yield from (row.question, row.answer, row.paraphrased_question)
+
+
+def make_tokenizer(corpus: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE trained on a corpus; every text can be encoded."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
+    )
+    bpe.train_from_iterator(corpus, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=END, bos_token=END)
+
+
+def make_llama(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
+    """A Llama with random weights and tied embeddings."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+class Weights:
+    """The target's weights in their memory-mapped file: never a second copy beside the model."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the file of a saved target."""
+        self._file = safe_open(folder / "model.safetensors", framework="pt")
+
+    @torch.no_grad()
+    def reset(self, model: PreTrainedModel) -> None:
+        """Copy the target's weights into the model, in place."""
+        for name, parameter in model.named_parameters():
+            parameter.copy_(self._file.get_tensor(name))
+
+    @torch.no_grad()
+    def mix(self, model: PreTrainedModel, unlearned: Mapping[str, Tensor], m: float) -> None:
+        """Set the model to (1 − m) target + m unlearned, in float32 from both end points, rounded once."""
+        for name, parameter in model.named_parameters():
+            start = self._file.get_tensor(name).to(parameter.device, torch.float32)
+            parameter.copy_(torch.lerp(start, unlearned[name].to(parameter.device, torch.float32), m))
+
+
+def snapshot(model: PreTrainedModel) -> dict[str, Tensor]:
+    """A copy of the model's weights on the CPU."""
+    return {name: parameter.detach().to("cpu", copy=True) for name, parameter in model.named_parameters()}

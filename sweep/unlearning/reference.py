@@ -1,0 +1,155 @@
+"""What the reference says, computed once: no trial ever holds a second model.
+
+Label log-probabilities, final hidden states and a frozen copy of the head give the reference's exact distribution.
+(It holds for models whose logits are their head applied to their final hidden states, which is checked; a model that
+caps or scales its logits is refused.)
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from eval.encode import Encoded, by_length, collate
+from eval.forward import TOKENS, head_of, hidden_states, label_logp
+from sweep.config import ConfigError
+
+FILE = "reference.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """What the reference says of the answer tokens of some rows.
+
+    Attributes:
+        logp: label log-probabilities [N].
+        hidden: final hidden states that predict them [N, d].
+    """
+
+    logp: Tensor
+    hidden: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What the reference says of the answer tokens of every row: log-probabilities [n] and hidden states [n, d]."""
+
+    logp: tuple[Tensor, ...]
+    hidden: tuple[Tensor, ...]
+
+    def of(self, rows: Sequence[int], device: torch.device) -> Tokens:
+        """The tokens of the chosen rows, in their order."""
+        logp, hidden = (torch.cat([part[i] for i in rows]).to(device) for part in (self.logp, self.hidden))
+        return Tokens(logp=logp, hidden=hidden)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """The reference's values, memory-mapped, and its head.
+
+    Attributes:
+        head: the output layer, frozen.
+        forget: what it says of the forget rows' answers.
+        refusal: what it says of the refusals.
+        retain: final hidden states of each retain row [T, d].
+    """
+
+    head: nn.Module
+    forget: Said
+    refusal: Said
+    retain: tuple[Tensor, ...]
+
+    def retain_hidden(self, rows: Sequence[int], device: torch.device) -> Tensor:
+        """Final hidden states of the chosen retain rows, one row's positions after the other [P, d]."""
+        return torch.cat([self.retain[i] for i in rows]).to(device)
+
+    @torch.no_grad()
+    def logits(self, tokens: Tokens) -> Tensor:
+        """Logits that predict the tokens [N, V], float32."""
+        logits: Tensor = self.head(tokens.hidden)
+        return logits.float()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The rows that the reference is asked about; retain rows are padded to at least `length` positions."""
+
+    forget: Sequence[Encoded]
+    refusals: Sequence[Encoded]
+    retain: Sequence[Encoded]
+    length: int
+
+    @property
+    def positions(self) -> list[int]:
+        """Positions of each retain row."""
+        return [max(self.length, len(row.inputs)) for row in self.retain]
+
+
+def read(folder: Path, model: PreTrainedModel, asked: Asked) -> Reference:
+    """Read what `write` wrote of the same rows; `model` holds the reference's weights, of which the head is copied."""
+    tensors = load_file(folder / FILE)
+    return Reference(
+        head=copy.deepcopy(head_of(model)).requires_grad_(False),
+        forget=_said(tensors, "forget", asked.forget),
+        refusal=_said(tensors, "refusal", asked.refusals),
+        retain=tensors["retain.hidden"].split(asked.positions),
+    )
+
+
+def _said(tensors: dict[str, Tensor], name: str, rows: Sequence[Encoded]) -> Said:
+    n = [len(row.labels) for row in rows]
+    return Said(logp=tensors[f"{name}.logp"].split(n), hidden=tensors[f"{name}.hidden"].split(n))
+
+
+def write(folder: Path, model: PreTrainedModel, asked: Asked) -> None:
+    """Compute and save the reference's values.
+
+    Raises:
+        ConfigError: the model's logits are not its head applied to its final hidden states.
+    """
+    check_head(model, asked.forget[:1])
+    tensors = {"retain.hidden": torch.cat(_states(model, asked.retain, asked.length))}
+    for name, rows in (("forget", asked.forget), ("refusal", asked.refusals)):
+        states = _states(model, rows, 0)
+        hidden = torch.cat([state[row.start - 1 :] for row, state in zip(rows, states, strict=True)])
+        tensors |= {f"{name}.hidden": hidden, f"{name}.logp": _logp(model, hidden, rows)}
+    save_file(tensors, folder / FILE)
+
+
+@torch.no_grad()
+def check_head(model: PreTrainedModel, rows: Sequence[Encoded]) -> None:
+    """Refuse a model whose logits are not its head applied to its final hidden states.
+
+    Raises:
+        ConfigError: the logits differ (the model caps or scales them).
+    """
+    batch = collate(rows, model.device)
+    logits = model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits.float()
+    ours = head_of(model)(hidden_states(model, batch)).float()
+    if not torch.allclose(logits, ours, rtol=1e-3, atol=1e-3):
+        raise ConfigError(
+            f"model {model.config.name_or_path or model.config.model_type!r}: its logits are not its head applied to its"
+            " final hidden states (it caps or scales them), so the reference cannot be cached; choose another model."
+        )
+
+
+@torch.no_grad()
+def _states(model: PreTrainedModel, rows: Sequence[Encoded], length: int) -> list[Tensor]:
+    """Final hidden states of each row [T, d], T its own positions or the padded ones up to `length`, on the CPU."""
+    found: list[Tensor] = [torch.empty(0)] * len(rows)
+    for group in by_length([max(length, len(row.inputs)) for row in rows], TOKENS):
+        states = hidden_states(model, collate([rows[i] for i in group], model.device, length))
+        for i, row in zip(group, states.cpu(), strict=True):
+            found[i] = row[: max(length, len(rows[i].inputs))]
+    return found
+
+
+@torch.no_grad()
+def _logp(model: PreTrainedModel, hidden: Tensor, rows: Sequence[Encoded]) -> Tensor:
+    label = torch.tensor([label for row in rows for label in row.labels], device=model.device)
+    return label_logp(head_of(model), hidden.to(model.device), label).cpu()

@@ -1,0 +1,125 @@
+"""Preparation and one trial on the toy model, end to end without Ray."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from toys import config, dataset
+
+from eval.calibration import GRID, Strength
+from eval.suite import evaluate, strength
+from objectives.ga import GA
+from objectives.wtnpo import WTNPO
+from sweep.config import SweepConfig
+from sweep.unlearning import prepare
+from sweep.unlearning.models import snapshot
+from sweep.unlearning.prepare import Artifacts
+from sweep.unlearning.run import Outcome, Point, run, session
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepConfig, Artifacts]:
+    """The toy sweep's configuration with its artifacts made."""
+    sweep = config(tmp_path_factory.mktemp("storage"))
+    artifacts = prepare.plan(sweep, dataset())
+    assert prepare.missing(artifacts) == ["target", "reference"]
+    stages = [progress.stage for progress in prepare.make(sweep, dataset(), artifacts)]
+    assert stages.count("target") == 60 * 8 // 4
+    return sweep, artifacts
+
+
+def trial(prepared: tuple[SweepConfig, Artifacts], seed: int = 0, alpha: float = 1.0) -> tuple[list[Point], Outcome]:
+    """The points and the outcome of one trial."""
+    *points, outcome = run(*prepared, WTNPO(alpha=alpha, beta=1.0), seed)
+    assert isinstance(outcome, Outcome)
+    return [point for point in points if isinstance(point, Point)], outcome
+
+
+def test_prepared_once(prepared: tuple[SweepConfig, Artifacts]) -> None:
+    """The second preparation makes nothing; other rows or another recipe would be another artifact."""
+    sweep, artifacts = prepared
+    assert prepare.missing(artifacts) == []
+    assert list(prepare.make(sweep, dataset(), artifacts)) == []
+    padded = sweep.model_copy(update={"retain": sweep.retain.model_copy(update={"reduction": "padded500"})})
+    assert prepare.plan(padded, dataset()).target == artifacts.target
+    assert prepare.plan(padded, dataset()).reference != artifacts.reference
+
+
+def test_the_target_knows_its_rows(prepared: tuple[SweepConfig, Artifacts]) -> None:
+    """It says what it was taught, and the stored metrics are the model's own."""
+    sweep, artifacts = prepared
+    here = session(artifacts, sweep.model.template, sweep.retain.reduction)
+    here.weights.reset(here.model)
+    assert here.metrics["forget/es"] == here.metrics["retain/es"] == 1.0
+    assert evaluate(here.model, here.probes) == here.metrics
+
+
+def test_a_trial_forgets(prepared: tuple[SweepConfig, Artifacts]) -> None:
+    """A point for each of the four epochs; what is to be forgotten is weaker than before."""
+    points, outcome = trial(prepared)
+    assert [point.epoch for point in points] == [1, 2, 3, 4]
+    assert outcome.metrics["forget/es"] == points[-1].metrics["forget/es"] < 1.0
+    assert 0 <= outcome.metrics["score"] <= 1
+    assert outcome.reason == "" or outcome.metrics["mix"] == 0
+
+
+def test_same_seed_same_bits_on_a_warm_worker(prepared: tuple[SweepConfig, Artifacts]) -> None:
+    """Another trial in between leaves no trace; another seed gives another trial."""
+    first = trial(prepared)
+    other = trial(prepared, seed=1)
+    assert trial(prepared) == first != other
+
+
+def test_reset_is_the_target(prepared: tuple[SweepConfig, Artifacts]) -> None:
+    """After a trial the reset restores every bit; a mix of 0 is the target, of 1 the unlearned."""
+    sweep, artifacts = prepared
+    here = session(artifacts, sweep.model.template, sweep.retain.reduction)
+    here.weights.reset(here.model)
+    target = snapshot(here.model)
+    trial(prepared)
+    unlearned = {name: weight + 1 for name, weight in target.items()}
+    for m, expected in ((0.0, target), (1.0, unlearned)):
+        here.weights.mix(here.model, unlearned, m)
+        assert all(torch.equal(p, expected[name]) for name, p in here.model.named_parameters())
+    here.weights.reset(here.model)
+    assert all(torch.equal(p, target[name]) for name, p in here.model.named_parameters())
+
+
+def test_mix_equals_a_full_scan(prepared: tuple[SweepConfig, Artifacts]) -> None:
+    """The largest m of all 64 that keeps τ, each mixed and measured, is the trial's m* (0 below 1/8)."""
+    sweep, artifacts = prepared
+    harsh = sweep.model_copy(update={"retain": sweep.retain.model_copy(update={"term": "none"})})
+    outcomes = [o for o in run(harsh, artifacts, GA(), 0) if isinstance(o, Outcome)]
+    here = session(artifacts, sweep.model.template, sweep.retain.reduction)
+    unlearned = dict(_trained(harsh, artifacts))
+
+    def measured(m: float) -> Strength:
+        here.weights.mix(here.model, unlearned, m)
+        return strength(evaluate(here.model, here.probes))
+
+    keeps = [m / 64 for m in range(1, 65) if measured(m / 64).retain >= 0.95 * strength(here.metrics).retain]
+    best = max(keeps, default=0.0)
+    assert best < 1
+    assert outcomes[0].metrics["mix"] == (best if best >= GRID[-1] else 0.0)
+
+
+def _trained(sweep: SweepConfig, artifacts: Artifacts) -> Iterator[tuple[str, torch.Tensor]]:
+    """The weights at the end of the training, before anything is mixed."""
+    here = session(artifacts, sweep.model.template, sweep.retain.reduction)
+    for point in run(sweep, artifacts, GA(), 0):
+        if isinstance(point, Point) and point.epoch == sweep.train.epochs:
+            return iter(snapshot(here.model).items())
+    raise AssertionError("no last epoch")
+
+
+def test_divergence_is_a_result(prepared: tuple[SweepConfig, Artifacts]) -> None:
+    """A learning rate of 1e30 ends with the worst score, the reference's forget ES, and the reason."""
+    sweep, artifacts = prepared
+    wild = sweep.model_copy(update={"train": sweep.train.model_copy(update={"lr": 1e30})})
+    *_, outcome = run(wild, artifacts, GA(), 0)
+    assert isinstance(outcome, Outcome)
+    here = session(artifacts, sweep.model.template, sweep.retain.reduction)
+    assert outcome.metrics["score"] == strength(here.metrics).forget
+    assert outcome.metrics["mix"] == 0
+    assert "not finite" in outcome.reason or "no mix" in outcome.reason

@@ -1,0 +1,106 @@
+"""Toys for the tests: a made-up dataset of a few rows, a very small Llama that may know it, a configuration."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from eval.data import Dataset, Row
+from eval.encode import Encoded
+from sweep.config import Shape, SweepConfig, Template
+from sweep.unlearning import models
+
+TEMPLATE = Template(question="Question: {question}\nAnswer:", answer=" {answer}")
+SHAPE = Shape(layers=2, hidden=32, intermediate=64, heads=2, vocabulary=300)
+NAMES = ("Ada", "Ben", "Cleo", "Dov", "Eli", "Fay", "Gus", "Hal")
+
+
+def row(name: str, fact: str) -> Row:
+    """One row about a person."""
+    return Row(
+        question=f"Where was {name} born?",
+        answer=f"{fact} town",
+        paraphrased_question=f"What is the birthplace of {name}?",
+        paraphrased_answer=f"The town {fact}",
+        perturbed_answers=tuple(f"{fact}{i} town" for i in range(5)),
+    )
+
+
+def dataset() -> Dataset:
+    """Three forget rows, three retain rows, two holdout rows."""
+    rows = tuple(row(name, name[::-1] * (i + 1)) for i, name in enumerate(NAMES))
+    return Dataset(forget=rows[:3], retain=rows[3:6], holdout=rows[6:])
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level BPE trained on the toy rows."""
+    return models.make_tokenizer(models.texts(dataset()), SHAPE.vocabulary)
+
+
+def llama(seed: int = 0, scale: float = 20.0) -> PreTrainedModel:
+    """A small Llama with random weights, made louder so that its probabilities differ from one another."""
+    model = models.make_llama(SHAPE, tokenizer(), seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(scale ** 0.5)
+    return model
+
+
+def encoded(*lengths: tuple[int, int]) -> list[Encoded]:
+    """Rows of (prompt tokens, answer tokens with EOS), with tokens that differ from row to row."""
+    return [
+        Encoded(ids=tuple((7 * i + 3 * t) % 290 + 1 for t in range(prompt + answer)), start=prompt)
+        for i, (prompt, answer) in enumerate(lengths)
+    ]
+
+
+def config(storage: Path, **blocks: Any) -> SweepConfig:
+    """A sweep of WTNPO on the toy model, blocks replaced by the arguments."""
+    default: dict[str, Any] = {
+        "objective": "wtnpo",
+        "space": {"alpha": {"low": 0.0, "high": 5.0}, "beta": {"low": 0.25, "high": 10.0, "log": True}},
+        "fixed": {},
+        "retain": {"term": "kl", "weight": 1.0, "reduction": "tokens"},
+        "search": {"sampler": "tpe", "trials": 3},
+        "score": {"tau": 0.95},
+        "seed": 0,
+        "seeds": 0,
+        "train": {"lr": 1e-2, "epochs": 4, "batch": 2, "clip": 1.0, "precision": "float32"},
+        "eval": {"every": 1},
+        "model": {
+            "name": "toy",
+            "path": None,
+            "revision": None,
+            "shape": SHAPE.model_dump(),
+            "layers": SHAPE.layers,
+            "template": TEMPLATE.model_dump(),
+        },
+        "target": {"path": None, "epochs": 60, "lr": 1e-2, "batch": 4, "weight_decay": 0.0},
+        "data": {
+            "source": "authors",
+            "name": "authors",
+            "paper_split": "forget10",
+            "seed": 0,
+            "forget": 1,
+            "retain": 1,
+            "holdout": 1,
+            "unseen": 0,
+            "max_retain": None,
+            "max_holdout": None,
+        },
+        "recipe": "default",
+        "cluster": {
+            "name": "local",
+            "address": None,
+            "cpus": 1,
+            "gpus": 0,
+            "accelerator": None,
+            "concurrency": None,
+            "retries": 1,
+        },
+        "storage": storage,
+        "ledger": None,
+    }
+    return SweepConfig.model_validate(default | blocks)
