@@ -125,10 +125,7 @@ def _from_folder(folder: Path, name: str) -> list[dict[str, Any]]:
 
     with TemporaryDirectory() as cache, _quiet():
         try:
-            lines = datasets.load_dataset(
-                "json", data_files=escape(str(file)), split="train", streaming=True, cache_dir=cache
-            )
-            return list(lines)
+            return list(datasets.Dataset.from_json(escape(str(file)), cache_dir=cache, keep_in_memory=True))
         except StopIteration:  # how an empty file ends
             return []
         except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
@@ -150,25 +147,27 @@ def _from_hub(path: str, name: str, revision: str | None) -> list[dict[str, Any]
 
 
 def _first_line(error: Exception) -> str:
-    return shorten(str(error).partition("\n")[0], 200, placeholder="…")
+    return shorten(str(error.__cause__ or error).partition("\n")[0], 200, placeholder="…")
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars and no log from `datasets` and the hub's client: our display is live, and errors are raised."""
-    import datasets.utils
+    """No progress bars and no log, since our display is live and errors are raised; no load is reported to the hub."""
+    import datasets
     import huggingface_hub.utils
 
-    before = logging.root.manager.disable
-    shown = [lib for lib in (datasets.utils, huggingface_hub.utils) if not lib.are_progress_bars_disabled()]
+    log, reported = logging.root.manager.disable, datasets.config.HF_UPDATE_DOWNLOAD_COUNTS
+    bars = [lib for lib in (datasets.utils, huggingface_hub.utils) if not lib.are_progress_bars_disabled()]
     logging.disable(logging.ERROR)
-    for lib in shown:
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
+    for lib in bars:
         lib.disable_progress_bars()
     try:
         yield
     finally:
-        logging.disable(before)
-        for lib in shown:
+        logging.disable(log)
+        datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = reported
+        for lib in bars:
             lib.enable_progress_bars()
 
 
