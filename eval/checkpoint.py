@@ -12,7 +12,8 @@ def load_model(path: str | Path, revision: str | None = None) -> PreTrainedModel
         path, revision=revision, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
     )
     assert isinstance(model, PreTrainedModel)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def load_tokenizer(path: str | Path, revision: str | None = None) -> PreTrainedTokenizerFast:

@@ -16,10 +16,12 @@ class Template(Protocol):
     """The text of a row: `question` with {question} in it, then `answer` with {answer} in it."""
 
     @property
-    def question(self) -> str: ...
+    def question(self) -> str:
+        """The prompt."""
 
     @property
-    def answer(self) -> str: ...
+    def answer(self) -> str:
+        """What follows it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,7 +64,7 @@ def label_logp(head: nn.Module, hidden: Tensor, label: Tensor) -> Tensor:
 
 
 def _chunk_logp(head: nn.Module, hidden: Tensor, label: Tensor) -> Tensor:
-    logits = head(hidden).float()
+    logits: Tensor = head(hidden).float()
     return logits.gather(1, label[:, None])[:, 0] - logits.logsumexp(1)
 
 

@@ -1,6 +1,6 @@
 """Refusals that take the place of an answer, for objectives that teach a model to say that it does not know.
 
-Which refusal a question gets depends on the question alone, not on a trial's seed: what the reference says of it is then
+Which refusal a question gets depends on the question alone, not on a trial's seed: what the reference says of it is
 computed once for a dataset, and all trials learn the same.
 """
 

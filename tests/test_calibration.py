@@ -15,13 +15,13 @@ def straight(m: float) -> Strength:
 
 
 def test_straight_line() -> None:
-    """retain ≥ .95 where m ≤ .1: no m of the grid keeps it, so m* = 0 and the score is the reference's."""
+    """Retain ≥ .95 where m ≤ .1: no m of the grid keeps it, so m* = 0 and the score is the reference's."""
     assert calibrate(straight, REFERENCE, 0.95, ()).mix == 0
     assert calibrate(straight, REFERENCE, 0.95, ()).score == 1.0
 
 
 def test_bisection() -> None:
-    """retain ≥ .8 where m ≤ .4: the grid gives 3/8, above it 25/64 = .390625 is the last that keeps it."""
+    """Retain ≥ .8 where m ≤ .4: the grid gives 3/8, above it 25/64 = .390625 is the last that keeps it."""
     found = calibrate(straight, REFERENCE, 0.8, ())
     assert found.mix == 25 / 64
     assert found.score == 1 - 25 / 64
@@ -36,12 +36,12 @@ def test_interpolation_of_the_other_levels() -> None:
 
 
 def test_below_the_grid() -> None:
-    """retain ≥ .95 lies between m = 0 (1.0) and 1/8 (.9375): at .8 of the way, m = .1, forget .9."""
+    """Retain ≥ .95 lies between m = 0 (1.0) and 1/8 (.9375): at .8 of the way, m = .1, forget .9."""
     assert dict(calibrate(straight, REFERENCE, 0.4, (0.95,)).curve)[0.95] == pytest.approx(0.9)
 
 
 def test_one_evaluation_where_nothing_is_lost() -> None:
-    """m = 1 keeps every level: one evaluation, no mixing."""
+    """A mix of 1 keeps every level: one evaluation, no mixing."""
     found = calibrate(lambda m: Strength(0.2, 1.0), REFERENCE, 0.95, (0.4, 0.6, 0.8, 0.9))
     assert (found.mix, found.score, found.evaluations) == (1.0, 0.2, 1)
 

@@ -13,11 +13,18 @@ from sweep.config import Template
 TOKENIZER = tokenizer()
 
 
+def text(ids: tuple[int, ...]) -> str:
+    """What the tokens say."""
+    said = TOKENIZER.decode(list(ids))
+    assert isinstance(said, str)
+    return said
+
+
 @pytest.mark.parametrize("answer", ["Paris", "a\nb\n\nc", "Überraschung 東京 🙂", "x", "word " * 300])
 def test_labels_are_the_answer(answer: str) -> None:
     """The labels read as the template's answer part, closed by EOS: newlines, non-ASCII, one token, 300 words."""
     row = encode(TOKENIZER, TEMPLATE, "Where?", answer)
-    assert TOKENIZER.decode(row.labels[:-1]) == f" {answer}"
+    assert text(row.labels[:-1]) == f" {answer}"
     assert row.labels[-1] == TOKENIZER.eos_token_id
 
 
@@ -25,16 +32,16 @@ def test_labels_are_the_answer(answer: str) -> None:
 def test_prompt_and_labels_are_the_whole_text(question: str, answer: str) -> None:
     """Nothing is lost at the boundary; a token that straddles it is a label (so the labels may begin earlier)."""
     row = encode(TOKENIZER, TEMPLATE, question, answer)
-    text = f"Question: {question}\nAnswer: {answer}"
-    assert TOKENIZER.decode(row.ids[:-1]) == text
-    assert text.encode().endswith(TOKENIZER.decode(row.labels[:-1]).encode())
-    assert len(TOKENIZER.decode(row.labels[:-1])) >= len(f" {answer}")
+    whole = f"Question: {question}\nAnswer: {answer}"
+    assert text(row.ids[:-1]) == whole
+    assert whole.endswith(text(row.labels[:-1]))
+    assert len(text(row.labels[:-1])) >= len(f" {answer}")
 
 
 def test_braces_in_a_row_are_text() -> None:
     """A question that holds {answer} or {0} is not a template."""
     row = encode(TOKENIZER, TEMPLATE, "What is {answer} {0}?", "{question}")
-    assert TOKENIZER.decode(row.ids[:-1]) == "Question: What is {answer} {0}?\nAnswer: {question}"
+    assert text(row.ids[:-1]) == "Question: What is {answer} {0}?\nAnswer: {question}"
 
 
 def test_an_answer_needs_something_before_it() -> None:

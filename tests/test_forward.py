@@ -62,7 +62,8 @@ def test_chunks_have_the_same_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
         batch = collate(ROWS, CPU)
         label_logp(head_of(model), hidden_states(model, batch)[batch.row, batch.position], batch.label).sum().backward()
         gradients.append([p.grad for p in model.parameters()])
-    assert all(a is not None and b is not None and torch.allclose(a, b, atol=1e-4) for a, b in zip(*gradients, strict=True))
+    pairs = zip(*gradients, strict=True)
+    assert all(a is not None and b is not None and torch.allclose(a, b, atol=1e-4) for a, b in pairs)
 
 
 @pytest.mark.parametrize("layer", [0, 1])

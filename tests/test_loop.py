@@ -80,7 +80,8 @@ def test_any_split_gives_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
         parts = list(losses.nll_parts(model, rows, [0, 1, 2, 3]))
         assert len(parts) == (4 if tokens == 1 else 1)
         torch.stack(parts).sum().backward()
-        found.append((float(torch.stack(parts).sum().detach()), [p.grad.clone() for p in model.parameters() if p.grad is not None]))
+        gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+        found.append((float(torch.stack(parts).sum().detach()), gradients))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
     assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in zip(found[0][1], found[1][1], strict=True))
 

@@ -1,7 +1,6 @@
 """Preparation and one trial on the toy model, end to end without Ray."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch

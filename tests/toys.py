@@ -44,7 +44,7 @@ def llama(seed: int = 0, scale: float = 20.0) -> PreTrainedModel:
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:
-                parameter.mul_(scale ** 0.5)
+                parameter.mul_(scale**0.5)
     return model
 
 

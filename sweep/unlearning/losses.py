@@ -27,7 +27,8 @@ class ReadsLayer(Protocol):
     """An objective whose `needs` names `hidden`."""
 
     @property
-    def layer(self) -> int: ...
+    def layer(self) -> int:
+        """Whose states are read."""
 
 
 def micro_batches(rows: Sequence[Encoded], chosen: Sequence[int], tokens: int, length: int = 0) -> Iterator[list[int]]:
@@ -155,7 +156,7 @@ class KLRetainTerm:
     """`retain.term: kl`: weight · KL(reference ‖ model) over the vocabulary, mean over positions of retain rows.
 
     Attributes:
-        length: 0 averages over real positions; 500 pads every row to it and averages over all, as the paper's code does.
+        length: 0 averages over real positions; 500 pads every row and averages over all, as the paper's code does.
     """
 
     rows: Sequence[Encoded]
@@ -185,9 +186,7 @@ def kl(head: nn.Module, hidden: Tensor, ref_head: nn.Module, ref_hidden: Tensor)
     if len(hidden) <= CHUNK:
         return _chunk_kl(head, hidden, ref_head, ref_hidden)
     parts = zip(hidden.split(CHUNK), ref_hidden.split(CHUNK), strict=True)
-    return torch.stack(
-        [checkpoint(_chunk_kl, head, h, ref_head, r, use_reentrant=False) for h, r in parts]
-    ).sum()
+    return torch.stack([checkpoint(_chunk_kl, head, h, ref_head, r, use_reentrant=False) for h, r in parts]).sum()
 
 
 def _chunk_kl(head: nn.Module, hidden: Tensor, ref_head: nn.Module, ref_hidden: Tensor) -> Tensor:

@@ -57,7 +57,9 @@ def make_llama(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int) -> P
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
-    return LlamaForCausalLM(config).eval()
+    model = LlamaForCausalLM(config)
+    model.eval()
+    return model
 
 
 class Weights:

@@ -84,9 +84,7 @@ def _make_target(config: SweepConfig, dataset: Dataset, folder: Path) -> Iterato
     (folder / ROWS).write_text(dataset.to_json(), encoding="utf-8")
 
 
-def _fine_tune(
-    config: SweepConfig, model: PreTrainedModel, rows: list[Encoded], seed: int
-) -> Iterator[Progress]:
+def _fine_tune(config: SweepConfig, model: PreTrainedModel, rows: list[Encoded], seed: int) -> Iterator[Progress]:
     tuning = config.target
     schedule = Schedule(
         rows=len(rows),

@@ -90,14 +90,10 @@ def run(config: SweepConfig, artifacts: Artifacts, objective: Objective, seed: i
 
 def _schedule(config: SweepConfig, rows: int) -> Schedule:
     train = config.train
-    return Schedule(
-        rows=rows, epochs=train.epochs, batch=train.batch, lr=train.lr, weight_decay=0.0, clip=train.clip
-    )
+    return Schedule(rows=rows, epochs=train.epochs, batch=train.batch, lr=train.lr, weight_decay=0.0, clip=train.clip)
 
 
-def _steps(
-    here: Session, config: SweepConfig, schedule: Schedule, objective: Objective, seed: int
-) -> Iterator[float]:
+def _steps(here: Session, config: SweepConfig, schedule: Schedule, objective: Objective, seed: int) -> Iterator[float]:
     """The loss of each step: the forget term over a batch of forget rows, the retain term over as many retain rows."""
     forget, retain = _forget_term(here, objective, seed), _retain_term(here, config)
     forget_rows = stream(len(here.asked.forget), schedule.batch, seed)
@@ -150,7 +146,8 @@ def _worst(here: Session, config: SweepConfig, reason: str) -> Outcome:
     """The outcome of a trial that diverged: the worst score, the reference's forget ES."""
     forget = strength(here.metrics).forget
     curve = tuple((tau, forget) for tau in sorted({*TAUS, config.score.tau}))
-    return Outcome(metrics=_score_metrics(Calibration(score=forget, mix=0.0, curve=curve, evaluations=0)), reason=reason)
+    found = Calibration(score=forget, mix=0.0, curve=curve, evaluations=0)
+    return Outcome(metrics=_score_metrics(found), reason=reason)
 
 
 def _score_metrics(found: Calibration) -> dict[str, float]:

@@ -1,0 +1,249 @@
+"""The schedule of a sweep: Ray prepares what its trials share, then runs them on warm workers."""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+# Ray reads these when it is imported, or when a process of its starts.
+os.environ |= {
+    "RAY_AIR_NEW_OUTPUT": "0",  # no tables of Tune's own
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # the ledger is the state; snapshots would only cost time
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+}
+
+import ray
+from ray import tune
+from ray.exceptions import RayTaskError
+
+from eval.data import DataError
+from sweep.config import ClusterConfig, ConfigError, SweepConfig
+from sweep.interrupts import Interrupted, Interrupts
+from sweep.ledger import Ledger
+from sweep.progress import View, view
+from sweep.record import Record
+from sweep.results import Logged
+from sweep.search import StudySearcher, agenda, planned
+from sweep.tracking import Status, Tracker
+from sweep.trial import Run, Work, trainable
+
+if TYPE_CHECKING:
+    from sweep.unlearning.prepare import Progress
+
+STORE = 256 * 2**20
+"""Bytes of Ray's object store on this machine: models pass through files, not through Ray."""
+LONGEST = 400
+"""Characters of what Ray says of a process that died."""
+BEAT = 0.1
+"""Seconds between two looks at the clock and at signals."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """What came of a sweep.
+
+    Attributes:
+        records: the last attempt of every trial.
+        logged: where its MLflow runs are.
+        ui_command: the command that shows them.
+        prepare_s: seconds of the preparation, Ray's start included.
+        trials_s: seconds of the trials.
+    """
+
+    records: list[Record]
+    logged: Logged
+    ui_command: str
+    prepare_s: float
+    trials_s: float
+
+
+class Beat(tune.Callback):
+    """Calls a function after every step of Tune, about ten times a second or more, and knows why a trial broke."""
+
+    def __init__(self, beat: Callable[[], None]) -> None:
+        """Call `beat`."""
+        self._beat = beat
+        self._trials: list[Any] = []
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """A step begins."""
+        self._trials = trials
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """A step is over."""
+        self._beat()
+
+    def why(self, trial_id: str) -> str:
+        """What Ray says of a trial whose process died, in one line."""
+        broken = next(trial for trial in self._trials if trial.trial_id == trial_id)
+        return " ".join(str(broken.get_pickled_error() or "its process died").split())[:LONGEST]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks for a restore of its own, which this sweep never uses."""
+        return {}
+
+
+def run(config: SweepConfig, name: str, work: Work, held: Callable[[], AbstractContextManager[Ledger]]) -> Sweep:
+    """Run what is left of a sweep; `held` gives its ledger, which is made or opened once everything is prepared.
+
+    Raises:
+        ConfigError: the cluster is not there or has no room for a trial, or `held` raised it.
+        DataError: the preparation refused the rows.
+        Interrupted: SIGINT or SIGTERM came; what was finished is in the ledger.
+    """
+    began = time.monotonic()
+    trials = planned(config, work.paper)
+    with Interrupts() as interrupts, connected(config.cluster) as room, view(config, trials) as shown:
+        interrupts.arm()
+
+        def beat() -> None:
+            shown.tick()
+            interrupts.check()
+
+        if work.prepare is not None:
+            prepare(config.cluster, work.prepare, shown, beat)
+        ready = time.monotonic()
+        with held() as ledger:
+            shown.keep(ledger.records())
+            with tracked(config, name, ledger) as tracker:
+                tasks = agenda(config, work.paper, ledger)
+                step = Beat(beat)
+                searcher = StudySearcher(ledger, tasks, [shown, tracker], run_id_of=tracker.run_id_of, why=step.why)
+                fit(config.cluster, work.trial, searcher, room, step)
+            records = ledger.records()
+    return Sweep(
+        records=records,
+        logged=Logged(tracking_uri=tracker.tracking_uri, experiment=tracker.experiment, run_id=tracker.run_id),
+        ui_command=tracker.ui_command,
+        prepare_s=ready - began,
+        trials_s=time.monotonic() - ready,
+    )
+
+
+@contextmanager
+def connected(cluster: ClusterConfig) -> Iterator[int]:
+    """Start Ray on this machine, or join it where there is an address; gives how many trials run at once.
+
+    Raises:
+        ConfigError: there is no Ray at the address, or this machine has no room for a trial.
+    """
+    address = cluster.address or os.environ.get("RAY_ADDRESS", "local")
+    local: dict[str, Any] = {"object_store_memory": STORE, "include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **local)
+    except ConnectionError:
+        raise ConfigError(f"cluster.address = {address!r}: no Ray answers there.") from None
+    try:
+        room = sum([_fitting(node["Resources"], bundle(cluster)) for node in _nodes()])
+        if room == 0 and address == "local":
+            raise ConfigError(_no_room(cluster))
+        # A cluster that grows on demand may have no node yet.
+        yield cluster.concurrency or max(room, 1)
+    finally:
+        ray.shutdown()
+
+
+def bundle(cluster: ClusterConfig) -> dict[str, float]:
+    """What a trial is given, in Ray's words."""
+    kind = {f"accelerator_type:{cluster.accelerator}": 0.001} if cluster.accelerator else {}
+    gpus = {"GPU": cluster.gpus} if cluster.gpus else {}
+    return {"CPU": cluster.cpus} | gpus | kind
+
+
+def prepare(
+    cluster: ClusterConfig, make: "Callable[[], Iterator[Progress]]", shown: View, beat: Callable[[], None]
+) -> None:
+    """Make what the trials share in a Ray task with a trial's resources: the driver of a cluster job has no GPU."""
+    wants = bundle(cluster)
+    options = {"num_cpus": wants.pop("CPU"), "num_gpus": wants.pop("GPU", 0), "resources": wants}
+    task = ray.remote(_made).options(num_returns="streaming", max_retries=0, **options)
+    try:
+        for progress in _stream(task.remote(make), beat):
+            shown.prepared(progress)
+    except RayTaskError as error:
+        # As it was raised there: a sentence for the user stays one.
+        raise error.cause if isinstance(error.cause, ConfigError | DataError) else error from None
+
+
+def fit(cluster: ClusterConfig, trial: Run, searcher: StudySearcher, at_once: int, step: Beat) -> None:
+    """Run what the searcher hands out, `at_once` trials at a time."""
+    with TemporaryDirectory(prefix="sweep-") as scratch:
+        tune.Tuner(
+            tune.with_resources(trainable(trial), tune.PlacementGroupFactory([bundle(cluster)])),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                num_samples=-1,
+                max_concurrent_trials=at_once,
+                reuse_actors=True,
+                trial_dirname_creator=str,
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=scratch,
+                callbacks=[step],
+                failure_config=tune.FailureConfig(max_failures=cluster.retries),
+                verbose=0,
+            ),
+        ).fit()
+
+
+@contextmanager
+def tracked(config: SweepConfig, name: str, ledger: Ledger) -> Iterator[Tracker]:
+    """Log to MLflow; however the sweep ends, its runs end too, and its open attempts with them."""
+    tracker = Tracker.start(config, name, ledger.run_id)
+    ledger.keep_run_id(ledger.run_id or "")
+    status: Status = "FAILED"
+    try:
+        yield tracker
+        status = "FINISHED"
+    except Interrupted:
+        status = "KILLED"
+        raise
+    finally:
+        ledger.interrupt()
+        if lacking := tracker.finish(status, ledger.records()):
+            print(lacking, file=sys.stderr)
+        ledger.keep_run_id(tracker.run_id)
+
+
+def _made(make: "Callable[[], Iterator[Progress]]") -> "Iterator[Progress]":
+    yield from make()
+
+
+def _stream(refs: Any, beat: Callable[[], None]) -> "Iterator[Progress]":
+    """What a streaming task yields, as it comes; `beat` is called meanwhile."""
+    while True:
+        ready, _ = ray.wait([refs], timeout=BEAT)
+        beat()
+        if not ready:
+            continue
+        try:
+            ref = next(refs)
+        except StopIteration:
+            return
+        yield ray.get(ref)
+
+
+def _nodes() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _fitting(resources: dict[str, float], wanted: dict[str, float]) -> int:
+    """How often the bundle fits into a node (a tenth fits ten times, whatever binary fractions say)."""
+    return min(int(resources.get(key, 0.0) / amount + 1e-6) for key, amount in wanted.items())
+
+
+def _no_room(cluster: ClusterConfig) -> str:
+    have = _nodes()[0]["Resources"]
+    wanted = ", ".join(f"{key} {amount:g}" for key, amount in bundle(cluster).items())
+    has = ", ".join(f"{key} {have.get(key, 0):g}" for key in bundle(cluster))
+    return f"cluster = {cluster.name!r}: a trial is given {wanted}, but this machine has {has}."

@@ -1,0 +1,106 @@
+"""What a worker runs: one trial after another in the same process, each reported to the driver as a growing record."""
+
+import os
+import socket
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from sweep.config import SweepConfig
+from sweep.record import Record, Setting
+
+if TYPE_CHECKING:
+    from sweep.unlearning.prepare import Artifacts, Progress
+
+
+class Point(Protocol):
+    """Where a trial stands after an epoch."""
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done, from 1."""
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What was measured."""
+
+
+class Outcome(Protocol):
+    """How a trial ended."""
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The final metrics, with the score."""
+
+    @property
+    def reason(self) -> str:
+        """Why it got the worst score; else empty."""
+
+
+Run: TypeAlias = Callable[[Setting, int], Iterator[Point | Outcome]]
+"""Runs a setting with a seed; yields points of the curve, then the outcome. Must pickle."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a sweep runs; both parts are pickled and run where the resources are.
+
+    Attributes:
+        prepare: makes what the trials share, as it goes along; None where it is all there.
+        trial: runs one trial.
+        paper: the paper's setting, if there is one.
+    """
+
+    prepare: "Callable[[], Iterator[Progress]] | None"
+    trial: Run
+    paper: Setting | None
+
+
+def unlearn(config: SweepConfig, artifacts: "Artifacts", setting: Setting, seed: int) -> Iterator[Point | Outcome]:
+    """Unlearn with a setting and a seed; a partial of config and artifacts is a `Run`."""
+    # Imported here, on the worker: the driver of a cluster job needs no torch.
+    from sweep.space import objective_of
+    from sweep.unlearning.run import run
+
+    yield from run(config.with_setting(setting), artifacts, objective_of(config, setting), seed)
+
+
+def trainable(run: Run) -> Callable[[dict[str, Any]], Iterator[dict[str, Any]]]:
+    """The function that Ray Tune runs for each trial; its config holds the trial's record."""
+
+    def trial(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for record in grow(run, config["record"]):
+            yield {"record": record}
+
+    return trial
+
+
+def grow(run: Run, record: Record) -> Iterator[Record]:
+    """The record after each point of its curve, and at last finished with its metrics, or failed with the reason.
+
+    An exception is the end of the trial and not of its process: it would come again, and Tune would retry it; only a
+    process that died is worth another try.
+    """
+    record = replace(record, worker=f"{socket.gethostname()}:{os.getpid()}")
+    try:
+        for item in run(record.setting, record.seed):
+            if hasattr(item, "reason"):
+                ended = replace(record, state="finished", metrics=item.metrics, reason=item.reason)
+                break
+            record = replace(record, curve=[*record.curve, {"epoch": item.epoch, **item.metrics}])
+            yield record
+        else:
+            ended = replace(record, state="failed", reason="the trial ended without an outcome")
+    except Exception as error:
+        traceback.print_exc()
+        ended = replace(record, state="failed", reason=_why(error))
+    yield ended
+
+
+def _why(error: Exception) -> str:
+    """The error in one line, with the last place outside the libraries that it went through."""
+    places = traceback.extract_tb(error.__traceback__)
+    place = [place for place in places if "site-packages" not in place.filename or place is places[0]][-1]
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message} ({place.filename}, line {place.lineno})"

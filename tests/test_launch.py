@@ -1,0 +1,251 @@
+"""The command: what it refuses and how, what it only shows, and a whole small sweep with every signal (slow)."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sweep.ledger import created
+from sweep.launch import main
+from sweep.plan import new, resumed
+
+ROOT = Path(__file__).parent.parent
+WTNPO = str(ROOT / "configs" / "wtnpo.yaml")
+SMALL = (
+    *("data.forget=1", "data.retain=2", "data.holdout=1", "data.unseen=0", "target.epochs=2", "train.epochs=2"),
+    *("search.trials=3", "seeds=1"),
+)
+"""Changes that make the default sweep take seconds; its numbers mean nothing."""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each test works in an empty folder of its own, which is where storage and MLflow's database go."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return tmp_path
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """What the command says when it refuses: one line on stderr, nothing on stdout, exit code 2."""
+    assert main(argv) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        ((), "a config file must come first"),
+        (("search.trials=3",), "a config file must come first"),
+        (("nosuch.yaml",), "nosuch.yaml"),
+        ((WTNPO, "serch.trials=3"), "nearest: search"),
+        ((WTNPO, "search.trials=0"), "search.trials = 0"),
+        ((WTNPO, "model=tyni"), "tiny"),
+        ((WTNPO, "~space.beta"), "beta is missing"),
+        ((WTNPO, "data.forget=400"), "data.forget"),
+        ((WTNPO, "ledger=nosuch://x"), "ledger = 'nosuch://x' cannot be opened"),
+        ((WTNPO, "--name", "../x"), "nearest: x"),
+        ((WTNPO, "--name", "a b"), "nearest: a-b"),
+        ((WTNPO, "--nmae", "x"), "--nmae"),
+        ((WTNPO, "--name"), "--name"),
+        ((WTNPO, "--name", "x", "--resume", "y"), "not allowed with"),
+        (("--resume", "gone"), "has no sweep of this name"),
+        (("--resume", "../gone"), "nearest: gone"),
+        (("--resume", "gone", "seed=2"), "only storage=DIR"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    here: Path, capsys: pytest.CaptureFixture[str], argv: tuple[str, ...], says: str
+) -> None:
+    """Exit code 2, one sentence that names the mistake, and nothing made: no folder, no database."""
+    assert says in refused(capsys, *argv)
+    assert list(here.iterdir()) == []
+
+
+def test_a_name_that_exists_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder of that name is in the way; it is left as it was."""
+    (here / "runs" / "taken").mkdir(parents=True)
+    assert "name = 'taken' exists" in refused(capsys, WTNPO, "--name", "taken")
+    assert list((here / "runs" / "taken").iterdir()) == []
+
+
+def test_help_has_examples_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    """--help ends with 0 and shows commands that can be copied."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert "python -m sweep.launch configs/wtnpo.yaml" in said
+    assert "143 SIGTERM" in said
+
+
+def test_help_and_mistakes_do_not_wait_for_torch() -> None:
+    """Neither imports torch, Ray, Optuna or MLflow."""
+    for argv in (["--help"], [WTNPO, "serch.trials=3"]):
+        code = (
+            "import sys; from sweep.launch import main\n"
+            f"try: main({argv!r})\nexcept SystemExit: pass\n"
+            "print(sorted({'torch', 'ray', 'optuna', 'mlflow'} & set(sys.modules)))"
+        )
+        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout  # noqa: S603 (our own)
+        assert out.splitlines()[-1] == "[]"
+
+
+def test_a_dry_run_makes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It shows the resolved config (which loads again), 3 trials + 3 settings on 1 seed, and what is not there yet."""
+    assert main([WTNPO, *SMALL, "--name", "dry", "--dry-run"]) == 0
+    shown, _, rest = capsys.readouterr().out.partition("\n\n")
+    assert yaml.safe_load(shown)["train"]["epochs"] == 2
+    assert rest.splitlines() == [
+        "name: dry",
+        "trials: 3, and 3 repeats of finalists on fresh seeds",
+        "to prepare: target, reference",
+    ]
+    assert list(here.iterdir()) == []
+
+
+def test_a_sweep_is_found_where_it_is(here: Path) -> None:
+    """Also after its folder was moved: the configuration is its own, the storage is where it lies now."""
+    first = new([WTNPO, *SMALL, "seed=5"], "mine")
+    with created(first.config, first.name):
+        pass
+    (here / "runs").rename(here / "moved")
+    again = resumed(["storage=moved"], "mine")
+    assert again.config == first.config.model_copy(update={"storage": here / "moved"})
+    assert again.again == f"python -m sweep.launch --resume mine storage={here / 'moved'}"
+    assert first.again == "give the same command again"
+
+
+class Command:
+    """The command as a process of its own, and every process that it starts."""
+
+    def __init__(self, here: Path, *argv: str) -> None:
+        """Start it."""
+        self._mark = uuid.uuid4().hex
+        self._out = here / f"{self._mark}.txt"
+        self._process = subprocess.Popen(  # noqa: S603 (our own)
+            [sys.executable, "-m", "sweep.launch", *argv],
+            cwd=here,
+            env=os.environ | {"SWEEP_TEST": self._mark},
+            stdout=self._out.open("w"),
+            stderr=subprocess.STDOUT,
+        )
+
+    def said(self) -> str:
+        """What it has printed."""
+        return self._out.read_text()
+
+    def wait_for(self, text: str) -> None:
+        """Until it prints the text, or ends."""
+        while text not in self.said() and self._process.poll() is None:
+            time.sleep(0.1)
+        assert text in self.said()
+
+    def signal(self, signum: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(signum)
+
+    def end(self) -> int:
+        """Wait for it; gives its exit code once none of its processes is left (Ray's own may need a moment)."""
+        code = self._process.wait(120)
+        deadline = time.monotonic() + 20
+        while list(self._left()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert list(self._left()) == []
+        return code
+
+    def _left(self) -> Iterator[str]:
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if self._mark.encode() in (folder / "environ").read_bytes():
+                    yield (folder / "cmdline").read_text().replace("\0", " ")
+            except OSError:
+                continue
+
+
+def statuses(here: Path) -> list[str]:
+    """How MLflow's runs ended, those of the sweep and of its trials."""
+    with sqlite3.connect(here / "mlflow.db") as database:
+        return sorted(status for (status,) in database.execute("select status from runs"))
+
+
+def test_a_whole_sweep(here: Path) -> None:
+    """The real thing, small: exit code 0, the files, 1 + 3 + 3 MLflow runs, fewer than 10 lines beside table and result."""
+    command = Command(here, WTNPO, *SMALL, "--name", "whole")
+    assert command.end() == 0, command.said()
+    files = {"config.yaml", "study.db", "trials.csv", "times.csv", "summary.json", "best.yaml"}
+    assert files <= {path.name for path in (here / "runs" / "whole").iterdir()}
+    summary = json.loads((here / "runs" / "whole" / "summary.json").read_text())
+    assert summary["trials"] == {"planned": 3, "finished": 3, "failed": 0, "pruned": 0}
+    assert statuses(here) == ["FINISHED"] * 7
+    lines = command.said().splitlines()
+    table = [line for line in lines if line.startswith(("search ", "finalist "))]
+    assert len(table) == 6
+    result = lines[lines.index(table[-1]) + 1 :]
+    assert len(lines) - len(table) - len(result) + 2 < 10
+    assert any("stand-in" in line for line in result)
+    assert "mlflow ui --backend-store-uri sqlite:///" in result[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_cleanly_and_the_sweep_goes_on(here: Path, signum: signal.Signals, code: int) -> None:
+    """Exit code 130 or 143, how to go on, MLflow's runs KILLED, no process left; the resumed sweep is complete."""
+    command = Command(here, WTNPO, *SMALL, "search.trials=6", "train.epochs=20", "--name", "cut")
+    command.wait_for("search ")
+    command.signal(signum)
+    assert command.end() == code, command.said()
+    assert "to go on: python -m sweep.launch --resume cut\n" in command.said()
+    assert "KILLED" in statuses(here)
+    assert "RUNNING" not in statuses(here)
+    again = Command(here, "--resume", "cut")
+    assert again.end() == 0, again.said()
+    assert json.loads((here / "runs" / "cut" / "summary.json").read_text())["trials"]["finished"] == 6
+    assert "prepared" not in again.said()
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_at_once(here: Path) -> None:
+    """Exit code 130 and no process left."""
+    command = Command(here, WTNPO, *SMALL, "train.epochs=20", "--name", "cut")
+    command.wait_for("search ")
+    command.signal(signal.SIGTERM)
+    command.signal(signal.SIGINT)
+    assert command.end() == 130
+
+
+@pytest.mark.slow
+def test_a_signal_while_preparing_leaves_no_sweep(here: Path) -> None:
+    """There is nothing to resume: the same command begins again."""
+    command = Command(here, WTNPO, "--name", "cut")
+    command.wait_for("sweep cut")
+    time.sleep(15)
+    command.signal(signal.SIGINT)
+    assert command.end() == 130
+    assert "give the same command again" in command.said()
+    assert not (here / "runs" / "cut").exists()
+
+
+@pytest.mark.slow
+def test_a_sweep_in_which_nothing_succeeds(here: Path) -> None:
+    """Exit code 1; every failure is told with its reason, and there is no best.yaml."""
+    (here / "mine.py").write_text(BROKEN)
+    command = Command(here, WTNPO, *SMALL, "objective=mine.broken", "--name", "broken")
+    assert command.end() == 1, command.said()
+
+
+BROKEN = ""

@@ -1,0 +1,213 @@
+"""The files and tables of a sweep, from hand-made records."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toys
+from rich.console import Console
+
+from sweep import compose, results
+from sweep.config import SweepConfig
+from sweep.record import Record, Setting
+from sweep.results import Logged, Seconds
+
+PAPER: Setting = {"alpha": 1.5, "beta": 7.0}
+BEST: Setting = {"alpha": 0.1 + 0.2, "beta": 2}
+SECONDS = Seconds(prepare=1.5, sweep=10.25, total=12.0)
+LOGGED = Logged(tracking_uri="sqlite:////tmp/mlflow.db", experiment="toy-authors", run_id="abc")
+
+
+def trial(index: int, setting: Setting, score: float, **fields: Any) -> Record:
+    """A finished search trial that ran for 2.5 seconds."""
+    default: dict[str, Any] = {
+        "phase": "search",
+        "seed": 0,
+        "state": "finished",
+        "metrics": {"score": score, "mix": 0.5, "forget/es": 0.25},
+        "started": 1_700_000_000.0,
+        "ended": 1_700_000_002.5,
+        "worker": "host:1",
+    }
+    return Record(index=index, setting=setting, **default | fields)
+
+
+RECORDS = (
+    trial(0, PAPER, 0.5),
+    trial(1, BEST, 0.25, metrics={"score": 0.25, "mix": 1.0, "loss": math.nan}),
+    trial(2, {"alpha": 0.0, "beta": 1.0}, 0.0, state="failed", metrics={}, reason="it broke,\nbadly"),
+    trial(3, {"alpha": 5.0, "beta": 1.0}, 0.0, state="running", metrics={}),
+    trial(0, PAPER, 0.5, phase="finalist", seed=1, worker="host:2"),
+    trial(1, PAPER, 0.75, phase="finalist", seed=2),
+    trial(2, BEST, 0.25, phase="finalist", seed=1),
+    trial(3, BEST, 0.25, phase="finalist", seed=2),
+)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> SweepConfig:
+    """The toy sweep of WTNPO, whose stand-in is the paper's setting for forget10."""
+    return toys.config(tmp_path, seed=5, seeds=2, ledger="postgresql://me:secret@host/db")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The sweep's folder, empty."""
+    path = tmp_path / "mine"
+    path.mkdir()
+    return path
+
+
+def written(folder: Path, config: SweepConfig, records: Any = RECORDS) -> dict[str, str]:
+    """The files that a sweep leaves."""
+    results.write(folder, config, list(records), seconds=SECONDS, logged=LOGGED)
+    return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+
+
+def test_files(folder: Path, config: SweepConfig) -> None:
+    """These, and nothing half written beside them."""
+    files = written(folder, config)
+    assert files.keys() == {"trials.csv", "finalists.csv", "times.csv", "best.yaml", "summary.json"}
+    assert "secret" not in "".join(files.values())
+
+
+def test_trials_csv(folder: Path, config: SweepConfig) -> None:
+    """Every parameter and metric of any trial, floats as Python writes them, no times; no trial that still runs."""
+    assert written(folder, config)["trials.csv"] == (
+        "index,alpha,beta,seed,state,forget/es,loss,mix,score,reason\n"
+        "0,1.5,7.0,0,finished,0.25,,0.5,0.5,\n"
+        "1,0.30000000000000004,2,0,finished,,nan,1.0,0.25,\n"
+        '2,0.0,1.0,0,failed,,,,,"it broke,\nbadly"\n'
+    )
+
+
+def test_finalists_csv(folder: Path, config: SweepConfig) -> None:
+    """The same columns after what the setting is."""
+    assert written(folder, config)["finalists.csv"] == (
+        "finalist,index,alpha,beta,seed,state,forget/es,mix,score,reason\n"
+        "runner-up = paper,0,1.5,7.0,1,finished,0.25,0.5,0.5,\n"
+        "runner-up = paper,1,1.5,7.0,2,finished,0.25,0.5,0.75,\n"
+        "best,2,0.30000000000000004,2,1,finished,0.25,0.5,0.25,\n"
+        "best,3,0.30000000000000004,2,2,finished,0.25,0.5,0.25,\n"
+    )
+
+
+def test_times_csv(folder: Path, config: SweepConfig) -> None:
+    """1 700 000 000 seconds after 1970 it was 22:13:20 UTC on 14 November 2023."""
+    rows = list(csv.DictReader(written(folder, config)["times.csv"].splitlines()))
+    assert [(row["phase"], row["index"]) for row in rows] == [("search", str(i)) for i in range(3)] + [
+        ("finalist", str(i)) for i in range(4)
+    ]
+    assert list(rows[3].values()) == [
+        "finalist",
+        "0",
+        "2.5",
+        "2023-11-14T22:13:20.000+00:00",
+        "2023-11-14T22:13:22.500+00:00",
+        "host:2",
+    ]
+
+
+def test_the_same_records_give_the_same_bytes(folder: Path, config: SweepConfig) -> None:
+    """In whatever order they come, and however often they are written."""
+    first = written(folder, config)
+    assert written(folder, config, RECORDS[::-1]) == first
+
+
+def test_summary(folder: Path, config: SweepConfig) -> None:
+    """The best by score, the paper's beside it, counts of search trials, and NaN as null."""
+    summary = json.loads(written(folder, config)["summary.json"])
+    finalists = summary.pop("finalists")
+    assert summary == {
+        "name": "mine",
+        "objective": "wtnpo",
+        "model": "toy",
+        "data": "authors",
+        "recipe": "default",
+        "score": {"name": "score", "tau": 0.95, "direction": "minimize"},
+        "best": {"params": BEST, "metrics": {"score": 0.25, "mix": 1.0, "loss": None}, "trial": 1},
+        "paper": {
+            "params": PAPER,
+            "metrics": {"score": 0.5, "mix": 0.5, "forget/es": 0.25},
+            "trial": 0,
+            "stand_in": True,
+        },
+        "trials": {"planned": 3, "finished": 2, "failed": 1, "pruned": 0},
+        "seconds": {"prepare": 1.5, "sweep": 10.25, "total": 12.0},
+        "mlflow": {"tracking_uri": "sqlite:////tmp/mlflow.db", "experiment": "toy-authors", "run_id": "abc"},
+    }
+    # Gaps .25 and .5: mean .375, error .125; t(.975, 1) = 12.7062, so that .375 +- 1.58828 holds 0.
+    paper, best = finalists
+    assert (best["label"], best["params"], best["mean"], best["std"]) == ("best", BEST, 0.25, 0.0)
+    assert (best["difference"], best["verdict"]) == (None, None)
+    assert paper["scores"] == {"1": 0.5, "2": 0.75}
+    assert paper["difference"] == {
+        "mean": 0.375,
+        "error": pytest.approx(0.125),
+        "low": pytest.approx(-1.21328, abs=1e-4),
+        "high": pytest.approx(1.96328, abs=1e-4),
+        "pairs": 2,
+    }
+    assert paper["verdict"] == "tied"
+
+
+def test_summary_of_a_sweep_in_which_nothing_finished(folder: Path, config: SweepConfig) -> None:
+    """No best and so no best.yaml; the paper's setting is known, but not how it did."""
+    files = written(folder, config, [RECORDS[2]])
+    summary = json.loads(files["summary.json"])
+    assert (summary["best"], summary["finalists"]) == (None, [])
+    assert summary["paper"] == {"params": PAPER, "metrics": None, "trial": None, "stand_in": True}
+    assert summary["trials"] == {"planned": 3, "finished": 0, "failed": 1, "pruned": 0}
+    assert "best.yaml" not in files
+
+
+def test_summary_of_an_objective_that_the_paper_did_not_tune(folder: Path, config: SweepConfig) -> None:
+    """Gradient ascent has nothing to tune."""
+    summary = json.loads(written(folder, config.model_copy(update={"objective": "ga"}))["summary.json"])
+    assert summary["paper"] is None
+
+
+def test_best_yaml_runs_the_best_setting_alone(folder: Path, config: SweepConfig) -> None:
+    """Read back, it differs from the sweep in these blocks only."""
+    text = written(folder, config)["best.yaml"]
+    assert text.startswith("# The best setting of mine: trial 1, score 0.25 (lower is better).\n")
+    alone = compose.load(folder / "best.yaml")
+    changed = {
+        "space": {},
+        "fixed": BEST,
+        "search": config.search.model_copy(update={"trials": 1}),
+        "seed": 0,
+        "seeds": 0,
+        "ledger": None,
+    }
+    assert alone == config.model_copy(update=changed)
+
+
+def shown(config: SweepConfig, records: Any) -> str:
+    """What the terminal shows."""
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(results.render(config, list(records)))
+    return capture.get()
+
+
+def test_render_shows_the_best_beside_the_stand_in(config: SweepConfig) -> None:
+    """Scores and mixes of both, the words stand-in and tied; a metric that is not there is a dash."""
+    text = shown(config, RECORDS)
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if "│" in line]
+    assert ["alpha", "0.3", "1.5"] in lines
+    assert ["beta", "2", "7"] in lines
+    assert ["forget ES", "-", "0.250"] in lines
+    assert ["score", "0.250", "0.500"] in lines
+    assert ["mix", "1.000", "0.500"] in lines
+    assert "paper, forget10 (stand-in)" in text
+    assert "0.625 ± 0.177 (2)" in text  # sd of .5 and .75: .25 / sqrt(2)
+    assert "tied" in text
+
+
+def test_render_when_nothing_finished(config: SweepConfig) -> None:
+    """One sentence."""
+    assert shown(config, [RECORDS[2]]) == "No trial finished.\n"

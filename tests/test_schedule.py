@@ -1,0 +1,236 @@
+"""The schedule on a real local Ray with toy trials: warm workers, retries, failures, preparation, interrupts."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pytest
+from toys import config as toy_config
+
+from sweep.config import ConfigError, SweepConfig
+from sweep.interrupts import Interrupted
+from sweep.ledger import Ledger
+from sweep.record import Record, Setting
+from sweep.schedule import Beat, bundle, connected, fit, prepare
+from sweep.search import StudySearcher, agenda
+from sweep.trial import Outcome, Point, Run
+
+NAME = "toy"
+PAPER: Setting = {"alpha": 1.5, "beta": 7.0}
+
+
+@dataclass(frozen=True)
+class ToyPoint:
+    """A point of a toy's curve."""
+
+    epoch: int
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ToyOutcome:
+    """A toy's end."""
+
+    metrics: dict[str, float]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ToyProgress:
+    """A step of a toy's preparation."""
+
+    stage: str
+    done: int
+    total: int
+
+
+def bowl(setting: Setting, seed: int) -> Iterator[Point | Outcome]:
+    """Two epochs, then a score that is 0 at alpha 2; says how often its process was used."""
+    for epoch in (1, 2):
+        yield ToyPoint(epoch, {"forget/es": 1 / epoch, "retain/es": 1.0})
+    here = sys.modules["sweep.trial"].__dict__
+    here["uses"] = here.get("uses", 0) + 1
+    yield ToyOutcome({"score": abs(float(setting["alpha"]) - 2) + seed, "uses": here["uses"]})
+
+
+def dies(marker: Path, setting: Setting, seed: int) -> Iterator[Point | Outcome]:
+    """The paper's setting always kills its process, after an epoch; the first other one does so once."""
+    yield ToyPoint(1, {})
+    if setting == PAPER:
+        os._exit(1)
+    if not marker.exists():
+        marker.touch()
+        os._exit(1)
+    yield from bowl(setting, seed)
+
+
+def breaks(setting: Setting, seed: int) -> Iterator[Point | Outcome]:
+    """The paper's setting raises, others have no score, or no end."""
+    if setting == PAPER:
+        raise ValueError("alpha and beta\nquarrel")
+    if float(setting["alpha"]) > 2.5:
+        yield ToyOutcome({"score": float("nan")})
+
+
+def made(fails: bool) -> Iterator[ToyProgress]:
+    """Two stages; the second one may refuse."""
+    yield ToyProgress("first", 1, 2)
+    yield ToyProgress("first", 2, 2)
+    if fails:
+        raise ConfigError("model.path = 'x' does not fit.")
+    yield ToyProgress("second", 1, 1)
+
+
+@dataclass
+class Seen:
+    """A view that remembers."""
+
+    progress: list[tuple[str, int, int]] = field(default_factory=list)
+    points: list[tuple[int, float]] = field(default_factory=list)
+    ended: list[Record] = field(default_factory=list)
+
+    def prepared(self, progress: ToyProgress) -> None:
+        """Remember it."""
+        self.progress.append((progress.stage, progress.done, progress.total))
+
+    def keep(self, records: list[Record]) -> None:
+        """Nothing to remember."""
+
+    def trial_started(self, record: Record) -> None:
+        """Nothing to remember."""
+
+    def epoch(self, record: Record, point: dict[str, float]) -> None:
+        """Remember it."""
+        self.points.append((record.index, point["epoch"]))
+
+    def trial_ended(self, record: Record) -> None:
+        """Remember it."""
+        self.ended.append(record)
+
+    def tick(self) -> None:
+        """Nothing to remember."""
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Ray on this machine for the whole module; its workers find the packages and this file."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    with connected(toy_config(tmp_path_factory.mktemp("ray")).cluster) as room:
+        yield room
+    os.environ.pop("PYTHONPATH")
+    if before is not None:
+        os.environ["PYTHONPATH"] = before
+
+
+def sweep(tmp_path: Path, run: Run, step: Beat | None = None, at_once: int = 2, **blocks: object) -> Seen:
+    """Run what is left of a sweep, as `schedule.run` does, without MLflow."""
+    config = folder(tmp_path, **blocks)
+    ledger, seen, step = Ledger(config, NAME), Seen(), step or Beat(lambda: None)
+    searcher = StudySearcher(ledger, agenda(config, PAPER, ledger), [seen], run_id_of=lambda record: "", why=step.why)
+    fit(config.cluster, run, searcher, at_once, step)
+    return seen
+
+
+def folder(tmp_path: Path, **blocks: object) -> SweepConfig:
+    """A toy sweep with a folder for its ledger."""
+    (tmp_path / NAME).mkdir(exist_ok=True)
+    return toy_config(tmp_path, **blocks)
+
+
+def records(tmp_path: Path, **blocks: object) -> list[Record]:
+    """What is in the ledger."""
+    return Ledger(folder(tmp_path, **blocks), NAME).records()
+
+
+def test_a_sweep_on_warm_workers(tmp_path: Path, room: int) -> None:
+    """6 trials, then 3 settings on 2 seeds: 12, all finished, in 2 processes at most; each point and end is told."""
+    seen = sweep(tmp_path, bowl, search={"sampler": "tpe", "trials": 6}, seeds=2)
+    rows = records(tmp_path)
+    assert [(row.phase, row.index) for row in rows] == [("search", i) for i in range(6)] + [
+        ("finalist", i) for i in range(6)
+    ]
+    assert {row.state for row in rows} == {"finished"}
+    assert sum(row.metrics["uses"] == 1 for row in rows) == len({row.worker for row in rows}) <= 2
+    assert len(seen.points) == 2 * 12
+    assert sorted(seen.ended, key=lambda row: (row.phase != "search", row.index)) == rows
+    assert rows[0].curve == [
+        {"epoch": 1, "forget/es": 1.0, "retain/es": 1.0},
+        {"epoch": 2, "forget/es": 0.5, "retain/es": 1.0},
+    ]
+
+
+@pytest.mark.slow
+def test_one_worker_asks_what_the_next_driver_would(tmp_path: Path, room: int) -> None:
+    """One at a time, interrupted by the 4th end: the settings of all 10 are those of an uninterrupted sweep."""
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "parts").mkdir()
+    search = {"sampler": "tpe", "trials": 10}
+    sweep(tmp_path / "whole", bowl, at_once=1, search=search)
+
+    def stop() -> None:
+        if sum(row.state == "finished" for row in records_of.records()) == 4:
+            raise Interrupted(2)
+
+    records_of = Ledger(folder(tmp_path / "parts", search=search), NAME)
+    with pytest.raises(Interrupted):
+        sweep(tmp_path / "parts", bowl, Beat(stop), at_once=1, search=search)
+    sweep(tmp_path / "parts", bowl, at_once=1, search=search)
+    whole, parts = records(tmp_path / "whole"), records(tmp_path / "parts")
+    assert [row.setting for row in whole] == [row.setting for row in parts]
+    assert len(parts) == 10
+
+
+def test_a_process_that_dies_is_tried_again(tmp_path: Path, room: int) -> None:
+    """Once is forgiven, and the curve begins anew; after its retries a trial has failed, and the others go on."""
+    sweep(tmp_path, partial(dies, tmp_path / "died"))
+    rows = records(tmp_path)
+    assert [row.state for row in rows] == ["failed", "finished", "finished"]
+    assert "died" in rows[0].reason
+    assert [len(row.curve) for row in rows[1:]] == [3, 3]
+
+
+def test_failures_are_told_and_do_not_stop_the_sweep(tmp_path: Path, room: int) -> None:
+    """An exception is one line with its place; no score and no end are failures too; no process is lost."""
+    sweep(tmp_path, breaks, search={"sampler": "random", "trials": 5})
+    rows = records(tmp_path)
+    assert {row.state for row in rows} == {"failed"}
+    assert rows[0].reason.startswith("ValueError: alpha and beta quarrel (")
+    assert "test_schedule.py, line " in rows[0].reason
+    others = {(float(row.setting["alpha"]) > 2.5): row.reason for row in rows[1:]}
+    assert others == {True: "the trial gave no finite score", False: "the trial ended without an outcome"}
+    assert len({row.worker for row in rows}) <= 2
+
+
+def test_preparation_is_told_as_it_goes(tmp_path: Path, room: int) -> None:
+    """The steps arrive in order."""
+    seen, beats = Seen(), []
+    prepare(toy_config(tmp_path).cluster, partial(made, False), seen, lambda: beats.append(time.monotonic()))  # type: ignore[arg-type]
+    assert seen.progress == [("first", 1, 2), ("first", 2, 2), ("second", 1, 1)]
+    assert beats
+
+
+def test_what_the_preparation_refuses_stays_a_sentence(tmp_path: Path, room: int) -> None:
+    """A ConfigError on the worker is the same ConfigError here, without Ray's words around it."""
+    seen = Seen()
+    with pytest.raises(ConfigError) as caught:
+        prepare(toy_config(tmp_path).cluster, partial(made, True), seen, lambda: None)  # type: ignore[arg-type]
+    assert str(caught.value) == "model.path = 'x' does not fit."
+    assert len(seen.progress) == 2
+
+
+def test_what_a_trial_is_given(tmp_path: Path) -> None:
+    """CPU always, GPU and the accelerator's type only where they are asked for."""
+    cluster = toy_config(tmp_path).cluster
+    assert bundle(cluster) == {"CPU": 1.0}
+    large = cluster.model_copy(update={"cpus": 8.0, "gpus": 0.5, "accelerator": "A100"})
+    assert bundle(large) == {"CPU": 8.0, "GPU": 0.5, "accelerator_type:A100": 0.001}
+
+
+def test_as_many_as_fit_run_at_once(room: int) -> None:
+    """One core for each trial."""
+    assert room == len(os.sched_getaffinity(0))
