@@ -13,8 +13,8 @@ from objectives._terms import above_zero, at_least_one, true_or_false
 class RMU(Objective):
     """RMU(layer, c): ⟨mean over d of (h − c·u)²⟩ over answer tokens, u uniform in [0, 1)^d.
 
-    h is the hidden state after `layer` layers at the position that predicts the token; u is drawn once per seed, as it is
-    or, with `normalize`, divided by its length ‖u‖. Sources: Li et al., WMDP, ICML 2024 (arXiv 2403.03218), normalised;
+    h is the hidden state after `layer` layers at the position that predicts the token; u is drawn once per seed, and
+    with `normalize` divided by its length. Sources: Li et al., WMDP, ICML 2024 (arXiv 2403.03218), normalised;
     Wang et al., Rethinking LLM Unlearning Objectives, ICLR 2025 (arXiv 2502.19301), whose code does not normalise.
 
     Attributes:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sweep.ledger import created
 from sweep.launch import main
+from sweep.ledger import created
 from sweep.plan import new, resumed
 
 ROOT = Path(__file__).parent.parent
@@ -56,7 +56,7 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         ((WTNPO, "search.trials=0"), "search.trials = 0"),
         ((WTNPO, "model=tyni"), "tiny"),
         ((WTNPO, "~space.beta"), "beta is missing"),
-        ((WTNPO, "data.forget=400"), "data.forget"),
+        ((WTNPO, "data=tofu-forget01", "data.path=./nosuch"), "there is no such folder"),
         ((WTNPO, "ledger=nosuch://x"), "ledger = 'nosuch://x' cannot be opened"),
         ((WTNPO, "--name", "../x"), "nearest: x"),
         ((WTNPO, "--name", "a b"), "nearest: a-b"),
@@ -108,7 +108,7 @@ def test_help_and_mistakes_do_not_wait_for_torch() -> None:
 def test_a_dry_run_makes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It shows the resolved config (which loads again), 3 trials + 3 settings on 1 seed, and what is not there yet."""
     assert main([WTNPO, *SMALL, "--name", "dry", "--dry-run"]) == 0
-    shown, _, rest = capsys.readouterr().out.partition("\n\n")
+    shown, _, rest = capsys.readouterr().out.rpartition("\n\n")
     assert yaml.safe_load(shown)["train"]["epochs"] == 2
     assert rest.splitlines() == [
         "name: dry",
@@ -184,7 +184,7 @@ def statuses(here: Path) -> list[str]:
 
 
 def test_a_whole_sweep(here: Path) -> None:
-    """The real thing, small: exit code 0, the files, 1 + 3 + 3 MLflow runs, fewer than 10 lines beside table and result."""
+    """The real thing, small: exit code 0, its files, 1 + 3 + 3 MLflow runs, under 10 lines beside table and result."""
     command = Command(here, WTNPO, *SMALL, "--name", "whole")
     assert command.end() == 0, command.said()
     files = {"config.yaml", "study.db", "trials.csv", "times.csv", "summary.json", "best.yaml"}
@@ -242,10 +242,28 @@ def test_a_signal_while_preparing_leaves_no_sweep(here: Path) -> None:
 
 @pytest.mark.slow
 def test_a_sweep_in_which_nothing_succeeds(here: Path) -> None:
-    """Exit code 1; every failure is told with its reason, and there is no best.yaml."""
-    (here / "mine.py").write_text(BROKEN)
-    command = Command(here, WTNPO, *SMALL, "objective=mine.broken", "--name", "broken")
+    """An objective of the user's own that raises: exit code 1, each failure with reason and place, no best.yaml."""
+    (here / "mine").mkdir()
+    (here / "mine" / "broken.py").write_text(BROKEN)
+    command = Command(here, WTNPO, *SMALL, "objective=mine.broken", "~space.alpha", "~space.beta", "--name", "broken")
     assert command.end() == 1, command.said()
+    assert command.said().count("RuntimeError: broken on purpose (") == 3
+    assert "mine/broken.py, line 14" in command.said()
+    assert not (here / "runs" / "broken" / "best.yaml").exists()
 
 
-BROKEN = ""
+BROKEN = '''"""An objective that raises."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from objectives._base import Objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broken(Objective):
+    unit: ClassVar[Literal["token", "row"]] = "token"
+
+    def __call__(self, answers):
+        raise RuntimeError("broken on purpose")
+'''

@@ -138,9 +138,9 @@ def test_needs_all_that_it_asks_for(name: str) -> None:
 @given(order=st.permutations(range(4)), cut=st.integers(0, 4), seed=st.integers(0, 99))
 def test_any_order_and_any_split_of_rows_is_the_same(name: str, order: list[int], cut: int, seed: int) -> None:
     """The loss of a row is its own: rows in any order, in one call or two, give the same sum and the same gradients."""
+    full = random(LENGTHS, seed)
+    parts = [rows_of(full, rows) for rows in (order[:cut], order[cut:]) if rows]
     for objective in make(name):
-        full = random(LENGTHS, seed)
-        parts = [rows_of(full, rows) for rows in (order[:cut], order[cut:]) if rows]
         split = sum((objective(only(part, objective.needs)).sum() for part in parts), torch.zeros(()))
         whole = objective(only(full, objective.needs)).sum()
         torch.testing.assert_close(split, whole, rtol=1e-5, atol=1e-5)
@@ -153,8 +153,9 @@ def test_any_order_and_any_split_of_rows_is_the_same(name: str, order: list[int]
 @given(scale=st.sampled_from([0.1, 3.0, 30.0]), seed=st.integers(0, 99))
 def test_is_exact_in_float32(name: str, scale: float, seed: int) -> None:
     """The loss is float64's, but for the rounding of x in exp(x): 6e-8 · |x|, with |x| < 104 where exp(x) is not 0."""
+    full = random(LENGTHS, seed, scale)
     for objective in make(name):
-        answers = only(random(LENGTHS, seed, scale), objective.needs)
+        answers = only(full, objective.needs)
         exact = objective(as_double(answers)).float()
         torch.testing.assert_close(objective(answers), exact, rtol=2e-5, atol=1e-6)
 

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from eval.checkpoint import load_model, load_tokenizer
 from eval.data import Dataset
 from eval.encode import Encoded, encode_refusals, encode_rows
+from eval.refusals import refusal_of
 from eval.suite import Probes, evaluate
 from sweep.config import SweepConfig, Template
 from sweep.unlearning import artifacts, models, reference
@@ -49,7 +50,8 @@ def plan(config: SweepConfig, dataset: Dataset) -> Artifacts:
         "seed": config.data.seed if config.data.source == "authors" else 0,
     }
     target = artifacts.address(config.storage, inputs)
-    said = {"target": target.name, "reduction": config.retain.reduction}
+    refusals = [refusal_of(row.question) for row in dataset.forget]
+    said = {"target": target.name, "reduction": config.retain.reduction, "refusals": refusals}
     return Artifacts(target=target, reference=artifacts.address(config.storage, said))
 
 

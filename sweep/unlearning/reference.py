@@ -134,7 +134,7 @@ def check_head(model: PreTrainedModel, rows: Sequence[Encoded]) -> None:
     if not torch.allclose(logits, ours, rtol=1e-3, atol=1e-3):
         raise ConfigError(
             f"model {model.config.name_or_path or model.config.model_type!r}: its logits are not its head applied to"
-            " its final hidden states (it caps or scales them), so the reference cannot be cached: choose another model."
+            " its final hidden states (it caps or scales them), so the reference cannot be cached: choose another."
         )
 
 
