@@ -280,7 +280,7 @@ def _sentence(path: str | Path, error: BaseException) -> str:
         case UnicodeDecodeError():
             return f"{path}: must be UTF-8 text, but has the byte {error.object[error.start]:#04x} at {error.start}."
         case HydraException() if group := re.match(r"Could not override '(\w+)'", str(error)):
-            return f"{path} has no {group[1]} in its `defaults`, which {group[1]}=NAME would change: change single keys."
+            return f"{path} has no {group[1]} in its `defaults`, which {group[1]}=NAME would change: set single keys."
         case _ if not str(error) and error.__cause__:
             return _sentence(path, error.__cause__)
         case _:

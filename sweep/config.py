@@ -77,12 +77,16 @@ class ModelConfig(Frozen):
     shape: Shape | None
     layers: PositiveInt
     """Transformer layers; RMU's layer is checked against it before anything is loaded."""
+    deepest: PositiveInt
+    """The deepest layer that RMU may read, `layers` − 1."""
     template: Template
 
     @model_validator(mode="after")
     def _can_be_had(self) -> Self:
         if self.path is None and (self.shape is None or self.shape.layers != self.layers):
             raise ValueError("must have a path, or a shape with as many layers as `layers` says")
+        if self.deepest != self.layers - 1:
+            raise ValueError(f"must have deepest ({self.deepest}) one below layers ({self.layers})")
         return self
 
 
@@ -124,6 +128,8 @@ class TofuConfig(Frozen):
     """The split that is forgotten, and the column of the paper's table."""
     path: str
     revision: str | None
+    unseen: str | None
+    """A split of rows that no model has seen, disjoint from `full`; membership inference needs it."""
     max_retain: PositiveInt | None
     max_holdout: PositiveInt | None
 
@@ -191,6 +197,8 @@ class SearchConfig(Frozen):
 
     sampler: Literal["tpe", "random"]
     trials: PositiveInt
+    epochs: Literal["last", "best"]
+    """Which epoch of a trial is its candidate: the last, or that which forgets most while it keeps enough."""
 
 
 class ScoreConfig(Frozen):
@@ -200,10 +208,12 @@ class ScoreConfig(Frozen):
 
 
 class EvalConfig(Frozen):
-    """When a trial is evaluated while it trains."""
+    """When a trial is evaluated while it trains, and with what at its end."""
 
     every: int = Field(ge=0)
     """Epochs between two points of the curve; 0: none."""
+    suite: Literal["search", "full"]
+    """`search`: what the score needs, and all metrics for finalists; `full`: all metrics, with a retain model made."""
 
 
 class ClusterConfig(Frozen):

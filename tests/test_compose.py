@@ -1,12 +1,12 @@
 """Composing: what wins over what, the round trip, names, and one clear sentence for every mistake."""
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra.core.global_hydra import GlobalHydra
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.compose import SHIPPED, default_name, dump, load, valid_name
@@ -18,6 +18,7 @@ defaults: [base, model: tiny, data: authors, recipe: default, cluster: local, _s
 objective: tnpo
 """
 SPACE = "space: {beta: {low: 1.0, high: 2.0}}\n"
+NOW = datetime(2026, 8, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def written(folder: Path, text: str, name: str = "mine.yaml") -> Path:
@@ -62,12 +63,13 @@ def test_loading_twice_is_the_same_and_leaves_hydra_clean() -> None:
 
 
 def test_override_beats_file_beats_group(tmp_path: Path) -> None:
-    """train.lr: tiny says 1e-3, the file 2e-3, the override 3e-3, though the file's `_self_` is not written."""
-    path = written(tmp_path, HEAD.replace(", _self_", "") + SPACE + "train: {lr: 2.0e-3}\n")
-    assert load(WTNPO).train.lr == 1e-3
-    assert load(path).train.lr == 2e-3
-    assert load(path, ["train.lr=3e-3"]).train.lr == 3e-3
-    assert load(path, ["++train.lr=3e-3"]).train.lr == 3e-3
+    """train.lr of the group, then 0.25 of the file (though its `_self_` is not written), then 0.5 of the override."""
+    group = yaml.safe_load((SHIPPED / "model" / "tiny.yaml").read_text(encoding="utf-8"))
+    assert load(WTNPO).train.lr == group["train"]["lr"] < 0.25
+    path = written(tmp_path, HEAD.replace(", _self_", "") + SPACE + "train: {lr: 0.25}\n")
+    assert load(path).train.lr == 0.25
+    assert load(path, ["train.lr=0.5"]).train.lr == 0.5
+    assert load(path, ["++train.lr=0.5"]).train.lr == 0.5
 
 
 def test_own_folder_has_its_own_groups_and_uses_ours(tmp_path: Path) -> None:
@@ -149,16 +151,24 @@ def test_dump_and_load_are_inverse(tmp_path: Path, overrides: list[str]) -> None
     assert load(path, ["seed=7"]) == config.model_copy(update={"seed": 7})
 
 
-@given(text=st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\n\t\\${}:'\"?#&*!|>%@`- "), max_size=12))
-def test_dump_keeps_every_text(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
-    """Texts that mean something to YAML or OmegaConf (1e3, null, ${seed}, \\${) come back as they are."""
-    template = Template(question=text + "{question}", answer="{answer}" + text)
+def test_dump_keeps_every_text(tmp_path: Path) -> None:
+    """Texts that mean something to YAML or OmegaConf come back as they are, wherever they stand in a line."""
     base = load(WTNPO)
-    config = base.model_copy(update={"model": base.model.model_copy(update={"template": template})})
-    assert load(written(tmp_path_factory.mktemp("dump"), dump(config))) == config
+    letters = st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\n\t\\${}:'\"?#&*!|>%@`- ")
+
+    @settings(max_examples=25, deadline=None)  # each example composes
+    @given(text=st.text(letters, max_size=12))
+    def law(text: str) -> None:
+        template = Template(question=text + "{question}", answer="{answer}" + text)
+        config = base.model_copy(update={"model": base.model.model_copy(update={"template": template})})
+        assert load(written(tmp_path, dump(config))) == config
+
+    law()
 
 
-@pytest.mark.parametrize("text", ["1e3", "null", "true", "12", "2024-01-01", "${seed}", r"\${seed}", r"\\${seed}", "~", " "])
+@pytest.mark.parametrize(
+    "text", ["1e3", "null", "true", "12", "2024-01-01", "${seed}", r"\${seed}", r"\\${seed}", "~", " "]
+)
 def test_dump_keeps_texts_that_look_like_something_else(tmp_path: Path, text: str) -> None:
     """A hub revision of digits, say, stays a text."""
     base = load(WTNPO)
@@ -179,7 +189,10 @@ def test_dump_keeps_texts_that_look_like_something_else(tmp_path: Path, text: st
         ("train.lr.x=1", "train.lr = {'x': 1} must be a number."),
         ("data.path=x", "data.path = 'x' has no place in this kind of data: allowed are forget, holdout"),
         ("space.alpha.choices=[1]", "space.alpha.low = 0.0 has no place in this kind of space: allowed are choices."),
-        ("model=tinny", "model=tinny is not known: allowed are llama-2-7b, phi-1.5, smollm2-135m, tiny (nearest: tiny)."),
+        (
+            "model=tinny",
+            "model=tinny is not known: allowed are llama-2-7b, phi-1.5, smollm2-135m, tiny (nearest: tiny).",
+        ),
         ("model=../wtnpo", "model=../wtnpo is not known"),
         ("model=null", "model=None is not known"),
         ("model=tiny,phi-1.5", "must give one value, not several"),
@@ -229,7 +242,7 @@ def test_dump_keeps_texts_that_look_like_something_else(tmp_path: Path, text: st
         ("storage=s3://bucket/x", "storage = 's3://bucket/x' must be a folder"),
         ("storage=3", "storage = 3 must be a folder."),
         ("model.template.question=hi", "must have {question} in its question"),
-        ("model.shape=null", "model must have a path, or a shape"),
+        ("model={layers: 3}", "model must have a path, or a shape"),
         ("model.shape.hidden=127", "must have a hidden size (127) that is a multiple of 2 × heads (4)."),
     ],
 )
@@ -254,7 +267,10 @@ def test_refused_override_is_told_in_one_sentence(override: str, said: str) -> N
         (HEAD + SPACE + "storage: ${oc.env:HOME}\n", "'${oc.env:HOME}' is not allowed"),
         (HEAD.replace("tiny", '"${oc.env:HOME}"') + SPACE, "'${oc.env:HOME}' is not allowed"),
         (HEAD.replace("tiny", "tinny") + SPACE, "model=tinny is not known: allowed are llama-2-7b"),
-        (HEAD.replace("model: tiny", "modle: tiny") + SPACE, "names modle/tiny, which does not exist (nearest: model)."),
+        (
+            HEAD.replace("model: tiny", "modle: tiny") + SPACE,
+            "names modle/tiny, which does not exist (nearest: model).",
+        ),
         (HEAD.replace("base", "bse") + SPACE, "names bse, which does not exist (nearest: base)."),
         (HEAD.replace("recipe: default, ", "") + SPACE, "recipe is missing: choose it with `- recipe: NAME`"),
         (HEAD + SPACE + "recipe: paper\n", "write it as `- recipe: paper` in `defaults`."),
@@ -329,25 +345,24 @@ def test_invalid_names_are_refused_with_a_valid_one(name: str) -> None:
     assert not proposed or valid_name(near.removesuffix(").")) != name
 
 
-def named(model: str) -> SweepConfig:
-    """The shipped sweep with a model of another name."""
-    config = load(WTNPO)
+def named(config: SweepConfig, model: str) -> SweepConfig:
+    """The sweep with a model of another name."""
     return config.model_copy(update={"model": config.model.model_copy(update={"name": model})})
 
 
 def test_default_name_is_config_model_data_time() -> None:
-    """2 August 2026, 03:04:05 UTC."""
-    now = datetime(2026, 8, 2, 3, 4, 5, tzinfo=UTC)
-    assert default_name(named("tiny"), "wtnpo", now) == "wtnpo-tiny-authors-20260802-030405"
-    assert default_name(named("org/My Model"), "β", now) == "org-my-model-authors-20260802-030405"
+    """2 August 2026, 03:04:05 UTC; letters that no name may have become one '-', or go at the ends."""
+    config = load(WTNPO)
+    assert default_name(config, "wtnpo", NOW) == "wtnpo-tiny-authors-20260802-030405"
+    assert default_name(named(config, "org/My Model"), "β", NOW) == "org-my-model-authors-20260802-030405"
 
 
-@given(model=st.text(), stem=st.text())
-def test_default_name_is_valid_and_ends_in_the_time(model: str, stem: str) -> None:
-    """Whatever the names are made of."""
-    name = default_name(CONFIG.model_copy(update={"model": CONFIG.model.model_copy(update={"name": model})}), stem, NOW)
-    assert valid_name(name).endswith("20260802-030405")
+def test_default_name_is_valid_and_ends_in_the_time() -> None:
+    """Whatever the names are made of, however long they are."""
+    config = load(WTNPO)
 
+    @given(model=st.text(max_size=80), stem=st.text(max_size=80))
+    def law(model: str, stem: str) -> None:
+        assert valid_name(default_name(named(config, model), stem, NOW)).endswith("20260802-030405")
 
-CONFIG = load(WTNPO)
-NOW = datetime(2026, 8, 2, 3, 4, 5, tzinfo=UTC)
+    law()

@@ -178,7 +178,7 @@ def test_best_yaml_runs_the_best_setting_alone(folder: Path, config: SweepConfig
     changed = {
         "space": {},
         "fixed": BEST,
-        "search": config.search.model_copy(update={"trials": 1}),
+        "search": config.search.model_copy(update={"trials": 1, "epochs": "last"}),
         "seed": 0,
         "seeds": 0,
         "ledger": None,

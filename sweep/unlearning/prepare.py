@@ -45,7 +45,7 @@ def plan(config: SweepConfig, dataset: Dataset) -> Artifacts:
     inputs = {
         "format": FORMAT,
         "rows": dataset.digest,
-        "model": config.model.model_dump(exclude={"name", "layers"}),
+        "model": config.model.model_dump(exclude={"name", "layers", "deepest"}),
         "target": config.target.model_dump(),
         "seed": config.data.seed if config.data.source == "authors" else 0,
     }
