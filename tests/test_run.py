@@ -1,6 +1,7 @@
 """Preparation and one trial on the toy model, end to end without Ray."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from sweep.config import SweepConfig
 from sweep.unlearning import prepare
 from sweep.unlearning.models import snapshot
 from sweep.unlearning.prepare import Artifacts
-from sweep.unlearning.run import Outcome, Point, run, session
+from sweep.unlearning.run import Outcome, Point, full_suite, run, search_suite, session
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +24,15 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepConfig, Art
     sweep = config(tmp_path_factory.mktemp("storage"))
     artifacts = prepare.plan(sweep, dataset())
     assert prepare.missing(artifacts) == ["target", "reference"]
-    stages = [progress.stage for progress in prepare.make(sweep, dataset(), artifacts)]
+    (maker,) = prepare.makers(sweep, dataset(), artifacts)
+    stages = [progress.stage for progress in maker()]
     assert stages.count("target") == 60 * 8 // 4
     return sweep, artifacts
 
 
 def trial(prepared: tuple[SweepConfig, Artifacts], seed: int = 0, alpha: float = 1.0) -> tuple[list[Point], Outcome]:
     """The points and the outcome of one trial."""
-    *points, outcome = run(*prepared, WTNPO(alpha=alpha, beta=1.0), seed)
+    *points, outcome = run(*prepared, WTNPO(alpha=alpha, beta=1.0), seed, search_suite)
     assert isinstance(outcome, Outcome)
     return [point for point in points if isinstance(point, Point)], outcome
 
@@ -39,7 +41,7 @@ def test_prepared_once(prepared: tuple[SweepConfig, Artifacts]) -> None:
     """The second preparation makes nothing; other rows or another recipe would be another artifact."""
     sweep, artifacts = prepared
     assert prepare.missing(artifacts) == []
-    assert list(prepare.make(sweep, dataset(), artifacts)) == []
+    assert prepare.makers(sweep, dataset(), artifacts) == []
     padded = sweep.model_copy(update={"retain": sweep.retain.model_copy(update={"reduction": "padded500"})})
     assert prepare.plan(padded, dataset()).target == artifacts.target
     assert prepare.plan(padded, dataset()).reference != artifacts.reference
@@ -89,7 +91,7 @@ def test_mix_equals_a_full_scan(prepared: tuple[SweepConfig, Artifacts]) -> None
     """The largest m of all 64 that keeps τ, each mixed and measured, is the trial's m* (0 below 1/8)."""
     sweep, artifacts = prepared
     harsh = sweep.model_copy(update={"retain": sweep.retain.model_copy(update={"term": "none"})})
-    outcomes = [o for o in run(harsh, artifacts, GA(), 0) if isinstance(o, Outcome)]
+    outcomes = [o for o in run(harsh, artifacts, GA(), 0, search_suite) if isinstance(o, Outcome)]
     here = session(artifacts, sweep.model.template, sweep.retain.reduction)
     unlearned = dict(_trained(harsh, artifacts))
 
@@ -106,7 +108,7 @@ def test_mix_equals_a_full_scan(prepared: tuple[SweepConfig, Artifacts]) -> None
 def _trained(sweep: SweepConfig, artifacts: Artifacts) -> Iterator[tuple[str, torch.Tensor]]:
     """The weights at the end of the training, before anything is mixed."""
     here = session(artifacts, sweep.model.template, sweep.retain.reduction)
-    for point in run(sweep, artifacts, GA(), 0):
+    for point in run(sweep, artifacts, GA(), 0, search_suite):
         if isinstance(point, Point) and point.epoch == sweep.train.epochs:
             return iter(snapshot(here.model).items())
     raise AssertionError("no last epoch")
@@ -116,9 +118,40 @@ def test_divergence_is_a_result(prepared: tuple[SweepConfig, Artifacts]) -> None
     """A learning rate of 1e30 ends with the worst score, the reference's forget ES, and the reason."""
     sweep, artifacts = prepared
     wild = sweep.model_copy(update={"train": sweep.train.model_copy(update={"lr": 1e30})})
-    *_, outcome = run(wild, artifacts, GA(), 0)
+    *_, outcome = run(wild, artifacts, GA(), 0, search_suite)
     assert isinstance(outcome, Outcome)
     here = session(artifacts, sweep.model.template, sweep.retain.reduction)
     assert outcome.metrics["score"] == strength(here.metrics).forget
     assert outcome.metrics["mix"] == 0
     assert "not finite" in outcome.reason or "no mix" in outcome.reason
+
+
+def test_the_best_epoch_is_the_candidate(prepared: tuple[SweepConfig, Artifacts]) -> None:
+    """Of the points that keep τ unmixed the one that forgets most counts, by the rule applied to the curve by hand."""
+    sweep, artifacts = prepared
+    best = sweep.model_copy(update={"search": sweep.search.model_copy(update={"epochs": "best"})})
+    *points, outcome = run(best, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, search_suite)
+    here = session(artifacts, sweep.model.template, sweep.retain.reduction)
+    curve = [(point.epoch, strength(point.metrics)) for point in points if isinstance(point, Point)]
+    kept = [(found.forget, -epoch) for epoch, found in curve if found.retain >= 0.95 * strength(here.metrics).retain]
+    chosen = -min(kept)[1] if kept else curve[-1][0]
+    expected = next(point.metrics for point in points if isinstance(point, Point) and point.epoch == chosen)
+    assert isinstance(outcome, Outcome)
+    assert {key: outcome.metrics[key] for key in expected} == expected
+
+
+def test_full_suite_beside_the_score(prepared: tuple[SweepConfig, Artifacts], tmp_path: Path) -> None:
+    """With the retain model made, all metrics stand beside a score that is the same as without them."""
+    sweep, _ = prepared
+    whole = sweep.model_copy(update={"eval": sweep.eval.model_copy(update={"suite": "full"}), "storage": tmp_path})
+    artifacts = prepare.plan(whole, dataset())
+    assert prepare.missing(artifacts) == ["target", "reference", "retain model"]
+    makers = prepare.makers(whole, dataset(), artifacts)
+    assert len(makers) == 2
+    for maker in makers:
+        assert list(maker())
+    *_, full = run(whole, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, full_suite)
+    *_, lean = run(whole, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, search_suite)
+    assert isinstance(full, Outcome) and isinstance(lean, Outcome)
+    assert {key: full.metrics[key] for key in lean.metrics} == lean.metrics
+    assert full.metrics.keys() > {"forget/prob", "forget/truth_ratio", "retain/rouge_l", "forget_quality"}

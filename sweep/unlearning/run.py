@@ -2,25 +2,27 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, islice
+from pathlib import Path
 from statistics import fmean
+from typing import TypeAlias
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from eval.calibration import Calibration, Strength, calibrate
 from eval.checkpoint import load_model, load_tokenizer
 from eval.data import Dataset
-from eval.suite import Probes, evaluate, strength
+from eval.suite import Probes, RetainValues, evaluate, full, strength
 from objectives._base import Objective
 from sweep.config import TAUS, SweepConfig, Template
 from sweep.unlearning.loop import Schedule, accelerator, descend, stream
 from sweep.unlearning.losses import ForgetTerm, KLRetainTerm, NLLRetainTerm, NoRetainTerm, RetainTerm
 from sweep.unlearning.models import Weights, snapshot
-from sweep.unlearning.prepare import METRICS, ROWS, Artifacts, asked
+from sweep.unlearning.prepare import METRICS, RETAIN, ROWS, Artifacts, asked
 from sweep.unlearning.reference import Asked, Reference, read
 
 RETAIN_STREAM = 2**31
@@ -44,9 +46,21 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """The weights that a trial is judged by, on the CPU, and the point at which it had them."""
+
+    point: Point
+    weights: dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Session:
     """What a worker keeps between trials: the model, whose weights each trial resets, and the rows as tokens."""
 
+    dataset: Dataset
+    tokenizer: PreTrainedTokenizerFast
+    template: Template
+    retain_values: RetainValues | None
     model: PreTrainedModel
     weights: Weights
     asked: Asked
@@ -62,6 +76,10 @@ def session(artifacts: Artifacts, template: Template, reduction: str) -> Session
     model = load_model(artifacts.target).to(accelerator().device)
     rows = asked(template, reduction, dataset, tokenizer)
     return Session(
+        dataset=dataset,
+        tokenizer=tokenizer,
+        template=template,
+        retain_values=_retain_values(artifacts.retain_model),
         model=model,
         weights=Weights(artifacts.target),
         asked=rows,
@@ -71,12 +89,43 @@ def session(artifacts: Artifacts, template: Template, reduction: str) -> Session
     )
 
 
-def run(config: SweepConfig, artifacts: Artifacts, objective: Objective, seed: int) -> Iterator[Point | Outcome]:
-    """Run one trial, whose configuration holds its own setting; yields points of its curve, then the outcome."""
+def _retain_values(folder: Path | None) -> RetainValues | None:
+    if folder is None:
+        return None
+    values = json.loads((folder / RETAIN).read_text(encoding="utf-8"))
+    return RetainValues(**values | {"truth_ratio": tuple(values["truth_ratio"])})
+
+
+Suite: TypeAlias = Callable[[Session], dict[str, float]]
+
+
+def search_suite(here: Session) -> dict[str, float]:
+    """Nothing: the last point holds what the score needs."""
+    return {}
+
+
+def full_suite(here: Session) -> dict[str, float]:
+    """All metrics of the model as it is."""
+    return full(here.model, here.tokenizer, here.template, here.dataset, retain=here.retain_values).metrics
+
+
+def run(
+    config: SweepConfig, artifacts: Artifacts, objective: Objective, seed: int, suite: Suite
+) -> Iterator[Point | Outcome]:
+    """Run one trial, whose configuration holds its own setting; yields points of its curve, then the outcome.
+
+    Args:
+        config: the sweep, with the trial's setting.
+        artifacts: what was prepared.
+        objective: the forget term.
+        seed: of everything random in the trial.
+        suite: what is measured at its end beside what the score needs.
+    """
     here = session(artifacts, config.model.template, config.retain.reduction)
     here.weights.reset(here.model)
     schedule = _schedule(config, len(here.asked.forget))
     steps = _steps(here, config, schedule, objective, seed)
+    candidate: Candidate | None = None
     for epoch in range(1, schedule.epochs + 1):
         losses = list(islice(steps, schedule.steps_of(epoch) - schedule.steps_of(epoch - 1)))
         if not all(map(math.isfinite, losses)):
@@ -84,8 +133,25 @@ def run(config: SweepConfig, artifacts: Artifacts, objective: Objective, seed: i
             return
         if epoch == schedule.epochs or (config.eval.every and epoch % config.eval.every == 0):
             point = Point(epoch=epoch, metrics=_mean_loss(losses) | evaluate(here.model, here.probes))
+            if _preferred(here, config, point, candidate):
+                candidate = Candidate(point=point, weights=snapshot(here.model))
             yield point
-    yield _scored(here, config, point.metrics)
+    assert candidate is not None, "the last epoch has a point"
+    yield _scored(here, config, candidate, suite)
+
+
+def _preferred(here: Session, config: SweepConfig, point: Point, candidate: Candidate | None) -> bool:
+    """Whether a point takes the candidate's place."""
+    if config.search.epochs == "last":
+        return point.epoch == config.train.epochs
+    return candidate is None or _rank(here, config, point) <= _rank(here, config, candidate.point)
+
+
+def _rank(here: Session, config: SweepConfig, point: Point) -> tuple[bool, float]:
+    """Lower is better: the point that forgets most of those that keep τ unmixed, or else the last."""
+    found = strength(point.metrics)
+    lost = found.retain < config.score.tau * strength(here.metrics).retain
+    return lost, -point.epoch if lost else found.forget
 
 
 def _schedule(config: SweepConfig, rows: int) -> Schedule:
@@ -127,14 +193,15 @@ def _mean_loss(losses: list[float]) -> dict[str, float]:
     return {"loss": fmean(losses)} if losses else {}
 
 
-def _scored(here: Session, config: SweepConfig, final: dict[str, float]) -> Outcome:
-    """The final metrics with the calibrated score; leaves the model at the last mix that was measured."""
-    unlearned = snapshot(here.model)
+def _scored(here: Session, config: SweepConfig, candidate: Candidate, suite: Suite) -> Outcome:
+    """The candidate's metrics with the calibrated score; leaves the model at the last mix that was measured."""
+    here.weights.mix(here.model, candidate.weights, 1.0)
+    final = candidate.point.metrics | suite(here)
 
     def mixed(m: float) -> Strength:
         if m == 1:
             return strength(final)
-        here.weights.mix(here.model, unlearned, m)
+        here.weights.mix(here.model, candidate.weights, m)
         return strength(evaluate(here.model, here.probes))
 
     found = calibrate(mixed, strength(here.metrics), config.score.tau, TAUS)
