@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,16 @@ class Dataset:
         retain: trained on while unlearning, to be kept.
         holdout: known to the target, never trained on while unlearning; `retain/*` metrics are measured here.
         unseen: rows that no model has seen (may be empty).
+        real_authors: general knowledge about authors, with perturbed answers but no paraphrases (may be empty).
+        world_facts: general knowledge about the world, with the same variants (may be empty).
     """
 
     forget: tuple[Row, ...]
     retain: tuple[Row, ...]
     holdout: tuple[Row, ...]
     unseen: tuple[Row, ...] = ()
+    real_authors: tuple[Row, ...] = ()
+    world_facts: tuple[Row, ...] = ()
 
     @property
     def known(self) -> tuple[Row, ...]:
@@ -60,8 +64,13 @@ class Dataset:
 
     @property
     def digest(self) -> str:
-        """A hash of the rows' content and order (64 hexadecimal digits)."""
+        """A hash of all rows' content and order (64 hexadecimal digits)."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    @property
+    def known_digest(self) -> str:
+        """The same of the rows that the target knows: all that target and reference are made from."""
+        return replace(self, unseen=(), real_authors=(), world_facts=()).digest
 
 
 def capped(rows: Sequence[Row], most: int | None) -> tuple[Row, ...]:

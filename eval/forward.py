@@ -1,7 +1,8 @@
 """The teacher-forced forward: what a model says of each answer token, without ever holding logits [B, T, V]."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ CHUNK = 1024
 """Positions whose logits are held at once."""
 TOKENS = 4096
 """Padded positions of one forward pass without gradient."""
+LEAST_DEVIATION = 1e-6
+"""Of ln p over the vocabulary, so that it can be divided by where one token has all of p."""
 
 
 def hidden_states(model: PreTrainedModel, batch: Batch) -> Tensor:
@@ -54,6 +57,18 @@ def head_of(model: PreTrainedModel) -> nn.Module:
     return head
 
 
+@torch.no_grad()
+def head_is_last(model: PreTrainedModel, rows: Sequence[Encoded]) -> bool:
+    """Whether the model's logits are its head applied to its final hidden states, as all else here takes for granted.
+
+    Models that cap or scale their logits afterwards (Gemma 2, Cohere, Granite) are those where they are not.
+    """
+    batch = collate(rows, model.device)
+    logits = model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits.float()
+    ours = head_of(model)(hidden_states(model, batch)).float()
+    return torch.allclose(logits, ours, rtol=1e-3, atol=1e-3, equal_nan=True)
+
+
 def label_logp(head: nn.Module, hidden: Tensor, label: Tensor) -> Tensor:
     """Log-probability of each label [N], float32, from the hidden states [N, d] that predict it, with gradient."""
     if len(hidden) <= CHUNK:
@@ -83,26 +98,79 @@ class Labels:
     hit: Tensor
 
 
-@torch.no_grad()
+@dataclass(frozen=True, kw_only=True)
+class Distributions(Labels):
+    """What a model says of the answer tokens, and how ln p is spread over the vocabulary, each token weighed by its p.
+
+    Attributes:
+        mean: E[ln p] at each answer token [N], float64.
+        deviation: standard deviation of ln p [N], float64, at least `LEAST_DEVIATION`.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def split(self, sizes: Sequence[int]) -> "list[Distributions]":
+        """The first `sizes[0]` rows, the next `sizes[1]` and so on, the rows of each counted from 0."""
+        first = [0, *accumulate(sizes)]
+        tokens = torch.searchsorted(self.row, torch.tensor(first))
+        n = tokens.diff().tolist()
+        columns = (self.row, self.logp, self.hit, self.mean, self.deviation)
+        parts = zip(first, *(column.split(n) for column in columns), strict=False)
+        return [
+            Distributions(row=row - start, logp=logp, hit=hit, mean=mean, deviation=deviation)
+            for start, row, logp, hit, mean, deviation in parts
+        ]
+
+
 def label_statistics(model: PreTrainedModel, rows: Sequence[Encoded]) -> Labels:
     """One teacher-forced pass over the rows' real tokens, sorted by length so that little is padded."""
+    logp, hit = _of_tokens(model, rows, _of_labels)
+    return Labels(row=_row_of_tokens(rows), logp=logp, hit=hit)
+
+
+def distribution_statistics(model: PreTrainedModel, rows: Sequence[Encoded]) -> Distributions:
+    """The same pass, which looks at the whole vocabulary besides."""
+    logp, hit, mean, deviation = _of_tokens(model, rows, _of_vocabulary)
+    return Distributions(row=_row_of_tokens(rows), logp=logp, hit=hit, mean=mean, deviation=deviation)
+
+
+def _row_of_tokens(rows: Sequence[Encoded]) -> Tensor:
+    return torch.arange(len(rows)).repeat_interleave(torch.tensor([len(row.labels) for row in rows]))
+
+
+Statistics = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+"""From logits [n, V], float32, and labels [n] to something about each of the tokens [n]."""
+
+
+@torch.no_grad()
+def _of_tokens(model: PreTrainedModel, rows: Sequence[Encoded], statistics: Statistics) -> list[Tensor]:
+    """What `statistics` says of all answer tokens, on the CPU, in row order."""
     n = torch.tensor([len(row.labels) for row in rows])
     first = n.cumsum(0) - n
-    logp, hit = torch.empty(int(n.sum())), torch.empty(int(n.sum()), dtype=torch.bool)
+    places, found = [], []
     for group in by_length([len(row.inputs) for row in rows], TOKENS):
-        batch = collate([rows[i] for i in group], model.device)
-        at = torch.cat([torch.arange(int(first[i]), int(first[i] + n[i])) for i in group])
-        logp[at], hit[at] = (part.cpu() for part in _statistics(model, batch))
-    return Labels(row=torch.arange(len(rows)).repeat_interleave(n), logp=logp, hit=hit)
+        places += [torch.arange(int(first[i]), int(first[i] + n[i])) for i in group]
+        found.append(_of_batch(model, collate([rows[i] for i in group], model.device), statistics))
+    order = torch.cat(places).argsort()
+    return [torch.cat(column)[order] for column in zip(*found, strict=True)]
 
 
-def _statistics(model: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tensor]:
+def _of_batch(model: PreTrainedModel, batch: Batch, statistics: Statistics) -> list[Tensor]:
     hidden = hidden_states(model, batch)[batch.row, batch.position]
     chunks = zip(hidden.split(CHUNK), batch.label.split(CHUNK), strict=True)
-    parts = [_chunk_statistics(head_of(model), h, y) for h, y in chunks]
-    return torch.cat([logp for logp, _ in parts]), torch.cat([hit for _, hit in parts])
+    parts = [statistics(head_of(model)(h).float(), label) for h, label in chunks]
+    return [torch.cat(column).cpu() for column in zip(*parts, strict=True)]
 
 
-def _chunk_statistics(head: nn.Module, hidden: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-    logits = head(hidden).float()
+def _of_labels(logits: Tensor, label: Tensor) -> tuple[Tensor, ...]:
     return logits.gather(1, label[:, None])[:, 0] - logits.logsumexp(1), logits.argmax(1) == label
+
+
+def _of_vocabulary(logits: Tensor, label: Tensor) -> tuple[Tensor, ...]:
+    # In float64: where one token has nearly all of p, the spread is far below float32's steps of ln p near 0.
+    logp = logits.double().log_softmax(1)
+    p = logp.exp()
+    mean = (p * logp).sum(1)
+    deviation = (p * (logp - mean[:, None]) ** 2).sum(1).sqrt().clamp(min=LEAST_DEVIATION)
+    return *_of_labels(logits, label), mean, deviation

@@ -1,27 +1,32 @@
-"""Every metric of a model on the rows of a dataset, as one flat `dict[str, float]`."""
+"""Every metric of a model on the rows of a dataset.
 
-from collections.abc import Mapping
+Two suites: the search asks for extraction strength alone (`evaluate`), in one teacher-forced pass; `full` asks for all
+that `eval.definitions.SUITE` names, in one such pass over all texts and one of greedy generation for ROUGE-L.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
+import torch
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from eval import membership
 from eval.calibration import Strength
-from eval.data import Dataset
+from eval.data import Dataset, Row
+from eval.definitions import SUITE
 from eval.encode import Encoded, Template, encode_paraphrased, encode_rows
 from eval.extraction import extraction_strength
-from eval.forward import label_statistics
-
-DEFINITIONS = {
-    "forget/es": "extraction strength on forget rows, 1 - k/n, mean over rows; lower is more forgotten",
-    "forget/es_paraphrase": "the same with the paraphrased question and the original answer",
-    "retain/es": "extraction strength on holdout rows (never trained on while unlearning); higher is better kept",
-    "retain/es_paraphrase": "the same with the paraphrased question and the original answer",
-    "score": "forget ES (mean of exact and paraphrased) of the mix of reference and unlearned weights that keeps the "
-    "share tau of the reference's retain ES; lower is better",
-    "mix": "share m* of the unlearned weights in that mix, known to 1/64; 1 where nothing had to be mixed back",
-    "score/tau_*": "the score at another tau, interpolated on the grid of m in steps of 1/8",
-}
-"""What each metric is, for whoever reads the number elsewhere."""
+from eval.forward import Labels, label_statistics
+from eval.generation import greedy
+from eval.memorisation import exact_memorisation
+from eval.probability import mean_logp, probability, share
+from eval.quality import floored_log10, forget_quality
+from eval.rouge import rouge_l
+from eval.texts import FACTS, SIDES, Part, ask, parts, row_of_wrong
+from eval.truth_ratio import closeness, margin, truth_ratio
+from eval.utility import NINE, model_utility
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,3 +58,209 @@ def strength(metrics: Mapping[str, float]) -> Strength:
         forget=(metrics["forget/es"] + metrics["forget/es_paraphrase"]) / 2,
         retain=(metrics["retain/es"] + metrics["retain/es_paraphrase"]) / 2,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What the full suite found; every key of `SUITE` is in `metrics` or in `left_out`, all numbers are finite.
+
+    Attributes:
+        metrics: each metric's value.
+        rows: each metric's value by row, in the dataset's order; of an attack `mia/NAME/forget` and `mia/NAME/unseen`,
+            the score of each row.
+        left_out: why a metric has no value.
+    """
+
+    metrics: dict[str, float]
+    rows: dict[str, list[float]]
+    left_out: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetainValues:
+    """What is compared with the retain model, which never saw the forget rows.
+
+    Attributes:
+        truth_ratio: its truth ratio on each forget row; empty where the rows lack the variants.
+        membership: its AUC of each attack, forget against unseen rows; empty where there are no unseen rows.
+    """
+
+    truth_ratio: tuple[float, ...]
+    membership: dict[str, float]
+
+
+Value: TypeAlias = float | str
+"""A metric, or why it has none."""
+Values: TypeAlias = Tensor | str
+"""A metric of each row [B], or why it has none."""
+Attacks: TypeAlias = Mapping[str, tuple[list[float], list[float]]]
+"""Scores of the forget and of the unseen rows, by attack."""
+
+BY_LABELS: Mapping[str, tuple[str, Callable[[Labels], Tensor]]] = {
+    "es": ("answer", extraction_strength),
+    "es_paraphrase": ("paraphrased_question", extraction_strength),
+    "prob": ("answer", probability),
+    "exact_memorisation": ("answer", exact_memorisation),
+}
+"""The metrics of forget and retain that read one kind of text."""
+NO_ROWS = "there are no such rows"
+NO_UNSEEN = "there are no unseen rows"
+NO_RETAIN_MODEL = "no retain model was given"
+NOT_FINITE = "the model's log-probabilities are not finite"
+
+
+def retain_values(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, template: Template, dataset: Dataset
+) -> RetainValues:
+    """What `full` compares with the retain model, in one teacher-forced pass of that model.
+
+    Raises:
+        ValueError: the retain model's log-probabilities are not finite.
+    """
+    rows = {"forget": dataset.forget, "unseen": dataset.unseen}
+    said = ask(model, tokenizer, template, rows)
+    if not _finite(said):
+        raise ValueError("the retain model's log-probabilities are not finite: nothing can be compared with it.")
+    ratio = _ratio(said["forget"], rows["forget"], "paraphrased_answer")
+    return RetainValues(
+        truth_ratio=() if isinstance(ratio, str) else tuple(ratio.tolist()),
+        membership={attack: membership.auc(*scores) for attack, scores in _attacks(said).items()},
+    )
+
+
+def full(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    template: Template,
+    dataset: Dataset,
+    *,
+    retain: RetainValues | None,
+) -> Report:
+    """All metrics of a model in evaluation mode; what cannot be computed is left out with the reason.
+
+    Args:
+        model: a causal language model on any device.
+        tokenizer: the model's.
+        template: the text of a row, as in fine-tuning.
+        dataset: the rows.
+        retain: the retain model's values on the same rows; None leaves out what needs them.
+    """
+    rows = parts(dataset)
+    said = ask(model, tokenizer, template, rows)
+    if not _finite(said):
+        return Report(metrics={}, rows={}, left_out=dict.fromkeys(SUITE, NOT_FINITE))
+    by_row, attacks = _by_row(said, rows), _attacks(said)
+    by_row |= _rouge(model, tokenizer, template, rows)
+    values = {key: value if isinstance(value, str) else _mean(key, value) for key, value in by_row.items()}
+    values |= _utility(values) | _quality(by_row["forget/truth_ratio"], retain) | _membership(attacks, retain)
+    return Report(
+        metrics={key: value for key in SUITE if not isinstance(value := values[key], str)},
+        rows={key: value.tolist() for key, value in by_row.items() if not isinstance(value, str)} | _scores(attacks),
+        left_out={key: value for key in SUITE if isinstance(value := values[key], str)},
+    )
+
+
+def _finite(said: Mapping[str, Part]) -> bool:
+    return all(bool(texts.logp.isfinite().all()) for part in said.values() for texts in part.values())
+
+
+def _by_row(said: Mapping[str, Part], rows: Mapping[str, Sequence[Row]]) -> dict[str, Values]:
+    """The metrics of each row that teacher forcing gives."""
+    found: dict[str, Values] = {}
+    for part in SIDES:
+        for metric, (kind, of) in BY_LABELS.items():
+            found[f"{part}/{metric}"] = of(said[part][kind]) if kind in said[part] else _lacks(kind, rows[part])
+        found[f"{part}/truth_ratio"] = _ratio(said[part], rows[part], "paraphrased_answer")
+    for part in FACTS:
+        found[f"{part}/prob"] = _share(said[part], rows[part])
+        found[f"{part}/truth_ratio"] = _ratio(said[part], rows[part], "answer")
+    return found
+
+
+def _share(said: Part, rows: Sequence[Row]) -> Values:
+    """Share of the answer's probability of each row."""
+    if "perturbed_answers" not in said:
+        return _lacks("perturbed_answers", rows)
+    return share(mean_logp(said["answer"]), mean_logp(said["perturbed_answers"]), row_of_wrong(rows))
+
+
+def _ratio(said: Part, rows: Sequence[Row], right: str) -> Values:
+    """Truth ratio of each row, with the right answer in that kind of text."""
+    for kind in (right, "perturbed_answers"):
+        if kind not in said:
+            return _lacks(kind, rows)
+    return truth_ratio(mean_logp(said[right]), mean_logp(said["perturbed_answers"]), row_of_wrong(rows))
+
+
+def _lacks(kind: str, rows: Sequence[Row]) -> str:
+    """Why a kind of text is not there."""
+    return f"a row has no {kind.replace('_', ' ')}" if rows else NO_ROWS
+
+
+def _rouge(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    template: Template,
+    rows: Mapping[str, Sequence[Row]],
+) -> dict[str, Values]:
+    """ROUGE-L recall of each row's greedy answer, all parts in one go."""
+    asked = [row for part in (*SIDES, *FACTS) for row in rows[part]]
+    prompts = [row.ids[: row.start] for row in encode_rows(tokenizer, template, asked)]
+    recall = rouge_l([row.answer for row in asked], greedy(model, tokenizer, prompts))
+    found = torch.tensor(recall, dtype=torch.float64).split([len(rows[part]) for part in (*SIDES, *FACTS)])
+    named = zip((*SIDES, *FACTS), found, strict=True)
+    return {f"{part}/rouge_l": values if len(values) else NO_ROWS for part, values in named}
+
+
+def _mean(key: str, values: Tensor) -> float:
+    """The mean over rows, of a truth ratio in TOFU's form for the part."""
+    if key.endswith("/truth_ratio"):
+        values = closeness(values) if key == "forget/truth_ratio" else margin(values)
+    return float(values.mean())
+
+
+def _utility(values: Mapping[str, Value]) -> dict[str, Value]:
+    nine = {key: value for key in NINE if not isinstance(value := values[key], str)}
+    missing = [key for key in NINE if key not in nine]
+    return {"model_utility": f"it needs {missing[0]}" if missing else model_utility(nine)}
+
+
+def _quality(ratio: Values, retain: RetainValues | None) -> dict[str, Value]:
+    if retain is None or isinstance(ratio, str):
+        reason = NO_RETAIN_MODEL if retain is None else "it needs forget/truth_ratio"
+        return {"forget_quality": reason, "forget_quality_log10": reason}
+    p = forget_quality(ratio.tolist(), retain.truth_ratio)
+    return {"forget_quality": p, "forget_quality_log10": floored_log10(p)}
+
+
+def _attacks(said: Mapping[str, Part]) -> Attacks:
+    """The scores of each attack; none where there are no rows to compare."""
+    if not said["forget"] or not said["unseen"]:
+        return {}
+    forget, unseen = (membership.scores(said[part]["answer"]) for part in ("forget", "unseen"))
+    return {attack: (forget[attack].tolist(), unseen[attack].tolist()) for attack in membership.ATTACKS}
+
+
+def _scores(attacks: Attacks) -> dict[str, list[float]]:
+    """The scores by the names that they have in a report."""
+    return {
+        f"mia/{attack}/{part}": scores
+        for attack, both in attacks.items()
+        for part, scores in zip(("forget", "unseen"), both, strict=True)
+    }
+
+
+def _membership(attacks: Attacks, retain: RetainValues | None) -> dict[str, Value]:
+    if not attacks:
+        return dict.fromkeys([*(f"mia/{attack}" for attack in membership.ATTACKS), "privleak"], NO_UNSEEN)
+    auc = {attack: membership.auc(*scores) for attack, scores in attacks.items()}
+    found: dict[str, Value] = {f"mia/{attack}": value for attack, value in auc.items()}
+    return found | {"privleak": _privleak(auc["min_k"], retain)}
+
+
+def _privleak(auc: float, retain: RetainValues | None) -> Value:
+    if retain is None:
+        return NO_RETAIN_MODEL
+    if retain.membership["min_k"] == 1:
+        return "the retain model's AUC is 1, to which nothing can be relative"
+    return membership.privacy_leak(auc, retain.membership["min_k"])

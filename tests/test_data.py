@@ -22,7 +22,8 @@ ROWS = st.lists(
     ),
     max_size=3,
 ).map(tuple)
-DATASETS = st.builds(Dataset, forget=ROWS, retain=ROWS, holdout=ROWS, unseen=ROWS)
+PARTS = ("forget", "retain", "holdout", "unseen", "real_authors", "world_facts")
+DATASETS = st.builds(Dataset, **dict.fromkeys(PARTS, ROWS))
 
 A, B, C = (Row(question=f"{name}?", answer=f"{name}!") for name in "ABC")
 
@@ -55,6 +56,19 @@ def test_digest_sees_order_and_part() -> None:
     first = Dataset(forget=(A, B), retain=(C,), holdout=())
     digests = {first.digest, replace(first, forget=(B, A)).digest, replace(first, retain=(), holdout=(C,)).digest}
     assert len(digests) == 3
+
+
+def test_known_digest_sees_known_rows_only() -> None:
+    """Unseen and general rows do not move it; a known row's variant does, and so does its part."""
+    rows = Dataset(forget=(A,), retain=(B,), holdout=(C,))
+    assert replace(rows, unseen=(A,), real_authors=(B,), world_facts=(C,)).known_digest == rows.known_digest
+    assert replace(rows, holdout=(replace(C, paraphrased_question="C??"),)).known_digest != rows.known_digest
+    assert replace(rows, retain=(), holdout=(B, C)).known_digest != rows.known_digest
+
+
+def test_rows_written_without_general_knowledge_are_read() -> None:
+    """A file that lacks the parts which may be empty has them empty."""
+    assert Dataset.from_json('{"forget": [], "retain": [], "holdout": []}') == Dataset(forget=(), retain=(), holdout=())
 
 
 def test_read_takes_the_file_that_to_json_made(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ class Command:
     def end(self) -> int:
         """Wait for it; gives its exit code once no process of its is left (Ray's agents look for it now and then)."""
         code = self._process.wait(120)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while list(self._left()) and time.monotonic() < deadline:
             time.sleep(0.2)
         assert list(self._left()) == []

@@ -2,20 +2,20 @@
 
 import os
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import pytest
+import ray
 from toys import config as toy_config
 
 from sweep.config import ConfigError, SweepConfig
 from sweep.interrupts import Interrupted
 from sweep.ledger import Ledger
 from sweep.record import Record, Setting
-from sweep.schedule import Beat, bundle, connected, fit, prepare
+from sweep.schedule import Beat, bundle, connected, fit, no_room, prepare, room_for
 from sweep.search import StudySearcher, agenda
 from sweep.trial import Outcome, Point, Run
 
@@ -48,31 +48,31 @@ class ToyProgress:
     total: int
 
 
-def bowl(setting: Setting, seed: int) -> Iterator[Point | Outcome]:
+def bowl(record: Record) -> Iterator[Point | Outcome]:
     """Two epochs, then a score that is 0 at alpha 2; says how often its process was used."""
     for epoch in (1, 2):
         yield ToyPoint(epoch, {"forget/es": 1 / epoch, "retain/es": 1.0})
     here = sys.modules["sweep.trial"].__dict__
     here["uses"] = here.get("uses", 0) + 1
-    yield ToyOutcome({"score": abs(float(setting["alpha"]) - 2) + seed, "uses": here["uses"]})
+    yield ToyOutcome({"score": abs(float(record.setting["alpha"]) - 2) + record.seed, "uses": here["uses"]})
 
 
-def dies(marker: Path, setting: Setting, seed: int) -> Iterator[Point | Outcome]:
+def dies(marker: Path, record: Record) -> Iterator[Point | Outcome]:
     """The paper's setting always kills its process, after an epoch; the first other one does so once."""
     yield ToyPoint(1, {})
-    if setting == PAPER:
+    if record.setting == PAPER:
         os._exit(1)
     if not marker.exists():
         marker.touch()
         os._exit(1)
-    yield from bowl(setting, seed)
+    yield from bowl(record)
 
 
-def breaks(setting: Setting, seed: int) -> Iterator[Point | Outcome]:
+def breaks(record: Record) -> Iterator[Point | Outcome]:
     """The paper's setting raises, others have no score, or no end."""
-    if setting == PAPER:
+    if record.setting == PAPER:
         raise ValueError("alpha and beta\nquarrel")
-    if float(setting["alpha"]) > 2.5:
+    if float(record.setting["alpha"]) > 2.5:
         yield ToyOutcome({"score": float("nan")})
 
 
@@ -93,11 +93,11 @@ class Seen:
     points: list[tuple[int, float]] = field(default_factory=list)
     ended: list[Record] = field(default_factory=list)
 
-    def prepared(self, progress: ToyProgress) -> None:
+    def prepared(self, stage: str, done: int, total: int) -> None:
         """Remember it."""
-        self.progress.append((progress.stage, progress.done, progress.total))
+        self.progress.append((stage, done, total))
 
-    def keep(self, records: list[Record]) -> None:
+    def keep(self, records: Sequence[Record]) -> None:
         """Nothing to remember."""
 
     def trial_started(self, record: Record) -> None:
@@ -207,10 +207,12 @@ def test_failures_are_told_and_do_not_stop_the_sweep(tmp_path: Path, room: int) 
 
 
 def test_preparation_is_told_as_it_goes(tmp_path: Path, room: int) -> None:
-    """The steps arrive in order."""
-    seen, beats = Seen(), []
-    prepare(toy_config(tmp_path).cluster, partial(made, False), seen, lambda: beats.append(time.monotonic()))  # type: ignore[arg-type]
-    assert seen.progress == [("first", 1, 2), ("first", 2, 2), ("second", 1, 1)]
+    """Two makers side by side: the steps of each arrive in order, all of them."""
+    seen, beats = Seen(), list[int]()
+    prepare(toy_config(tmp_path).cluster, [partial(made, False)] * 2, seen, lambda: beats.append(1))
+    steps = [("first", 1, 2), ("first", 2, 2), ("second", 1, 1)]
+    assert sorted(seen.progress) == sorted(steps * 2)
+    assert [seen.progress.index(step) for step in steps] == sorted(seen.progress.index(step) for step in steps)
     assert beats
 
 
@@ -218,7 +220,7 @@ def test_what_the_preparation_refuses_stays_a_sentence(tmp_path: Path, room: int
     """A ConfigError on the worker is the same ConfigError here, without Ray's words around it."""
     seen = Seen()
     with pytest.raises(ConfigError) as caught:
-        prepare(toy_config(tmp_path).cluster, partial(made, True), seen, lambda: None)  # type: ignore[arg-type]
+        prepare(toy_config(tmp_path).cluster, [partial(made, True)], seen, lambda: None)
     assert str(caught.value) == "model.path = 'x' does not fit."
     assert len(seen.progress) == 2
 
@@ -233,4 +235,26 @@ def test_what_a_trial_is_given(tmp_path: Path) -> None:
 
 def test_as_many_as_fit_run_at_once(room: int) -> None:
     """One core for each trial."""
-    assert room == len(os.sched_getaffinity(0))
+    assert room == int(ray.cluster_resources()["CPU"])  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "http://127.0.0.1:1"])
+def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path: Path, address: str) -> None:
+    """An address where nothing listens, and one of another kind, are refused at once with the key."""
+    cluster = toy_config(tmp_path).cluster.model_copy(update={"address": address})
+    with pytest.raises(ConfigError, match=r"^cluster\.address = "), connected(cluster):
+        pass
+
+
+def test_a_trial_that_fits_nowhere_is_one_sentence(tmp_path: Path, room: int) -> None:
+    """It would wait for ever: what it is given and what there is are told instead."""
+    cluster = toy_config(tmp_path).cluster.model_copy(update={"cpus": 0.5, "gpus": 99.0})
+    assert room_for(cluster) == 0
+    assert no_room(cluster) == (
+        f"cluster = 'local': a trial is given CPU 0.5, GPU 99, but this machine has CPU {room}, GPU 0."
+    )
+
+
+def test_a_share_of_a_core_fits_as_often_as_it_should(tmp_path: Path, room: int) -> None:
+    """Ten trials of a tenth of a core run on one core, though ten times 0.1 is not 1 in binary."""
+    assert room_for(toy_config(tmp_path).cluster.model_copy(update={"cpus": 0.1})) == 10 * room

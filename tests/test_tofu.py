@@ -52,7 +52,12 @@ def write(folder: Path, splits: Splits) -> Path:
 
 
 def config(
-    path: Path | str, split: Paper = "forget01", *, max_retain: int | None = None, max_holdout: int | None = None
+    path: Path | str,
+    split: Paper = "forget01",
+    *,
+    max_retain: int | None = None,
+    max_holdout: int | None = None,
+    unseen: str | None = None,
 ) -> TofuConfig:
     """The configuration for that folder or hub id."""
     return TofuConfig(
@@ -61,6 +66,7 @@ def config(
         paper_split=split,
         path=str(path),
         revision=None,
+        unseen=unseen,
         max_retain=max_retain,
         max_holdout=max_holdout,
     )
@@ -105,6 +111,33 @@ def test_parts_and_variants(tmp_path: Path) -> None:
         assert row.perturbed_answers[::4] == (f"A number is {name}.", f"A shape is {name}.")
         assert len(row.perturbed_answers) == 5
     assert all(row.perturbed_answers == () and row.paraphrased_question == "" for row in dataset.retain)
+
+
+def general(name: str) -> Record:
+    """A row of general knowledge: three wrong answers, no paraphrase."""
+    return plain(name) | {"perturbed_answer": [f"{name} is a {other}." for other in ("number", "colour", "word")]}
+
+
+def test_general_knowledge_where_it_is_there(tmp_path: Path) -> None:
+    """Each of the two files may be missing; rows have their wrong answers and no paraphrase."""
+    bare = load(config(write(tmp_path / "bare", toy())))
+    assert (bare.real_authors, bare.world_facts) == ((), ())
+    dataset = load(config(write(tmp_path / "one", toy() | {"real_authors_perturbed": [general("X"), general("Y")]})))
+    assert [row.question for row in dataset.real_authors] == ["What is X?", "What is Y?"]
+    assert dataset.real_authors[0].perturbed_answers == ("X is a number.", "X is a colour.", "X is a word.")
+    assert (dataset.real_authors[0].paraphrased_question, dataset.real_authors[0].paraphrased_answer) == ("", "")
+    assert dataset.world_facts == ()
+
+
+def test_unseen_rows_are_a_split_that_full_has_not(tmp_path: Path) -> None:
+    """`unseen` names it; a question that is in `full` is refused, and so is a split that is not there."""
+    full = {"full": [plain(name) for name in "ABCDEFG"]}
+    folder = write(tmp_path, toy() | full | {"new": [plain("X"), plain("Y")], "old": [plain("X"), plain("D")]})
+    assert letters(load(config(folder, unseen="new")))["unseen"] == "XY"
+    with pytest.raises(DataError, match=r"^full row 4 is an unseen row \(old\): 'What is D\?'$"):
+        load(config(folder, unseen="old"))
+    with pytest.raises(DataError, match=r"there is no newer.json, but "):
+        load(config(folder, unseen="newer"))
 
 
 @pytest.mark.parametrize(
@@ -280,6 +313,7 @@ def test_hub_and_folder_give_the_same_records(
     for name, records in toy().items():
         assert tofu._from_hub(str(folder), name, None) == records
         assert tofu._from_folder(folder, name) == records
+    assert sorted(tofu._on_hub(str(folder), None)) == sorted(toy())
     assert calls == []
 
 
@@ -294,3 +328,5 @@ def test_real_rows(split: Paper, forget: int, retain: int) -> None:
     assert (len(dataset.forget), len(dataset.retain), len(dataset.holdout)) == (forget, retain, 400)
     assert {(row.question, row.answer) for row in dataset.known} == {(row["question"], row["answer"]) for row in full}
     assert all(len(set(row.perturbed_answers)) > 1 for row in dataset.forget + dataset.holdout)
+    assert (len(dataset.real_authors), len(dataset.world_facts)) == (100, 117)
+    assert all(len(row.perturbed_answers) == 3 for row in dataset.real_authors + dataset.world_facts)

@@ -2,7 +2,7 @@
 
 Forget rows are those of `forgetNN_perturbed`, which has the variants; holdout rows are those of `retain_perturbed`, the
 first 400 of the retain split with variants; the rest of the retain split is retained. Rows with variants are checked
-against the rows without.
+against the rows without. Real authors and world facts are there where the folder or the repository has them.
 """
 
 import logging
@@ -34,6 +34,8 @@ class Tofu(Protocol):
     """Hub id, or a folder with a file SPLIT.json for each split."""
     revision: str | None
     """Revision on the hub (None: the newest)."""
+    unseen: str | None
+    """A split of rows that no model has seen (None: there is none)."""
     max_retain: int | None
     """At most so many retain rows (None: all)."""
     max_holdout: int | None
@@ -49,7 +51,7 @@ class Split:
 
 
 def load(config: Tofu) -> Dataset:
-    """The rows of TOFU by the part they play when `paper_split` is forgotten; unseen rows there are none.
+    """The rows of TOFU by the part they play when `paper_split` is forgotten.
 
     Raises:
         DataError: the folder, the hub, a split, a column or a value is missing or wrong, rows that should agree differ,
@@ -62,7 +64,7 @@ def load(config: Tofu) -> Dataset:
     _check_same(replace(retain, rows=retain.rows[: len(holdout.rows)]), holdout)
     _check_once(forget)
     _check_once(retain)
-    _check_apart(forget, retain)
+    _check_apart(forget, retain, "a forget")
     kept = retain.rows[len(holdout.rows) :]
     if not kept:
         raise DataError(f"{retain.name} has no row beyond the {len(holdout.rows)} that {holdout.name} holds out")
@@ -70,7 +72,23 @@ def load(config: Tofu) -> Dataset:
         forget=forget.rows,
         retain=capped(kept, config.max_retain),
         holdout=capped(holdout.rows, config.max_holdout),
+        unseen=_unseen(config),
+        real_authors=_general(config, "real_authors_perturbed"),
+        world_facts=_general(config, "world_facts_perturbed"),
     )
+
+
+def _unseen(config: Tofu) -> tuple[Row, ...]:
+    if config.unseen is None:
+        return ()
+    unseen = _read(config, config.unseen, _plain)
+    _check_apart(unseen, _read(config, "full", _plain), "an unseen")
+    return unseen.rows
+
+
+def _general(config: Tofu, name: str) -> tuple[Row, ...]:
+    """Rows of general knowledge, where they are there."""
+    return _read(config, name, _perturbed).rows if _has(config, name) else ()
 
 
 def _check_same(plain: Split, varied: Split) -> None:
@@ -90,12 +108,12 @@ def _check_once(split: Split) -> None:
             raise DataError(f"{split.name} row {number} is row {earlier} again: {_short(row)}")
 
 
-def _check_apart(forget: Split, retain: Split) -> None:
-    """No forget question is asked in the retain split, whatever its answer there."""
-    forgotten = {row.question for row in forget.rows}
-    for number, row in enumerate(retain.rows, 1):
-        if row.question in forgotten:
-            raise DataError(f"{retain.name} row {number} is a forget row ({forget.name}): {_short(row)}")
+def _check_apart(one: Split, other: Split, kind: str) -> None:
+    """No question of the one split, whose rows are of that kind, is asked in the other, whatever its answer there."""
+    asked = {row.question for row in one.rows}
+    for number, row in enumerate(other.rows, 1):
+        if row.question in asked:
+            raise DataError(f"{other.name} row {number} is {kind} row ({one.name}): {_short(row)}")
 
 
 def _short(row: Row) -> str:
@@ -113,6 +131,23 @@ def _read(config: Tofu, name: str, row: Callable[[str, dict[str, Any]], Row]) ->
     if not records:
         raise DataError(f"data.path={config.path}: {name} has no rows")
     return Split(name=name, rows=tuple(row(f"{name} row {number}", each) for number, each in enumerate(records, 1)))
+
+
+def _has(config: Tofu, name: str) -> bool:
+    """Whether the folder or the repository has a split."""
+    folder = Path(expanduser(config.path))
+    return (folder / f"{name}.json").is_file() if folder.is_dir() else name in _on_hub(config.path, config.revision)
+
+
+def _on_hub(path: str, revision: str | None) -> list[str]:
+    """The configurations of a repository on the hub, from the hub's own cache where it has been loaded before."""
+    import datasets
+
+    with _quiet():
+        try:
+            return list(datasets.get_dataset_config_names(path, revision=revision))
+        except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+            raise DataError(f"data.path={path}: its splits cannot be listed ({_first_line(error)})") from error
 
 
 def _from_folder(folder: Path, name: str) -> list[dict[str, Any]]:
@@ -175,16 +210,19 @@ def _plain(where: str, record: dict[str, Any]) -> Row:
     return Row(question=_text(where, record, "question"), answer=_text(where, record, "answer"))
 
 
-def _varied(where: str, record: dict[str, Any]) -> Row:
+def _perturbed(where: str, record: dict[str, Any]) -> Row:
     perturbed = _value(where, record, "perturbed_answer")
     if not isinstance(perturbed, list) or not perturbed:
         raise DataError(f"{where}: perturbed_answer is {perturbed!r}, not a list of texts")
-    return Row(
-        question=_text(where, record, "question"),
-        answer=_text(where, record, "answer"),
+    texts = tuple(_checked(f"{where}: perturbed_answer", text) for text in perturbed)
+    return replace(_plain(where, record), perturbed_answers=texts)
+
+
+def _varied(where: str, record: dict[str, Any]) -> Row:
+    return replace(
+        _perturbed(where, record),
         paraphrased_question=_text(where, record, "paraphrased_question"),
         paraphrased_answer=_text(where, record, "paraphrased_answer"),
-        perturbed_answers=tuple(_checked(f"{where}: perturbed_answer", text) for text in perturbed),
     )
 
 

@@ -1,0 +1,65 @@
+"""What each metric is, for whoever reads the number elsewhere; no import, so that a driver needs no torch for it."""
+
+_FORGET = "on forget rows; lower is more forgotten"
+_RETAIN = "on holdout rows (never trained on while unlearning); higher is better kept"
+_SIDE = {
+    "es": "extraction strength 1 - k/n, k the shortest answer prefix after which every label is the argmax under "
+    "teacher forcing, n the answer's tokens with EOS, mean over rows",
+    "es_paraphrase": "the same extraction strength with the paraphrased question and the original answer",
+    "prob": "exp(-NLL/n) of the answer, mean over rows",
+    "rouge_l": "ROUGE-L recall of the answer in the greedy answer of at most 200 tokens (rouge-score, Porter stems), "
+    "mean over rows",
+    "exact_memorisation": "share of the answer's n tokens that are the argmax under teacher forcing, mean over rows",
+}
+_RATIO = "R = exp(mean over the perturbed answers of ln p - ln p of the {right}), p = exp(-NLL/n)"
+_FACTS = {
+    "prob": "p(answer) / (p(answer) + sum of p(perturbed)), p = exp(-NLL/n), mean over rows; higher is better kept",
+    "truth_ratio": f"mean of max(0, 1 - R), {_RATIO.format(right='answer')}; higher is better kept",
+    "rouge_l": f"{_SIDE['rouge_l']}; higher is better kept",
+}
+_ATTACKS = {
+    "loss": "mean log-probability of the answer's tokens",
+    "min_k": "mean of the lowest 40 % of the answer's log-probabilities",
+    "min_k_plus_plus": "mean of the lowest 40 % of (ln p - mean) / standard deviation, both of ln p under p over the "
+    "vocabulary at each of the answer's tokens",
+}
+
+SCORE = {
+    "score": "forget ES (mean of exact and paraphrased) of the mix of reference and unlearned weights that keeps the "
+    "share tau of the reference's retain ES; lower is better",
+    "mix": "share m* of the unlearned weights in that mix, known to 1/64; 1 where nothing had to be mixed back",
+    "score/tau_*": "the score at another tau, interpolated on the grid of m in steps of 1/8",
+}
+"""What a trial's score brings."""
+
+SUITE = {
+    **{f"forget/{kind}": f"{text}, {_FORGET}" for kind, text in _SIDE.items()},
+    "forget/truth_ratio": f"mean of min(R, 1/R), {_RATIO.format(right='paraphrased answer')}, on forget rows; 1 where "
+    "the right answer is as likely as the wrong ones",
+    **{f"retain/{kind}": f"{text}, {_RETAIN}" for kind, text in _SIDE.items()},
+    "retain/truth_ratio": f"mean of max(0, 1 - R), {_RATIO.format(right='paraphrased answer')}, {_RETAIN}",
+    **{f"real_authors/{kind}": f"{text}, on TOFU's real authors" for kind, text in _FACTS.items()},
+    **{f"world_facts/{kind}": f"{text}, on TOFU's world facts" for kind, text in _FACTS.items()},
+    "model_utility": "harmonic mean of prob, rouge_l and truth_ratio on retain, real_authors and world_facts; higher "
+    "is better kept",
+    "forget_quality": "p-value of the two-sample Kolmogorov-Smirnov test of R on forget rows against the retain "
+    "model's; higher is more like a model that never saw them",
+    "forget_quality_log10": "its logarithm to base 10, at least -300",
+    **{
+        f"mia/{name}": f"AUC of telling forget rows from unseen rows by the {text}; 0.5 is chance, 1 is known by heart"
+        for name, text in _ATTACKS.items()
+    },
+    "privleak": "100 ((1 - AUC) / (1 - AUC of the retain model) - 1) of mia/min_k, in per cent; 0 is as the retain "
+    "model, below 0 still known, above 0 conspicuously forgotten (MUSE's sign)",
+}
+"""What the full suite measures or leaves out with the reason."""
+
+PAPER = {
+    f"{side}/paper_ps": "extraction strength as the paper's code measures it, bugs included, for comparison only: "
+    f"bisection over prefixes with greedy continuations on 50 random {rows}; 1 where a model answers with EOS at once"
+    for side, rows in (("forget", "forget rows"), ("retain", "holdout rows"))
+}
+"""The compatibility mode."""
+
+DEFINITIONS = SUITE | SCORE
+"""What each metric is; lower, higher or nearest to which value is better."""

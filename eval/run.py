@@ -1,0 +1,198 @@
+"""Measure any checkpoint with the full suite; no sweep is needed.
+
+python -m eval.run CHECKPOINT --data tofu-forget05 --template llama-2-7b --out scores.json
+"""
+
+import json
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eval import arguments
+from eval.arguments import UsageError, Wording
+from eval.data import DataError, Dataset
+from eval.definitions import PAPER, SUITE
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from eval.suite import Report, RetainValues
+
+# What takes long to import is imported where it is used: --help and mistakes are answered without waiting for it.
+
+FORMAT = 1
+"""Of the JSON file; raised when a reader of the old one would misread the new."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is asked of every checkpoint."""
+
+    dataset: Dataset
+    wording: Wording
+    paper: bool
+    """With the paper's PS."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; gives its exit code."""
+    try:
+        typed = arguments.parse(argv)
+        arguments.check_out(typed.out)
+        for checkpoint in filter(None, (typed.checkpoint, typed.reference, typed.retain_model)):
+            arguments.check_checkpoint(checkpoint)
+        task = Task(wording=arguments.wording(typed), dataset=arguments.dataset(typed), paper=typed.ps)
+        scores = measure(typed, task)
+    except (UsageError, DataError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    show(scores)
+    if typed.out is not None:
+        write(typed.out, scores)
+    return 0
+
+
+def measure(typed: Namespace, task: Task) -> dict[str, Any]:
+    """Everything about the checkpoint, as it goes into the JSON file."""
+    from eval.provenance import revision, versions
+
+    retain = None if typed.retain_model is None else _retain_values(typed.retain_model, task)
+    scores: dict[str, Any] = {"format": FORMAT, "checkpoint": typed.checkpoint} | _report(
+        typed.checkpoint, task, retain
+    )
+    if typed.reference is not None:
+        scores["reference"] = {"checkpoint": typed.reference} | _report(typed.reference, task, retain)
+    if typed.retain_model is not None:
+        scores["retain_model"] = {"checkpoint": typed.retain_model}
+    return scores | {
+        "definitions": SUITE | (PAPER if task.paper else {}),
+        "template": asdict(task.wording),
+        "data": _described(typed, task.dataset),
+        "versions": versions(),
+        "git": revision(),
+    }
+
+
+def _described(typed: Namespace, dataset: Dataset) -> dict[str, Any]:
+    """Which rows were asked, and their digest."""
+    counts = {part: len(rows) for part, rows in vars(dataset).items()}
+    split = {"split": typed.split} if typed.split else {}
+    return {"name": typed.data or typed.checkpoint, **split, "digest": dataset.digest, "rows": counts}
+
+
+def _report(checkpoint: str, task: Task, retain: "RetainValues | None") -> dict[str, Any]:
+    """The report of one checkpoint; its model is gone afterwards."""
+    from eval import suite
+
+    model, tokenizer = _load(checkpoint, task)
+    report = suite.full(model, tokenizer, task.wording, task.dataset, retain=retain)
+    return asdict(_with_paper(report, model, tokenizer, task) if task.paper else report)
+
+
+def _with_paper(
+    report: "Report", model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", task: Task
+) -> "Report":
+    """The report with the paper's PS."""
+    from dataclasses import replace
+    from statistics import fmean
+
+    from eval.binary_search import paper_ps
+    from eval.encode import encode_rows
+
+    sides = {"forget": task.dataset.forget, "retain": task.dataset.holdout}
+    rows = {
+        f"{side}/paper_ps": paper_ps(model, tokenizer, encode_rows(tokenizer, task.wording, asked))
+        for side, asked in sides.items()
+    }
+    means = {key: fmean(values) for key, values in rows.items()}
+    return replace(report, rows=report.rows | rows, metrics=report.metrics | means)
+
+
+def _retain_values(checkpoint: str, task: Task) -> "RetainValues":
+    from eval import suite
+
+    try:
+        return suite.retain_values(*_load(checkpoint, task), task.wording, task.dataset)
+    except ValueError as error:
+        raise UsageError(f"--retain-model {checkpoint}: {error}") from error
+
+
+def _load(checkpoint: str, task: Task) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
+    """The model, on the GPU where there is one, and its tokenizer.
+
+    Raises:
+        UsageError: they cannot be had, or only by running code from the checkpoint, or cannot be measured.
+    """
+    from eval.encode import encode_rows
+    from eval.forward import head_is_last
+
+    model, tokenizer = _read(checkpoint)
+    if not head_is_last(model, encode_rows(tokenizer, task.wording, task.dataset.forget[:1])):
+        raise UsageError(f"{checkpoint} cannot be measured: it caps or scales its logits behind its output layer")
+    return model, tokenizer
+
+
+def _read(checkpoint: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
+    import logging
+
+    import torch
+    from transformers.utils import logging as transformers_logging
+
+    from eval.checkpoint import load_model, load_tokenizer
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries
+    try:
+        model, tokenizer = load_model(checkpoint), load_tokenizer(checkpoint)
+    except (OSError, ValueError, AssertionError) as error:
+        own_code = "trust_remote_code" in str(error)
+        why = "it needs code of its own, which is never run" if own_code else str(error).strip().partition("\n")[0]
+        raise UsageError(f"{checkpoint} cannot be loaded: {why}") from error
+    if tokenizer.eos_token_id is None:
+        raise UsageError(f"{checkpoint} cannot be measured: its tokenizer has no EOS token")
+    device: Any = "cuda" if torch.cuda.is_available() else "cpu"
+    return model.to(device), tokenizer
+
+
+def show(scores: Mapping[str, Any]) -> None:
+    """Print the table, and below it what was left out and why."""
+    from rich.console import Console
+
+    console = Console(soft_wrap=True)
+    console.print(_table(scores))
+    reasons: dict[str, list[str]] = {}
+    for key, reason in scores["left_out"].items():
+        reasons.setdefault(reason, []).append(key)
+    for reason, keys in reasons.items():
+        console.print(f"left out, {reason}: {', '.join(keys)}")
+
+
+def _table(scores: Mapping[str, Any]) -> "Table":
+    from rich.table import Table
+
+    columns = {"checkpoint": scores} | {name: scores[name] for name in scores.keys() & {"reference"}}
+    table = Table("metric")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for key in scores["definitions"]:
+        cells = [f"{of['metrics'][key]:.4g}" if key in of["metrics"] else "" for of in columns.values()]
+        if any(cells):
+            table.add_row(key, *cells)
+    return table
+
+
+def write(out: Path, scores: Mapping[str, Any]) -> None:
+    """Write the JSON file, whole or not at all."""
+    part = out.with_name(f".{out.name}.part")
+    part.write_text(json.dumps(scores, ensure_ascii=False, allow_nan=False, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

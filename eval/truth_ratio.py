@@ -1,0 +1,29 @@
+"""Truth ratio (TOFU): how much likelier a model finds wrong answers than the right one."""
+
+import torch
+from torch import Tensor
+
+LARGEST = 700.0
+"""Of ln R, so that R and its mean over rows stay finite for a model that is destroyed."""
+
+
+def truth_ratio(right: Tensor, wrong: Tensor, of: Tensor) -> Tensor:
+    """R of each row [B], above 0: exp(mean_i ln p̄(wrong_i) − ln p̄(right)); 1 where neither is likelier.
+
+    Args:
+        right: ln p̄ of the right answer [B], paraphrased where the wrong ones are made from its paraphrase.
+        wrong: ln p̄ of each wrong answer [W].
+        of: the row of each wrong answer [W]; every row has one.
+    """
+    mean = torch.zeros_like(right).index_add(0, of, wrong) / torch.bincount(of)
+    return (mean - right).clamp(-LARGEST, LARGEST).exp()
+
+
+def closeness(ratio: Tensor) -> Tensor:
+    """min(R, 1/R) of each row, in (0, 1]: how near right and wrong answers are, TOFU's form on forget rows."""
+    return torch.minimum(ratio, 1 / ratio)
+
+
+def margin(ratio: Tensor) -> Tensor:
+    """max(0, 1 − R) of each row, in [0, 1]: how far the right answer is ahead, TOFU's form on all other rows."""
+    return (1 - ratio).clamp(min=0)
