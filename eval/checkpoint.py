@@ -5,6 +5,8 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
+from eval.data import DataError
+
 
 def load_model(path: str | Path, revision: str | None = None) -> PreTrainedModel:
     """A causal language model in float32, in evaluation mode (dropout off, for training too)."""
@@ -17,7 +19,12 @@ def load_model(path: str | Path, revision: str | None = None) -> PreTrainedModel
 
 
 def load_tokenizer(path: str | Path, revision: str | None = None) -> PreTrainedTokenizerFast:
-    """The model's fast tokenizer, which knows the characters that each token covers."""
+    """The model's fast tokenizer, which knows the characters that each token covers.
+
+    Raises:
+        DataError: the model has none.
+    """
     tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False)
-    assert isinstance(tokenizer, PreTrainedTokenizerFast), f"{path} has no fast tokenizer"
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise DataError(f"{path} has no fast tokenizer (tokenizer.json), which tells where an answer's tokens begin.")
     return tokenizer

@@ -18,8 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sweep import space
 from sweep.compose import dump
 from sweep.config import ConfigError, SweepConfig
-from sweep.provenance import redact
 from sweep.record import Phase, Record, Setting, State
+from sweep.redaction import redact
 
 CONFIG = "config.yaml"
 """The resolved configuration in the sweep's folder."""

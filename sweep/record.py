@@ -46,3 +46,12 @@ class Record:
     def score(self) -> float:
         """The trial's score, lower is better; infinity where it has none."""
         return self.metrics.get("score", float("inf"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logged:
+    """Where a sweep's MLflow run is; no part holds a password."""
+
+    tracking_uri: str
+    experiment: str
+    run_id: str

@@ -17,7 +17,7 @@ from rich.text import Text
 from sweep.comparison import Finalist, finalists, ranked
 from sweep.compose import dump
 from sweep.config import SweepConfig
-from sweep.record import Record, Setting, Value
+from sweep.record import Logged, Record, Setting, Value
 from sweep.recovery import paper_setting, stand_in
 
 SHOWN = {
@@ -40,15 +40,6 @@ class Seconds:
     prepare: float
     sweep: float
     total: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Logged:
-    """Where a sweep's MLflow runs are; no part holds a password."""
-
-    tracking_uri: str
-    experiment: str
-    run_id: str
 
 
 def write(folder: Path, config: SweepConfig, records: Sequence[Record], *, seconds: Seconds, logged: Logged) -> None:

@@ -4,6 +4,8 @@ All of it happens in one background thread, so that a store that is slow or dead
 it did not take while the sweep ran is filled in from the records at the end.
 """
 
+import hashlib
+import json
 import math
 import os
 import shlex
@@ -28,11 +30,13 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 
+from eval.definitions import DEFINITIONS
+from eval.provenance import revision, versions
 from sweep.compose import dump
 from sweep.config import SweepConfig
 from sweep.ledger import INTERRUPTED
-from sweep.provenance import redact, revision, versions
-from sweep.record import Record, Setting
+from sweep.record import Logged, Record, Setting
+from sweep.redaction import redact
 
 Status: TypeAlias = Literal["FINISHED", "FAILED", "KILLED"]
 STATUS: Mapping[str, Status] = {"finished": "FINISHED", "failed": "FAILED", "pruned": "KILLED"}
@@ -47,6 +51,8 @@ PAUSE = 30.0
 """Seconds without a request after one that failed."""
 PATIENCE = 120.0
 """Seconds that the end of a sweep waits for what is still to be logged."""
+LIBRARIES = ("torch", "transformers", "ray", "optuna")
+"""What may move a sweep's numbers."""
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 """Stores that `mlflow ui` opens itself; others are servers."""
 
@@ -156,7 +162,7 @@ class Runs:
 
     def __init__(self, config: SweepConfig, name: str, run_id: str | None = None) -> None:
         """Name the store and the experiment; nothing is opened yet. `run_id` as in `Tracker.start`."""
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+        self.uri = _store()
         self.experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or f"{config.model.name}-{config.data.name}"
         self.run_id = ""
         self.attempts: dict[str, str] = {}
@@ -308,6 +314,44 @@ def fill(config: SweepConfig, name: str, status: Status, records: Sequence[Recor
     return missing
 
 
+def log_scores(scores: Mapping[str, Any], path: Path) -> Logged:
+    """Log a checkpoint's scores as a run of its own, with their file; the same scores again are the same run.
+
+    Args:
+        scores: what `python -m eval.run` wrote.
+        path: the file that holds them.
+
+    Raises:
+        TrackingError: MLflow refused, or could not be reached.
+    """
+    uri, experiment = _store(), os.environ.get("MLFLOW_EXPERIMENT_NAME") or f"checkpoints-{scores['data']['name']}"
+    try:
+        run_id = _score_run(MlflowClient(tracking_uri=uri), experiment, scores, path)
+    except Exception as error:
+        raise TrackingError(f"MLflow at {redact(uri)}: {_sentence(error)}") from None
+    return Logged(tracking_uri=redact(uri), experiment=experiment, run_id=run_id)
+
+
+def _score_run(client: MlflowClient, experiment: str, scores: Mapping[str, Any], path: Path) -> str:
+    found = client.get_experiment_by_name(experiment)
+    experiment_id = found.experiment_id if found else client.create_experiment(experiment)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    same = client.search_runs([experiment_id], f"tags.scores = '{digest}' and attributes.status = 'FINISHED'")
+    if same:
+        return str(same[0].info.run_id)
+    described = {key: json.dumps(scores[key]) for key in ("data", "template", "versions", "definitions", "left_out")}
+    tags = _cut({"scores": digest, "checkpoint": str(scores["checkpoint"]), "git": str(scores["git"])} | described)
+    run_id = str(client.create_run(experiment_id, run_name=Path(scores["checkpoint"]).name, tags=tags).info.run_id)
+    client.log_batch(run_id, _metrics(scores["metrics"], step=0, timestamp=_ms(time.time())))
+    client.log_artifact(run_id, str(path))
+    client.set_terminated(run_id)
+    return run_id
+
+
+def _store() -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+
+
 def _attempt(record: Record) -> str:
     """What tells an attempt from every other: a trial that is run again starts at another time."""
     return f"{record.phase}/{record.index}/{_ms(record.started)}"
@@ -333,8 +377,6 @@ def _shared_tags(config: SweepConfig) -> dict[str, str]:
 
 def _sweep_tags(config: SweepConfig, name: str) -> dict[str, str]:
     """The parent's own tags: where its files are, what its numbers mean, which libraries made them."""
-    from eval.suite import DEFINITIONS  # here, in the background: it brings torch and transformers
-
     # MLflow refuses the star of `score/tau_*` in a tag's name.
     definitions = {f"definition/{metric.replace('*', 'N')}": text for metric, text in DEFINITIONS.items()}
     own = {
@@ -344,7 +386,7 @@ def _sweep_tags(config: SweepConfig, name: str) -> dict[str, str]:
         "seed": str(config.seed),
         "status": "running",
     }
-    return own | versions() | definitions
+    return own | versions(LIBRARIES) | definitions
 
 
 def _trial_tags(record: Record) -> dict[str, str]:

@@ -109,10 +109,10 @@ def test_entries_of_the_space_come_and_go() -> None:
     config = load(WTNPO, ["~space.alpha", "fixed.alpha=1.5", "space.retain.weight={low: 0.1, high: 2}"])
     assert config.fixed == {"alpha": 1.5}
     assert config.space.keys() == {"beta", "retain.weight"}
-    assert load(SHIPPED / "ga.yaml", ["space.retain.weight.low=0.01"]).space == {
+    assert load(SHIPPED / "ga_kl.yaml", ["space.retain.weight.low=0.01"]).space == {
         "retain.weight": Range(low=0.01, high=10.0, log=True)
     }
-    assert not load(SHIPPED / "ga.yaml", ["~space.retain.weight"]).space
+    assert not load(SHIPPED / "ga_kl.yaml", ["~space.retain.weight"]).space
     chosen = load(WTNPO, ["~space.alpha", "space.alpha={choices: [1, 2.5]}", "fixed.train.epochs=3"])
     assert chosen.space["alpha"] == Choices(choices=(1, 2.5))
     assert chosen.fixed == {"train.epochs": 3}

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from sweep import compose, results
 from sweep.config import SweepConfig
-from sweep.record import Record, Setting
-from sweep.results import Logged, Seconds
+from sweep.record import Logged, Record, Setting
+from sweep.results import Seconds
 
 PAPER: Setting = {"alpha": 1.5, "beta": 7.0}
 BEST: Setting = {"alpha": 0.1 + 0.2, "beta": 2}

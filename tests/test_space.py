@@ -63,7 +63,7 @@ def composed(name: str, *overrides: str) -> SweepConfig:
         ("wtnpo", ["space.train.epochs={low: 0, high: 2}"], "space.train.epochs.low = 0 must be greater than 0."),
         ("wtnpo", ["space.train.epochs={low: 1, high: 2.5}"], "space.train.epochs.high = 2.5 must be a whole number."),
         ("wtnpo", ["fixed.train.lr=x"], "fixed.train.lr = 'x' must be a number."),
-        ("ga", ["retain.term=none"], "space.retain.weight has no effect with retain.term = 'none'"),
+        ("ga_kl", ["retain.term=none"], "space.retain.weight has no effect with retain.term = 'none'"),
     ],
 )
 def test_refused_space_is_told_in_one_sentence(name: str, overrides: list[str], said: str) -> None:
@@ -81,7 +81,7 @@ def test_refused_space_is_told_in_one_sentence(name: str, overrides: list[str], 
         ("wtnpo", ["~space.alpha", "space.alpha={choices: [0, 1.5]}"]),
         ("wtnpo", ["space.retain.weight={low: 0, high: 1}", "space.train.lr={low: 1e-6, high: 1e-3, log: true}"]),
         ("wtnpo", ["space.train.epochs={low: 1, high: 5}", "retain.term=none"]),
-        ("ga", ["~space.retain.weight"]),
+        ("ga_kl", ["~space.retain.weight"]),
         ("rmu", ["~fixed.normalize", "space.normalize={choices: [true, false]}"]),
         ("rmu", ["model=phi-1.5", "space.layer.high=23"]),
     ],
@@ -130,14 +130,14 @@ def test_distributions_are_those_of_the_space() -> None:
         "layer": IntDistribution(1, 3, step=2),
         "c": CategoricalDistribution((2, 4.0)),
     }
-    assert distributions(composed("ga", "~space.retain.weight")) == {}
+    assert distributions(composed("ga_kl", "~space.retain.weight")) == {}
 
 
 def test_objective_of_takes_the_fields_of_a_setting() -> None:
     """Keys with a dot are the trial's; an int field stays an int."""
     setting: Setting = {"alpha": 1.5, "beta": 7.0, "retain.weight": 0.3, "train.lr": 1e-3}
     assert objective_of(composed("wtnpo"), setting) == WTNPO(alpha=1.5, beta=7.0)
-    assert objective_of(composed("ga"), {"retain.weight": 2.0}) == GA()
+    assert objective_of(composed("ga_kl"), {"retain.weight": 2.0}) == GA()
     assert objective_of(composed("rmu"), {"layer": 2, "c": 4.0, "normalize": False}) == RMU(
         layer=2, c=4.0, normalize=False
     )

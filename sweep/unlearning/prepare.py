@@ -21,6 +21,7 @@ from sweep.unlearning.losses import PADDED, nll_parts
 FORMAT = 1
 """Raised when an artifact's content changes for the same inputs."""
 ROWS = "rows.json"
+TEMPLATE = "template.json"
 METRICS = "metrics.json"
 RETAIN = "retain.json"
 
@@ -119,6 +120,8 @@ def _make_model(
     model.save_pretrained(folder, max_shard_size="1TB")
     tokenizer.save_pretrained(folder)
     (folder / ROWS).write_text(dataset.to_json(), encoding="utf-8")
+    # With it `python -m eval.run FOLDER` knows how the rows were worded.
+    (folder / TEMPLATE).write_text(config.model.template.model_dump_json(), encoding="utf-8")
 
 
 def _fine_tune(
