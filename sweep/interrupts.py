@@ -47,5 +47,5 @@ class Interrupts:
         if self._came:
             # The live table hid the cursor, and nobody else will show it again.
             os.write(sys.stdout.fileno(), b"\x1b[?25h" if sys.stdout.isatty() else b"")
-            os._exit(128 + signum)
+            os._exit(128 + self._came)
         self._came = signum

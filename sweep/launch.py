@@ -45,7 +45,6 @@ def run(wanted: "Plan", began: float) -> int:
     from sweep import results, schedule
 
     config, console = wanted.config, Console(soft_wrap=True)
-    print(f"sweep {wanted.name}")
     try:
         sweep = schedule.run(config, wanted.name, wanted.work, wanted.held)
     except KeyboardInterrupt:

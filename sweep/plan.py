@@ -52,11 +52,10 @@ class Plan:
         """What Ray runs."""
         from sweep.recovery import paper_setting
         from sweep.trial import Work, unlearn
-        from sweep.unlearning.prepare import make, missing
+        from sweep.unlearning.prepare import makers
 
-        absent = missing(self.artifacts)
         return Work(
-            prepare=partial(make, self.config, self.dataset, self.artifacts) if absent else None,
+            makers=makers(self.config, self.dataset, self.artifacts),
             trial=partial(unlearn, self.config, self.artifacts),
             paper=paper_setting(self.config),
         )

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -15,9 +15,6 @@ from rich.text import Text
 from sweep.config import SweepConfig
 from sweep.record import Phase, Record, Setting
 
-if TYPE_CHECKING:
-    from sweep.unlearning.prepare import Progress
-
 FRAME = 0.25
 """Seconds between two drawings of the table."""
 ROWS = 12
@@ -27,7 +24,7 @@ ROWS = 12
 class View(Protocol):
     """What shows a sweep."""
 
-    def prepared(self, progress: "Progress") -> None:
+    def prepared(self, stage: str, done: int, total: int) -> None:
         """A stage of the preparation went on."""
 
     def keep(self, records: Sequence[Record]) -> None:
@@ -66,10 +63,10 @@ class Lines:
         """Print to the console."""
         self._console = console
 
-    def prepared(self, progress: "Progress") -> None:
+    def prepared(self, stage: str, done: int, total: int) -> None:
         """Say that a stage is done."""
-        if progress.done == progress.total:
-            self._print(f"prepared {progress.stage}")
+        if done == total:
+            self._print(f"prepared {stage}")
 
     def keep(self, records: Sequence[Record]) -> None:
         """Say how many trials are over."""
@@ -105,9 +102,9 @@ class LiveView:
         self._live = live
         self._drawn = 0.0
 
-    def prepared(self, progress: "Progress") -> None:
+    def prepared(self, stage: str, done: int, total: int) -> None:
         """Move the stage's bar."""
-        self._board.prepared(progress)
+        self._board.prepared(stage, done, total)
         self.tick()
 
     def keep(self, records: Sequence[Record]) -> None:
@@ -146,11 +143,11 @@ class Board:
         self._bars = Bars(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._stages: dict[str, TaskID] = {}
 
-    def prepared(self, progress: "Progress") -> None:
+    def prepared(self, stage: str, done: int, total: int) -> None:
         """Move the stage's bar."""
-        if progress.stage not in self._stages:
-            self._stages[progress.stage] = self._bars.add_task(f"preparing the {progress.stage}")
-        self._bars.update(self._stages[progress.stage], completed=progress.done, total=progress.total)
+        if stage not in self._stages:
+            self._stages[stage] = self._bars.add_task(f"preparing the {stage}")
+        self._bars.update(self._stages[stage], completed=done, total=total)
 
     def keep(self, records: Sequence[Record]) -> None:
         """Take in the trials that are over; failed ones are run again."""

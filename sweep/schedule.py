@@ -2,13 +2,14 @@
 
 import logging
 import os
+import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 # Ray reads these when it is imported, or when a process of its starts.
 os.environ |= {
@@ -30,14 +31,10 @@ from sweep.config import ClusterConfig, ConfigError, SweepConfig
 from sweep.interrupts import Interrupted, Interrupts
 from sweep.ledger import Ledger
 from sweep.progress import View, view
-from sweep.record import Record
-from sweep.results import Logged
+from sweep.record import Logged, Record
 from sweep.search import StudySearcher, agenda, planned
 from sweep.tracking import Status, Tracker
-from sweep.trial import Run, Work, trainable
-
-if TYPE_CHECKING:
-    from sweep.unlearning.prepare import Progress
+from sweep.trial import Maker, Progress, Run, Work, trainable
 
 STORE = 256 * 2**20
 """Bytes of Ray's object store on this machine: models pass through files, not through Ray."""
@@ -104,13 +101,13 @@ def run(config: SweepConfig, name: str, work: Work, held: Callable[[], AbstractC
     trials = planned(config, work.paper)
     with Interrupts() as interrupts, connected(config.cluster) as room, view(config, trials) as shown:
         interrupts.arm()
+        print(f"sweep {name}")
 
         def beat() -> None:
             shown.tick()
             interrupts.check()
 
-        if work.prepare is not None:
-            prepare(config.cluster, work.prepare, shown, beat)
+        prepare(config.cluster, work.makers, shown, beat)
         ready = time.monotonic()
         with held() as ledger:
             shown.keep(ledger.records())
@@ -139,13 +136,15 @@ def connected(cluster: ClusterConfig) -> Iterator[int]:
     address = cluster.address or os.environ.get("RAY_ADDRESS", "local")
     local: dict[str, Any] = {"object_store_memory": STORE, "include_dashboard": False} if address == "local" else {}
     try:
+        _knock(address)
         ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **local)
-    except ConnectionError:
-        raise ConfigError(f"cluster.address = {address!r}: no Ray answers there.") from None
+    except (OSError, ValueError) as error:
+        why = str(error).splitlines()[0]
+        raise ConfigError(f"cluster.address = {address!r}: no Ray answers there ({why}).") from None
     try:
-        room = sum([_fitting(node["Resources"], bundle(cluster)) for node in _nodes()])
+        room = room_for(cluster)
         if room == 0 and address == "local":
-            raise ConfigError(_no_room(cluster))
+            raise ConfigError(no_room(cluster))
         # A cluster that grows on demand may have no node yet.
         yield cluster.concurrency or max(room, 1)
     finally:
@@ -159,19 +158,34 @@ def bundle(cluster: ClusterConfig) -> dict[str, float]:
     return {"CPU": cluster.cpus} | gpus | kind
 
 
-def prepare(
-    cluster: ClusterConfig, make: "Callable[[], Iterator[Progress]]", shown: View, beat: Callable[[], None]
-) -> None:
-    """Make what the trials share in a Ray task with a trial's resources: the driver of a cluster job has no GPU."""
+def room_for(cluster: ClusterConfig) -> int:
+    """How many trials fit at once on the nodes that are there."""
+    return sum([_fitting(node["Resources"], bundle(cluster)) for node in _nodes()])
+
+
+def no_room(cluster: ClusterConfig) -> str:
+    """One sentence: what a trial is given, and what this machine has."""
+    have = _nodes()[0]["Resources"]
+    wanted = ", ".join(f"{key} {amount:g}" for key, amount in bundle(cluster).items())
+    has = ", ".join(f"{key} {have.get(key, 0):g}" for key in bundle(cluster))
+    return f"cluster = {cluster.name!r}: a trial is given {wanted}, but this machine has {has}."
+
+
+def prepare(cluster: ClusterConfig, makers: Sequence[Maker], shown: View, beat: Callable[[], None]) -> None:
+    """Make what the trials share, in Ray tasks with a trial's resources: the driver of a cluster job has no GPU."""
     wants = bundle(cluster)
     options = {"num_cpus": wants.pop("CPU"), "num_gpus": wants.pop("GPU", 0), "resources": wants}
     task = ray.remote(_made).options(num_returns="streaming", max_retries=0, **options)
-    try:
-        for progress in _stream(task.remote(make), beat):
-            shown.prepared(progress)
-    except RayTaskError as error:
-        # As it was raised there: a sentence for the user stays one.
-        raise error.cause if isinstance(error.cause, ConfigError | DataError) else error from None
+    running = [task.remote(maker) for maker in makers]
+    while running:
+        ready, _ = ray.wait(running, timeout=BEAT)
+        beat()
+        for stream in ready:
+            progress = _next(stream)
+            if progress is None:
+                running.remove(stream)
+            else:
+                shown.prepared(progress.stage, progress.done, progress.total)
 
 
 def fit(cluster: ClusterConfig, trial: Run, searcher: StudySearcher, at_once: int, step: Beat) -> None:
@@ -215,22 +229,26 @@ def tracked(config: SweepConfig, name: str, ledger: Ledger) -> Iterator[Tracker]
         ledger.keep_run_id(tracker.run_id)
 
 
-def _made(make: "Callable[[], Iterator[Progress]]") -> "Iterator[Progress]":
-    yield from make()
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens at host:port; Ray itself would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
-def _stream(refs: Any, beat: Callable[[], None]) -> "Iterator[Progress]":
-    """What a streaming task yields, as it comes; `beat` is called meanwhile."""
-    while True:
-        ready, _ = ray.wait([refs], timeout=BEAT)
-        beat()
-        if not ready:
-            continue
-        try:
-            ref = next(refs)
-        except StopIteration:
-            return
-        yield ray.get(ref)
+def _made(maker: Maker) -> Iterator[Progress]:
+    yield from maker()
+
+
+def _next(stream: Any) -> Progress | None:
+    """What a streaming task has yielded, None at its end; a sentence for the user is raised as it was there."""
+    try:
+        progress: Progress = ray.get(next(stream))
+    except StopIteration:
+        return None
+    except RayTaskError as error:
+        raise error.cause if isinstance(error.cause, ConfigError | DataError) else error from None
+    return progress
 
 
 def _nodes() -> list[dict[str, Any]]:
@@ -240,10 +258,3 @@ def _nodes() -> list[dict[str, Any]]:
 def _fitting(resources: dict[str, float], wanted: dict[str, float]) -> int:
     """How often the bundle fits into a node (a tenth fits ten times, whatever binary fractions say)."""
     return min(int(resources.get(key, 0.0) / amount + 1e-6) for key, amount in wanted.items())
-
-
-def _no_room(cluster: ClusterConfig) -> str:
-    have = _nodes()[0]["Resources"]
-    wanted = ", ".join(f"{key} {amount:g}" for key, amount in bundle(cluster).items())
-    has = ", ".join(f"{key} {have.get(key, 0):g}" for key in bundle(cluster))
-    return f"cluster = {cluster.name!r}: a trial is given {wanted}, but this machine has {has}."

@@ -3,7 +3,7 @@
 import os
 import socket
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -11,7 +11,23 @@ from sweep.config import SweepConfig
 from sweep.record import Record, Setting
 
 if TYPE_CHECKING:
-    from sweep.unlearning.prepare import Artifacts, Progress
+    from sweep.unlearning.prepare import Artifacts
+
+
+class Progress(Protocol):
+    """How far a stage of the preparation is."""
+
+    @property
+    def stage(self) -> str:
+        """What is made."""
+
+    @property
+    def done(self) -> int:
+        """Steps done."""
+
+    @property
+    def total(self) -> int:
+        """Steps in all."""
 
 
 class Point(Protocol):
@@ -38,32 +54,36 @@ class Outcome(Protocol):
         """Why it got the worst score; else empty."""
 
 
-Run: TypeAlias = Callable[[Setting, int], Iterator[Point | Outcome]]
-"""Runs a setting with a seed; yields points of the curve, then the outcome. Must pickle."""
+Maker: TypeAlias = Callable[[], Iterator[Progress]]
+"""Makes something that all trials share, and yields how far it is."""
+Run: TypeAlias = Callable[[Record], Iterator[Point | Outcome]]
+"""Runs a trial; yields points of its curve, then the outcome."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What a sweep runs; both parts are pickled and run where the resources are.
+    """What a sweep runs; all of it is pickled and run where the resources are.
 
     Attributes:
-        prepare: makes what the trials share, as it goes along; None where it is all there.
+        makers: make what the trials share; none where it is all there.
         trial: runs one trial.
         paper: the paper's setting, if there is one.
     """
 
-    prepare: "Callable[[], Iterator[Progress]] | None"
+    makers: Sequence[Maker]
     trial: Run
     paper: Setting | None
 
 
-def unlearn(config: SweepConfig, artifacts: "Artifacts", setting: Setting, seed: int) -> Iterator[Point | Outcome]:
-    """Unlearn with a setting and a seed; a partial of config and artifacts is a `Run`."""
+def unlearn(config: SweepConfig, artifacts: "Artifacts", record: Record) -> Iterator[Point | Outcome]:
+    """Unlearn with a trial's setting and seed; a partial of config and artifacts is a `Run`."""
     # Imported here, on the worker: the driver of a cluster job needs no torch.
     from sweep.space import objective_of
-    from sweep.unlearning.run import run
+    from sweep.unlearning.run import full_suite, run, search_suite
 
-    yield from run(config.with_setting(setting), artifacts, objective_of(config, setting), seed)
+    suite = full_suite if record.phase == "finalist" or config.eval.suite == "full" else search_suite
+    own = config.with_setting(record.setting)
+    yield from run(own, artifacts, objective_of(config, record.setting), record.seed, suite)
 
 
 def trainable(run: Run) -> Callable[[dict[str, Any]], Iterator[dict[str, Any]]]:
@@ -84,7 +104,7 @@ def grow(run: Run, record: Record) -> Iterator[Record]:
     """
     record = replace(record, worker=f"{socket.gethostname()}:{os.getpid()}")
     try:
-        for item in run(record.setting, record.seed):
+        for item in run(record):
             if hasattr(item, "reason"):
                 ended = replace(record, state="finished", metrics=item.metrics, reason=item.reason)
                 break
