@@ -138,8 +138,6 @@ def _load(checkpoint: str, task: Task) -> "tuple[PreTrainedModel, PreTrainedToke
 
 
 def _read(checkpoint: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
-    import logging
-
     import torch
     from transformers.utils import logging as transformers_logging
 
@@ -147,13 +145,7 @@ def _read(checkpoint: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries
-    try:
-        model, tokenizer = load_model(checkpoint), load_tokenizer(checkpoint)
-    except (OSError, ValueError, AssertionError) as error:
-        own_code = "trust_remote_code" in str(error)
-        why = "it needs code of its own, which is never run" if own_code else str(error).strip().partition("\n")[0]
-        raise UsageError(f"{checkpoint} cannot be loaded: {why}") from error
+    model, tokenizer = load_model(checkpoint), load_tokenizer(checkpoint)
     if tokenizer.eos_token_id is None:
         raise UsageError(f"{checkpoint} cannot be measured: its tokenizer has no EOS token")
     device: Any = "cuda" if torch.cuda.is_available() else "cpu"

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.data import Dataset
+from eval.data import DataError, Dataset
 from sweep.compose import default_name, dump, load, valid_name
 from sweep.config import ConfigError, SweepConfig
 from sweep.explain import nearest
@@ -16,7 +16,7 @@ from sweep.explain import nearest
 if TYPE_CHECKING:
     from sweep.ledger import Ledger
     from sweep.trial import Work
-    from sweep.unlearning.prepare import Artifacts
+    from sweep.unlearning.artifacts import Artifacts
 
 # Optuna, Ray, torch and transformers are imported where they are used: a mistake is told without waiting for them.
 
@@ -51,8 +51,7 @@ class Plan:
     def work(self) -> "Work":
         """What Ray runs."""
         from sweep.recovery import paper_setting
-        from sweep.trial import Work, unlearn
-        from sweep.unlearning.prepare import makers
+        from sweep.trial import Work, makers, unlearn
 
         return Work(
             makers=makers(self.config, self.dataset, self.artifacts),
@@ -72,14 +71,13 @@ class Plan:
         """The resolved configuration, the number of trials, and what would be prepared."""
         from sweep.recovery import paper_setting
         from sweep.search import planned
-        from sweep.unlearning.prepare import missing
 
         searched, together = self.config.search.trials, planned(self.config, paper_setting(self.config))
         return (
             f"{dump(self.config)}\n"
             f"name: {self.name}\n"
             f"trials: {searched}, and {together - searched} repeats of finalists on fresh seeds\n"
-            f"to prepare: {', '.join(missing(self.artifacts)) or 'nothing, it is all there'}"
+            f"to prepare: {', '.join(self.artifacts.missing) or 'nothing, it is all there'}"
         )
 
 
@@ -130,7 +128,26 @@ def _plan(config: SweepConfig, name: str, held: "Callable[[], AbstractContextMan
     from sweep import space
 
     space.check(config)
+    _check_loadable(config)
     dataset = datasets.load(config.data)
-    from sweep.unlearning.prepare import plan
+    from sweep.unlearning.artifacts import plan
 
     return Plan(config=config, name=name, dataset=dataset, artifacts=plan(config, dataset), held=held)
+
+
+def _check_loadable(config: SweepConfig) -> None:
+    """Refuse a model that is not there, or has another number of layers, by its configuration alone."""
+    for block, path, revision in (
+        ("model", config.model.path, config.model.revision),
+        ("target", config.target.path, None),
+    ):
+        if path is None:
+            continue
+        from eval.checkpoint import layers
+
+        try:
+            found = layers(path, revision)
+        except DataError as error:
+            raise ConfigError(f"{block}.path = {error}") from error
+        if found != config.model.layers:
+            raise ConfigError(f"model.layers = {config.model.layers} must be {found}, as {block}.path = {path!r} has.")

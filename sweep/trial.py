@@ -5,13 +5,15 @@ import socket
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from sweep.config import SweepConfig
 from sweep.record import Record, Setting
 
 if TYPE_CHECKING:
-    from sweep.unlearning.prepare import Artifacts
+    from eval.data import Dataset
+    from sweep.unlearning.artifacts import Artifacts
 
 
 class Progress(Protocol):
@@ -73,6 +75,22 @@ class Work:
     makers: Sequence[Maker]
     trial: Run
     paper: Setting | None
+
+
+def prepare(what: str, config: SweepConfig, dataset: "Dataset", artifacts: "Artifacts") -> Iterator[Progress]:
+    """Make one of `sweep.unlearning.prepare.MAKERS`; a partial of all that is a `Maker`."""
+    # Imported here, on the worker: the driver needs no transformers.
+    from sweep.unlearning.prepare import MAKERS
+
+    yield from MAKERS[what](config, dataset, artifacts)
+
+
+def makers(config: SweepConfig, dataset: "Dataset", artifacts: "Artifacts") -> list[Maker]:
+    """What makes the missing artifacts, side by side; none where nothing is missing."""
+    missing = artifacts.missing
+    wanted = ["target and reference"] if {"target", "reference"} & {*missing} else []
+    wanted += ["retain model"] if "retain model" in missing else []
+    return [partial(prepare, what, config, dataset, artifacts) for what in wanted]
 
 
 def unlearn(config: SweepConfig, artifacts: "Artifacts", record: Record) -> Iterator[Point | Outcome]:

@@ -36,7 +36,9 @@ def corners(name: str) -> list[dict[str, Any]]:
 
 def _corners(raw: dict[str, Any]) -> list[dict[str, Any]]:
     ends = {key: entry.get("choices") or [entry["low"], entry["high"]] for key, entry in raw["space"].items()}
-    values = {key: ends for key, ends in (ends | {k: [v] for k, v in raw["fixed"].items()}).items() if "." not in key}
+    values = {
+        key: ends for key, ends in (ends | {k: [v] for k, v in raw.get("fixed", {}).items()}).items() if "." not in key
+    }
     return [dict(zip(values, corner, strict=True)) for corner in product(*values.values())]
 
 
@@ -71,7 +73,7 @@ def test_is_documented(name: str) -> None:
     assert list(documented(kind)) == [field.name for field in fields(kind)]
     assert all(re.fullmatch(r"[^,]+, \S.*\.", doc) for doc in documented(kind).values())
     assert re.match(r"\S+(, \S+)*: .*[⟨(]", kind.__doc__ or "")
-    assert re.search(r"Sources?: .*\n?.*\(arXiv \d{4}\.\d{5}\)", kind.__doc__ or "")
+    assert re.search(r"Sources?: \S", kind.__doc__ or "")
 
 
 @every

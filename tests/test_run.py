@@ -12,9 +12,9 @@ from eval.suite import evaluate, strength
 from objectives.ga import GA
 from objectives.wtnpo import WTNPO
 from sweep.config import SweepConfig
-from sweep.unlearning import prepare
+from sweep.trial import makers
+from sweep.unlearning.artifacts import Artifacts, plan
 from sweep.unlearning.models import snapshot
-from sweep.unlearning.prepare import Artifacts
 from sweep.unlearning.run import Outcome, Point, full_suite, run, search_suite, session
 
 
@@ -22,9 +22,9 @@ from sweep.unlearning.run import Outcome, Point, full_suite, run, search_suite, 
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepConfig, Artifacts]:
     """The toy sweep's configuration with its artifacts made."""
     sweep = config(tmp_path_factory.mktemp("storage"))
-    artifacts = prepare.plan(sweep, dataset())
-    assert prepare.missing(artifacts) == ["target", "reference"]
-    (maker,) = prepare.makers(sweep, dataset(), artifacts)
+    artifacts = plan(sweep, dataset())
+    assert artifacts.missing == ["target", "reference"]
+    (maker,) = makers(sweep, dataset(), artifacts)
     stages = [progress.stage for progress in maker()]
     assert stages.count("target") == 60 * 8 // 4
     return sweep, artifacts
@@ -40,11 +40,11 @@ def trial(prepared: tuple[SweepConfig, Artifacts], seed: int = 0, alpha: float =
 def test_prepared_once(prepared: tuple[SweepConfig, Artifacts]) -> None:
     """The second preparation makes nothing; other rows or another recipe would be another artifact."""
     sweep, artifacts = prepared
-    assert prepare.missing(artifacts) == []
-    assert prepare.makers(sweep, dataset(), artifacts) == []
+    assert artifacts.missing == []
+    assert makers(sweep, dataset(), artifacts) == []
     padded = sweep.model_copy(update={"retain": sweep.retain.model_copy(update={"reduction": "padded500"})})
-    assert prepare.plan(padded, dataset()).target == artifacts.target
-    assert prepare.plan(padded, dataset()).reference != artifacts.reference
+    assert plan(padded, dataset()).target == artifacts.target
+    assert plan(padded, dataset()).reference != artifacts.reference
 
 
 def test_the_target_knows_its_rows(prepared: tuple[SweepConfig, Artifacts]) -> None:
@@ -144,11 +144,11 @@ def test_full_suite_beside_the_score(prepared: tuple[SweepConfig, Artifacts], tm
     """With the retain model made, all metrics stand beside a score that is the same as without them."""
     sweep, _ = prepared
     whole = sweep.model_copy(update={"eval": sweep.eval.model_copy(update={"suite": "full"}), "storage": tmp_path})
-    artifacts = prepare.plan(whole, dataset())
-    assert prepare.missing(artifacts) == ["target", "reference", "retain model"]
-    makers = prepare.makers(whole, dataset(), artifacts)
-    assert len(makers) == 2
-    for maker in makers:
+    artifacts = plan(whole, dataset())
+    assert artifacts.missing == ["target", "reference", "retain model"]
+    both = makers(whole, dataset(), artifacts)
+    assert len(both) == 2
+    for maker in both:
         assert list(maker())
     *_, full = run(whole, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, full_suite)
     *_, lean = run(whole, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, search_suite)

@@ -19,10 +19,11 @@ from eval.data import Dataset
 from eval.suite import Probes, RetainValues, evaluate, full, strength
 from objectives._base import Objective
 from sweep.config import TAUS, SweepConfig, Template
+from sweep.unlearning.artifacts import Artifacts
 from sweep.unlearning.loop import Schedule, accelerator, descend, stream
 from sweep.unlearning.losses import ForgetTerm, KLRetainTerm, NLLRetainTerm, NoRetainTerm, RetainTerm
 from sweep.unlearning.models import Weights, snapshot
-from sweep.unlearning.prepare import METRICS, RETAIN, ROWS, Artifacts, asked
+from sweep.unlearning.prepare import METRICS, RETAIN, ROWS, asked
 from sweep.unlearning.reference import Asked, Reference, read
 
 RETAIN_STREAM = 2**31
