@@ -115,7 +115,7 @@ def test_kl_equals_a_live_reference(make: object, length: int, tmp_path: Path) -
         ids = torch.tensor([[*row.ids[:-1], *[row.ids[-1]] * (width - real)]])
         mask = torch.tensor([[1] * real + [0] * (width - real)])
         p, o = (m(input_ids=ids, attention_mask=mask).logits[0].log_softmax(1) for m in (model, live))
-        total, positions = total + (o.exp() * (o - p)).sum(), positions + width
+        total, positions = total + (o.exp() * (o - p)).sum().detach(), positions + width
     assert float(found.detach()) == pytest.approx(2 * float(total) / positions, rel=1e-4, abs=1e-6)
 
 

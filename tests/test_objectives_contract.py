@@ -11,16 +11,18 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from answers import as_double, extreme, only, random, rows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 import objectives
 from objectives.__main__ import documented, main
 from objectives._base import NEEDS, Answers, Objective, SettingError
+from sweep.compose import SHIPPED, load
+from sweep.config import SweepConfig
+from sweep.space import distributions
 
-CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 REFUSED = {"≥": (operator.sub, 1), ">": (operator.sub, 0), "≤": (operator.add, 1), "<": (operator.add, 0)}
 """By how a bound is written: how to make a value just outside it from its number."""
 LENGTHS = (3, 1, 0, 4)
@@ -30,16 +32,22 @@ LENGTHS = (3, 1, 0, 4)
 @cache
 def corners(name: str) -> list[dict[str, Any]]:
     """The settings at the corners of the spaces of configs/ for an objective, without `retain.weight` and the like."""
-    raws = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(CONFIGS.glob("*.yaml"))]
-    return [corner for raw in raws if raw.get("objective") == name for corner in _corners(raw)]
+    configs = [load(path) for path in sorted(SHIPPED.glob("*.yaml")) if path.stem != "base"]
+    return [corner for config in configs if config.objective == name for corner in _corners(config)]
 
 
-def _corners(raw: dict[str, Any]) -> list[dict[str, Any]]:
-    ends = {key: entry.get("choices") or [entry["low"], entry["high"]] for key, entry in raw["space"].items()}
-    values = {
-        key: ends for key, ends in (ends | {k: [v] for k, v in raw.get("fixed", {}).items()}).items() if "." not in key
-    }
+def _corners(config: SweepConfig) -> list[dict[str, Any]]:
+    searched = {key: _ends(entry) for key, entry in distributions(config).items()}
+    fixed = {key: [value] for key, value in config.fixed.items()}
+    values = {key: ends for key, ends in (searched | fixed).items() if "." not in key}
     return [dict(zip(values, corner, strict=True)) for corner in product(*values.values())]
+
+
+def _ends(entry: BaseDistribution) -> list[Any]:
+    if isinstance(entry, CategoricalDistribution):
+        return list(entry.choices)
+    assert isinstance(entry, IntDistribution | FloatDistribution)
+    return [entry.low, entry.high]
 
 
 def make(name: str) -> list[Objective]:
