@@ -1,0 +1,58 @@
+"""Whether a sweep was worth it: its best setting against its median one and the paper's, on fresh seeds.
+
+python tests/timings/worth_searching.py NAME [storage=DIR]
+
+Prints the share of trials that had to be mixed back, and the paired differences of the score with their standard
+errors (all on seeds 1, 2, 3 of the sweep's own configuration); it writes nothing.
+"""
+
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+import torch
+
+from eval.definitions import DEFINITIONS
+from sweep import plan
+from sweep.comparison import paired, ranked
+from sweep.plan import Plan
+from sweep.record import Record, Setting
+from sweep.trial import unlearn
+
+SEEDS = (1, 2, 3)
+
+
+def score(wanted: Plan, task: tuple[Setting, int]) -> float:
+    """The score of one trial on one thread, as a worker of the default cluster has it."""
+    torch.set_num_threads(1)
+    setting, seed = task
+    record = Record(phase="search", index=0, setting=setting, seed=seed, state="running")
+    *_, outcome = unlearn(wanted.config, wanted.artifacts, record)
+    return outcome.metrics["score"]
+
+
+def main() -> None:
+    """Print the table."""
+    name, *words = sys.argv[1:]
+    wanted = plan.resumed(words, name)
+    with wanted.held() as ledger:
+        trials = ranked(ledger.records())
+    mixed = sum(trial.metrics["mix"] < 1 for trial in trials)
+    print(f"{mixed} of {len(trials)} trials were mixed back; score: {DEFINITIONS['score']}")
+    settings = {"best": trials[0].setting, "median": trials[len(trials) // 2].setting}
+    if wanted.work.paper is not None:
+        settings["paper"] = wanted.work.paper
+    tasks = [(setting, seed) for setting in settings.values() for seed in SEEDS]
+    with ProcessPoolExecutor(2) as pool:
+        found = list(pool.map(partial(score, wanted), tasks))
+    scores = {label: found[i * len(SEEDS) : (i + 1) * len(SEEDS)] for i, label in enumerate(settings)}
+    for label, own in scores.items():
+        gap = paired(scores["best"], own)
+        ratio = (
+            "" if label == "best" else f"  above the best {gap.mean:.3f}, {gap.mean / gap.error:.1f} standard errors"
+        )
+        print(f"{label:7} {settings[label]}  {', '.join(f'{value:.3f}' for value in own)}{ratio}")
+
+
+if __name__ == "__main__":
+    main()
