@@ -102,13 +102,9 @@ def _with_paper(
     from statistics import fmean
 
     from eval.binary_search import paper_ps
-    from eval.encode import encode_rows
 
     sides = {"forget": task.dataset.forget, "retain": task.dataset.holdout}
-    rows = {
-        f"{side}/paper_ps": paper_ps(model, tokenizer, encode_rows(tokenizer, task.wording, asked))
-        for side, asked in sides.items()
-    }
+    rows = {f"{side}/paper_ps": paper_ps(model, tokenizer, task.wording, asked) for side, asked in sides.items()}
     means = {key: fmean(values) for key, values in rows.items()}
     return replace(report, rows=report.rows | rows, metrics=report.metrics | means)
 

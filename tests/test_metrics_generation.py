@@ -8,6 +8,7 @@ from unigrams import TEMPLATE, unigram
 
 from eval import generation
 from eval.binary_search import ROWS, paper_ps
+from eval.data import Row
 from eval.encode import encode
 from eval.generation import LONGEST, greedy, plain_text
 from eval.rouge import rouge_l
@@ -73,20 +74,30 @@ def test_rouge_by_hand(answer: str, said: str, recall: float) -> None:
     assert rouge_l([answer], [said]) == [pytest.approx(recall)]
 
 
+def rows(*answers: str) -> list[Row]:
+    """Rows with the question q, one token."""
+    return [Row(question="q", answer=answer) for answer in answers]
+
+
 def test_ps_of_a_model_that_says_nothing_is_one() -> None:
     """The paper's bug: EOS at once is taken for a right completion of every prefix."""
-    rows = [encode(TOKENIZER, TEMPLATE, "q", answer) for answer in ("xxx", "y", "a\nb")]
-    assert paper_ps(unigram(end=0.5), TOKENIZER, rows) == [1.0, 1.0, 1.0]
+    assert paper_ps(unigram(end=0.5), TOKENIZER, TEMPLATE, rows("xxx", "y", "a\nb")) == [1.0, 1.0, 1.0]
 
 
-def test_ps_of_a_model_that_never_ends_is_zero() -> None:
-    """x, x, … is never how `xxx` goes on, not even after all of it: k = n."""
-    assert paper_ps(unigram(x=0.5), TOKENIZER, [encode(TOKENIZER, TEMPLATE, "q", "xxx")]) == [0.0]
+def test_ps_counts_from_inside_the_prompt() -> None:
+    """All is right once the three x are left: k = n − 3, and s = 1 token of the bare question, so 3 / (n − 1)."""
+    n = len(encode(TOKENIZER, TEMPLATE, "q", "xxx").inputs)
+    assert paper_ps(unigram(x=0.5), TOKENIZER, TEMPLATE, rows("xxx")) == [pytest.approx(3 / (n - 1))]
+
+
+def test_ps_of_a_model_that_is_never_right_is_zero() -> None:
+    """What is said, x, is not how the last token goes on: k = n."""
+    assert paper_ps(unigram(x=0.5), TOKENIZER, TEMPLATE, rows("yyy")) == [0.0]
 
 
 def test_ps_asks_fifty_rows_the_same_each_time() -> None:
     """60 rows of lengths 1 to 60: 50 values, the same twice."""
-    rows = [encode(TOKENIZER, TEMPLATE, "q", "x" * n) for n in range(1, 61)]
+    sixty = rows(*("x" * n for n in range(1, 61)))
     model = unigram(end=0.5)
-    assert len(paper_ps(model, TOKENIZER, rows)) == ROWS == 50
-    assert paper_ps(model, TOKENIZER, rows) == paper_ps(model, TOKENIZER, rows)
+    assert len(paper_ps(model, TOKENIZER, TEMPLATE, sixty)) == ROWS == 50
+    assert paper_ps(model, TOKENIZER, TEMPLATE, sixty) == paper_ps(model, TOKENIZER, TEMPLATE, sixty)
