@@ -1,10 +1,14 @@
 """PS, extraction strength as the paper's group measures it, bugs included: for comparison with its numbers only.
 
 Where `eval.extraction` needs one teacher-forced pass, it bisects for the prefix after which a greedy continuation is
-right. Kept on purpose, as evaluation_everything.py of tmlr-group/Unlearning-with-Control has it: a bisection that
-starts after as many tokens as the bare question has, inside the prompt, and a score that counts from there; success taken to
-grow with the prefix; an empty continuation taken for a right one, so that a model that answers with EOS at once has
-1.0; 200 tokens in all; 50 random rows. The rows are drawn by another generator, and worded as the model knows them.
+right. Kept on purpose, as evaluation_everything.py of tmlr-group/Unlearning-with-Control has it:
+
+- the bisection starts after as many tokens as the bare question has, inside the prompt, and the score counts from there;
+- success is taken to grow with the prefix;
+- an empty continuation is taken for a right one, so that a model that answers with EOS at once has 1.0;
+- 200 tokens in all, 50 random rows.
+
+The rows are drawn by another generator, and worded as the model knows them.
 """
 
 from collections.abc import Sequence
