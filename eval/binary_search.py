@@ -3,7 +3,7 @@
 Where `eval.extraction` needs one teacher-forced pass, it bisects for the prefix after which a greedy continuation is
 right. Kept on purpose, as evaluation_everything.py of tmlr-group/Unlearning-with-Control has it:
 
-- the bisection starts after as many tokens as the bare question has, inside the prompt, and the score counts from there;
+- the bisection starts after as many tokens as the bare question has, inside the prompt, and so does the score;
 - success is taken to grow with the prefix;
 - an empty continuation is taken for a right one, so that a model that answers with EOS at once has 1.0;
 - 200 tokens in all, 50 random rows.
