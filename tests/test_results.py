@@ -18,7 +18,7 @@ from sweep.results import Seconds
 PAPER: Setting = {"alpha": 1.5, "beta": 7.0}
 BEST: Setting = {"alpha": 0.1 + 0.2, "beta": 2}
 SECONDS = Seconds(prepare=1.5, sweep=10.25, total=12.0)
-LOGGED = Logged(tracking_uri="sqlite:////tmp/mlflow.db", experiment="toy-authors", run_id="abc")
+LOGGED = Logged(tracking_uri="sqlite:////data/mlflow.db", experiment="toy-authors", run_id="abc")
 
 
 def trial(index: int, setting: Setting, score: float, **fields: Any) -> Record:
@@ -137,7 +137,7 @@ def test_summary(folder: Path, config: SweepConfig) -> None:
         },
         "trials": {"planned": 3, "finished": 2, "failed": 1, "pruned": 0},
         "seconds": {"prepare": 1.5, "sweep": 10.25, "total": 12.0},
-        "mlflow": {"tracking_uri": "sqlite:////tmp/mlflow.db", "experiment": "toy-authors", "run_id": "abc"},
+        "mlflow": {"tracking_uri": "sqlite:////data/mlflow.db", "experiment": "toy-authors", "run_id": "abc"},
     }
     # Gaps .25 and .5: mean .375, error .125; t(.975, 1) = 12.7062, so that .375 +- 1.58828 holds 0.
     paper, best = finalists
