@@ -1,5 +1,6 @@
 """The loop's side of the contract: what an objective is given, and the retain terms, against a live reference."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -237,3 +238,19 @@ def test_a_model_that_caps_its_logits_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="gemma2"):
         reference.write(tmp_path, gemma(), asked())
     assert list(tmp_path.iterdir()) == []
+
+
+GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden" / "objectives_plain.json"
+
+
+@pytest.mark.skipif(not GOLDEN.is_file(), reason="the values of the paper's own code are not beside the checkout")
+def test_kl_equals_the_papers_code() -> None:
+    """Its mean over all 27 padded positions, and that over the 20 real ones, from the same logits (head: identity)."""
+    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    inputs, expected = golden["inputs"]["plain"], golden["kl"]["plain"]
+    model, oracle = (torch.tensor(inputs[f"retain_logits_{whose}"]) for whose in ("current", "oracle"))
+    real = torch.tensor(inputs["retain"]["attention_mask"]).bool()
+    padded = losses.kl(nn.Identity(), model.flatten(0, 1), nn.Identity(), oracle.flatten(0, 1)) / real.numel()
+    tokens = losses.kl(nn.Identity(), model[real], nn.Identity(), oracle[real]) / real.sum()
+    assert float(padded) == pytest.approx(expected["reference_batchmean_all_positions"], rel=1e-5)
+    assert float(tokens) == pytest.approx(expected["nonpad_token_mean"], rel=1e-5)
