@@ -324,7 +324,7 @@ def log_scores(scores: Mapping[str, Any], path: Path) -> Logged:
     Raises:
         TrackingError: MLflow refused, or could not be reached.
     """
-    uri, experiment = _store(), os.environ.get("MLFLOW_EXPERIMENT_NAME") or f"checkpoints-{scores['data']['name']}"
+    uri, experiment = _store(), os.environ.get("MLFLOW_EXPERIMENT_NAME") or "checkpoints"
     try:
         run_id = _score_run(MlflowClient(tracking_uri=uri), experiment, scores, path)
     except Exception as error:
