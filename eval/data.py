@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,6 @@ class Dataset:
     def digest(self) -> str:
         """A hash of all rows' content and order (64 hexadecimal digits)."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
-
-    @property
-    def known_digest(self) -> str:
-        """The same of the rows that the target knows: all that target and reference are made from."""
-        return replace(self, unseen=(), real_authors=(), world_facts=()).digest
 
 
 def capped(rows: Sequence[Row], most: int | None) -> tuple[Row, ...]:

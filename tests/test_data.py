@@ -58,14 +58,6 @@ def test_digest_sees_order_and_part() -> None:
     assert len(digests) == 3
 
 
-def test_known_digest_sees_known_rows_only() -> None:
-    """Unseen and general rows do not move it; a known row's variant does, and so does its part."""
-    rows = Dataset(forget=(A,), retain=(B,), holdout=(C,))
-    assert replace(rows, unseen=(A,), real_authors=(B,), world_facts=(C,)).known_digest == rows.known_digest
-    assert replace(rows, holdout=(replace(C, paraphrased_question="C??"),)).known_digest != rows.known_digest
-    assert replace(rows, retain=(), holdout=(B, C)).known_digest != rows.known_digest
-
-
 def test_rows_written_without_general_knowledge_are_read() -> None:
     """A file that lacks the parts which may be empty has them empty."""
     assert Dataset.from_json('{"forget": [], "retain": [], "holdout": []}') == Dataset(forget=(), retain=(), holdout=())
