@@ -153,7 +153,14 @@ class TrainConfig(Frozen):
     batch: PositiveInt
     clip: PositiveFloat | None
     """Largest norm of the gradient (null: not clipped)."""
-    precision: Literal["float32"]
+    precision: Literal["float32", "master", "kahan"]
+    """`float32`; `master`: bfloat16 arithmetic over float32 weights; `kahan`: bfloat16 weights, compensated updates."""
+    attention: Literal["sdpa", "eager", "flash_attention_2"]
+    """Which implementation of attention: PyTorch's own, the plain formula, or the flash-attn package's."""
+    checkpointing: bool
+    """Whether layers' activations are computed again in the backward pass, which takes time and saves memory."""
+    tokens: PositiveInt
+    """Padded positions of one forward pass with gradient; a batch that has more is split, which changes no step."""
 
 
 class Range(Frozen):
@@ -195,10 +202,23 @@ Space: TypeAlias = dict[
 class SearchConfig(Frozen):
     """How settings are searched."""
 
-    sampler: Literal["tpe", "random"]
-    trials: PositiveInt
+    sampler: Literal["tpe", "random", "grid", "nsga2", "paper"]
+    trials: PositiveInt | None
+    """Trials of the search (null: as many as `hours` allows)."""
+    hours: PositiveFloat | None
+    """Hours after which no further trial of the search begins (null: no limit)."""
     epochs: Literal["last", "best"]
     """Which epoch of a trial is its candidate: the last, or that which forgets most while it keeps enough."""
+    warm_start: Annotated[tuple[str, ...], Field(strict=False)]
+    """Names of earlier sweeps, in the same storage and with the same space and score, whose trials the sampler knows."""
+    stop: Literal["none", "asha"]
+    """`asha` stops trials early that lag behind others at the same epoch."""
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.trials is None and self.hours is None:
+            raise ValueError("must have trials or hours, or both")
+        return self
 
 
 class ScoreConfig(Frozen):
@@ -228,6 +248,8 @@ class ClusterConfig(Frozen):
     """GPUs of a trial; a fraction shares one."""
     accelerator: str | None
     """Ray's accelerator type, for example A100."""
+    memory: PositiveFloat | None
+    """Gigabytes of one GPU, against which --dry-run holds its forecast (null: not known)."""
     concurrency: PositiveInt | None
     """Trials at once (null: as many as fit)."""
     retries: int = Field(ge=0)

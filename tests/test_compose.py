@@ -77,8 +77,10 @@ def test_own_folder_has_its_own_groups_and_uses_ours(tmp_path: Path) -> None:
     written(tmp_path, "# @package _global_\ncluster: {cpus: 3}\n", "cluster/big.yaml")
     path = written(tmp_path, HEAD + SPACE + "cluster: {name: big, address: null, gpus: 0, accelerator: null}\n")
     assert load(path).cluster.cpus == 1
-    assert refusal(path, "cluster=big").startswith("cluster.concurrency is missing")
-    assert load(path, ["cluster=big", "cluster.concurrency=2", "cluster.retries=0"]).cluster.cpus == 3
+    assert refusal(path, "cluster=big").startswith("cluster.memory is missing")
+    assert (
+        load(path, ["cluster=big", "cluster.memory=40", "cluster.concurrency=2", "cluster.retries=0"]).cluster.cpus == 3
+    )
     assert "a100, big, local" in refusal(path, "cluster=small")
 
 
@@ -223,7 +225,10 @@ def test_dump_keeps_texts_that_look_like_something_else(tmp_path: Path, text: st
         ("search.trials=true", "search.trials = True must be a whole number."),
         ("search.trials='8'", "search.trials = '8' must be a whole number."),
         ("search=3", "search = 3 must be a block of keys and values."),
-        ("search.sampler=tp", "search.sampler = 'tp' must be 'tpe' or 'random' (nearest: tpe)."),
+        (
+            "search.sampler=tp",
+            "search.sampler = 'tp' must be 'tpe', 'random', 'grid', 'nsga2' or 'paper' (nearest: tpe).",
+        ),
         ("space.alpha.low=x", "space.alpha.low = 'x' must be a number."),
         ("space.alpha.low=true", "space.alpha.low = True must be a number."),
         ("space.alpha.low=nan", "space.alpha.low = nan must be a finite number."),

@@ -149,7 +149,7 @@ def records(tmp_path: Path, **blocks: object) -> list[Record]:
 
 def test_a_sweep_on_warm_workers(tmp_path: Path, room: int) -> None:
     """6 trials, then 3 settings on 2 seeds: 12, all finished, in 2 processes at most; each point and end is told."""
-    seen = sweep(tmp_path, bowl, search={"sampler": "tpe", "trials": 6, "epochs": "last"}, seeds=2)
+    seen = sweep(tmp_path, bowl, search={"sampler": "tpe", "trials": 6}, seeds=2)
     rows = records(tmp_path)
     assert [(row.phase, row.index) for row in rows] == [("search", i) for i in range(6)] + [
         ("finalist", i) for i in range(6)
@@ -196,7 +196,7 @@ def test_a_process_that_dies_is_tried_again(tmp_path: Path, room: int) -> None:
 
 def test_failures_are_told_and_do_not_stop_the_sweep(tmp_path: Path, room: int) -> None:
     """An exception is one line with its place; no score and no end are failures too; no process is lost."""
-    sweep(tmp_path, breaks, search={"sampler": "random", "trials": 5, "epochs": "last"})
+    sweep(tmp_path, breaks, search={"sampler": "random", "trials": 5})
     rows = records(tmp_path)
     assert {row.state for row in rows} == {"failed"}
     assert rows[0].reason.startswith("ValueError: alpha and beta quarrel (")

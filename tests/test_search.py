@@ -54,14 +54,12 @@ def settings(records: list[Record]) -> list[tuple[str, int, int, Setting]]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     """A sweep of 24 trials and its finalists that nobody interrupted."""
-    return work(
-        sweep(tmp_path_factory.mktemp("whole"), search={"sampler": "tpe", "trials": 24, "epochs": "last"}, seeds=1)
-    )
+    return work(sweep(tmp_path_factory.mktemp("whole"), search={"sampler": "tpe", "trials": 24}, seeds=1))
 
 
 def test_a_resumed_sweep_asks_the_same_settings(tmp_path: Path, whole: list[Record]) -> None:
     """One worker, stopped after 1, 7, 8, 13, 23 and 26 trials: all settings and seeds are those of a whole sweep."""
-    config = sweep(tmp_path, search={"sampler": "tpe", "trials": 24, "epochs": "last"}, seeds=1)
+    config = sweep(tmp_path, search={"sampler": "tpe", "trials": 24}, seeds=1)
     for trials in (1, 6, 1, 5, 10, 3):
         assert len(work(config, trials=trials)) < len(whole)
     assert settings(work(config)) == settings(whole)
@@ -69,7 +67,7 @@ def test_a_resumed_sweep_asks_the_same_settings(tmp_path: Path, whole: list[Reco
 
 def test_a_trial_in_flight_is_run_again(tmp_path: Path, whole: list[Record]) -> None:
     """Killed in trial 0, 7, 12, 20 and in a repeat: each is run again under its index and seed with its setting."""
-    config = sweep(tmp_path, search={"sampler": "tpe", "trials": 24, "epochs": "last"}, seeds=1)
+    config = sweep(tmp_path, search={"sampler": "tpe", "trials": 24}, seeds=1)
     for trials in (0, 7, 5, 8, 5):
         work(config, trials=trials)
         ledger = Ledger(config, NAME)
@@ -82,7 +80,7 @@ def test_a_trial_in_flight_is_run_again(tmp_path: Path, whole: list[Record]) -> 
 
 def test_a_driver_that_dies_while_it_asks_leaves_no_trial(tmp_path: Path, whole: list[Record]) -> None:
     """An Optuna trial without our index is nobody's: the sweep is the same without it."""
-    config = sweep(tmp_path, search={"sampler": "tpe", "trials": 24, "epochs": "last"}, seeds=1)
+    config = sweep(tmp_path, search={"sampler": "tpe", "trials": 24}, seeds=1)
     for trials in (3, 9):
         work(config, trials=trials)
         optuna.load_study(study_name=NAME, storage=f"sqlite:///{tmp_path / NAME / 'study.db'}").ask()
@@ -103,9 +101,7 @@ def test_nothing_is_left_after_a_whole_sweep(tmp_path: Path) -> None:
 
 def test_random_search_is_resumed_too(tmp_path: Path) -> None:
     """The random sampler's settings depend on seed and index alone."""
-    first, second = (
-        sweep(tmp_path / part, search={"sampler": "random", "trials": 6, "epochs": "last"}) for part in parts(tmp_path)
-    )
+    first, second = (sweep(tmp_path / part, search={"sampler": "random", "trials": 6}) for part in parts(tmp_path))
     work(second, trials=2)
     assert settings(work(first)) == settings(work(second))
 
@@ -149,7 +145,7 @@ def test_what_the_space_reaches(tmp_path: Path) -> None:
 
 def test_finalists_share_their_seeds(tmp_path: Path) -> None:
     """The paper's and the 2 best others, each on seeds 1 and 2, in this order; the search is all on seed 0."""
-    config = sweep(tmp_path, search={"sampler": "tpe", "trials": 6, "epochs": "last"}, seeds=2)
+    config = sweep(tmp_path, search={"sampler": "tpe", "trials": 6}, seeds=2)
     records = work(config)
     searched = sorted((r for r in records if r.phase == "search" and r.setting != PAPER), key=lambda r: r.score)
     expected = [(setting, seed) for setting in [PAPER, searched[0].setting, searched[1].setting] for seed in (1, 2)]
@@ -194,7 +190,7 @@ def test_the_best_wait_for_the_last_search_trial(tmp_path: Path) -> None:
 
 def test_a_failed_trial_is_run_again_only_when_resumed(tmp_path: Path) -> None:
     """Its setting, index and seed come again in the next run; the last attempt counts."""
-    config = sweep(tmp_path, search={"sampler": "tpe", "trials": 2, "epochs": "last"})
+    config = sweep(tmp_path, search={"sampler": "tpe", "trials": 2})
     ledger = Ledger(config, NAME)
     for task in agenda(config, PAPER, ledger):
         assert task is not None
@@ -323,7 +319,7 @@ class Seen:
 
 def test_the_searcher_keeps_what_workers_report(tmp_path: Path) -> None:
     """One trial reports a point and its end, one loses its process; then the searcher has nothing more to give."""
-    config = sweep(tmp_path, search={"sampler": "tpe", "trials": 2, "epochs": "last"})
+    config = sweep(tmp_path, search={"sampler": "tpe", "trials": 2})
     ledger, seen = Ledger(config, NAME), Seen()
     searcher = StudySearcher(
         ledger,

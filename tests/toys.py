@@ -15,6 +15,25 @@ TEMPLATE = Template(question="Question: {question}\nAnswer:", answer=" {answer}"
 SHAPE = Shape(layers=2, hidden=32, intermediate=64, heads=2, vocabulary=300)
 NAMES = ("Ada", "Ben", "Cleo", "Dov", "Eli", "Fay", "Gus", "Hal")
 
+SEARCH: dict[str, Any] = {
+    "sampler": "tpe",
+    "trials": 3,
+    "hours": None,
+    "epochs": "last",
+    "warm_start": (),
+    "stop": "none",
+}
+TRAIN: dict[str, Any] = {
+    "lr": 1e-2,
+    "epochs": 4,
+    "batch": 2,
+    "clip": 1.0,
+    "precision": "float32",
+    "attention": "sdpa",
+    "checkpointing": False,
+    "tokens": 8192,
+}
+
 
 def row(name: str, fact: str) -> Row:
     """One row about a person."""
@@ -57,17 +76,17 @@ def encoded(*lengths: tuple[int, int]) -> list[Encoded]:
 
 
 def config(storage: Path, **blocks: Any) -> SweepConfig:
-    """A sweep of WTNPO on the toy model, blocks replaced by the arguments."""
+    """A sweep of WTNPO on the toy model, blocks replaced by the arguments (of `search` and `train` only the keys)."""
     default: dict[str, Any] = {
         "objective": "wtnpo",
         "space": {"alpha": {"low": 0.0, "high": 5.0}, "beta": {"low": 0.25, "high": 10.0, "log": True}},
         "fixed": {},
         "retain": {"term": "kl", "weight": 1.0, "reduction": "tokens"},
-        "search": {"sampler": "tpe", "trials": 3, "epochs": "last"},
+        "search": SEARCH,
         "score": {"tau": 0.95},
         "seed": 0,
         "seeds": 0,
-        "train": {"lr": 1e-2, "epochs": 4, "batch": 2, "clip": 1.0, "precision": "float32"},
+        "train": TRAIN,
         "eval": {"every": 1, "suite": "search"},
         "model": {
             "name": "toy",
@@ -98,10 +117,12 @@ def config(storage: Path, **blocks: Any) -> SweepConfig:
             "cpus": 1,
             "gpus": 0,
             "accelerator": None,
+            "memory": None,
             "concurrency": None,
             "retries": 1,
         },
         "storage": storage,
         "ledger": None,
     }
-    return SweepConfig.model_validate(default | blocks)
+    merged = {key: default[key] | blocks[key] for key in ("search", "train") if key in blocks}
+    return SweepConfig.model_validate(default | blocks | merged)
