@@ -210,7 +210,7 @@ class SearchConfig(Frozen):
     epochs: Literal["last", "best"]
     """Which epoch of a trial is its candidate: the last, or that which forgets most while it keeps enough."""
     warm_start: Annotated[tuple[str, ...], Field(strict=False)]
-    """Names of earlier sweeps, in the same storage and with the same space and score, whose trials the sampler knows."""
+    """Names of earlier sweeps of the same storage, space and score, whose trials the sampler knows."""
     stop: Literal["none", "asha"]
     """`asha` stops trials early that lag behind others at the same epoch."""
 

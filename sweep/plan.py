@@ -69,8 +69,8 @@ class Plan:
 
     def __str__(self) -> str:
         """The resolved configuration, the number of trials, and what would be prepared."""
+        from sweep.agenda import planned
         from sweep.recovery import paper_setting
-        from sweep.search import planned
 
         searched, together = self.config.search.trials, planned(self.config, paper_setting(self.config))
         return (

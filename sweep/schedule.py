@@ -27,12 +27,13 @@ from ray import tune
 from ray.exceptions import RayTaskError
 
 from eval.data import DataError
+from sweep.agenda import agenda, planned
 from sweep.config import ClusterConfig, ConfigError, SweepConfig
 from sweep.interrupts import Interrupted, Interrupts
 from sweep.ledger import Ledger
 from sweep.progress import View, view
 from sweep.record import Logged, Record
-from sweep.search import StudySearcher, agenda, planned
+from sweep.search import StudySearcher
 from sweep.tracking import Status, Tracker
 from sweep.trial import Maker, Progress, Run, Work, trainable
 

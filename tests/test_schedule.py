@@ -11,12 +11,13 @@ import pytest
 import ray
 from toys import config as toy_config
 
+from sweep.agenda import agenda
 from sweep.config import ConfigError, SweepConfig
 from sweep.interrupts import Interrupted
 from sweep.ledger import Ledger
 from sweep.record import Record, Setting
 from sweep.schedule import Beat, bundle, connected, fit, no_room, prepare, room_for
-from sweep.search import StudySearcher, agenda
+from sweep.search import StudySearcher
 from sweep.trial import Outcome, Point, Run
 
 NAME = "toy"

@@ -10,10 +10,11 @@ import optuna
 import pytest
 from toys import config as toy_config
 
+from sweep.agenda import FINALISTS, agenda, best, planned, reachable
 from sweep.config import ConfigError, SweepConfig
 from sweep.ledger import Ledger, Task, created, refuse_taken, reopened
 from sweep.record import Record, Setting
-from sweep.search import FINALISTS, StudySearcher, agenda, best, planned, reachable
+from sweep.search import StudySearcher
 
 NAME = "toy"
 PAPER: Setting = {"alpha": 1.5, "beta": 7.0}
