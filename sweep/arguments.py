@@ -6,17 +6,21 @@ from typing import NoReturn
 
 from sweep.config import ConfigError
 
-DESCRIPTION = "Run a sweep: from a config file to the best setting of an unlearning objective."
-USAGE = """%(prog)s CONFIG [key=value ...] [--name NAME] [--dry-run]
+DESCRIPTION = (
+    "Run a sweep, or several that are compared: from config files to the best settings of unlearning objectives."
+)
+USAGE = """%(prog)s CONFIG [CONFIG ...] [key=value ...] [--name NAME] [--dry-run]
        %(prog)s --resume NAME [storage=DIR] [--dry-run]"""
 EXAMPLES = """examples:
   python -m sweep.launch configs/wtnpo.yaml
   python -m sweep.launch configs/wtnpo.yaml search.trials=8 seed=1 --name short
   python -m sweep.launch configs/wtnpo.yaml data=tofu-forget01 data.path=../tofu --dry-run
   python -m sweep.launch configs/wtnpo.yaml model=llama-2-7b data=tofu-forget05 cluster=a100
+  python -m sweep.launch configs/wga.yaml configs/npo.yaml configs/wtnpo.yaml --name three
+  python -m sweep.launch configs/compare.yaml search.trials=48
   python -m sweep.launch --resume short
 
-exit codes: 0 a trial succeeded, 1 none did, 2 the config or the arguments are wrong, 130 SIGINT, 143 SIGTERM"""
+exit codes: 0 each sweep has a finished trial, 1 one has none, 2 config or arguments are wrong, 130 SIGINT, 143 SIGTERM"""
 
 
 class Parser(ArgumentParser):
@@ -41,9 +45,12 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("words", nargs="*", metavar="CONFIG key=value", help="a YAML file, then changes to it")
+    parser.add_argument("words", nargs="*", metavar="CONFIG key=value", help="YAML files, then changes to them")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--name", help="the sweep's name (default: <config>-<model>-<data>-<UTC time>)")
-    which.add_argument("--resume", metavar="NAME", help="go on with a sweep: finished trials are kept, the rest is run")
+    which.add_argument(
+        "--name",
+        help="the sweep's name (default: <config>-<model>-<data>-<UTC time>)",
+    )
+    which.add_argument("--resume", metavar="NAME", help="go on: finished trials are kept, the rest is run")
     parser.add_argument("--dry-run", action="store_true", help="show what would be run, and start nothing")
     return parser.parse_intermixed_args(argv)

@@ -53,6 +53,32 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
         return _validated(_resolved(config))
 
 
+def read(path: Path) -> dict[str, Any]:
+    """What a YAML file itself says, before anything acts on it; no tag is ever executed.
+
+    Raises:
+        ConfigError: it is not there, or is no block of keys and values.
+    """
+    with _one_sentence(path):
+        _check_there(path)
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if isinstance(raw, dict):
+            return raw
+        found = "is empty" if raw is None else f"holds a {type(raw).__name__}"
+        raise ConfigError(f"{path} {found}: a configuration is a block of keys and values, as configs/wtnpo.yaml is.")
+
+
+def _check_there(path: Path) -> None:
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder: name a .yaml file in it.")
+    if not path.exists():
+        files = {file.name: file for folder in (SHIPPED, path.parent) for file in folder.glob("*.yaml")}
+        near = difflib.get_close_matches(path.name, files, n=1)
+        raise ConfigError(f"{path} does not exist" + (f" (nearest: {files[near[0]]})." if near else "."))
+    if path.suffix != ".yaml":
+        raise ConfigError(f"{path}: the name of a configuration must end in .yaml.")
+
+
 def dump(config: SweepConfig) -> str:
     """The configuration as YAML from which `load` makes an equal one."""
     return OmegaConf.to_yaml(OmegaConf.create(_mapped(config.model_dump(mode="json"), _escaped)))
@@ -73,17 +99,15 @@ def valid_name(name: str) -> str:
     )
 
 
-def default_name(config: SweepConfig, stem: str, now: datetime) -> str:
-    """`<config>-<model>-<data>-<UTC time>`, cut before the time where it would be too long for a name.
+def default_name(front: str, now: datetime) -> str:
+    """`<front>-<UTC time>`, cut before the time where it would be too long for a name.
 
     Args:
-        config: the sweep.
-        stem: the config file's name without its suffix.
+        front: what the sweep is, such as `<config>-<model>-<data>`.
         now: the time in UTC.
     """
     time = f"{now:%Y%m%d-%H%M%S}"
-    front = _slug(f"{stem}-{config.model.name}-{config.data.name}")[: LONGEST - len(time) - 1]
-    return valid_name(f"{front}-{time}".lstrip("-"))
+    return valid_name(f"{_slug(front)[: LONGEST - len(time) - 1]}-{time}".lstrip("-"))
 
 
 def _slug(text: str) -> str:
@@ -92,24 +116,7 @@ def _slug(text: str) -> str:
 
 def _found(path: Path) -> Path:
     """The file, absolute, where it is there and may be composed."""
-    if path.is_dir():
-        raise ConfigError(f"{path} is a folder: name a .yaml file in it.")
-    if not path.exists():
-        files = {file.name: file for folder in (SHIPPED, path.parent) for file in folder.glob("*.yaml")}
-        near = difflib.get_close_matches(path.name, files, n=1)
-        raise ConfigError(f"{path} does not exist" + (f" (nearest: {files[near[0]]})." if near else "."))
-    if path.suffix != ".yaml":
-        raise ConfigError(f"{path}: the name of a configuration must end in .yaml.")
-    _inspect(path)
-    return path.absolute()
-
-
-def _inspect(path: Path) -> None:
-    """Refuse a file for what it says itself, before Hydra acts on it; no tag is ever executed."""
-    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(raw, dict):
-        found = "is empty" if raw is None else f"holds a {type(raw).__name__}"
-        raise ConfigError(f"{path} {found}: a configuration is a block of keys and values, as configs/wtnpo.yaml is.")
+    raw = read(path)
     if "hydra" in raw or "hydra" in str(raw.get("defaults")):
         raise ConfigError(f"{path}: hydra is not allowed: Hydra's own settings are fixed.")
     for group in GROUPS:
@@ -117,6 +124,7 @@ def _inspect(path: Path) -> None:
             entry = f"{group}: {raw[group]}"
             raise ConfigError(f"{path}: `{entry}` names an option of a group: write it as `- {entry}` in `defaults`.")
     _mapped(raw, _plain)
+    return path.absolute()
 
 
 def _parsed(text: str) -> Override:

@@ -281,6 +281,8 @@ class SweepConfig(Frozen):
     """Folder of sweeps and artifacts, absolute."""
     ledger: str | None
     """Database URL of the study (null: study.db in the sweep's folder)."""
+    experiment: str | None
+    """MLflow's experiment (null: `<model>-<data>`); MLFLOW_EXPERIMENT_NAME comes before it."""
 
     def with_setting(self, setting: Setting) -> "SweepConfig":
         """The configuration in which a trial's `retain.weight`, `train.lr`, `train.epochs` are the setting's."""

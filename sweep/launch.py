@@ -1,4 +1,4 @@
-"""Run a sweep: from a config file to the best setting of an unlearning objective.
+"""Run a sweep, or several that are compared: from config files to the best settings of unlearning objectives.
 
 python -m sweep.launch configs/wtnpo.yaml
 """
@@ -14,7 +14,7 @@ from sweep.arguments import parse
 from sweep.config import ConfigError
 
 if TYPE_CHECKING:
-    from sweep.plan import Plan
+    from sweep.plans import Plans
 
 # What takes long to import is imported where it is used: --help and mistakes are answered without waiting for it.
 
@@ -24,9 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     try:
         typed = parse(argv)
-        from sweep import plan
+        from sweep import plans
 
-        wanted = plan.resumed(typed.words, typed.resume) if typed.resume else plan.new(typed.words, typed.name)
+        wanted = plans.again(typed.words, typed.resume) if typed.resume else plans.asked(typed.words, typed.name)
         if typed.dry_run:
             print(wanted)
             return 0
@@ -38,23 +38,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + getattr(stop, "signum", signal.SIGINT)
 
 
-def run(wanted: "Plan", began: float) -> int:
-    """Run the sweep, write its files and print what came of it; 0 where a trial finished, else 1."""
-    from rich.console import Console
+def run(wanted: "Plans", began: float) -> int:
+    """Run the sweeps, write their files and print what came of them; 0 where a trial of each finished, else 1."""
+    from sweep import finish, schedule
 
-    from sweep import results, schedule
-
-    config, console = wanted.config, Console(soft_wrap=True)
     try:
-        sweep = schedule.run(config, wanted.name, wanted.work, wanted.held)
+        ran = schedule.run(wanted.works)
     except KeyboardInterrupt:
         print(f"interrupted; to go on: {wanted.again}")
         raise
-    seconds = results.Seconds(prepare=sweep.prepare_s, sweep=sweep.trials_s, total=time.monotonic() - began)
-    results.write(wanted.folder, config, sweep.records, seconds=seconds, logged=sweep.logged)
-    console.print(results.render(config, sweep.records))
-    print(f"files: {wanted.folder}\nruns:  {sweep.ui_command}")
-    return 0 if any(record.state == "finished" for record in sweep.records) else 1
+    finish.sweeps(wanted, ran, time.monotonic() - began)
+    finished = [any(record.state == "finished" for record in one.records) for one in ran]
+    return 0 if all(finished) else 1
 
 
 if __name__ == "__main__":

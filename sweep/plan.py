@@ -1,16 +1,15 @@
-"""What a command line asks for, checked: the configuration, the sweep's name, its rows, and where its artifacts lie."""
+"""The plan of a sweep, checked: its configuration, its name, its rows, and where its artifacts lie."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eval.data import DataError, Dataset
-from sweep.compose import default_name, dump, load, valid_name
-from sweep.config import ConfigError, SweepConfig
+from sweep.compose import dump, load, valid_name
+from sweep.config import AuthorsConfig, ConfigError, SweepConfig, TofuConfig
 from sweep.explain import nearest
 
 if TYPE_CHECKING:
@@ -54,85 +53,109 @@ class Plan:
         from sweep.trial import Work, makers, unlearn
 
         return Work(
+            name=self.name,
+            config=self.config,
+            held=self.held,
             makers=makers(self.config, self.dataset, self.artifacts),
             trial=partial(unlearn, self.config, self.artifacts),
             paper=paper_setting(self.config),
         )
 
-    @property
-    def again(self) -> str:
-        """The command that goes on with the sweep, or starts it where it has no ledger yet."""
-        if not self.folder.exists():
-            return "give the same command again"
-        elsewhere = "" if self.config.storage == STORAGE.absolute() else f" storage={self.config.storage}"
-        return f"python -m sweep.launch --resume {self.name}{elsewhere}"
-
     def __str__(self) -> str:
-        """The resolved configuration, the number of trials, and what would be prepared."""
+        """The resolved configuration, and what would be run."""
+        return f"{dump(self.config)}\nname: {self.name}\ntrials: {self.trials}\nto prepare: {self.lacks}"
+
+    @property
+    def line(self) -> str:
+        """What would be run, in one line."""
+        return f"{self.name}: {self.trials}; to prepare: {self.lacks}"
+
+    @property
+    def trials(self) -> str:
+        """How many trials there will be."""
         from sweep.agenda import planned
         from sweep.recovery import paper_setting
 
         searched, together = self.config.search.trials, planned(self.config, paper_setting(self.config))
-        return (
-            f"{dump(self.config)}\n"
-            f"name: {self.name}\n"
-            f"trials: {searched}, and {together - searched} repeats of finalists on fresh seeds\n"
-            f"to prepare: {', '.join(self.artifacts.missing) or 'nothing, it is all there'}"
-        )
+        return f"{searched}, and {together - searched} repeats of finalists on fresh seeds"
+
+    @property
+    def lacks(self) -> str:
+        """What would be prepared."""
+        return ", ".join(self.artifacts.missing) or "nothing, it is all there"
 
 
-def new(words: Sequence[str], name: str | None) -> Plan:
-    """The plan of a new sweep: a config file, then changes `key=value`; the name is made up where it is None.
+def new(config: SweepConfig, name: str) -> Plan:
+    """The plan of a new sweep.
 
     Raises:
-        ConfigError: anything in the configuration is wrong, or the name is taken.
+        ConfigError: the configuration cannot be run, or the name is taken.
         DataError: the rows cannot be had.
     """
-    if not words or "=" in words[0]:
-        raise ConfigError("a config file must come first, as in python -m sweep.launch configs/wtnpo.yaml.")
-    wanted = None if name is None else valid_name(name)
-    config = load(words[0], words[1:])
     from sweep.ledger import created, refuse_taken
 
-    own = wanted or default_name(config, Path(words[0]).stem, datetime.now(UTC))
-    refuse_taken(config, own)
-    return _plan(config, own, partial(created, config, own))
+    refuse_taken(config, name)
+    return _plan(config, name, partial(created, config, name))
 
 
-def resumed(words: Sequence[str], name: str) -> Plan:
-    """The plan of a sweep that is there already; the only word it takes is storage=DIR.
+def resumed(storage: Path, name: str) -> Plan:
+    """The plan of a sweep that is there already.
 
     Raises:
-        ConfigError: there is no such sweep, or another word is given.
+        ConfigError: there is no such sweep.
         DataError: the rows cannot be had any more.
+    """
+    from sweep.ledger import reopened
+
+    config = config_of(storage, name)
+    return _plan(config, name, partial(reopened, config, name))
+
+
+def storage_of(words: Sequence[str], command: str) -> Path:
+    """The storage that the only word allowed beside a sweep's name gives, `storage=DIR`; else the default one.
+
+    Raises:
+        ConfigError: there is another word.
     """
     others = [word for word in words if not word.startswith("storage=")]
     if others:
         raise ConfigError(
-            f"--resume takes the sweep's own configuration and only storage=DIR beside: not {others[0]!r}."
+            f"{command} takes the sweep's own configuration and only storage=DIR beside: not {others[0]!r}."
         )
-    storage = Path(words[-1].removeprefix("storage=") if words else STORAGE).absolute()
+    return Path(words[-1].removeprefix("storage=") if words else STORAGE).absolute()
+
+
+def config_of(storage: Path, name: str) -> SweepConfig:
+    """The configuration of a sweep that is there already.
+
+    Raises:
+        ConfigError: there is no such sweep.
+    """
     file = storage / valid_name(name) / "config.yaml"
     if not file.is_file():
         there = [path.parent.name for path in storage.glob(f"*/{file.name}")]
-        raise ConfigError(f"--resume {name}: {storage} has no sweep of this name{nearest(name, there)}.")
+        raise ConfigError(f"{name}: {storage} has no sweep of this name{nearest(name, there)}.")
     # The folder may have been moved since.
-    config = load(file).model_copy(update={"storage": storage})
-    from sweep.ledger import reopened
-
-    return _plan(config, name, partial(reopened, config, name))
+    return load(file).model_copy(update={"storage": storage})
 
 
 def _plan(config: SweepConfig, name: str, held: "Callable[[], AbstractContextManager[Ledger]]") -> Plan:
-    from eval import datasets
     from sweep import space
 
     space.check(config)
     _check_loadable(config)
-    dataset = datasets.load(config.data)
+    dataset = _rows(config.data)
     from sweep.unlearning.artifacts import plan
 
     return Plan(config=config, name=name, dataset=dataset, artifacts=plan(config, dataset), held=held)
+
+
+@cache
+def _rows(config: AuthorsConfig | TofuConfig) -> Dataset:
+    """The rows; sweeps that are run together share them."""
+    from eval import datasets
+
+    return datasets.load(config)
 
 
 def _check_loadable(config: SweepConfig) -> None:

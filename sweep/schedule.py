@@ -1,4 +1,4 @@
-"""The schedule of a sweep: Ray prepares what its trials share, then runs them on warm workers."""
+"""The schedule of sweeps: Ray prepares what their trials share, then runs them on warm workers."""
 
 import logging
 import os
@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,14 +27,15 @@ from ray import tune
 from ray.exceptions import RayTaskError
 
 from eval.data import DataError
-from sweep.agenda import agenda, planned
-from sweep.config import ClusterConfig, ConfigError, SweepConfig
+from sweep.agenda import agenda
+from sweep.config import ClusterConfig, ConfigError
 from sweep.interrupts import Interrupted, Interrupts
 from sweep.ledger import Ledger
 from sweep.progress import View, view
 from sweep.record import Logged, Record
-from sweep.search import StudySearcher
-from sweep.tracking import Status, Tracker
+from sweep.search import Search, StudySearcher
+from sweep.tracking.runs import Status
+from sweep.tracking.tracker import Tracker
 from sweep.trial import Maker, Progress, Run, Work, trainable
 
 STORE = 256 * 2**20
@@ -46,7 +47,7 @@ BEAT = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sweep:
+class Ran:
     """What came of a sweep.
 
     Attributes:
@@ -54,7 +55,7 @@ class Sweep:
         logged: where its MLflow runs are.
         ui_command: the command that shows them.
         prepare_s: seconds of the preparation, Ray's start included.
-        trials_s: seconds of the trials.
+        trials_s: seconds of the trials, of all sweeps that ran side by side.
     """
 
     records: list[Record]
@@ -90,41 +91,49 @@ class Beat(tune.Callback):
         return {}
 
 
-def run(config: SweepConfig, name: str, work: Work, held: Callable[[], AbstractContextManager[Ledger]]) -> Sweep:
-    """Run what is left of a sweep; `held` gives its ledger, which is made or opened once everything is prepared.
+def run(works: Sequence[Work]) -> list[Ran]:
+    """Run what is left of the sweeps, side by side; their ledgers are made or opened once everything is prepared.
+
+    Args:
+        works: the sweeps, at least one, all of one cluster.
 
     Raises:
-        ConfigError: the cluster is not there or has no room for a trial, or `held` raised it.
+        ConfigError: the cluster is not there or has no room for a trial, or a work's `held` raised it.
         DataError: the preparation refused the rows.
-        Interrupted: SIGINT or SIGTERM came; what was finished is in the ledger.
+        Interrupted: SIGINT or SIGTERM came; what was finished is in the ledgers.
     """
     began = time.monotonic()
-    trials = planned(config, work.paper)
-    with Interrupts() as interrupts, connected(config.cluster) as room, view(config, trials) as shown:
+    cluster = works[0].config.cluster
+    with Interrupts() as interrupts, connected(cluster) as room, view(works) as shown:
         interrupts.arm()
-        print(f"sweep {name}")
+        print("sweep", ", ".join(work.name for work in works))
 
         def beat() -> None:
             shown.tick()
             interrupts.check()
 
-        prepare(config.cluster, work.makers, shown, beat)
+        prepare(cluster, [maker for work in works for maker in work.makers], shown, beat)
         ready = time.monotonic()
-        with held() as ledger:
-            shown.keep(ledger.records())
-            with tracked(config, name, ledger) as tracker:
-                tasks = agenda(config, work.paper, ledger)
-                step = Beat(beat)
-                searcher = StudySearcher(ledger, tasks, [shown, tracker], run_id_of=tracker.run_id_of, why=step.why)
-                fit(config.cluster, work.trial, searcher, room, step)
-            records = ledger.records()
-    return Sweep(
-        records=records,
-        logged=Logged(tracking_uri=tracker.tracking_uri, experiment=tracker.experiment, run_id=tracker.run_id),
-        ui_command=tracker.ui_command,
-        prepare_s=ready - began,
-        trials_s=time.monotonic() - ready,
-    )
+        with ExitStack() as stack:
+            step = Beat(beat)
+            ledgers = [stack.enter_context(work.held()) for work in works]
+            trackers = [stack.enter_context(tracked(*pair)) for pair in zip(works, ledgers, strict=True)]
+            searches = [searched(*three, shown) for three in zip(works, ledgers, trackers, strict=True)]
+            fit(cluster, [work.trial for work in works], StudySearcher(searches, why=step.why), room, step)
+            records = [ledger.records() for ledger in ledgers]
+    seconds = {"prepare_s": ready - began, "trials_s": time.monotonic() - ready}
+    return [
+        Ran(records=own, logged=tracker.logged, ui_command=tracker.ui_command, **seconds)
+        for own, tracker in zip(records, trackers, strict=True)
+    ]
+
+
+def searched(work: Work, ledger: Ledger, tracker: Tracker, shown: View) -> Search:
+    """A sweep's search, watched by the table and the tracking."""
+    watcher = shown.of(work.name)
+    watcher.keep(ledger.records())
+    tasks = agenda(work.config, work.paper, ledger)
+    return Search(ledger=ledger, tasks=tasks, watchers=[watcher, tracker], run_id_of=tracker.run_id_of)
 
 
 @contextmanager
@@ -189,11 +198,11 @@ def prepare(cluster: ClusterConfig, makers: Sequence[Maker], shown: View, beat: 
                 shown.prepared(progress.stage, progress.done, progress.total)
 
 
-def fit(cluster: ClusterConfig, trial: Run, searcher: StudySearcher, at_once: int, step: Beat) -> None:
-    """Run what the searcher hands out, `at_once` trials at a time."""
+def fit(cluster: ClusterConfig, trials: Sequence[Run], searcher: StudySearcher, at_once: int, step: Beat) -> None:
+    """Run what the searcher hands out, `at_once` trials at a time; `trials` has a function for each sweep."""
     with TemporaryDirectory(prefix="sweep-") as scratch:
         tune.Tuner(
-            tune.with_resources(trainable(trial), tune.PlacementGroupFactory([bundle(cluster)])),
+            tune.with_resources(trainable(trials), tune.PlacementGroupFactory([bundle(cluster)])),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 num_samples=-1,
@@ -212,9 +221,9 @@ def fit(cluster: ClusterConfig, trial: Run, searcher: StudySearcher, at_once: in
 
 
 @contextmanager
-def tracked(config: SweepConfig, name: str, ledger: Ledger) -> Iterator[Tracker]:
+def tracked(work: Work, ledger: Ledger) -> Iterator[Tracker]:
     """Log to MLflow; however the sweep ends, its runs end too, and its open attempts with them."""
-    tracker = Tracker.start(config, name, ledger.run_id)
+    tracker = Tracker.start(work.config, work.name, ledger.run_id)
     ledger.keep_run_id(ledger.run_id or "")
     status: Status = "FAILED"
     try:

@@ -1,7 +1,7 @@
-"""The searcher: Ray Tune asks it for trials and tells it what becomes of them."""
+"""The searcher: Ray Tune asks it for trials, of one sweep or of several, and tells it what becomes of them."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ray.tune.search import Searcher
@@ -11,7 +11,7 @@ from sweep.record import Record
 
 
 class Watcher(Protocol):
-    """Who is told what happens to trials: the table, the tracking."""
+    """Who is told what happens to the trials of a sweep: the table, the tracking."""
 
     def trial_started(self, record: Record) -> None:
         """The trial was given to a worker."""
@@ -23,52 +23,81 @@ class Watcher(Protocol):
         """The trial is over, and in the ledger."""
 
 
-class StudySearcher(Searcher):
-    """Ray Tune's view of the ledger: hands out tasks, keeps what comes back, tells the watchers."""
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """One sweep's search under way.
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        tasks: Iterator[Task | None],
-        watchers: Sequence[Watcher],
-        *,
-        run_id_of: Callable[[Record], str],
-        why: Callable[[str], str],
-    ) -> None:
-        """Hand out `tasks`; `run_id_of` gives a trial's MLflow run, `why` what broke the Tune trial of an id."""
+    Attributes:
+        ledger: where its trials are kept.
+        tasks: what is still to be run; None while there is nothing to run yet.
+        watchers: who is told.
+        run_id_of: gives a trial's MLflow run.
+    """
+
+    ledger: Ledger
+    tasks: Iterator[Task | None]
+    watchers: Sequence[Watcher]
+    run_id_of: Callable[[Record], str]
+
+    def start(self, task: Task) -> Record:
+        """Open an attempt at the task."""
+        record = self.ledger.ask(task)
+        for watcher in self.watchers:
+            watcher.trial_started(record)
+        return record
+
+    def went_on(self, record: Record) -> None:
+        """The trial has a new point on its curve."""
+        for watcher in self.watchers:
+            watcher.epoch(record, record.curve[-1])
+
+    def end(self, record: Record) -> None:
+        """Close the attempt, durably."""
+        record = self.ledger.end(replace(record, run_id=self.run_id_of(record)))
+        for watcher in self.watchers:
+            watcher.trial_ended(record)
+
+
+class StudySearcher(Searcher):
+    """Ray Tune's view of the ledgers: hands out trials, keeps what comes back."""
+
+    def __init__(self, searches: Sequence[Search], *, why: Callable[[str], str]) -> None:
+        """Hand out the trials of the searches; `why` says what broke the Tune trial of an id."""
         super().__init__()
-        self._run_id_of = run_id_of
+        self._searches = searches
         self._why = why
-        self._ledger = ledger
-        self._tasks = tasks
-        self._watchers = watchers
-        self._live: dict[str, Record] = {}
+        self._live: dict[str, tuple[int, Record]] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial's record, None while there is nothing to run yet, or FINISHED."""
-        task = next(self._tasks, self.FINISHED)
-        if not isinstance(task, Task):
-            return task
-        record = self._live[trial_id] = self._ledger.ask(task)
-        for watcher in self._watchers:
-            watcher.trial_started(record)
-        return {"record": record}
+        """The next trial's record and the place of its sweep, None while there is nothing to run yet, or FINISHED."""
+        waiting = False
+        for place in self._by_need():
+            task = next(self._searches[place].tasks, self.FINISHED)
+            if isinstance(task, Task):
+                record = self._searches[place].start(task)
+                self._live[trial_id] = place, record
+                return {"record": record, "sweep": place}
+            waiting = waiting or task is None
+        return None if waiting else self.FINISHED
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keep what the worker reports; its last report closes the attempt before anything else is asked."""
         record: Record = result["record"]
         if trial_id not in self._live:  # Tune repeats the last report when the trial's function returns.
             return
+        place, _ = self._live[trial_id]
         if record.state == "running":
-            for watcher in self._watchers:
-                watcher.epoch(record, record.curve[-1])
+            self._live[trial_id] = place, record
+            self._searches[place].went_on(record)
         else:
-            self._end(trial_id, record)
+            del self._live[trial_id]
+            self._searches[place].end(record)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Close an attempt that ended without a last report: its process died."""
         if trial_id in self._live:
-            self._end(trial_id, replace(self._live[trial_id], state="failed", reason=self._why(trial_id)))
+            place, record = self._live.pop(trial_id)
+            self._searches[place].end(replace(record, state="failed", reason=self._why(trial_id)))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the ledger is the state."""
@@ -80,8 +109,11 @@ class StudySearcher(Searcher):
         """Nothing: Tune pickles its searcher for a restore of its own, which this sweep never uses."""
         return {}
 
-    def _end(self, trial_id: str, record: Record) -> None:
-        del self._live[trial_id]
-        record = self._ledger.end(replace(record, run_id=self._run_id_of(record)))
-        for watcher in self._watchers:
-            watcher.trial_ended(record)
+    def _by_need(self) -> list[int]:
+        """The sweeps, that with the fewest trials under way first.
+
+        Few workers so run a sweep after the other, each sampler knowing all that came before; many workers spread over
+        all sweeps, and none waits for the last trials of one.
+        """
+        live = [place for place, _ in self._live.values()]
+        return sorted(range(len(self._searches)), key=live.count)

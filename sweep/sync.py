@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("words", nargs="*", metavar="storage=DIR", help="where the sweep is (default: ./runs)")
     typed = parser.parse_args(argv)
     # MLflow takes a second to import; --help is answered without it.
-    from sweep.tracking import TrackingError
+    from sweep.tracking.store import TrackingError
 
     try:
         print(_scores(Path(typed.what)) if typed.what.endswith(".json") else _sweep(typed.what, typed.words))
@@ -52,18 +52,18 @@ def read(path: Path) -> Mapping[str, object]:
 
 
 def _scores(path: Path) -> str:
-    from sweep.tracking import log_scores
+    from sweep.tracking.afterwards import log_scores
 
     run = log_scores(read(path), path)
     return f"{path} is run {run.run_id} of experiment {run.experiment} at {run.tracking_uri}"
 
 
 def _sweep(name: str, words: Sequence[str]) -> str:
-    from sweep.ledger import INTERRUPTED
-    from sweep.plan import resumed
-    from sweep.tracking import fill
+    from sweep.record import INTERRUPTED
+    from sweep.plan import resumed, storage_of
+    from sweep.tracking.afterwards import fill
 
-    wanted = resumed(words, name)
+    wanted = resumed(storage_of(words, "python -m sweep.sync"), name)
     with wanted.held() as ledger:
         records = ledger.records()
         killed = any(record.reason == INTERRUPTED for record in records)

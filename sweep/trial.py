@@ -4,6 +4,7 @@ import os
 import socket
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -13,6 +14,7 @@ from sweep.record import Record, Setting
 
 if TYPE_CHECKING:
     from eval.data import Dataset
+    from sweep.ledger import Ledger
     from sweep.unlearning.artifacts import Artifacts
 
 
@@ -64,14 +66,20 @@ Run: TypeAlias = Callable[[Record], Iterator[Point | Outcome]]
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What a sweep runs; all of it is pickled and run where the resources are.
+    """A sweep as Ray runs it; makers and trial are pickled and run where the resources are.
 
     Attributes:
-        makers: make what the trials share; none where it is all there.
+        name: the sweep's name.
+        config: the sweep.
+        held: makes or opens the sweep's folder and ledger.
+        makers: make what its trials share; none where it is all there.
         trial: runs one trial.
         paper: the paper's setting, if there is one.
     """
 
+    name: str
+    config: SweepConfig
+    held: "Callable[[], AbstractContextManager[Ledger]]"
     makers: Sequence[Maker]
     trial: Run
     paper: Setting | None
@@ -104,11 +112,11 @@ def unlearn(config: SweepConfig, artifacts: "Artifacts", record: Record) -> Iter
     yield from run(own, artifacts, objective_of(config, record.setting), record.seed, suite)
 
 
-def trainable(run: Run) -> Callable[[dict[str, Any]], Iterator[dict[str, Any]]]:
-    """The function that Ray Tune runs for each trial; its config holds the trial's record."""
+def trainable(runs: Sequence[Run]) -> Callable[[dict[str, Any]], Iterator[dict[str, Any]]]:
+    """The function that Ray Tune runs for each trial; its config holds the record and the place of its sweep."""
 
     def trial(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        for record in grow(run, config["record"]):
+        for record in grow(runs[config["sweep"]], config["record"]):
             yield {"record": record}
 
     return trial

@@ -8,10 +8,11 @@ import yaml
 from sweep.compose import SHIPPED, load
 from sweep.config import Range, SweepConfig
 from sweep.explain import GROUPS
+from sweep.matrix import is_matrix
 from sweep.recovery import paper_setting, stand_in, table
 from sweep.space import check
 
-SWEEPS = sorted(path.stem for path in SHIPPED.glob("*.yaml") if path.stem != "base")
+SWEEPS = sorted(path.stem for path in SHIPPED.glob("*.yaml") if path.stem != "base" and not is_matrix(path))
 OPTIONS = {group: sorted(path.stem for path in (SHIPPED / group).glob("*.yaml")) for group in GROUPS}
 ROUNDS = range(max(map(len, OPTIONS.values())))
 SPLITS = ("forget01", "forget05", "forget10")

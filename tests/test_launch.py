@@ -16,7 +16,7 @@ import yaml
 
 from sweep.launch import main
 from sweep.ledger import created
-from sweep.plan import new, resumed
+from sweep.plans import again, asked
 
 ROOT = Path(__file__).parent.parent
 WTNPO = str(ROOT / "configs" / "wtnpo.yaml")
@@ -120,13 +120,14 @@ def test_a_dry_run_makes_nothing(here: Path, capsys: pytest.CaptureFixture[str])
 
 def test_a_sweep_is_found_where_it_is(here: Path) -> None:
     """Also after its folder was moved: the configuration is its own, the storage is where it lies now."""
-    first = new([WTNPO, *SMALL, "seed=5"], "mine")
-    with created(first.config, first.name):
+    first = asked([WTNPO, *SMALL, "seed=5"], "mine")
+    (plan,) = first.plans
+    with created(plan.config, plan.name):
         pass
     (here / "runs").rename(here / "moved")
-    again = resumed(["storage=moved"], "mine")
-    assert again.config == first.config.model_copy(update={"storage": here / "moved"})
-    assert again.again == f"python -m sweep.launch --resume mine storage={here / 'moved'}"
+    found = again(["storage=moved"], "mine")
+    assert [one.config for one in found.plans] == [plan.config.model_copy(update={"storage": here / "moved"})]
+    assert found.again == f"python -m sweep.launch --resume mine storage={here / 'moved'}"
     assert first.again == "give the same command again"
 
 

@@ -21,6 +21,7 @@ from objectives.__main__ import documented, main
 from objectives._base import NEEDS, Answers, Objective, SettingError
 from sweep.compose import SHIPPED, load
 from sweep.config import SweepConfig
+from sweep.matrix import is_matrix
 from sweep.space import distributions
 
 REFUSED = {"≥": (operator.sub, 1), ">": (operator.sub, 0), "≤": (operator.add, 1), "<": (operator.add, 0)}
@@ -32,7 +33,8 @@ LENGTHS = (3, 1, 0, 4)
 @cache
 def corners(name: str) -> list[dict[str, Any]]:
     """The settings at the corners of the spaces of configs/ for an objective, without `retain.weight` and the like."""
-    configs = [load(path) for path in sorted(SHIPPED.glob("*.yaml")) if path.stem != "base"]
+    shipped = [path for path in sorted(SHIPPED.glob("*.yaml")) if path.stem != "base" and not is_matrix(path)]
+    configs = [load(path) for path in shipped]
     return [corner for config in configs if config.objective == name for corner in _corners(config)]
 
 

@@ -17,7 +17,7 @@ from sweep.interrupts import Interrupted
 from sweep.ledger import Ledger
 from sweep.record import Record, Setting
 from sweep.schedule import Beat, bundle, connected, fit, no_room, prepare, room_for
-from sweep.search import StudySearcher
+from sweep.search import Search, StudySearcher
 from sweep.trial import Outcome, Point, Run
 
 NAME = "toy"
@@ -56,6 +56,13 @@ def bowl(record: Record) -> Iterator[Point | Outcome]:
     here = sys.modules["sweep.trial"].__dict__
     here["uses"] = here.get("uses", 0) + 1
     yield ToyOutcome({"score": abs(float(record.setting["alpha"]) - 2) + record.seed, "uses": here["uses"]})
+
+
+def late(record: Record) -> Iterator[Point | Outcome]:
+    """As the bowl, 10 higher."""
+    *points, outcome = bowl(record)
+    yield from points
+    yield ToyOutcome(outcome.metrics | {"score": outcome.metrics["score"] + 10})
 
 
 def dies(marker: Path, record: Record) -> Iterator[Point | Outcome]:
@@ -132,9 +139,18 @@ def sweep(tmp_path: Path, run: Run, step: Beat | None = None, at_once: int = 2, 
     """Run what is left of a sweep, as `schedule.run` does, without MLflow."""
     config = folder(tmp_path, **blocks)
     ledger, seen, step = Ledger(config, NAME), Seen(), step or Beat(lambda: None)
-    searcher = StudySearcher(ledger, agenda(config, PAPER, ledger), [seen], run_id_of=lambda record: "", why=step.why)
-    fit(config.cluster, run, searcher, at_once, step)
+    fit(config.cluster, [run], StudySearcher([search(config, ledger, seen)], why=step.why), at_once, step)
     return seen
+
+
+def search(config: SweepConfig, ledger: Ledger, seen: Seen) -> Search:
+    """A sweep's search, watched by `seen`."""
+    return Search(
+        ledger=ledger,
+        tasks=agenda(config, PAPER, ledger),
+        watchers=[seen],
+        run_id_of=lambda record: f"run {record.index}",
+    )
 
 
 def folder(tmp_path: Path, **blocks: object) -> SweepConfig:
@@ -163,6 +179,21 @@ def test_a_sweep_on_warm_workers(tmp_path: Path, room: int) -> None:
         {"epoch": 1, "forget/es": 1.0, "retain/es": 1.0},
         {"epoch": 2, "forget/es": 0.5, "retain/es": 1.0},
     ]
+
+
+def test_two_sweeps_side_by_side(tmp_path: Path, room: int) -> None:
+    """On two workers the first two trials are one of each; each sweep has its own trials in its own ledger."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    configs = [folder(tmp_path / "a", search={"trials": 3}), folder(tmp_path / "b", search={"trials": 2})]
+    ledgers, both, step = [Ledger(config, NAME) for config in configs], (Seen(), Seen()), Beat(lambda: None)
+    searches = [search(*one) for one in zip(configs, ledgers, both, strict=True)]
+    fit(configs[0].cluster, [bowl, late], StudySearcher(searches, why=step.why), 2, step)
+    first, second = (ledger.records() for ledger in ledgers)
+    assert [len(first), len(second)] == [len(seen.ended) for seen in both] == [3, 2]
+    assert all(row.score < 10 for row in first)
+    assert all(row.score >= 10 for row in second)
+    assert second[0].started < first[1].started
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from sweep.agenda import FINALISTS, agenda, best, planned, reachable
 from sweep.config import ConfigError, SweepConfig
 from sweep.ledger import Ledger, Task, created, refuse_taken, reopened
 from sweep.record import Record, Setting
-from sweep.search import StudySearcher
+from sweep.search import Search, StudySearcher
 
 NAME = "toy"
 PAPER: Setting = {"alpha": 1.5, "beta": 7.0}
@@ -322,13 +322,13 @@ def test_the_searcher_keeps_what_workers_report(tmp_path: Path) -> None:
     """One trial reports a point and its end, one loses its process; then the searcher has nothing more to give."""
     config = sweep(tmp_path, search={"sampler": "tpe", "trials": 2})
     ledger, seen = Ledger(config, NAME), Seen()
-    searcher = StudySearcher(
-        ledger,
-        agenda(config, PAPER, ledger),
-        [seen],
+    search = Search(
+        ledger=ledger,
+        tasks=agenda(config, PAPER, ledger),
+        watchers=[seen],
         run_id_of=lambda record: f"run {record.index}",
-        why=lambda trial: f"{trial} was killed",
     )
+    searcher = StudySearcher([search], why=lambda trial: f"{trial} was killed")
     first, second = (searcher.suggest(trial)["record"] for trial in ("a", "b"))
     grown = replace(first, curve=[{"epoch": 1}])
     searcher.on_trial_result("a", {"record": grown})

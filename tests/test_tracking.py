@@ -19,9 +19,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from sweep.config import SweepConfig
-from sweep.ledger import INTERRUPTED
-from sweep.record import Record
-from sweep.tracking import LONGEST, Runs, Tracker, TrackingError, fill
+from sweep.record import INTERRUPTED, Record
+from sweep.tracking.afterwards import fill
+from sweep.tracking.runs import LONGEST, Runs
+from sweep.tracking.store import TrackingError
+from sweep.tracking.tracker import Tracker
 
 START = 1_700_000_000.0
 """When the first trial of the hand-made sweeps began."""
@@ -323,7 +325,7 @@ def test_where_the_runs_are_to_be_seen(
     if uri is not None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     tracker = Tracker(Runs(config, "shown"))
-    assert tracker.tracking_uri == shown.format(here=here)
+    assert tracker.logged.tracking_uri == shown.format(here=here)
     assert tracker.ui_command.endswith(command.format(here=here))
 
 
@@ -394,7 +396,7 @@ def test_a_server_that_dies_and_comes_back(
 def test_a_fresh_store_is_made_without_a_word(tmp_path: Path) -> None:
     """MLflow and its migration would log some lines."""
     code = (
-        "import pathlib, toys; from sweep.tracking import Tracker;"
+        "import pathlib, toys; from sweep.tracking.tracker import Tracker;"
         "print(repr(Tracker.start(toys.config(pathlib.Path('runs').absolute()), 'quiet').finish('FINISHED', [])))"
     )
     root = Path(__file__).parent

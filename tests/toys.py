@@ -123,6 +123,7 @@ def config(storage: Path, **blocks: Any) -> SweepConfig:
         },
         "storage": storage,
         "ledger": None,
+        "experiment": None,
     }
     merged = {key: default[key] | blocks[key] for key in ("search", "train") if key in blocks}
     return SweepConfig.model_validate(default | blocks | merged)

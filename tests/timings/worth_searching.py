@@ -34,7 +34,7 @@ def score(wanted: Plan, task: tuple[Setting, int]) -> float:
 def main() -> None:
     """Print the table."""
     name, *words = sys.argv[1:]
-    wanted = plan.resumed(words, name)
+    wanted = plan.resumed(plan.storage_of(words, "this command"), name)
     with wanted.held() as ledger:
         trials = ranked(ledger.records())
     mixed = sum(trial.metrics["mix"] < 1 for trial in trials)

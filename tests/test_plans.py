@@ -1,0 +1,157 @@
+"""Several sweeps in one command: which they are, what is refused, what they share, and how they are found again."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from sweep.compose import SHIPPED
+from sweep.config import ConfigError
+from sweep.matrix import is_matrix, members
+from sweep.plans import LIST, again, asked
+
+FILES = [str(SHIPPED / f"{name}.yaml") for name in ("wga", "npo")]
+SMALL = ["data.forget=1", "data.retain=2", "data.holdout=1", "data.unseen=0", "search.trials=3", "seeds=1"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each test works in an empty folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refusal(words: Sequence[str], name: str | None = "both") -> str:
+    """What is said of a command that is refused."""
+    with pytest.raises(ConfigError) as caught:
+        asked(words, name)
+    return str(caught.value)
+
+
+def written(folder: Path, text: str, name: str = "mine.yaml") -> str:
+    """A file in the folder."""
+    (folder / name).write_text(text, encoding="utf-8")
+    return str(folder / name)
+
+
+def test_configs_side_by_side() -> None:
+    """Each is a sweep of its own name after the comparison's; a change holds for all."""
+    both = asked([*FILES, *SMALL], "both")
+    assert both.several
+    assert [plan.name for plan in both.plans] == ["both.wga", "both.npo"]
+    assert [plan.config.objective for plan in both.plans] == ["wga", "npo"]
+    assert {plan.config.search.trials for plan in both.plans} == {3}
+
+
+def test_one_config_is_a_sweep_of_its_own_name() -> None:
+    """No comparison, no folder beside its own."""
+    alone = asked([FILES[0], *SMALL], "one")
+    assert not alone.several
+    assert [plan.name for plan in alone.plans] == ["one"]
+
+
+def test_what_sweeps_share_is_made_once() -> None:
+    """Same model, rows and refusals: one maker in all; with two seeds of the rows there would be two."""
+    assert [len(work.makers) for work in asked([*FILES, *SMALL], "both").works] == [1, 0]
+
+
+def test_a_file_may_name_them(here: Path) -> None:
+    """2 configs × 2 models × 1 dataset, in the order of the lists; the group's options are part of the names."""
+    path = Path(written(here, "sweeps: [wga, npo]\nmodel: [tiny, smollm2-135m]\ndata: [authors]\n"))
+    found = members([path], [])
+    assert [one.name for one in found] == [
+        f"{name}-{model}-authors" for name in ("wga", "npo") for model in ("tiny", "smollm2-135m")
+    ]
+    assert found[1].choices == ("model=smollm2-135m", "data=authors")
+    assert found[1].file == SHIPPED / "wga.yaml"
+
+
+def test_a_change_of_a_group_takes_the_place_of_its_list(here: Path) -> None:
+    """`model=tiny` runs the matrix on that model alone."""
+    path = written(here, "sweeps: [wga, npo]\nmodel: [phi-1.5, llama-2-7b]\ndata: [authors]\n")
+    found = asked([path, *SMALL, "model=tiny"], "m")
+    assert [plan.name for plan in found.plans] == ["m.wga-authors", "m.npo-authors"]
+    assert {plan.config.model.name for plan in found.plans} == {"tiny"}
+
+
+def test_the_papers_matrix_is_30_sweeps() -> None:
+    """5 objectives × 2 models × 3 splits, and every name is short enough for a default name."""
+    assert is_matrix(SHIPPED / "recover.yaml")
+    found = members([SHIPPED / "recover.yaml"], [])
+    assert len(found) == 5 * 2 * 3
+    assert max(len(f"recover-20260802-030405.{one.name}") for one in found) <= 64
+
+
+def test_sweeps_of_several_datasets_share_an_experiment(here: Path) -> None:
+    """It has the comparison's name; those of one model and dataset go where a sweep alone would go."""
+    path = written(here, "sweeps: [wga]\ndata: [authors, other]\n")
+    written(here, (SHIPPED / "wga.yaml").read_text(), "wga.yaml")  # groups are looked for beside it
+    (here / "data").mkdir()
+    other = (SHIPPED / "data" / "authors.yaml").read_text().replace("name: authors", "name: other")
+    written(here / "data", other, "other.yaml")
+    assert {plan.config.experiment for plan in asked([path, *SMALL], "both").plans} == {"both"}
+    assert {plan.config.experiment for plan in asked([*FILES, *SMALL], "both").plans} == {None}
+    assert {plan.config.experiment for plan in asked([path, *SMALL, "experiment=x"], "both").plans} == {"x"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("sweeps: []\n", "sweeps must not be empty"),
+        ("sweeps: [wgaa]\n", "there is no config wgaa (nearest: wga)"),
+        ("sweeps: [compare]\n", "there is no config compare"),
+        ("sweeps: wga\n", "sweeps must"),
+        ("sweeps: [wga]\nmodle: [tiny]\n", "modle is no key (nearest: model)"),
+        ("sweeps: [wga, wga]\n", "wga is named twice"),
+        ("sweeps: [wga]\nmodel: [tyni]\n", "model=tyni is not known"),
+    ],
+)
+def test_a_file_that_is_wrong_is_one_sentence(here: Path, text: str, says: str) -> None:
+    """With the key, and the nearest name."""
+    said = refusal([written(here, text)])
+    assert says in said
+    assert "\n" not in said
+
+
+def test_budgets_must_be_equal(here: Path) -> None:
+    """12 trials beside 24 would be no comparison."""
+    text = (SHIPPED / "wga.yaml").read_text().replace("trials: 24", "trials: 12")
+    said = refusal([written(here, text), FILES[1]])
+    assert said.startswith("search.trials = 12 in both.mine but 24 in both.npo: ")
+    assert asked([written(here, text), FILES[1], *SMALL], "both").several
+
+
+def test_the_same_config_twice_is_refused() -> None:
+    """Their names would be the same."""
+    assert refusal([FILES[0], FILES[0]]) == "wga is named twice: a sweep is run once in one command."
+
+
+def test_a_name_that_becomes_too_long_is_refused() -> None:
+    """60 letters and `.wga` fit; `.wtnpo` does not."""
+    assert asked([*FILES, *SMALL], "n" * 60).several
+    assert "must be 1 to 64" in refusal([*FILES, str(SHIPPED / "wtnpo.yaml"), *SMALL], "n" * 60)
+
+
+def test_a_comparison_is_found_again(here: Path) -> None:
+    """Once its ledgers were made: the same configurations by the one name, wherever the storage lies now."""
+    first = asked([*FILES, *SMALL], "both")
+    assert first.again == "give the same command again"
+    with ExitStack() as stack:
+        for plan in first.plans:
+            stack.enter_context(plan.held())
+    assert (here / "runs" / "both" / LIST).is_file()
+    assert first.again == "python -m sweep.launch --resume both"
+    (here / "runs").rename(here / "moved")
+    found = again(["storage=moved"], "both")
+    assert [plan.name for plan in found.plans] == ["both.wga", "both.npo"]
+    assert {plan.config.storage for plan in found.plans} == {here / "moved"}
+    assert [plan.name for plan in again(["storage=moved"], "both.npo").plans] == ["both.npo"]
+
+
+def test_a_comparison_of_a_taken_name_is_refused(here: Path) -> None:
+    """Its own folder or that of one of its sweeps is in the way."""
+    for taken in ("both", "both.npo"):
+        (here / "runs" / taken).mkdir(parents=True)
+        assert f"name = '{taken}' exists" in refusal([*FILES, *SMALL])
+        (here / "runs" / taken).rmdir()
