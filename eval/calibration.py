@@ -4,7 +4,7 @@ Raw forget ES rewards a method that destroys the model. UWC (Towards Effective E
 Unlearning Methods, ICLR 2025) mixes θ(m) = (1 − m) θ_ref + m θ_unlearned and compares methods at equal retention.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,6 +17,14 @@ class Strength(NamedTuple):
 
     forget: float
     retain: float
+
+
+def strength(metrics: Mapping[str, float]) -> Strength:
+    """The two sides that the score weighs, each the mean of exact and paraphrased ES."""
+    return Strength(
+        forget=(metrics["forget/es"] + metrics["forget/es_paraphrase"]) / 2,
+        retain=(metrics["retain/es"] + metrics["retain/es_paraphrase"]) / 2,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,21 +6,70 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from eval.data import DataError
 
 
-def load_model(path: str | Path, revision: str | None = None) -> PreTrainedModel:
-    """A causal language model in float32, in evaluation mode (dropout off, for training too).
+def load_model(
+    path: str | Path,
+    revision: str | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+    attention: str | None = None,
+) -> PreTrainedModel:
+    """A causal language model in evaluation mode (dropout off, for training too).
+
+    Args:
+        path: folder or hub id.
+        revision: commit on the hub; None: the newest.
+        dtype: of the weights.
+        attention: transformers' name of an implementation; None: the model's own choice.
 
     Raises:
-        DataError: there is none, or it has no safetensors, or it needs code of its own.
+        DataError: there is none, or it has no safetensors, or it needs code of its own, or lacks that attention.
     """
     with _one_sentence(path):
         model = AutoModelForCausalLM.from_pretrained(
-            path, revision=revision, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+            path,
+            revision=revision,
+            dtype=dtype,
+            attn_implementation=attention,
+            use_safetensors=True,
+            trust_remote_code=False,
         )
+    assert isinstance(model, PreTrainedModel)
+    model.eval()
+    return model
+
+
+def load_config(path: str | Path, revision: str | None = None) -> PreTrainedConfig:
+    """A model's configuration alone, which says what it is made of.
+
+    Raises:
+        DataError: there is no such model.
+    """
+    with _one_sentence(path):
+        config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)
+    assert isinstance(config, PreTrainedConfig)
+    return config
+
+
+def empty_model(config: PreTrainedConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:
+    """A model made from its configuration, whose weights mean nothing, in evaluation mode.
+
+    Raises:
+        DataError: it needs code of its own, or lacks that attention.
+    """
+    with _one_sentence(config.name_or_path or config.model_type):
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
     assert isinstance(model, PreTrainedModel)
     model.eval()
     return model
@@ -32,9 +81,7 @@ def layers(path: str | Path, revision: str | None = None) -> int:
     Raises:
         DataError: there is no such model.
     """
-    with _one_sentence(path):
-        config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)
-    return int(config.num_hidden_layers)
+    return int(load_config(path, revision).num_hidden_layers)
 
 
 @contextmanager
@@ -45,7 +92,7 @@ def _one_sentence(path: str | Path) -> Iterator[None]:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # a line for each of its retries
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         own_code = "trust_remote_code" in str(error)
         why = "it needs code of its own, which is never run" if own_code else str(error).strip().partition("\n")[0]
         raise DataError(f"{path} cannot be loaded: {why}") from error

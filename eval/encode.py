@@ -91,6 +91,7 @@ class Batch:
         row: row of each answer token [N], in row order.
         position: position that predicts each answer token [N] (one before it).
         label: the answer tokens [N].
+        n: answer tokens of each row [B].
     """
 
     ids: Tensor
@@ -98,11 +99,7 @@ class Batch:
     row: Tensor
     position: Tensor
     label: Tensor
-
-    @property
-    def n(self) -> Tensor:
-        """Answer tokens of each row [B]."""
-        return torch.bincount(self.row, minlength=len(self.ids))
+    n: Tensor
 
 
 def collate(rows: Sequence[Encoded], device: torch.device, length: int = 0) -> Batch:
@@ -118,6 +115,7 @@ def collate(rows: Sequence[Encoded], device: torch.device, length: int = 0) -> B
         row=row,
         position=position,
         label=label,
+        n=torch.tensor([len(row.labels) for row in rows], device=device),
     )
 
 

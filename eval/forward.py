@@ -25,6 +25,12 @@ def hidden_states(model: PreTrainedModel, batch: Batch) -> Tensor:
     return states
 
 
+def blocks(model: PreTrainedModel) -> nn.ModuleList:
+    """The model's layers, from the first to the last."""
+    layers = model.config.num_hidden_layers
+    return next(m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == layers)
+
+
 class _ReachedError(Exception):
     """Stops a forward at a layer, whose input it carries [B, T, d]."""
 
@@ -35,8 +41,7 @@ class _ReachedError(Exception):
 
 def layer_states(model: PreTrainedModel, batch: Batch, layer: int) -> Tensor:
     """`hidden_states[layer]` [B, T, d], the output of the first `layer` blocks; those above it are not run."""
-    blocks = next(m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) > layer)
-    handle = blocks[layer].register_forward_pre_hook(_stop, with_kwargs=True)
+    handle = blocks(model)[layer].register_forward_pre_hook(_stop, with_kwargs=True)
     try:
         hidden_states(model, batch)
     except _ReachedError as reached:
@@ -136,7 +141,8 @@ def distribution_statistics(model: PreTrainedModel, rows: Sequence[Encoded]) -> 
 
 
 def _row_of_tokens(rows: Sequence[Encoded]) -> Tensor:
-    return torch.arange(len(rows)).repeat_interleave(torch.tensor([len(row.labels) for row in rows]))
+    n = [len(row.labels) for row in rows]
+    return torch.arange(len(rows)).repeat_interleave(torch.tensor(n), output_size=sum(n))
 
 
 Statistics = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
@@ -146,11 +152,10 @@ Statistics = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
 @torch.no_grad()
 def _of_tokens(model: PreTrainedModel, rows: Sequence[Encoded], statistics: Statistics) -> list[Tensor]:
     """What `statistics` says of all answer tokens, on the CPU, in row order."""
-    n = torch.tensor([len(row.labels) for row in rows])
-    first = n.cumsum(0) - n
+    first = [0, *accumulate(len(row.labels) for row in rows)]
     places, found = [], []
     for group in by_length([len(row.inputs) for row in rows], TOKENS):
-        places += [torch.arange(int(first[i]), int(first[i] + n[i])) for i in group]
+        places += [torch.arange(first[i], first[i + 1]) for i in group]
         found.append(_of_batch(model, collate([rows[i] for i in group], model.device), statistics))
     order = torch.cat(places).argsort()
     return [torch.cat(column)[order] for column in zip(*found, strict=True)]

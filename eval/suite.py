@@ -13,7 +13,6 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from eval import membership
-from eval.calibration import Strength
 from eval.data import Dataset, Row
 from eval.definitions import SUITE
 from eval.encode import Encoded, Template, encode_paraphrased, encode_rows
@@ -50,14 +49,6 @@ def evaluate(model: PreTrainedModel, probes: Probes) -> dict[str, float]:
     es = extraction_strength(label_statistics(model, rows))
     parts = es.split([len(part) for part in probes.parts.values()])
     return {key: float(part.mean()) for key, part in zip(probes.parts, parts, strict=True)}
-
-
-def strength(metrics: Mapping[str, float]) -> Strength:
-    """The two sides that the score weighs, each the mean of exact and paraphrased ES."""
-    return Strength(
-        forget=(metrics["forget/es"] + metrics["forget/es_paraphrase"]) / 2,
-        retain=(metrics["retain/es"] + metrics["retain/es_paraphrase"]) / 2,
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

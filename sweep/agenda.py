@@ -1,18 +1,42 @@
 """The agenda of a sweep: which trials it still has to run, in order, given what its ledger holds."""
 
-from collections.abc import Iterator, Sequence
-from itertools import product
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice, product, repeat
 
 import optuna
 from optuna.trial import TrialState
 
 from sweep import space
-from sweep.config import SweepConfig
+from sweep.config import ConfigError, SweepConfig
+from sweep.grid import grid
 from sweep.ledger import Ledger, Task
 from sweep.record import Record, Setting
 
 FINALISTS = 2
 """How many of the best settings are repeated on fresh seeds, beside the paper's."""
+
+
+def check(config: SweepConfig, paper: Setting | None) -> None:
+    """Refuse a sweep whose search cannot be run as it is asked for.
+
+    Raises:
+        ConfigError: the paper's setting is asked for where there is none, the grid has more settings than trials, or
+            trials are to be stopped whose curves have no points at which they could be compared.
+    """
+    if config.search.stop == "asha" and config.eval.every != 1:
+        raise ConfigError(f"eval.every = {config.eval.every} must be 1 where search.stop = 'asha'.")
+    if config.search.sampler == "grid":
+        grid(config)
+    if config.search.sampler != "paper":
+        return
+    if paper is None:
+        raise ConfigError(
+            f"search.sampler = 'paper': the paper has no setting of {', '.join([*config.space, *config.fixed])}"
+            f" for objective {config.objective} and {config.data.paper_split}."
+        )
+    if not reachable(config, paper):
+        raise ConfigError(f"search.sampler = 'paper': space and fixed do not hold the paper's setting {paper}.")
 
 
 def agenda(config: SweepConfig, paper: Setting | None, ledger: Ledger) -> Iterator[Task | None]:
@@ -39,10 +63,20 @@ def best(records: Sequence[Record], paper: Setting | None) -> list[Setting]:
     return settings[:FINALISTS]
 
 
-def planned(config: SweepConfig, paper: Setting | None) -> int:
-    """The number of trials of a whole sweep (fewer where the search has fewer distinct settings than finalists)."""
-    others = min(FINALISTS, config.search.trials)
-    return config.search.trials + config.seeds * (others + (paper is not None))
+def searched(config: SweepConfig, paper: Setting | None) -> int | None:
+    """The number of trials of the search, None where only `search.hours` ends it; hours may end it before."""
+    if config.search.sampler in ("paper", "grid"):
+        return len(list(_settings(config, paper)))
+    return config.search.trials
+
+
+def planned(config: SweepConfig, paper: Setting | None) -> int | None:
+    """The number of trials of a whole sweep, at most (the search may have fewer distinct settings than finalists)."""
+    search = searched(config, paper)
+    if search is None:
+        return None
+    others = min(FINALISTS, search - (config.search.sampler == "paper"))
+    return search + config.seeds * (others + (paper is not None))
 
 
 def reachable(config: SweepConfig, paper: Setting | None) -> bool:
@@ -59,16 +93,45 @@ def reachable(config: SweepConfig, paper: Setting | None) -> bool:
     return True
 
 
+def hours(attempts: Iterable[Record], now: float) -> float:
+    """Hours in which at least one of the trials ran: a pause between two runs of a sweep is free.
+
+    Args:
+        attempts: trials, each with its start and, where it is over, its end.
+        now: the time, in Unix seconds.
+    """
+    seconds = until = 0.0
+    for started, ended in sorted((attempt.started, attempt.ended or now) for attempt in attempts):
+        seconds += max(0.0, ended - max(started, until))
+        until = max(until, ended)
+    return seconds / 3600
+
+
 def _searches(config: SweepConfig, paper: Setting | None, ledger: Ledger) -> Iterator[Task]:
-    """The search's trials that are not over; a failed one runs its setting again."""
+    """The search's trials that are not over; a failed one runs its setting again, a pruned one is over."""
     last = ledger.last("search")
-    for index in range(config.search.trials):
+    for index, setting in enumerate(_settings(config, paper)):
         attempt = last.get(index)
+        if attempt is not None and attempt.state != "failed":
+            continue
+        if config.search.hours is not None and hours(ledger.attempts("search"), time.time()) >= config.search.hours:
+            return
         if attempt is None:
-            setting = paper if index == 0 and reachable(config, paper) else None
             yield Task(phase="search", index=index, seed=config.seed, setting=setting)
-        elif attempt.state == "failed":
+        else:
             yield Task(phase="search", index=index, seed=attempt.seed, setting=attempt.setting)
+
+
+def _settings(config: SweepConfig, paper: Setting | None) -> Iterable[Setting | None]:
+    """The settings of the search's trials, by index; None where the sampler chooses one."""
+    match config.search.sampler:
+        case "paper":
+            return [paper]
+        case "grid":
+            return grid(config)
+        case _:
+            first = paper if reachable(config, paper) else None
+            return islice(chain([first], repeat(None)), config.search.trials)
 
 
 def _repeats(config: SweepConfig, settings: Sequence[Setting], before: int, ledger: Ledger) -> Iterator[Task]:

@@ -220,6 +220,14 @@ class SearchConfig(Frozen):
             raise ValueError("must have trials or hours, or both")
         return self
 
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.warm_start and self.sampler != "tpe":
+            raise ValueError(f"must have no warm_start with sampler {self.sampler!r}, which learns nothing from it")
+        if self.stop == "asha" and self.sampler == "nsga2":
+            raise ValueError("must have no stop with sampler 'nsga2': trials are stopped by their score alone")
+        return self
+
 
 class ScoreConfig(Frozen):
     """What the search minimises: forget ES of the mix that keeps the share `tau` of the reference's retain ES."""

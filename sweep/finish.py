@@ -1,30 +1,76 @@
 """What is done once all trials are over: the files and the report of each sweep, and what is printed of them."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
-from sweep import results
+from sweep import results, tables
 from sweep.plan import Plan
 from sweep.plans import Plans
+from sweep.record import Logged, Record
+from sweep.report import files
+from sweep.report.source import Reported, metrics_of
 from sweep.schedule import Ran
+from sweep.tracking.afterwards import attach
+from sweep.tracking.store import TrackingError
+from sweep.verdict import recovery
 
 
 def sweeps(wanted: Plans, ran: Sequence[Ran], total_s: float) -> None:
-    """Write the files of the sweeps, log the reports, print the tables.
+    """Write the files of the sweeps and their reports, log those, print the tables.
 
     Args:
         wanted: what was asked for.
         ran: what came of each sweep, in the same order.
         total_s: seconds of the whole command.
     """
-    console = Console(soft_wrap=True)
     for plan, one in zip(wanted.plans, ran, strict=True):
-        _finish(plan, one, total_s)
-        console.print(results.render(plan.config, one.records))
-    print(f"files: {wanted.folder}\nruns:  {ran[0].ui_command}")
+        seconds = results.Seconds(prepare=one.prepare_s, sweep=one.trials_s, total=total_s)
+        results.write(plan.folder, plan.config, one.records, seconds=seconds, logged=one.logged)
+        with _told():
+            report(plan, one.records, one.logged)
+    Console(soft_wrap=True).print(_compared(wanted, ran) if wanted.several else _alone(wanted.plans[0], ran[0]))
+    print(f"files:  {wanted.folder}\nreport: {wanted.folder / files.PAGE}\nruns:   {ran[0].ui_command}")
 
 
-def _finish(plan: Plan, ran: Ran, total_s: float) -> None:
-    seconds = results.Seconds(prepare=ran.prepare_s, sweep=ran.trials_s, total=total_s)
-    results.write(plan.folder, plan.config, ran.records, seconds=seconds, logged=ran.logged)
+def report(plan: Plan, records: Sequence[Record], logged: Logged) -> None:
+    """Write a sweep's report, and make it an artifact of its run, whose tags hold the verdict.
+
+    Raises:
+        TrackingError: MLflow refused, or could not be reached; the report is written.
+    """
+    written = files.write(plan.folder, [_reported(plan, records)])
+    found = recovery(plan.config, records)
+    tags = {} if found is None else {"recovery": found.verdict, "verdict": found.sentence}
+    attach(logged, plan.folder, written, tags)
+
+
+def _reported(plan: Plan, records: Sequence[Record]) -> Reported:
+    reference = metrics_of(plan.artifacts.reference)
+    return Reported(name=plan.name, config=plan.config, records=records, reference=reference)
+
+
+def _alone(plan: Plan, ran: Ran) -> RenderableType:
+    return tables.render(plan.config, ran.records)
+
+
+def _compared(wanted: Plans, ran: Sequence[Ran]) -> RenderableType:
+    """The tables of several sweeps, once the comparison has its files; every sweep's run holds its report as well."""
+    done = [_reported(plan, one.records) for plan, one in zip(wanted.plans, ran, strict=True)]
+    results.write_comparison(wanted.folder, done)
+    page, *_ = files.write(wanted.folder, done)
+    with _told():
+        for one in ran:
+            attach(one.logged, wanted.folder.parent, [page], {"comparison": wanted.name})
+    return tables.render_comparison(done)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Where MLflow cannot be had the files lie in the folder, and the user is told."""
+    try:
+        yield
+    except TrackingError as error:
+        print(f"the report is not logged: {error}", file=sys.stderr)

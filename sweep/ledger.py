@@ -3,41 +3,23 @@
 import math
 import os
 import time
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import optuna
 from filelock import FileLock, Timeout
-from numpy.random import SeedSequence
-from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from optuna.trial import TrialState
 
-from sweep import space
+from eval.calibration import strength
+from sweep import asha, space, studies, warm_start
 from sweep.compose import dump
 from sweep.config import ConfigError, SweepConfig
-from sweep.record import Phase, Record, Setting, State
-from sweep.redaction import redact
+from sweep.record import INTERRUPTED, Phase, Record, Setting
+from sweep.sampler import sampler
+from sweep.stored import CONFIG
 
-CONFIG = "config.yaml"
-"""The resolved configuration in the sweep's folder."""
 LOCK = ".lock"
-PHASES: tuple[Phase, ...] = ("search", "finalist")
-STARTUP = 8
-"""Random settings before TPE models the scores: a third of a sweep of 24."""
-OPTUNA: dict[State, TrialState] = {
-    "running": TrialState.RUNNING,
-    "finished": TrialState.COMPLETE,
-    "failed": TrialState.FAIL,
-    "pruned": TrialState.PRUNED,
-}
-START = ("index", "setting", "seed", "started")
-"""What the ledger holds of a trial from its start on; at its end come `END`."""
-END = ("metrics", "curve", "reason", "run_id", "ended", "worker")
-INTERRUPTED = "interrupted"
-STATES = {theirs: ours for ours, theirs in OPTUNA.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,30 +44,30 @@ class Ledger:
         """Open the ledger, or make it; attempts that a former run left open are closed as failed.
 
         Raises:
-            ConfigError: the database cannot be opened.
+            ConfigError: the database cannot be opened, or a sweep of `search.warm_start` cannot be learned from.
         """
         self._config = config
         self._distributions = space.distributions(config)
-        names = {"search": name, "finalist": f"{name}/finalists"}
-        with _quiet():
-            storage = _storage(config, name)
-            self._studies = {phase: _study(storage, names[phase]) for phase in PHASES}
+        self._studies = studies.opened(config, name)
         self._open: dict[tuple[Phase, int], optuna.Trial] = {}
         self._close_leftovers()
+        warm_start.learn(config, self._studies["search"])
 
     def records(self) -> list[Record]:
         """The last attempt of every trial, search first, by index."""
-        return [record for phase in PHASES for record in self.last(phase).values()]
+        return [record for phase in self._studies for record in self.last(phase).values()]
 
     def running(self, phase: Phase) -> bool:
         """Whether a trial of the phase is under way."""
         return any(open_phase == phase for open_phase, _ in self._open)
 
+    def attempts(self, phase: Phase) -> list[Record]:
+        """Every attempt at a trial of the phase, in the order in which they were begun."""
+        return studies.attempts(phase, self._studies[phase])
+
     def last(self, phase: Phase) -> dict[int, Record]:
         """The last attempt of every trial of the phase, by index."""
-        attempts = (_record(phase, trial) for trial in self._studies[phase].get_trials(deepcopy=False))
-        last = {record.index: record for record in attempts if record is not None}
-        return dict(sorted(last.items()))
+        return studies.last(self.attempts(phase))
 
     def ask(self, task: Task) -> Record:
         """Open an attempt at the task, with the task's setting or one from the sampler."""
@@ -94,17 +76,28 @@ class Ledger:
             # Any setting may be a finalist, also one outside the space: it is an attribute, not Optuna's parameters.
             trial, setting = study.ask(), task.setting
         else:
-            with _quiet():
-                study.sampler = _sampler(self._config, task)
+            with studies.quiet():
+                study.sampler = sampler(self._config, task.index, task.setting)
                 trial = study.ask(self._distributions)
             setting = self._config.fixed | {key: trial.params[key] for key in self._config.space}
         assert setting is not None, "a finalist has a setting"
         record = Record(
             phase=task.phase, index=task.index, setting=setting, seed=task.seed, state="running", started=time.time()
         )
-        _keep(trial, record, START)
+        studies.keep(trial, record, studies.START)
         self._open[task.phase, task.index] = trial
         return record
+
+    def lags(self, record: Record) -> bool:
+        """Whether a trial under way is to be stopped early, going by the newest point of its curve."""
+        point, epochs = record.curve[-1], int(record.setting.get("train.epochs", self._config.train.epochs))
+        epoch = int(point["epoch"])
+        if self._config.search.stop == "none" or record.phase == "finalist" or not asha.rung(epoch, epochs):
+            return False
+        forget = strength(point).forget
+        with studies.quiet():
+            self._open[record.phase, record.index].report(forget, epoch)
+        return asha.lags(forget, epoch, self._studies[record.phase].get_trials(deepcopy=False))
 
     def end(self, record: Record) -> Record:
         """Close the record's attempt, durably; a finished trial without a finite score becomes a failed one."""
@@ -112,9 +105,9 @@ class Ledger:
             record = replace(record, state="failed", reason=record.reason or "the trial gave no finite score")
         record = replace(record, ended=time.time())
         trial = self._open.pop((record.phase, record.index))
-        _keep(trial, record, END)
-        score = record.score if record.state == "finished" else None
-        self._studies[record.phase].tell(trial, score, OPTUNA[record.state])
+        studies.keep(trial, record, studies.END)
+        values = self._values(record) if record.state == "finished" else None
+        self._studies[record.phase].tell(trial, values, studies.OPTUNA[record.state])
         return record
 
     def interrupt(self) -> None:
@@ -131,6 +124,13 @@ class Ledger:
     def keep_run_id(self, run_id: str) -> None:
         """Remember the MLflow run of the sweep."""
         self._studies["search"].set_user_attr("run_id", run_id)
+
+    def _values(self, record: Record) -> list[float]:
+        """What Optuna is told of a finished trial: its score, or forget and retain ES for a search on both sides."""
+        if self._config.search.sampler != "nsga2":
+            return [record.score]
+        # A trial that diverged has no ES of its own: the reference's forget ES, and nothing retained.
+        return [*strength(record.metrics)] if "forget/es" in record.metrics else [record.score, 0.0]
 
     def _close_leftovers(self) -> None:
         for study in self._studies.values():
@@ -171,63 +171,23 @@ def reopened(config: SweepConfig, name: str) -> Iterator[Ledger]:
         lock.release()
 
 
+def peek(config: SweepConfig, name: str) -> list[Record]:
+    """The records of a sweep as they are now; another process may be running it, so nothing is locked or closed.
+
+    Returns:
+        What `Ledger.records` gives, trials under way as running; nothing where there is no ledger yet.
+
+    Raises:
+        ConfigError: the database cannot be opened.
+    """
+    there = studies.there(config, name)
+    return [r for phase, study in there.items() for r in studies.last(studies.attempts(phase, study)).values()]
+
+
 def refuse_taken(config: SweepConfig, name: str) -> None:
     """Raise ConfigError where a sweep has this name already, or storage or ledger cannot be used; makes no folder."""
     there = next(folder for folder in (config.storage, *config.storage.parents) if folder.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
         raise ConfigError(f"storage = {str(config.storage)!r} must be a folder to write in, but {there} is none.")
-    if (config.storage / name).exists() or (config.ledger is not None and name in _names(config, name)):
+    if (config.storage / name).exists() or studies.taken(config, name):
         raise ConfigError(f"name = {name!r} exists; choose another with --name, or go on with --resume {name}.")
-
-
-def _names(config: SweepConfig, name: str) -> list[str]:
-    with _quiet():
-        return optuna.get_all_study_names(_storage(config, name))
-
-
-def _sampler(config: SweepConfig, task: Task) -> BaseSampler:
-    """A fresh sampler of the trial's own seed: what it asks depends on the ledger alone, not on who asked before."""
-    seed = int(SeedSequence((config.seed, task.index)).generate_state(1)[0])
-    match config.search.sampler:
-        case "tpe":
-            sampler: BaseSampler = TPESampler(seed=seed, multivariate=True, n_startup_trials=STARTUP)
-        case "random":
-            sampler = RandomSampler(seed=seed)
-    given = {} if task.setting is None else {key: task.setting[key] for key in config.space}
-    return PartialFixedSampler(given, sampler)
-
-
-def _record(phase: Phase, trial: FrozenTrial) -> Record | None:
-    """The attempt as a record; None where the driver died before it had all of its start."""
-    if not trial.user_attrs.keys() >= set(START):
-        return None
-    state = STATES[trial.state]
-    # What a driver left open when it died has no end of its own.
-    end = {"reason": INTERRUPTED, "ended": trial.user_attrs["started"]} if state == "failed" else {}
-    return Record(phase=phase, state=state, **(end | trial.user_attrs))
-
-
-def _keep(trial: optuna.Trial, record: Record, keys: Sequence[str]) -> None:
-    for key in keys:
-        trial.set_user_attr(key, getattr(record, key))
-
-
-def _storage(config: SweepConfig, name: str) -> optuna.storages.RDBStorage:
-    url = config.ledger or f"sqlite:///{config.storage / name / 'study.db'}"
-    try:
-        return optuna.storages.RDBStorage(url)
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        raise ConfigError(redact(f"ledger = {url!r} cannot be opened: {str(error).splitlines()[0]}")) from None
-
-
-def _study(storage: optuna.storages.RDBStorage, name: str) -> optuna.Study:
-    return optuna.create_study(study_name=name, storage=storage, direction="minimize", load_if_exists=True)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Optuna from telling the user's terminal about each study and about samplers that are still experimental."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        yield

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eval.data import DataError, Dataset
-from sweep.compose import dump, load, valid_name
+from sweep.compose import dump
 from sweep.config import AuthorsConfig, ConfigError, SweepConfig, TofuConfig
-from sweep.explain import nearest
+from sweep.stored import config_of
 
 if TYPE_CHECKING:
     from sweep.ledger import Ledger
@@ -62,8 +62,11 @@ class Plan:
         )
 
     def __str__(self) -> str:
-        """The resolved configuration, and what would be run."""
-        return f"{dump(self.config)}\nname: {self.name}\ntrials: {self.trials}\nto prepare: {self.lacks}"
+        """The resolved configuration, what would be run, and what it needs of memory, time and disk."""
+        from sweep.forecast import forecast
+
+        asked = f"{dump(self.config)}\nname: {self.name}\ntrials: {self.trials}\nto prepare: {self.lacks}"
+        return f"{asked}\n\n{forecast(self.config, self.dataset)}"
 
     @property
     def line(self) -> str:
@@ -73,11 +76,15 @@ class Plan:
     @property
     def trials(self) -> str:
         """How many trials there will be."""
-        from sweep.agenda import planned
+        from sweep.agenda import planned, searched
         from sweep.recovery import paper_setting
 
-        searched, together = self.config.search.trials, planned(self.config, paper_setting(self.config))
-        return f"{searched}, and {together - searched} repeats of finalists on fresh seeds"
+        paper, hours = paper_setting(self.config), self.config.search.hours
+        search, together = searched(self.config, paper), planned(self.config, paper)
+        limit = "" if hours is None else f" that begin within {hours:g} hours of search"
+        if search is None or together is None:
+            return f"all{limit}, and repeats of finalists on fresh seeds"
+        return f"{search}{limit}, and {together - search} repeats of finalists on fresh seeds"
 
     @property
     def lacks(self) -> str:
@@ -92,9 +99,11 @@ def new(config: SweepConfig, name: str) -> Plan:
         ConfigError: the configuration cannot be run, or the name is taken.
         DataError: the rows cannot be had.
     """
+    from sweep import warm_start
     from sweep.ledger import created, refuse_taken
 
     refuse_taken(config, name)
+    warm_start.check(config)
     return _plan(config, name, partial(created, config, name))
 
 
@@ -125,24 +134,13 @@ def storage_of(words: Sequence[str], command: str) -> Path:
     return Path(words[-1].removeprefix("storage=") if words else STORAGE).absolute()
 
 
-def config_of(storage: Path, name: str) -> SweepConfig:
-    """The configuration of a sweep that is there already.
-
-    Raises:
-        ConfigError: there is no such sweep.
-    """
-    file = storage / valid_name(name) / "config.yaml"
-    if not file.is_file():
-        there = [path.parent.name for path in storage.glob(f"*/{file.name}")]
-        raise ConfigError(f"{name}: {storage} has no sweep of this name{nearest(name, there)}.")
-    # The folder may have been moved since.
-    return load(file).model_copy(update={"storage": storage})
-
-
 def _plan(config: SweepConfig, name: str, held: "Callable[[], AbstractContextManager[Ledger]]") -> Plan:
-    from sweep import space
+    from sweep import agenda, space, training
+    from sweep.recovery import paper_setting
 
+    training.check(config)
     space.check(config)
+    agenda.check(config, paper_setting(config))
     _check_loadable(config)
     dataset = _rows(config.data)
     from sweep.unlearning.artifacts import plan

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import yaml
 from pydantic import BaseModel
 
-from sweep.compose import default_name, load, read, valid_name
+from sweep.compose import default_name, load, valid_name
 from sweep.config import ConfigError, SweepConfig
 from sweep.matrix import Member, is_matrix, members
 from sweep.plan import STORAGE, Plan, new, resumed, storage_of
+from sweep.stored import LIST, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from sweep.ledger import Ledger
     from sweep.trial import Work
 
-LIST = "sweeps.yaml"
-"""The names of the sweeps, in the folder of a comparison."""
 SHARED = ("cluster", "storage", "search", "score", "seed", "seeds")
 """Blocks that sweeps of one comparison have in common: equal budgets on the same seeds."""
 
@@ -102,9 +101,7 @@ def again(words: Sequence[str], name: str) -> Plans:
         DataError: the rows cannot be had any more.
     """
     storage = storage_of(words, "--resume")
-    file = storage / valid_name(name) / LIST
-    names = read(file)["sweeps"] if file.is_file() else [name]
-    return Plans(name=name, plans=[resumed(storage, own) for own in names])
+    return Plans(name=name, plans=[resumed(storage, own) for own in names_of(storage, name)])
 
 
 def _compared(files: Sequence[Path], overrides: Sequence[str], wanted: str | None) -> Plans:

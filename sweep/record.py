@@ -8,6 +8,18 @@ Setting: TypeAlias = dict[str, Value]
 """Values by hyper-parameter: the objective's fields, and `retain.weight`, `train.lr`, `train.epochs` where searched."""
 State: TypeAlias = Literal["running", "finished", "failed", "pruned"]
 Phase: TypeAlias = Literal["search", "finalist"]
+INTERRUPTED = "interrupted"
+"""The reason of a trial that was under way when its driver ended."""
+
+
+def short(value: Value) -> str:
+    """A value as a person wants to read it: four digits of a float."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def line(setting: Setting) -> str:
+    """A setting in one line: `alpha=1.5 beta=7`."""
+    return " ".join(f"{name}={short(value)}" for name, value in setting.items())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,18 @@
 """The paper's tuned settings (configs/tables/paper.yaml): which of them a sweep ought to find again."""
 
+import json
 from functools import cache
+from operator import attrgetter
+from typing import TypeAlias
 
 import yaml
 
 from sweep.compose import SHIPPED
 from sweep.config import Frozen, SweepConfig
 from sweep.record import Setting, Value
+
+Recipe: TypeAlias = dict[str, list[Value | None]]
+"""How the paper trained: by key of a configuration the values that are the paper's, first the one of its code."""
 
 
 class PaperModel(Frozen):
@@ -15,15 +21,6 @@ class PaperModel(Frozen):
     lr: float
     """Learning rate of a trial."""
     layers: int
-
-
-class PaperRecipe(Frozen):
-    """How the paper trained."""
-
-    epochs: int
-    batch: int
-    weight: float
-    """λ, the weight of the retain term."""
 
 
 class Tuned(Frozen):
@@ -40,7 +37,7 @@ class Table(Frozen):
     """All that is known of the paper's tuning."""
 
     models: dict[str, PaperModel]
-    recipe: PaperRecipe
+    recipe: Recipe
     settings: list[Tuned]
 
 
@@ -62,22 +59,38 @@ def paper_setting(config: SweepConfig) -> Setting | None:
     tuned = _tuned(config)
     if tuned is None:
         return None
-    setting = {**config.fixed, **_recipe(config), **_at_depth(tuned, config)}
+    setting = {**config.fixed, **_trained(config), **_at_depth(tuned, config)}
     wanted = [*config.space, *config.fixed]
     return {name: setting[name] for name in wanted} if setting.keys() >= set(wanted) else None
 
 
 def stand_in(config: SweepConfig) -> bool:
-    """Whether the paper's setting only stands in: true unless model, data and recipe are the paper's, unaltered."""
-    paper, model, data, train = table(), table().models.get(config.model.name), config.data, config.train
-    return not (
-        model is not None
-        and (data.source, data.max_retain, data.max_holdout) == ("tofu", None, None)
-        and config.recipe == "paper"
-        and (train.lr, train.epochs, train.batch) == (model.lr, paper.recipe.epochs, paper.recipe.batch)
-        and (config.retain.term, config.retain.weight) == ("kl", paper.recipe.weight)
-        and config.retain.reduction == "padded500"
-    )
+    """Whether the paper's setting only stands in, because the model or the data is not the paper's, unaltered."""
+    data = config.data
+    whole = (data.source, data.max_retain, data.max_holdout) == ("tofu", None, None)
+    return config.model.name not in table().models or not whole
+
+
+def departures(config: SweepConfig) -> list[str]:
+    """Where the sweep's recipe is not the paper's, as `train.epochs = 1, not 5`; empty where it is the paper's.
+
+    What the search varies is no departure, nor is the learning rate on a model for which the paper has none. Every
+    `train.precision` is the paper's: its code computes in bfloat16 over float32 weights (DeepSpeed); none of ours loses
+    an update that this keeps, so that only rounding differs.
+    """
+    own, recipe = config.with_setting(config.fixed), _recipe(config)
+    found = {key: attrgetter(key)(own) for key in recipe.keys() - config.space.keys()}
+    return [
+        f"{key} = {json.dumps(found[key])}, not {' or '.join(map(json.dumps, recipe[key]))}"
+        for key in recipe
+        if key in found and found[key] not in recipe[key]
+    ]
+
+
+def qualifiers(config: SweepConfig) -> list[str]:
+    """What must be said beside any comparison with the paper's setting: `stand-in`, `other recipe`, both or nothing."""
+    said = {"stand-in": stand_in(config), "other recipe": bool(departures(config))}
+    return [word for word, holds in said.items() if holds]
 
 
 def _tuned(config: SweepConfig) -> Tuned | None:
@@ -96,8 +109,14 @@ def _at_depth(tuned: Tuned, config: SweepConfig) -> Setting:
     return tuned.setting | {"layer": round(share * config.model.layers)}
 
 
-def _recipe(config: SweepConfig) -> Setting:
+def _recipe(config: SweepConfig) -> Recipe:
+    """The paper's recipe, with the learning rate that it has on this model, if it has one."""
+    model = table().models.get(config.model.name)
+    return table().recipe | ({} if model is None else {"train.lr": [model.lr]})
+
+
+def _trained(config: SweepConfig) -> Setting:
     """The paper's values of what may be searched beside the objective's fields; a stand-in keeps its learning rate."""
-    paper, model = table(), table().models.get(config.model.name)
-    lr = config.train.lr if model is None else model.lr
-    return {"retain.weight": paper.recipe.weight, "train.lr": lr, "train.epochs": paper.recipe.epochs}
+    recipe: Recipe = {"train.lr": [config.train.lr], **_recipe(config)}
+    first = {key: recipe[key][0] for key in ("retain.weight", "train.lr", "train.epochs")}
+    return {key: value for key, value in first.items() if value is not None}

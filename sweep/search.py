@@ -1,6 +1,6 @@
 """The searcher: Ray Tune asks it for trials, of one sweep or of several, and tells it what becomes of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -51,6 +51,12 @@ class Search:
         for watcher in self.watchers:
             watcher.epoch(record, record.curve[-1])
 
+    def stop(self, record: Record) -> None:
+        """Close the attempt before its trial is over: it lags."""
+        self.went_on(record)
+        reason = f"after epoch {record.curve[-1]['epoch']:.0f} others had forgotten more"
+        self.end(replace(record, state="pruned", reason=reason))
+
     def end(self, record: Record) -> None:
         """Close the attempt, durably."""
         record = self.ledger.end(replace(record, run_id=self.run_id_of(record)))
@@ -92,6 +98,18 @@ class StudySearcher(Searcher):
         else:
             del self._live[trial_id]
             self._searches[place].end(record)
+
+    def stops(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Whether Tune shall stop the trial here; it asks this before it tells the result."""
+        record: Record = result["record"]
+        if trial_id not in self._live or record.state != "running":
+            return False
+        place, _ = self._live[trial_id]
+        lags = self._searches[place].ledger.lags(record)
+        if lags:
+            del self._live[trial_id]
+            self._searches[place].stop(record)
+        return lags
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Close an attempt that ended without a last report: its process died."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from decimal import Decimal
 from itertools import product
 from typing import TypeAlias, get_type_hints
 
@@ -112,6 +113,17 @@ def _check_kind(name: str, entry: Entry, kind: type) -> None:
     for place, value in places.items():
         if kind in WORDS and type(value) is not kind and not (kind is float and type(value) is int):
             raise ConfigError(f"{place} = {value!r} must be {WORDS[kind]}.")
+    if isinstance(entry, Range) and entry.step is not None:
+        _check_step(name, entry.low, entry.high, entry.step)
+
+
+def _check_step(name: str, low: float, high: float, step: float) -> None:
+    """Refuse a range whose end no step reaches: it would never be searched."""
+    first, last, each = (Decimal(str(number)) for number in (low, high, step))
+    if beyond := (last - first) % each:
+        raise ConfigError(
+            f"space.{name}.high = {high} must be whole steps of {step} above {low} (nearest: {float(last - beyond)})."
+        )
 
 
 def _check_training(config: SweepConfig, tried: Mapping[str, Places]) -> None:

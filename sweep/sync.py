@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from sweep.tracking.store import TrackingError
 
     try:
-        print(_scores(Path(typed.what)) if typed.what.endswith(".json") else _sweep(typed.what, typed.words))
+        print(_scores(Path(typed.what)) if typed.what.endswith(".json") else _sweeps(typed.what, typed.words))
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -58,16 +58,27 @@ def _scores(path: Path) -> str:
     return f"{path} is run {run.run_id} of experiment {run.experiment} at {run.tracking_uri}"
 
 
-def _sweep(name: str, words: Sequence[str]) -> str:
+def _sweeps(name: str, words: Sequence[str]) -> str:
+    """A sweep, or every sweep of a comparison."""
+    from sweep.plan import storage_of
+    from sweep.stored import names_of
+
+    storage = storage_of(words, "python -m sweep.sync")
+    return "\n".join(_sweep(storage, own) for own in names_of(storage, name))
+
+
+def _sweep(storage: Path, name: str) -> str:
+    from sweep.finish import report
+    from sweep.plan import resumed
     from sweep.record import INTERRUPTED
-    from sweep.plan import resumed, storage_of
     from sweep.tracking.afterwards import fill
 
-    wanted = resumed(storage_of(words, "python -m sweep.sync"), name)
+    wanted = resumed(storage, name)
     with wanted.held() as ledger:
         records = ledger.records()
         killed = any(record.reason == INTERRUPTED for record in records)
-        added = fill(wanted.config, name, "KILLED" if killed else "FINISHED", records, ledger.run_id or "")
+        added, logged = fill(wanted.config, name, "KILLED" if killed else "FINISHED", records, ledger.run_id or "")
+    report(wanted, records, logged)
     return f"{name}: {added} trials were missing in MLflow, now none is"
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
+from toys import config, dataset
 
-from sweep.unlearning.artifacts import address, made, whole
+from sweep.unlearning.artifacts import address, made, plan, whole
 
 
 def make(folder: Path, text: str = "weights") -> bool:
@@ -22,6 +23,17 @@ def test_address_follows_the_inputs(tmp_path: Path) -> None:
     """The order of the keys does not matter, a value does."""
     assert address(tmp_path, {"a": 1, "b": 2}) == address(tmp_path, {"b": 2, "a": 1})
     assert address(tmp_path, {"a": 1}) != address(tmp_path, {"a": 2})
+
+
+def test_every_precision_has_its_own(tmp_path: Path) -> None:
+    """Target, reference and retain model are trained and computed in it; how a pass is split changes nothing."""
+    found = [
+        plan(config(tmp_path, train=train, eval={"every": 1, "suite": "full"}), dataset())
+        for train in ({}, {"precision": "master"}, {"precision": "kahan"}, {"tokens": 100, "checkpointing": True})
+    ]
+    for name in ("target", "reference", "retain_model"):
+        folders = [getattr(artifacts, name) for artifacts in found]
+        assert len(set(folders)) == 3 and folders[3] == folders[0]
 
 
 def test_made_once(tmp_path: Path) -> None:

@@ -2,35 +2,23 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 import toys
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import ttest_rel
+from trials import PAPER, repeats, trial
 
-from sweep.comparison import TIED, Difference, finalists, paired, ranked
+from sweep.comparison import TIED, Difference, best, difference, finalists, found, paired, ranked, trial_of
 from sweep.config import SweepConfig
-from sweep.record import Record, Setting
+from sweep.record import Setting
 
-PAPER: Setting = {"alpha": 1.5, "beta": 7.0}
-"""WTNPO for forget10, which stands in for the toy sweep."""
 GOOD: Setting = {"alpha": 1.0, "beta": 2.0}
 OTHER: Setting = {"alpha": 2.0, "beta": 3.0}
 
 scores = st.floats(0, 1)
 pairs = st.lists(st.tuples(scores, scores), min_size=1, max_size=8)
-
-
-def trial(index: int, setting: Setting, score: float, **fields: Any) -> Record:
-    """A finished search trial."""
-    default: dict[str, Any] = {"phase": "search", "seed": 0, "state": "finished", "metrics": {"score": score}}
-    return Record(index=index, setting=setting, **default | fields)
-
-
-def repeats(first: int, setting: Setting, *values: float) -> list[Record]:
-    """A finalist's scores on seeds 1, 2, ..."""
-    return [trial(first + i, setting, v, phase="finalist", seed=1 + i) for i, v in enumerate(values)]
 
 
 @pytest.fixture
@@ -45,6 +33,7 @@ def test_three_pairs_by_hand() -> None:
     assert (gap.mean, gap.pairs) == (2.0, 3)
     assert gap.error == pytest.approx(0.5773503, abs=1e-6)
     assert [gap.low, gap.high] == pytest.approx([-0.4841376, 4.4841376], abs=1e-5)
+    assert gap.reach == pytest.approx(2.4841376, abs=1e-5)
     assert gap.tied
 
 
@@ -67,6 +56,28 @@ def test_one_pair_says_nothing() -> None:
     assert gap.mean == 1.0
     assert math.isnan(gap.error)
     assert gap.tied
+    assert (gap.p, gap.reach) == (1.0, math.inf)
+
+
+def test_p_of_two_pairs_by_hand() -> None:
+    """Gaps 1, 3: mean 2, error 1, so t = 2 with one degree of freedom (Cauchy): p = 1 - (2/π) atan 2 = 0.295167."""
+    assert paired([0.0, 0.0], [1.0, 3.0]).p == pytest.approx(1 - 2 / math.pi * math.atan(2))
+
+
+def test_p_without_a_spread() -> None:
+    """Settings that never differ are as alike as can be, those that always differ by the same are not."""
+    assert paired([0.5, 0.25], [0.5, 0.25]).p == 1.0
+    assert paired([0.5, 0.25], [1.0, 0.75]).p == 0.0
+
+
+@given(st.lists(st.tuples(scores, scores), min_size=2, max_size=8))
+def test_p_is_that_of_the_paired_t_test(drawn: list[tuple[float, float]]) -> None:
+    """As SciPy has it, where the gaps differ by more than rounding; it is below 5 % where the interval leaves out 0."""
+    ours, others = [a for a, _ in drawn], [b for _, b in drawn]
+    gap = paired(ours, others)
+    if gap.error > 1e-6:
+        assert gap.p == pytest.approx(float(ttest_rel(others, ours).pvalue), abs=1e-9)
+        assert (gap.p < 0.05) == (not gap.tied) or gap.p == pytest.approx(0.05)
 
 
 @given(pairs)
@@ -119,6 +130,41 @@ def test_only_shared_seeds_are_paired(config: SweepConfig) -> None:
     assert difference == paired([0.1, 0.3], [0.2, 0.6])
     assert isinstance(difference, Difference)
     assert difference.pairs == 2
+
+
+def test_scores_by_seed_are_paired_where_both_have_one() -> None:
+    """Seeds 2 and 3; the order in which they were run says nothing."""
+    assert difference({3: 0.3, 1: 0.1, 2: 0.2}, {2: 0.5, 3: 0.4, 9: 1.0}) == paired([0.2, 0.3], [0.5, 0.4])
+    assert difference({1: 0.1}, {2: 0.2}) is None
+
+
+def test_best_and_the_trial_of_a_setting() -> None:
+    """The lowest score; of two trials of one setting the better."""
+    records = [trial(0, GOOD, 0.3), trial(1, OTHER, 0.2), trial(2, GOOD, 0.1, state="pruned"), trial(3, GOOD, 0.25)]
+    assert best(records) == records[1]
+    assert trial_of(GOOD, records) == records[3]
+    assert (best([]), trial_of(PAPER, records)) == (None, None)
+
+
+def test_the_search_did_not_find_what_it_was_handed(config: SweepConfig) -> None:
+    """The paper's setting as trial 0 has the best score, the next best diverged: OTHER is what was found."""
+    records = [trial(0, PAPER, 0.1), trial(1, GOOD, 0.2, reason="loss is not finite"), trial(2, OTHER, 0.3)]
+    assert found(config, records) == records[2]
+    assert found(config, records[:2]) is None
+
+
+def test_the_search_found_what_it_asked_again(config: SweepConfig) -> None:
+    """The paper's setting as trial 3 is the search's own idea; and so is trial 0 where it is another setting."""
+    records = [trial(0, PAPER, 0.1), trial(1, OTHER, 0.3), trial(3, PAPER, 0.1)]
+    assert found(config, records) == records[2]
+    assert found(config, [trial(0, GOOD, 0.1), records[1]]) == trial(0, GOOD, 0.1)
+
+
+def test_a_grid_is_handed_nothing(tmp_path: Path) -> None:
+    """The paper's setting is a point of it, at whatever place."""
+    grid = toys.config(tmp_path, search={"sampler": "grid"})
+    records = [trial(0, PAPER, 0.1), trial(1, OTHER, 0.3)]
+    assert found(grid, records) == records[0]
 
 
 def test_repeats_without_a_search(config: SweepConfig) -> None:

@@ -19,7 +19,7 @@ from sweep.ledger import created
 from sweep.plans import again, asked
 
 ROOT = Path(__file__).parent.parent
-WTNPO = str(ROOT / "configs" / "wtnpo.yaml")
+WGA, NPO, WTNPO = (str(ROOT / "configs" / f"{name}.yaml") for name in ("wga", "npo", "wtnpo"))
 SMALL = (
     *("data.forget=1", "data.retain=2", "data.holdout=1", "data.unseen=0", "target.epochs=2", "train.epochs=2"),
     *("search.trials=3", "seeds=1"),
@@ -108,13 +108,14 @@ def test_help_and_mistakes_do_not_wait_for_torch() -> None:
 def test_a_dry_run_makes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It shows the resolved config (which loads again), 3 trials + 3 settings on 1 seed, and what is not there yet."""
     assert main([WTNPO, *SMALL, "--name", "dry", "--dry-run"]) == 0
-    shown, _, rest = capsys.readouterr().out.rpartition("\n\n")
+    shown, rest, needs = capsys.readouterr().out.rsplit("\n\n", 2)
     assert yaml.safe_load(shown)["train"]["epochs"] == 2
     assert rest.splitlines() == [
         "name: dry",
         "trials: 3, and 3 repeats of finalists on fresh seeds",
         "to prepare: target, reference",
     ]
+    assert [line.split()[0] for line in needs.splitlines()[-3:]] == ["memory:", "time:", "disk:"]
     assert list(here.iterdir()) == []
 
 
@@ -188,7 +189,7 @@ def test_a_whole_sweep(here: Path) -> None:
     """The real thing, small: exit code 0, its files, 1 + 3 + 3 MLflow runs, under 10 lines beside table and result."""
     command = Command(here, WTNPO, *SMALL, "--name", "whole")
     assert command.end() == 0, command.said()
-    files = {"config.yaml", "study.db", "trials.csv", "times.csv", "summary.json", "best.yaml"}
+    files = {"config.yaml", "study.db", "trials.csv", "times.csv", "summary.json", "best.yaml", "report.html"}
     assert files <= {path.name for path in (here / "runs" / "whole").iterdir()}
     summary = json.loads((here / "runs" / "whole" / "summary.json").read_text())
     assert summary["trials"] == {"planned": 3, "finished": 3, "failed": 0, "pruned": 0}
@@ -199,6 +200,9 @@ def test_a_whole_sweep(here: Path) -> None:
     result = lines[lines.index(table[-1]) + 1 :]
     assert len(lines) - len(table) - len(result) + 2 < 10
     assert any("stand-in" in line for line in result)
+    (parent,) = here.glob("mlruns/*/*/artifacts/report.html")
+    assert parent.read_bytes() == (here / "runs" / "whole" / "report.html").read_bytes()
+    assert sorted(path.name for path in parent.parent.glob("plots/*.png"))
     assert "mlflow ui --backend-store-uri sqlite:///" in result[-1]
 
 
@@ -217,6 +221,25 @@ def test_a_signal_ends_cleanly_and_the_sweep_goes_on(here: Path, signum: signal.
     assert again.end() == 0, again.said()
     assert json.loads((here / "runs" / "cut" / "summary.json").read_text())["trials"]["finished"] == 6
     assert "prepared" not in again.said()
+
+
+@pytest.mark.slow
+def test_a_comparison_is_interrupted_and_goes_on(here: Path) -> None:
+    """Two sweeps by one name: whole after a resume, with the files of each and of both, in 2·(1 + 3 + 3) runs."""
+    command = Command(here, WGA, NPO, *SMALL, "train.epochs=10", "--name", "both")
+    command.wait_for(" search ")
+    command.signal(signal.SIGINT)
+    assert command.end() == 130, command.said()
+    assert "to go on: python -m sweep.launch --resume both\n" in command.said()
+    again = Command(here, "--resume", "both")
+    assert again.end() == 0, again.said()
+    for name in ("both.wga", "both.npo"):
+        assert json.loads((here / "runs" / name / "summary.json").read_text())["trials"]["finished"] == 3
+        assert (here / "runs" / name / "report.html").is_file()
+    files = {"sweeps.yaml", "comparison.csv", "comparison.json", "report.html"}
+    assert files <= {path.name for path in (here / "runs" / "both").iterdir()}
+    assert statuses(here).count("FINISHED") == 14
+    assert len(list(here.glob("mlruns/*/*/artifacts/both/report.html"))) == 2
 
 
 @pytest.mark.slow

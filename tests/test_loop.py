@@ -16,7 +16,7 @@ from sweep.unlearning.loop import Schedule, descend, stream
 
 def schedule(rows: int, epochs: int = 5, batch: int = 16, clip: float | None = None) -> Schedule:
     """A schedule with a learning rate of 1e-2."""
-    return Schedule(rows=rows, epochs=epochs, batch=batch, lr=1e-2, weight_decay=0.0, clip=clip)
+    return Schedule(rows=rows, epochs=epochs, batch=batch, lr=1e-2, weight_decay=0.0, clip=clip, checkpointing=False)
 
 
 @pytest.mark.parametrize(("rows", "steps"), [(40, 12), (200, 62), (400, 125)])
@@ -50,7 +50,7 @@ def test_descend_equals_plain_pytorch(clip: float | None) -> None:
     rows, batches = encoded((3, 2), (2, 3), (4, 1), (2, 2)), [[0, 1], [2, 3], [1, 2], [3, 0]]
     ours, plain = llama(), llama()
     plan = schedule(4, epochs=2, batch=2, clip=clip)
-    found = list(descend(ours, plan, (losses.nll_parts(ours, rows, b) for b in batches)))
+    found = [step.loss for step in descend(ours, plan, (losses.nll_parts(ours, rows, b, 8192) for b in batches))]
     optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-2, weight_decay=0.0)
     expected = []
     for chosen, factor in zip(batches, (0.0, 0.5, 1.0, 0.5), strict=True):
@@ -71,19 +71,29 @@ def test_descend_equals_plain_pytorch(clip: float | None) -> None:
     assert all(torch.allclose(a, b, atol=2e-4) for a, b in zip(ours.parameters(), plain.parameters(), strict=True))
 
 
-def test_any_split_gives_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_split_gives_the_same_step() -> None:
     """One row a pass or all at once: the parts add up to the same loss and gradient."""
     rows, found = encoded((3, 2), (2, 5), (4, 1), (6, 2)), []
     for tokens in (1, 8192):
-        monkeypatch.setattr(losses, "TOKENS", tokens)
         model = llama()
-        parts = list(losses.nll_parts(model, rows, [0, 1, 2, 3]))
+        parts = list(losses.nll_parts(model, rows, [0, 1, 2, 3], tokens))
         assert len(parts) == (4 if tokens == 1 else 1)
         torch.stack(parts).sum().backward()
         gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]
         found.append((float(torch.stack(parts).sum().detach()), gradients))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
     assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in zip(found[0][1], found[1][1], strict=True))
+
+
+@pytest.mark.parametrize(("factor", "flaw"), [(1.0, ""), (1e38, "gradient"), (math.inf, "loss")])
+def test_what_is_not_finite_is_named(factor: float, flaw: str) -> None:
+    """A loss of 1e38 times a mean of some nats is finite, its gradient's norm is not; and infinity is not a loss."""
+    model, rows = llama(), encoded((3, 2), (2, 3))
+    part = next(losses.nll_parts(model, rows, [0, 1], 8192))
+    scaled = part / part.detach() * factor
+    (step,) = descend(model, schedule(2, epochs=1, batch=2, clip=1.0), [[scaled]])
+    assert step.flaw == flaw
+    assert all(parameter.grad is None for parameter in model.parameters())
 
 
 def test_one_accelerator() -> None:

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import pytest
 import torch
 from torch import Tensor, nn
-from toys import encoded, llama
+from toys import config, encoded, llama
 from transformers import Gemma2Config, Gemma2ForCausalLM, PhiConfig, PhiForCausalLM, PreTrainedModel
 
 from eval.forward import head_of
@@ -69,7 +69,7 @@ def pair(make: object, folder: Path, length: int = 0) -> tuple[PreTrainedModel, 
     """A model that has moved, the live reference it came from, and the reference's stored values."""
     assert callable(make)
     live, model = make(), make()
-    reference.write(folder, live, asked(length))
+    reference.write(folder, live, asked(length), torch.float32)
     said = reference.read(folder, live, asked(length))
     torch.manual_seed(1)
     with torch.no_grad():
@@ -78,11 +78,21 @@ def pair(make: object, folder: Path, length: int = 0) -> tuple[PreTrainedModel, 
     return model, live, said
 
 
-def forget_term(objective: Objective, said: reference.Reference) -> ForgetTerm:
+def forget_term(objective: Objective, said: reference.Reference, tokens: int = 8192) -> ForgetTerm:
     """The forget term over the toy rows."""
     return ForgetTerm(
-        objective=objective, rows=FORGET, refusals=REFUSALS, reference=said, direction=torch.linspace(0, 1, 32)
+        objective=objective,
+        rows=FORGET,
+        refusals=REFUSALS,
+        reference=said,
+        direction=torch.linspace(0, 1, 32),
+        tokens=tokens,
     )
+
+
+def kl_term(said: reference.Reference, weight: float = 1.0, length: int = 0) -> KLRetainTerm:
+    """The KL over the toy rows."""
+    return KLRetainTerm(rows=RETAIN, weight=weight, reference=said, length=length, tokens=8192)
 
 
 def answer_logp(model: PreTrainedModel, rows: list[int]) -> Iterator[Tensor]:
@@ -102,12 +112,36 @@ def test_forget_term_equals_a_live_reference(make: object, tmp_path: Path) -> No
     assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=1e-5, abs=1e-6)
 
 
+def quiet_llama() -> PreTrainedModel:
+    """A small Llama with tied embeddings, its weights as they are drawn."""
+    return llama(scale=1.0)
+
+
+@pytest.mark.parametrize("make", [quiet_llama, phi])
+def test_the_loss_equals_a_live_reference(make: object, tmp_path: Path) -> None:
+    """Forget and retain term together, as a trial adds them up, within 1e-6 of both models side by side."""
+    model, live, said = pair(make, tmp_path)
+    trial = config(tmp_path, retain={"term": "kl", "weight": 0.7, "reduction": "tokens"})
+    terms = losses.terms(trial, WTNPO(alpha=0.5, beta=0.3), 0, model, asked(), said)
+    found = sum(float(part.detach()) for term in terms for part in term.parts(model, [0, 1, 2]))
+    with torch.no_grad():
+        p, o = (torch.stack(list(answer_logp(m, [0, 1, 2]))).exp() for m in (model, live))
+        forget = (2 * p**0.8 / (p**0.3 + o**0.3 + 1e-5) * p.log()).mean()
+        said_of = [
+            [m(input_ids=torch.tensor([row.ids[:-1]])).logits[0].log_softmax(1) for m in (model, live)]
+            for row in RETAIN[:3]
+        ]
+        retain = torch.cat([(o.exp() * (o - p)).sum(1) for p, o in said_of]).mean()
+    assert found == pytest.approx(float(forget + 0.7 * retain), abs=1e-6)
+    assert abs(float(retain)) > 1e-3
+
+
 @pytest.mark.parametrize("length", [0, 9])
 @pytest.mark.parametrize("make", [llama, phi])
 def test_kl_equals_a_live_reference(make: object, length: int, tmp_path: Path) -> None:
     """KL with stored states equals both models side by side: over real positions, or over all padded ones."""
     model, live, said = pair(make, tmp_path, length)
-    term = KLRetainTerm(rows=RETAIN, weight=2.0, reference=said, length=length)
+    term = kl_term(said, 2.0, length)
     found = torch.stack(list(term.parts(model, [0, 2, 3]))).sum()
     total, positions = torch.tensor(0.0), 0
     for row in (RETAIN[0], RETAIN[2], RETAIN[3]):
@@ -123,8 +157,8 @@ def test_kl_equals_a_live_reference(make: object, length: int, tmp_path: Path) -
 def test_kl_of_the_reference_with_itself_is_zero(tmp_path: Path) -> None:
     """At the start of a trial the model is the reference: nothing to be kept yet."""
     live = llama()
-    reference.write(tmp_path, live, asked())
-    term = KLRetainTerm(rows=RETAIN, weight=1.0, reference=reference.read(tmp_path, live, asked()), length=0)
+    reference.write(tmp_path, live, asked(), torch.float32)
+    term = kl_term(reference.read(tmp_path, live, asked()))
     assert float(torch.stack(list(term.parts(live, [0, 1, 2, 3]))).sum()) == pytest.approx(0, abs=1e-5)
 
 
@@ -134,7 +168,7 @@ def test_kl_in_chunks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for chunk in (2, 1024):
         monkeypatch.setattr(losses, "CHUNK", chunk)
         model, _, said = pair(llama, tmp_path)
-        loss = next(KLRetainTerm(rows=RETAIN, weight=1.0, reference=said, length=0).parts(model, [0, 1, 2, 3]))
+        loss = next(kl_term(said).parts(model, [0, 1, 2, 3]))
         loss.backward()
         found.append((float(loss.detach()), [p.grad.clone() for p in model.parameters() if p.grad is not None]))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
@@ -145,14 +179,12 @@ def test_other_retain_terms(tmp_path: Path) -> None:
     """`none` has no part; `nll` is weight · ⟨CE⟩, twice that for twice the weight."""
     model = llama()
     assert list(NoRetainTerm().parts(model, [0, 1])) == []
-    once, twice = (next(NLLRetainTerm(rows=RETAIN, weight=w).parts(model, [0, 1])) for w in (1.0, 2.0))
+    once, twice = (next(NLLRetainTerm(rows=RETAIN, weight=w, tokens=8192).parts(model, [0, 1])) for w in (1.0, 2.0))
     assert float(twice) == pytest.approx(2 * float(once))
 
 
 @pytest.mark.parametrize("unit", ["token", "row"])
-def test_any_split_gives_the_same_loss(
-    unit: Literal["token", "row"], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_any_split_gives_the_same_loss(unit: Literal["token", "row"], tmp_path: Path) -> None:
     """One row a pass or all at once, for losses of tokens and of rows: the whole batch's count divides the sum."""
 
     @dataclass(frozen=True, kw_only=True)
@@ -168,8 +200,7 @@ def test_any_split_gives_the_same_loss(
     logp = torch.stack(list(answer_logp(model, [0, 1, 2])))
     expected = float(logp.mean()) if unit == "token" else -float(logp.sum()) / 3
     for tokens in (1, 8192):
-        monkeypatch.setattr(losses, "TOKENS", tokens)
-        parts = list(forget_term(Toy(), said).parts(model, [0, 1, 2]))
+        parts = list(forget_term(Toy(), said, tokens).parts(model, [0, 1, 2]))
         assert float(torch.stack(parts).sum()) == pytest.approx(expected, rel=1e-5)
 
 
@@ -236,7 +267,7 @@ def test_the_head_has_its_bias_and_shares_nothing(make: object, tmp_path: Path) 
 def test_a_model_that_caps_its_logits_is_refused(tmp_path: Path) -> None:
     """Gemma-2's logits are not its head's: refused by name before anything is cached."""
     with pytest.raises(ConfigError, match="gemma2"):
-        reference.write(tmp_path, gemma(), asked())
+        reference.write(tmp_path, gemma(), asked(), torch.float32)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -9,7 +9,8 @@ import pytest
 from sweep.compose import SHIPPED
 from sweep.config import ConfigError
 from sweep.matrix import is_matrix, members
-from sweep.plans import LIST, again, asked
+from sweep.plans import again, asked
+from sweep.stored import LIST
 
 FILES = [str(SHIPPED / f"{name}.yaml") for name in ("wga", "npo")]
 SMALL = ["data.forget=1", "data.retain=2", "data.holdout=1", "data.unseen=0", "search.trials=3", "seeds=1"]

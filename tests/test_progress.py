@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 from toys import config as toy_config
 
+from sweep.ledger import Ledger
 from sweep.progress import ROWS, Board, Lines
 from sweep.record import Record
 from sweep.trial import Work
@@ -40,7 +41,7 @@ def shown(board: Board, width: int = 120) -> list[str]:
 def work(tmp_path: Path, name: str, trials: int = 40) -> Work:
     """A sweep of which nothing is run."""
     config = toy_config(tmp_path, search={"trials": trials})
-    return Work(name=name, config=config, held=nullcontext, makers=(), trial=lambda record: iter(()), paper=None)
+    return Work(name=name, config=config, held=lambda: nullcontext(Ledger(config, name)), makers=(), trial=lambda record: iter(()), paper=None)
 
 
 @pytest.fixture

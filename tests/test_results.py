@@ -1,4 +1,4 @@
-"""The files and tables of a sweep, from hand-made records."""
+"""The files of a sweep and of several, from hand-made records."""
 
 import csv
 import json
@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 import toys
-from rich.console import Console
+import trials
+from trials import PAPER
 
-from sweep import compose, results
+from sweep import results
+from sweep.comparison import Sweep
 from sweep.config import SweepConfig
 from sweep.record import Logged, Record, Setting
 from sweep.results import Seconds
 
-PAPER: Setting = {"alpha": 1.5, "beta": 7.0}
 BEST: Setting = {"alpha": 0.1 + 0.2, "beta": 2}
+AGAIN = ("best.yaml", "found.yaml", "paper.yaml")
 SECONDS = Seconds(prepare=1.5, sweep=10.25, total=12.0)
 LOGGED = Logged(tracking_uri="sqlite:////data/mlflow.db", experiment="toy-authors", run_id="abc")
 
@@ -24,15 +26,12 @@ LOGGED = Logged(tracking_uri="sqlite:////data/mlflow.db", experiment="toy-author
 def trial(index: int, setting: Setting, score: float, **fields: Any) -> Record:
     """A finished search trial that ran for 2.5 seconds."""
     default: dict[str, Any] = {
-        "phase": "search",
-        "seed": 0,
-        "state": "finished",
         "metrics": {"score": score, "mix": 0.5, "forget/es": 0.25},
         "started": 1_700_000_000.0,
         "ended": 1_700_000_002.5,
         "worker": "host:1",
     }
-    return Record(index=index, setting=setting, **default | fields)
+    return trials.trial(index, setting, score, **default | fields)
 
 
 RECORDS = (
@@ -70,7 +69,7 @@ def written(folder: Path, config: SweepConfig, records: Any = RECORDS) -> dict[s
 def test_files(folder: Path, config: SweepConfig) -> None:
     """These, and nothing half written beside them."""
     files = written(folder, config)
-    assert files.keys() == {"trials.csv", "finalists.csv", "times.csv", "best.yaml", "summary.json"}
+    assert files.keys() == {"trials.csv", "finalists.csv", "times.csv", "summary.json", *AGAIN}
     assert "secret" not in "".join(files.values())
 
 
@@ -120,7 +119,7 @@ def test_the_same_records_give_the_same_bytes(folder: Path, config: SweepConfig)
 def test_summary(folder: Path, config: SweepConfig) -> None:
     """The best by score, the paper's beside it, counts of search trials, and NaN as null."""
     summary = json.loads(written(folder, config)["summary.json"])
-    finalists = summary.pop("finalists")
+    finalists, verdict, again = summary.pop("finalists"), summary.pop("recovery"), summary.pop("again")
     assert summary == {
         "name": "mine",
         "objective": "wtnpo",
@@ -150,64 +149,64 @@ def test_summary(folder: Path, config: SweepConfig) -> None:
         "low": pytest.approx(-1.21328, abs=1e-4),
         "high": pytest.approx(1.96328, abs=1e-4),
         "pairs": 2,
+        "reach": pytest.approx(1.58828, abs=1e-4),
     }
     assert paper["verdict"] == "tied"
+    # Alpha .3 and 1.5 of 5; beta 2 and 7 of a ratio of 40, on a log scale.
+    assert verdict["distance"] == {"alpha": pytest.approx(0.24), "beta": pytest.approx(0.33961, abs=1e-5)}
+    assert (verdict["verdict"], verdict["found"], verdict["tuned"]) == ("within noise", BEST, PAPER)
+    assert verdict["difference"] == paper["difference"]
+    assert verdict["sentence"].startswith("wtnpo on toy, forget10 (stand-in, other recipe): within noise: alpha=0.3 ")
+    assert again["found"] == f"python -m sweep.launch {config.storage / 'mine' / 'found.yaml'}"
+    assert again.keys() == {"best", "found", "paper"}
 
 
 def test_summary_of_a_sweep_in_which_nothing_finished(folder: Path, config: SweepConfig) -> None:
-    """No best and so no best.yaml; the paper's setting is known, but not how it did."""
+    """No best and so no best.yaml, nothing found; the paper's setting is known, but not how it did."""
     files = written(folder, config, [RECORDS[2]])
     summary = json.loads(files["summary.json"])
+    assert summary["recovery"]["verdict"] == "undecided"
+    assert summary["recovery"]["distance"] == {"alpha": None, "beta": None}
     assert (summary["best"], summary["finalists"]) == (None, [])
     assert summary["paper"] == {"params": PAPER, "metrics": None, "trial": None, "stand_in": True}
     assert summary["trials"] == {"planned": 3, "finished": 0, "failed": 1, "pruned": 0}
-    assert "best.yaml" not in files
+    assert set(AGAIN) & files.keys() == {"paper.yaml"}
 
 
 def test_summary_of_an_objective_that_the_paper_did_not_tune(folder: Path, config: SweepConfig) -> None:
     """Gradient ascent has nothing to tune."""
-    summary = json.loads(written(folder, config.model_copy(update={"objective": "ga"}))["summary.json"])
-    assert summary["paper"] is None
+    files = written(folder, config.model_copy(update={"objective": "ga"}))
+    summary = json.loads(files["summary.json"])
+    assert (summary["paper"], summary["recovery"]) == (None, None)
+    assert set(AGAIN) & files.keys() == {"best.yaml"}
 
 
-def test_best_yaml_runs_the_best_setting_alone(folder: Path, config: SweepConfig) -> None:
-    """Read back, it differs from the sweep in these blocks only."""
-    text = written(folder, config)["best.yaml"]
-    assert text.startswith("# The best setting of mine: trial 1, score 0.25 (lower is better).\n")
-    alone = compose.load(folder / "best.yaml")
-    changed = {
-        "space": {},
-        "fixed": BEST,
-        "search": config.search.model_copy(update={"trials": 1, "epochs": "last"}),
-        "seed": 0,
-        "seeds": 0,
-        "ledger": None,
-    }
-    assert alone == config.model_copy(update=changed)
-
-
-def shown(config: SweepConfig, records: Any) -> str:
-    """What the terminal shows."""
-    console = Console(width=80)
-    with console.capture() as capture:
-        console.print(results.render(config, list(records)))
-    return capture.get()
-
-
-def test_render_shows_the_best_beside_the_stand_in(config: SweepConfig) -> None:
-    """Scores and mixes of both, the words stand-in and tied; a metric that is not there is a dash."""
-    text = shown(config, RECORDS)
-    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if "│" in line]
-    assert ["alpha", "0.3", "1.5"] in lines
-    assert ["beta", "2", "7"] in lines
-    assert ["forget ES", "-", "0.250"] in lines
-    assert ["score", "0.250", "0.500"] in lines
-    assert ["mix", "1.000", "0.500"] in lines
-    assert "paper, forget10 (stand-in)" in text
-    assert "0.625 ± 0.177 (2)" in text  # sd of .5 and .75: .25 / sqrt(2)
-    assert "tied" in text
-
-
-def test_render_when_nothing_finished(config: SweepConfig) -> None:
-    """One sentence."""
-    assert shown(config, [RECORDS[2]]) == "No trial finished.\n"
+def test_comparison(folder: Path, config: SweepConfig) -> None:
+    """Two sweeps as a line each: what was found, means over two seeds, and the gap of .25 and .75 with its interval."""
+    worse = [
+        trial(0, PAPER, 0.9),
+        trial(1, BEST, 0.8),
+        *trials.repeats(0, BEST, 0.5, 1.0, **{"forget/es": 0.5, "retain/es": 1.0}),
+    ]
+    results.write_comparison(
+        folder,
+        [
+            Sweep(name="mine", config=config, records=RECORDS),
+            Sweep(name="other", config=config.model_copy(update={"objective": "ga"}), records=worse),
+        ],
+    )
+    better, other = csv.DictReader((folder / "comparison.csv").read_text(encoding="utf-8").splitlines())
+    assert [better[key] for key in ("sweep", "objective", "model", "data")] == ["mine", "wtnpo + kl", "toy", "authors"]
+    assert (better["alpha"], better["beta"], better["seeds"]) == ("0.30000000000000004", "2", "2")
+    assert (better["score"], better["score/std"], better["forget/es"]) == ("0.25", "0.0", "0.25")
+    assert (better["above_best"], better["p"], better["verdict"]) == ("", "", "tied")
+    assert (better["recovery"], other["recovery"]) == ("within noise", "")
+    assert (other["score"], other["forget/es"], other["retain/es"]) == ("0.75", "0.5", "1.0")
+    # Gaps .25, .75: mean .5, error .25; t = 2 with one degree of freedom: p = 1 - (2/π) atan 2.
+    assert other["above_best"] == "0.5"
+    assert float(other["low"]) == pytest.approx(0.5 - 12.7062 * 0.25, abs=1e-4)
+    assert float(other["p"]) == pytest.approx(1 - 2 / math.pi * math.atan(2))
+    (group,) = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))["groups"]
+    assert (group["model"], group["data"], group["winner"]) == ("toy", "authors", None)
+    assert group["sweeps"][1]["scores"] == {"1": 0.5, "2": 1.0}
+    assert group["sweeps"][0]["recovery"]["verdict"] == "within noise"

@@ -1,14 +1,17 @@
 """Preparation and one trial on the toy model, end to end without Ray."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
 from toys import config, dataset
 
-from eval.calibration import GRID, Strength
-from eval.suite import evaluate, strength
+from eval.calibration import GRID, Strength, strength
+from eval.suite import evaluate
+from objectives._base import Answers, Objective, needed
 from objectives.ga import GA
 from objectives.wtnpo import WTNPO
 from sweep.config import SweepConfig
@@ -50,7 +53,7 @@ def test_prepared_once(prepared: tuple[SweepConfig, Artifacts]) -> None:
 def test_the_target_knows_its_rows(prepared: tuple[SweepConfig, Artifacts]) -> None:
     """It says what it was taught, and the stored metrics are the model's own."""
     sweep, artifacts = prepared
-    here = session(artifacts, sweep.model.template, sweep.retain.reduction)
+    here = session(sweep, artifacts)
     here.weights.reset(here.model)
     assert here.metrics["forget/es"] == here.metrics["retain/es"] == 1.0
     assert evaluate(here.model, here.probes) == here.metrics
@@ -75,7 +78,7 @@ def test_same_seed_same_bits_on_a_warm_worker(prepared: tuple[SweepConfig, Artif
 def test_reset_is_the_target(prepared: tuple[SweepConfig, Artifacts]) -> None:
     """After a trial the reset restores every bit; a mix of 0 is the target, of 1 the unlearned."""
     sweep, artifacts = prepared
-    here = session(artifacts, sweep.model.template, sweep.retain.reduction)
+    here = session(sweep, artifacts)
     here.weights.reset(here.model)
     target = snapshot(here.model)
     trial(prepared)
@@ -92,7 +95,7 @@ def test_mix_equals_a_full_scan(prepared: tuple[SweepConfig, Artifacts]) -> None
     sweep, artifacts = prepared
     harsh = sweep.model_copy(update={"retain": sweep.retain.model_copy(update={"term": "none"})})
     outcomes = [o for o in run(harsh, artifacts, GA(), 0, search_suite) if isinstance(o, Outcome)]
-    here = session(artifacts, sweep.model.template, sweep.retain.reduction)
+    here = session(sweep, artifacts)
     unlearned = dict(_trained(harsh, artifacts))
 
     def measured(m: float) -> Strength:
@@ -107,7 +110,7 @@ def test_mix_equals_a_full_scan(prepared: tuple[SweepConfig, Artifacts]) -> None
 
 def _trained(sweep: SweepConfig, artifacts: Artifacts) -> Iterator[tuple[str, torch.Tensor]]:
     """The weights at the end of the training, before anything is mixed."""
-    here = session(artifacts, sweep.model.template, sweep.retain.reduction)
+    here = session(sweep, artifacts)
     for point in run(sweep, artifacts, GA(), 0, search_suite):
         if isinstance(point, Point) and point.epoch == sweep.train.epochs:
             return iter(snapshot(here.model).items())
@@ -120,10 +123,29 @@ def test_divergence_is_a_result(prepared: tuple[SweepConfig, Artifacts]) -> None
     wild = sweep.model_copy(update={"train": sweep.train.model_copy(update={"lr": 1e30})})
     *_, outcome = run(wild, artifacts, GA(), 0, search_suite)
     assert isinstance(outcome, Outcome)
-    here = session(artifacts, sweep.model.template, sweep.retain.reduction)
+    here = session(sweep, artifacts)
     assert outcome.metrics["score"] == strength(here.metrics).forget
     assert outcome.metrics["mix"] == 0
     assert "not finite" in outcome.reason or "no mix" in outcome.reason
+
+
+def test_a_gradient_that_is_not_finite_ends_the_trial(prepared: tuple[SweepConfig, Artifacts]) -> None:
+    """Weights of which a square root of 0 has no slope: the loss is finite, and the reason tells the epoch."""
+    sweep, artifacts = prepared
+
+    @dataclass(frozen=True, kw_only=True)
+    class Steep(Objective):
+        unit = "token"
+        needs: ClassVar[frozenset[str]] = frozenset({"logp"})
+
+        def __call__(self, answers: Answers) -> torch.Tensor:
+            logp = needed(answers.logp)
+            return (logp - logp.detach()).sqrt()
+
+    *_, outcome = run(sweep, artifacts, Steep(), 0, search_suite)
+    assert isinstance(outcome, Outcome)
+    assert outcome.reason == "the gradient was not finite in epoch 1 of 4"
+    assert outcome.metrics["score"] == strength(session(sweep, artifacts).metrics).forget
 
 
 def test_the_best_epoch_is_the_candidate(prepared: tuple[SweepConfig, Artifacts]) -> None:
@@ -131,13 +153,13 @@ def test_the_best_epoch_is_the_candidate(prepared: tuple[SweepConfig, Artifacts]
     sweep, artifacts = prepared
     best = sweep.model_copy(update={"search": sweep.search.model_copy(update={"epochs": "best"})})
     *points, outcome = run(best, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, search_suite)
-    here = session(artifacts, sweep.model.template, sweep.retain.reduction)
+    here = session(sweep, artifacts)
     curve = [(point.epoch, strength(point.metrics)) for point in points if isinstance(point, Point)]
     kept = [(found.forget, -epoch) for epoch, found in curve if found.retain >= 0.95 * strength(here.metrics).retain]
     chosen = -min(kept)[1] if kept else curve[-1][0]
     expected = next(point.metrics for point in points if isinstance(point, Point) and point.epoch == chosen)
     assert isinstance(outcome, Outcome)
-    assert {key: outcome.metrics[key] for key in expected} == expected
+    assert {key: outcome.metrics.get(key) for key in expected} == expected
 
 
 def test_full_suite_beside_the_score(prepared: tuple[SweepConfig, Artifacts], tmp_path: Path) -> None:

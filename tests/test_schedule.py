@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from bowl import sides
 from toys import config as toy_config
 
 from sweep.agenda import agenda
@@ -84,6 +86,26 @@ def breaks(record: Record) -> Iterator[Point | Outcome]:
         yield ToyOutcome({"score": float("nan")})
 
 
+def lagging(record: Record) -> Iterator[Point | Outcome]:
+    """Nine epochs on something that all trials of its process share; later trials are worse; says who else was there.
+
+    What a trial leaves behind when it is stopped must be gone before the next one begins, as a model must not be
+    trained by two: each is inside from its first step until its generator is closed.
+    """
+    here = sys.modules["sweep.trial"].__dict__
+    inside: set[int] = here.setdefault("inside", set())
+    others = len(inside)
+    inside.add(record.index)
+    try:
+        for epoch in range(1, 10):
+            time.sleep(0.01)
+            others = max(others, len(inside) - 1)
+            yield ToyPoint(epoch, sides(record.index / 12, 1.0) | {"others": others})
+        yield ToyOutcome({"score": float(record.index), "others": others})
+    finally:
+        inside.discard(record.index)
+
+
 def made(fails: bool) -> Iterator[ToyProgress]:
     """Two stages; the second one may refuse."""
     yield ToyProgress("first", 1, 2)
@@ -100,6 +122,10 @@ class Seen:
     progress: list[tuple[str, int, int]] = field(default_factory=list)
     points: list[tuple[int, float]] = field(default_factory=list)
     ended: list[Record] = field(default_factory=list)
+
+    def of(self, name: str) -> "Seen":
+        """The same for every sweep."""
+        return self
 
     def prepared(self, stage: str, done: int, total: int) -> None:
         """Remember it."""
@@ -194,6 +220,21 @@ def test_two_sweeps_side_by_side(tmp_path: Path, room: int) -> None:
     assert all(row.score < 10 for row in first)
     assert all(row.score >= 10 for row in second)
     assert second[0].started < first[1].started
+
+
+@pytest.mark.slow
+def test_a_stopped_trial_is_gone_before_the_next(tmp_path: Path, room: int) -> None:
+    """Of 12 trials that get worse most are stopped after epoch 2, in 2 processes that live on, and never two in one."""
+    seen = sweep(tmp_path, lagging, search={"sampler": "random", "trials": 12, "stop": "asha"}, train={"epochs": 9})
+    rows = records(tmp_path)
+    stopped = [row for row in rows if row.state == "pruned"]
+    assert {row.state for row in rows} == {"finished", "pruned"}
+    assert rows[0].state == "finished" and len(rows[0].curve) == 9 and len(stopped) >= 8
+    assert {len(row.curve) for row in stopped} <= {2, 6}
+    assert all(row.reason.endswith("others had forgotten more") and row.metrics == {} for row in stopped)
+    assert {point["others"] for row in rows for point in row.curve} == {0}
+    assert len({row.worker for row in rows}) <= 2
+    assert sorted(row.index for row in seen.ended) == list(range(12))
 
 
 @pytest.mark.slow

@@ -53,6 +53,16 @@ def composed(name: str, *overrides: str) -> SweepConfig:
         ("rmu", ["~space.layer", "fixed.layer=2.0"], "fixed.layer = 2.0 must be a whole number."),
         ("rmu", ["fixed.normalize=1"], "fixed.normalize = 1 must be true or false."),
         ("rmu", ["~fixed.normalize", "space.normalize={low: 0, high: 1}"], "space.normalize must have choices"),
+        (
+            "wtnpo",
+            ["space.alpha.step=0.3"],
+            "space.alpha.high = 5.0 must be whole steps of 0.3 above 0.0 (nearest: 4.8).",
+        ),
+        (
+            "rmu",
+            ["space.layer.high=2", "space.layer.step=2"],
+            "space.layer.high = 2.0 must be whole steps of 2.0 above 1",
+        ),
         # A layer of the model: tiny has 4, so that 1 to 3 can be steered.
         ("rmu", ["space.layer.low=0"], "space.layer.low = 0 must be a layer of tiny from 1 to 3."),
         ("rmu", ["space.layer.high=4"], "space.layer.high = 4 must be a layer of tiny from 1 to 3."),
@@ -79,6 +89,7 @@ def test_refused_space_is_told_in_one_sentence(name: str, overrides: list[str], 
     [
         ("wtnpo", ["~space.alpha", "fixed.alpha=0"]),
         ("wtnpo", ["~space.alpha", "space.alpha={choices: [0, 1.5]}"]),
+        ("wtnpo", ["space.alpha={low: 0.1, high: 0.7, step: 0.1}"]),
         ("wtnpo", ["space.retain.weight={low: 0, high: 1}", "space.train.lr={low: 1e-6, high: 1e-3, log: true}"]),
         ("wtnpo", ["space.train.epochs={low: 1, high: 5}", "retain.term=none"]),
         ("ga_kl", ["~space.retain.weight"]),

@@ -169,7 +169,7 @@ def test_a_sweep_is_a_parent_with_one_nested_run_a_trial(here: Path, config: Swe
 def test_how_a_trial_ended(here: Path, config: SweepConfig, state: str, reason: str, status: str) -> None:
     """The status is MLflow's, the state and the reason are tags."""
     ended = record(0, state=state, reason=reason)
-    assert fill(config, "ends", "FAILED", [ended]) == 1
+    assert fill(config, "ends", "FAILED", [ended])[0] == 1
     (parent,), (run,) = runs(client(here))
     assert (parent.info.status, run.info.status) == ("FAILED", status)
     assert (run.data.tags["status"], run.data.tags.get("reason", "")) == (state, reason)
@@ -211,9 +211,9 @@ def test_many_metrics_take_more_than_one_request(here: Path, config: SweepConfig
 def test_filling_in_twice_adds_nothing(here: Path, config: SweepConfig) -> None:
     """Only trials without a run are logged, and a finished run stays as it is."""
     records = [record(0), record(1)]
-    assert fill(config, "twice", "FINISHED", records[:1]) == 1
-    assert fill(config, "twice", "FINISHED", records) == 1
-    assert fill(config, "twice", "FINISHED", records) == 0
+    assert fill(config, "twice", "FINISHED", records[:1])[0] == 1
+    assert fill(config, "twice", "FINISHED", records)[0] == 1
+    assert fill(config, "twice", "FINISHED", records)[0] == 0
     parents, nested = runs(client(here))
     assert (len(parents), len(nested)) == (1, 2)
     assert history(client(here), nested[0], "loss") == [(1, -0.5), (2, -1.5)]
@@ -387,7 +387,7 @@ def test_a_server_that_dies_and_comes_back(
     records = [record(0), record(1)]
     assert f"MLflow at http://127.0.0.1:{port} lacks 1 of 2 trials" in tracker.finish("FINISHED", records)
     with serving(here, port) as uri:
-        assert fill(config, "server", "FINISHED", records, tracker.run_id) == 1
+        assert fill(config, "server", "FINISHED", records, tracker.run_id)[0] == 1
         (parent,), nested = runs(MlflowClient(tracking_uri=uri))
     assert (parent.info.status, [run.info.status for run in nested]) == ("FINISHED", ["FINISHED", "FINISHED"])
 

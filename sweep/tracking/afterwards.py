@@ -17,7 +17,9 @@ from sweep.tracking.runs import Runs, Status, cut, metrics_of, ms
 from sweep.tracking.store import experiment_id, one_sentence, store
 
 
-def fill(config: SweepConfig, name: str, status: Status, records: Sequence[Record], run_id: str = "") -> int:
+def fill(
+    config: SweepConfig, name: str, status: Status, records: Sequence[Record], run_id: str = ""
+) -> tuple[int, Logged]:
     """Bring MLflow up to the records of a sweep that is over; a second call adds nothing.
 
     Args:
@@ -28,7 +30,7 @@ def fill(config: SweepConfig, name: str, status: Status, records: Sequence[Recor
         run_id: its parent run where the ledger knows it; else it is found by the sweep's folder, or made.
 
     Returns:
-        How many trials were missing.
+        How many trials were missing, and where the runs are.
 
     Raises:
         TrackingError: MLflow refused, or could not be reached.
@@ -38,15 +40,16 @@ def fill(config: SweepConfig, name: str, status: Status, records: Sequence[Recor
         runs.open()
         missing = len(runs.missing(records))
         runs.finish(status, records)
-    return missing
+    return missing, runs.logged
 
 
-def attach(logged: Logged, files: Sequence[Path], tags: Mapping[str, str]) -> None:
-    """Add files and tags to a sweep's run; the same files again replace themselves.
+def attach(logged: Logged, folder: Path, files: Sequence[Path], tags: Mapping[str, str]) -> None:
+    """Add files and tags to a sweep's run; the same ones again replace themselves.
 
     Args:
         logged: where the sweep's run is.
-        files: become artifacts under their names.
+        folder: from which the artifacts' paths are taken.
+        files: become artifacts.
         tags: what the sweep found, to filter by.
 
     Raises:
@@ -56,7 +59,8 @@ def attach(logged: Logged, files: Sequence[Path], tags: Mapping[str, str]) -> No
     with one_sentence(uri):
         client = MlflowClient(tracking_uri=uri)
         for path in files:
-            client.log_artifact(logged.run_id, str(path))
+            above = path.relative_to(folder).parent
+            client.log_artifact(logged.run_id, str(path), None if above == Path() else str(above))
         for key, value in cut(tags).items():
             client.set_tag(logged.run_id, key, value)
 

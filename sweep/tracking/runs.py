@@ -12,7 +12,7 @@ from eval.definitions import DEFINITIONS
 from eval.provenance import revision, versions
 from sweep.compose import dump
 from sweep.config import SweepConfig
-from sweep.record import INTERRUPTED, Record, Setting
+from sweep.record import INTERRUPTED, Logged, Record, Setting
 from sweep.redaction import redact
 from sweep.tracking.store import experiment_id, store
 
@@ -44,6 +44,11 @@ class Runs:
         self._tags = _shared_tags(config)
         self._ended: set[str] = set()
         self._described = False
+
+    @property
+    def logged(self) -> Logged:
+        """Where the sweep's runs are, without a password."""
+        return Logged(tracking_uri=redact(self.uri), experiment=self.experiment, run_id=self.run_id)
 
     def open(self) -> None:
         """Find or make the experiment and the parent; close what a driver that died left running."""

@@ -8,7 +8,6 @@ from queue import SimpleQueue
 
 from sweep.config import SweepConfig
 from sweep.record import Logged, Record
-from sweep.redaction import redact
 from sweep.tracking.runs import Runs, Status, attempt
 from sweep.tracking.store import sentence, ui_command
 
@@ -82,7 +81,7 @@ class Tracker:
     @property
     def logged(self) -> Logged:
         """Where the sweep's runs are, without a password."""
-        return Logged(tracking_uri=redact(self._runs.uri), experiment=self._runs.experiment, run_id=self.run_id)
+        return self._runs.logged
 
     @property
     def ui_command(self) -> str:

@@ -15,6 +15,8 @@ from eval.refusals import refusal_of
 from sweep.config import SweepConfig
 
 MANIFEST = "manifest.json"
+METRICS = "metrics.json"
+"""The reference's own metrics, in its folder."""
 FORMAT = 1
 """Raised when an artifact's content changes for the same inputs."""
 
@@ -59,6 +61,7 @@ def plan(config: SweepConfig, dataset: Dataset) -> Artifacts:
         "rows": dataset.digest,
         "model": config.model.model_dump(exclude={"name", "layers", "deepest"}),
         "target": config.target.model_dump(),
+        "precision": config.train.precision,
     }
     target = address(config.storage, inputs)
     refusals = [refusal_of(row.question) for row in dataset.forget]

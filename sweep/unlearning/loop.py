@@ -1,17 +1,23 @@
 """The training loop: a stream of shuffled batches, AdamW with warm-up and decay, losses that come in parts."""
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
+from types import MethodType
+from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch.optim import AdamW
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 
-TOKENS = 8192
-"""Padded positions of one forward pass with gradient; a batch that has more is split, which changes no step."""
+from eval.forward import blocks
+from sweep.unlearning.precision import adamw
 
 
 @cache
@@ -42,6 +48,7 @@ class Schedule:
         lr: peak learning rate.
         weight_decay: AdamW's.
         clip: largest norm of the gradient; None: not clipped.
+        checkpointing: whether the layers' activations are computed again in the backward pass.
     """
 
     rows: int
@@ -50,6 +57,7 @@ class Schedule:
     lr: float
     weight_decay: float
     clip: float | None
+    checkpointing: bool
 
     @property
     def steps(self) -> int:
@@ -66,24 +74,79 @@ class Schedule:
         return max(1, self.rows // self.batch)
 
 
-def descend(model: PreTrainedModel, schedule: Schedule, losses: Iterable[Iterable[torch.Tensor]]) -> Iterator[float]:
-    """Train the model in place, one optimizer step for each of `losses`; yields the loss of each step.
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What an optimizer step saw, still on the device: to read it is to wait for the device.
+
+    Attributes:
+        parts: the parts of the loss [P].
+        norm: the gradient's, before it was clipped; not finite where the gradient was not.
+    """
+
+    parts: Tensor
+    norm: Tensor
+
+    @property
+    def loss(self) -> float:
+        """The step's loss."""
+        return float(sum(self.parts.tolist()))
+
+    @property
+    def flaw(self) -> str:
+        """What was not finite; empty where all was."""
+        values = {"loss": self.loss, "gradient": float(self.norm)}
+        return next((name for name, value in values.items() if not math.isfinite(value)), "")
+
+
+def descend(
+    model: PreTrainedModel, schedule: Schedule, losses: Iterable[Iterable[Tensor]]
+) -> Generator[Step, None, None]:
+    """Train the model in place, one optimizer step for each of `losses`.
 
     A step's loss comes as parts that add up to it; each part is computed when it is asked for and its graph is freed
-    before the next, so that a batch of any length fits.
+    before the next, so that a batch of any length fits. Between steps there are no gradients, and once the generator is
+    over or closed no optimizer either.
     """
-    optimizer = AdamW(model.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)
+    optimizer = adamw(model, schedule.lr, schedule.weight_decay)
     decay = get_linear_schedule_with_warmup(optimizer, schedule.warmup, schedule.steps)
-    for parts in islice(losses, schedule.steps):
-        optimizer.zero_grad()
-        loss = sum(_backward(part) for part in parts)
-        if schedule.clip is not None:
-            accelerator().clip_grad_norm_(model.parameters(), schedule.clip)
+    with checkpointed(model) if schedule.checkpointing else nullcontext():
+        for parts in islice(losses, schedule.steps):
+            step = _step(model, optimizer, parts, schedule.clip)
+            decay.step()
+            yield step
+
+
+def _step(model: PreTrainedModel, optimizer: Optimizer, parts: Iterable[Tensor], clip: float | None) -> Step:
+    try:
+        losses = torch.stack([_backward(part) for part in parts])
+        norm = accelerator().clip_grad_norm_(model.parameters(), math.inf if clip is None else clip)
         optimizer.step()
-        decay.step()
-        yield loss
+    finally:  # broken or not: no gradient is left to the evaluation or to the next trial
+        optimizer.zero_grad()
+    return Step(parts=losses, norm=norm)
 
 
-def _backward(part: torch.Tensor) -> float:
+def _backward(part: Tensor) -> Tensor:
     accelerator().backward(part)
-    return float(part.detach())
+    return part.detach()
+
+
+@contextmanager
+def checkpointed(model: PreTrainedModel) -> Iterator[None]:
+    """For a while the layers keep no activations but their inputs, and are computed again in the backward pass.
+
+    transformers' own switch works in training mode alone, in which the dropout of some models is on.
+    """
+    layers = blocks(model)
+    for layer in layers:
+        layer.forward = MethodType(_again, layer)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+def _again(layer: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    # Nothing is random in evaluation mode, so no state of a generator is kept.
+    return checkpoint(type(layer).forward, layer, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)

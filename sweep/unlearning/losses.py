@@ -15,8 +15,8 @@ from transformers import PreTrainedModel
 from eval.encode import Batch, Encoded, by_length, collate
 from eval.forward import CHUNK, head_of, hidden_states, label_logp, layer_states
 from objectives._base import Answers, Objective
-from sweep.unlearning.loop import TOKENS
-from sweep.unlearning.reference import Reference
+from sweep.config import SweepConfig
+from sweep.unlearning.reference import Asked, Reference
 
 PADDED = 500
 """Positions to which the paper's code pads every row."""
@@ -37,12 +37,12 @@ def micro_batches(rows: Sequence[Encoded], chosen: Sequence[int], tokens: int, l
         yield [chosen[place] for place in group]
 
 
-def nll_parts(model: PreTrainedModel, rows: Sequence[Encoded], chosen: Sequence[int]) -> Iterator[Tensor]:
-    """⟨CE⟩: mean cross-entropy over the answer tokens of the chosen rows."""
-    tokens = sum(len(rows[i].labels) for i in chosen)
-    for group in micro_batches(rows, chosen, TOKENS):
+def nll_parts(model: PreTrainedModel, rows: Sequence[Encoded], chosen: Sequence[int], tokens: int) -> Iterator[Tensor]:
+    """⟨CE⟩: mean cross-entropy over the answer tokens of the chosen rows, `tokens` positions at a time."""
+    count = sum(len(rows[i].labels) for i in chosen)
+    for group in micro_batches(rows, chosen, tokens):
         batch = collate([rows[i] for i in group], model.device)
-        yield -_answer_logp(model, batch).sum() / tokens
+        yield -_answer_logp(model, batch).sum() / count
 
 
 def _answer_logp(model: PreTrainedModel, batch: Batch) -> Tensor:
@@ -62,6 +62,7 @@ class ForgetTerm:
         rows: the forget rows.
         refusals: the same questions with a refusal as the answer.
         direction: RMU's direction [d].
+        tokens: padded positions of one forward pass; a batch that has more is split.
     """
 
     objective: Objective
@@ -69,10 +70,11 @@ class ForgetTerm:
     refusals: Sequence[Encoded]
     reference: Reference
     direction: Tensor
+    tokens: int
 
     def parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
         """The objective's mean over the tokens or rows of the chosen rows."""
-        tokens = CHUNK if "logits" in self.objective.needs else TOKENS
+        tokens = min(CHUNK, self.tokens) if "logits" in self.objective.needs else self.tokens
         count = self._count(chosen)
         for group in micro_batches(self.rows, chosen, tokens):
             yield self.objective(self._answers(model, group)).sum() / count
@@ -107,7 +109,7 @@ class ForgetTerm:
 
     def _layer_states(self, model: PreTrainedModel, batch: Batch) -> Tensor:
         assert isinstance(self.objective, ReadsLayer), "an objective that needs `hidden` has a field `layer`"
-        return layer_states(model, batch, self.objective.layer)[batch.row, batch.position]
+        return layer_states(model, batch, self.objective.layer)[batch.row, batch.position].float()
 
     def _refusals(self, model: PreTrainedModel, group: Sequence[int]) -> Answers:
         batch = collate([self.refusals[i] for i in group], model.device)
@@ -140,14 +142,15 @@ class NoRetainTerm:
 
 @dataclass(frozen=True, kw_only=True)
 class NLLRetainTerm:
-    """`retain.term: nll`: weight · ⟨CE⟩ on retain rows."""
+    """`retain.term: nll`: weight · ⟨CE⟩ on retain rows, `tokens` positions at a time."""
 
     rows: Sequence[Encoded]
     weight: float
+    tokens: int
 
     def parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
         """The weighted mean over the answer tokens of the chosen rows."""
-        for part in nll_parts(model, self.rows, chosen):
+        for part in nll_parts(model, self.rows, chosen, self.tokens):
             yield self.weight * part
 
 
@@ -157,17 +160,19 @@ class KLRetainTerm:
 
     Attributes:
         length: 0 averages over real positions; 500 pads every row and averages over all, as the paper's code does.
+        tokens: padded positions of one forward pass; a batch that has more is split.
     """
 
     rows: Sequence[Encoded]
     weight: float
     reference: Reference
     length: int
+    tokens: int
 
     def parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
         """The weighted mean over the positions of the chosen rows."""
         positions = sum(self._positions(i) for i in chosen)
-        for group in micro_batches(self.rows, chosen, TOKENS, self.length):
+        for group in micro_batches(self.rows, chosen, self.tokens, self.length):
             batch = collate([self.rows[i] for i in group], model.device, self.length)
             states = hidden_states(model, batch)
             hidden = torch.cat([row[: self._positions(i)] for i, row in zip(group, states, strict=True)])
@@ -179,6 +184,29 @@ class KLRetainTerm:
 
 
 RetainTerm = NoRetainTerm | NLLRetainTerm | KLRetainTerm
+
+
+def terms(
+    config: SweepConfig, objective: Objective, seed: int, model: PreTrainedModel, asked: Asked, reference: Reference
+) -> tuple[ForgetTerm, RetainTerm]:
+    """The two terms of a trial's loss; RMU's direction is drawn from the seed."""
+    direction = torch.rand(model.config.hidden_size, generator=torch.Generator().manual_seed(seed))
+    forget = ForgetTerm(
+        objective=objective,
+        rows=asked.forget,
+        refusals=asked.refusals,
+        reference=reference,
+        direction=direction.to(model.device),
+        tokens=config.train.tokens,
+    )
+    return forget, _retain_term(config, asked, reference)
+
+
+def _retain_term(config: SweepConfig, asked: Asked, reference: Reference) -> RetainTerm:
+    rows, weight, tokens = asked.retain, config.retain.weight, config.train.tokens
+    if config.retain.term == "kl":
+        return KLRetainTerm(rows=rows, weight=weight, reference=reference, length=asked.length, tokens=tokens)
+    return NLLRetainTerm(rows=rows, weight=weight, tokens=tokens) if config.retain.term == "nll" else NoRetainTerm()
 
 
 def kl(head: nn.Module, hidden: Tensor, ref_head: nn.Module, ref_hidden: Tensor) -> Tensor:

@@ -11,18 +11,36 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrai
 
 from eval.checkpoint import load_model, load_tokenizer
 from eval.data import Dataset
-from sweep.config import ModelConfig, Shape
+from sweep.config import Shape, SweepConfig, TrainConfig
+from sweep.unlearning.loop import accelerator
+from sweep.unlearning.precision import STORED, check_attention, ready
 
 END = "<|end|>"
 
 
-def base(config: ModelConfig, dataset: Dataset, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def loaded(path: str | Path, train: TrainConfig, revision: str | None = None) -> PreTrainedModel:
+    """A model from a folder or the hub on the worker's device, in the precision and with the attention of a trial.
+
+    Raises:
+        ConfigError: the worker cannot have this attention.
+        DataError: there is no such model.
+    """
+    check_attention(train.attention)
+    model = load_model(path, revision, dtype=STORED[train.precision], attention=train.attention)
+    return ready(model.to(accelerator().device), train.precision)
+
+
+def base(config: SweepConfig, dataset: Dataset, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """The model before it knows the rows, with its tokenizer: loaded, or made from its shape."""
-    if config.path is not None:
-        return load_model(config.path, config.revision), load_tokenizer(config.path, config.revision)
-    assert config.shape is not None
-    tokenizer = make_tokenizer(texts(dataset), config.shape.vocabulary)
-    return make_llama(config.shape, tokenizer, seed), tokenizer
+    model, train = config.model, config.train
+    if model.path is not None:
+        return loaded(model.path, train, model.revision), load_tokenizer(model.path, model.revision)
+    assert model.shape is not None
+    tokenizer = make_tokenizer(texts(dataset), model.shape.vocabulary)
+    llama = make_llama(model.shape, tokenizer, seed).to(accelerator().device)
+    check_attention(train.attention)
+    llama.set_attn_implementation(train.attention)
+    return ready(llama, train.precision), tokenizer
 
 
 def texts(dataset: Dataset) -> Iterable[str]:
@@ -47,7 +65,14 @@ def make_tokenizer(corpus: Iterable[str], vocabulary: int) -> PreTrainedTokenize
 def make_llama(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
     """A Llama with random weights and tied embeddings."""
     torch.manual_seed(seed)
-    config = LlamaConfig(
+    model = LlamaForCausalLM(llama_config(shape, tokenizer))
+    model.eval()
+    return model
+
+
+def llama_config(shape: Shape, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
+    """What such a Llama is made of."""
+    return LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=shape.hidden,
         intermediate_size=shape.intermediate,
@@ -57,9 +82,6 @@ def make_llama(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int) -> P
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
-    model = LlamaForCausalLM(config)
-    model.eval()
-    return model
 
 
 class Weights:

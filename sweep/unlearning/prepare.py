@@ -7,19 +7,19 @@ from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from eval.checkpoint import load_model, load_tokenizer
+from eval.checkpoint import load_tokenizer
 from eval.data import Dataset, Row
 from eval.encode import Encoded, encode_refusals, encode_rows
 from eval.suite import Probes, evaluate, retain_values
-from sweep.config import SweepConfig, TargetConfig, Template
+from sweep.config import SweepConfig, Template
 from sweep.unlearning import models, reference
-from sweep.unlearning.artifacts import Artifacts, made
-from sweep.unlearning.loop import Schedule, accelerator, descend, stream
+from sweep.unlearning.artifacts import METRICS, Artifacts, made
+from sweep.unlearning.loop import Schedule, descend, stream
 from sweep.unlearning.losses import PADDED, nll_parts
+from sweep.unlearning.precision import COMPUTED
 
 ROWS = "rows.json"
 TEMPLATE = "template.json"
-METRICS = "metrics.json"
 RETAIN = "retain.json"
 
 
@@ -51,7 +51,7 @@ def make_retain_model(config: SweepConfig, dataset: Dataset, wanted: Artifacts) 
         if folder is not None:
             without = config.model_copy(update={"target": config.target.model_copy(update={"path": None})})
             yield from _make_model("retain model", without, dataset, dataset.retain + dataset.holdout, folder)
-            model, tokenizer = load_model(folder).to(accelerator().device), load_tokenizer(folder)
+            model, tokenizer = models.loaded(folder, config.train), load_tokenizer(folder)
             values = retain_values(model, tokenizer, config.model.template, dataset)
             (folder / RETAIN).write_text(json.dumps(asdict(values)), encoding="utf-8")
 
@@ -66,11 +66,11 @@ def _make_model(
     """Fine-tune the model on the rows that it is to know (or take the tuned one) and save it."""
     seed = config.data.seed if config.data.source == "authors" else 0
     if config.target.path is not None:
-        model, tokenizer = load_model(config.target.path), load_tokenizer(config.target.path)
+        model, tokenizer = models.loaded(config.target.path, config.train), load_tokenizer(config.target.path)
     else:
-        model, tokenizer = models.base(config.model, dataset, seed)
+        model, tokenizer = models.base(config, dataset, seed)
         rows = encode_rows(tokenizer, config.model.template, known)
-        yield from _fine_tune(stage, config.target, model.to(accelerator().device), rows, seed)
+        yield from _fine_tune(stage, config, model, rows, seed)
     model.save_pretrained(folder, max_shard_size="1TB")
     tokenizer.save_pretrained(folder)
     (folder / ROWS).write_text(dataset.to_json(), encoding="utf-8")
@@ -79,8 +79,9 @@ def _make_model(
 
 
 def _fine_tune(
-    stage: str, tuning: TargetConfig, model: PreTrainedModel, rows: list[Encoded], seed: int
+    stage: str, config: SweepConfig, model: PreTrainedModel, rows: list[Encoded], seed: int
 ) -> Iterator[Progress]:
+    tuning, train = config.target, config.train
     schedule = Schedule(
         rows=len(rows),
         epochs=tuning.epochs,
@@ -88,9 +89,10 @@ def _fine_tune(
         lr=tuning.lr,
         weight_decay=tuning.weight_decay,
         clip=1.0,
+        checkpointing=train.checkpointing,
     )
     batches = stream(len(rows), tuning.batch, seed)
-    losses = (nll_parts(model, rows, chosen) for chosen in batches)
+    losses = (nll_parts(model, rows, chosen, train.tokens) for chosen in batches)
     for step, _ in enumerate(descend(model, schedule, losses), start=1):
         yield Progress(stage=stage, done=step, total=schedule.steps)
 
@@ -98,8 +100,9 @@ def _fine_tune(
 def _make_values(config: SweepConfig, target: Path, folder: Path) -> None:
     """Compute what the reference says of the rows, and its metrics."""
     dataset, tokenizer = Dataset.read(target / ROWS), load_tokenizer(target)
-    model = load_model(target).to(accelerator().device)
-    reference.write(folder, model, asked(config.model.template, config.retain.reduction, dataset, tokenizer))
+    model = models.loaded(target, config.train)
+    rows = asked(config.model.template, config.retain.reduction, dataset, tokenizer)
+    reference.write(folder, model, rows, COMPUTED[config.train.precision])
     metrics = evaluate(model, Probes.of(dataset, tokenizer, config.model.template))
     (folder / METRICS).write_text(json.dumps(metrics), encoding="utf-8")
 

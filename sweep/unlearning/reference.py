@@ -50,7 +50,7 @@ class Said:
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """The reference's values, memory-mapped, and its head.
+    """The reference's values, memory-mapped, and its head, in what the head computes in.
 
     Attributes:
         head: the output layer, frozen.
@@ -94,11 +94,17 @@ def read(folder: Path, model: PreTrainedModel, asked: Asked) -> Reference:
     """Read what `write` wrote of the same rows; `model` holds the reference's weights, of which the head is copied."""
     tensors = load_file(folder / FILE)
     return Reference(
-        head=copy.deepcopy(head_of(model)).requires_grad_(False),
+        head=frozen(head_of(model), tensors["retain.hidden"].dtype),
         forget=_said(tensors, "forget", asked.forget),
         refusal=_said(tensors, "refusal", asked.refusals),
         retain=tensors["retain.hidden"].split(asked.positions),
     )
+
+
+def frozen(head: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy of the head that no training moves, its weights in `dtype`."""
+    weights = {id(p): nn.Parameter(p.detach().to(dtype, copy=True), requires_grad=False) for p in head.parameters()}
+    return copy.deepcopy(head, weights)
 
 
 def _said(tensors: dict[str, Tensor], name: str, rows: Sequence[Encoded]) -> Said:
@@ -106,16 +112,16 @@ def _said(tensors: dict[str, Tensor], name: str, rows: Sequence[Encoded]) -> Sai
     return Said(logp=tensors[f"{name}.logp"].split(n), hidden=tensors[f"{name}.hidden"].split(n))
 
 
-def write(folder: Path, model: PreTrainedModel, asked: Asked) -> None:
-    """Compute and save the reference's values.
+def write(folder: Path, model: PreTrainedModel, asked: Asked, dtype: torch.dtype) -> None:
+    """Compute and save the reference's values, hidden states in `dtype`: what the head computes in, so nothing is lost.
 
     Raises:
         ConfigError: the model's logits are not its head applied to its final hidden states.
     """
     check_head(model, asked.forget[:1])
-    tensors = {"retain.hidden": torch.cat(_states(model, asked.retain, asked.length))}
+    tensors = {"retain.hidden": torch.cat(_states(model, asked.retain, asked.length, dtype))}
     for name, rows in (("forget", asked.forget), ("refusal", asked.refusals)):
-        states = _states(model, rows, 0)
+        states = _states(model, rows, 0, dtype)
         hidden = torch.cat([state[row.start - 1 :] for row, state in zip(rows, states, strict=True)])
         tensors |= {f"{name}.hidden": hidden, f"{name}.logp": _logp(model, hidden, rows)}
     save_file(tensors, folder / FILE)
@@ -136,12 +142,12 @@ def check_head(model: PreTrainedModel, rows: Sequence[Encoded]) -> None:
 
 
 @torch.no_grad()
-def _states(model: PreTrainedModel, rows: Sequence[Encoded], length: int) -> list[Tensor]:
+def _states(model: PreTrainedModel, rows: Sequence[Encoded], length: int, dtype: torch.dtype) -> list[Tensor]:
     """Final hidden states of each row [T, d], T its own positions or the padded ones up to `length`, on the CPU."""
     found: list[Tensor] = [torch.empty(0)] * len(rows)
     for group in by_length([max(length, len(row.inputs)) for row in rows], TOKENS):
         states = hidden_states(model, collate([rows[i] for i in group], model.device, length))
-        for i, row in zip(group, states.cpu(), strict=True):
+        for i, row in zip(group, states.to("cpu", dtype), strict=True):
             found[i] = row[: max(length, len(rows[i].inputs))]
     return found
 

@@ -1,10 +1,10 @@
 """One trial on a warm worker: reset to the target, unlearn, measure each epoch, score."""
 
+import gc
 import json
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Hashable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
 from statistics import fmean
@@ -13,17 +13,17 @@ from typing import TypeAlias
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from eval.calibration import Calibration, Strength, calibrate
-from eval.checkpoint import load_model, load_tokenizer
+from eval.calibration import Calibration, Strength, calibrate, strength
+from eval.checkpoint import load_tokenizer
 from eval.data import Dataset
-from eval.suite import Probes, RetainValues, evaluate, full, strength
+from eval.suite import Probes, RetainValues, evaluate, full
 from objectives._base import Objective
 from sweep.config import TAUS, SweepConfig, Template
-from sweep.unlearning.artifacts import Artifacts
-from sweep.unlearning.loop import Schedule, accelerator, descend, stream
-from sweep.unlearning.losses import ForgetTerm, KLRetainTerm, NLLRetainTerm, NoRetainTerm, RetainTerm
-from sweep.unlearning.models import Weights, snapshot
-from sweep.unlearning.prepare import METRICS, RETAIN, ROWS, asked
+from sweep.unlearning.artifacts import METRICS, Artifacts
+from sweep.unlearning.loop import Schedule, Step, descend, stream
+from sweep.unlearning.losses import terms
+from sweep.unlearning.models import Weights, loaded, snapshot
+from sweep.unlearning.prepare import RETAIN, ROWS, asked
 from sweep.unlearning.reference import Asked, Reference, read
 
 RETAIN_STREAM = 2**31
@@ -70,12 +70,26 @@ class Session:
     metrics: dict[str, float]
 
 
-@lru_cache(maxsize=1)
-def session(artifacts: Artifacts, template: Template, reduction: str) -> Session:
-    """Load the target and what the reference says; kept until a trial of other artifacts comes."""
+_KEPT: dict[Hashable, Session] = {}
+"""The session of the last trial, by all that it depends on."""
+
+
+def session(config: SweepConfig, artifacts: Artifacts) -> Session:
+    """The target and what the reference says; kept until a trial comes that needs another."""
+    train, model = config.train, config.model
+    needs = (artifacts, model.template, config.retain.reduction, train.precision, train.attention)
+    if needs not in _KEPT:
+        _KEPT.clear()
+        gc.collect()  # now: there is room for one model
+        _KEPT[needs] = _load(config, artifacts)
+    return _KEPT[needs]
+
+
+def _load(config: SweepConfig, artifacts: Artifacts) -> Session:
+    template = config.model.template
     dataset, tokenizer = Dataset.read(artifacts.target / ROWS), load_tokenizer(artifacts.target)
-    model = load_model(artifacts.target).to(accelerator().device)
-    rows = asked(template, reduction, dataset, tokenizer)
+    model = loaded(artifacts.target, config.train)
+    rows = asked(template, config.retain.reduction, dataset, tokenizer)
     return Session(
         dataset=dataset,
         tokenizer=tokenizer,
@@ -112,7 +126,7 @@ def full_suite(here: Session) -> dict[str, float]:
 
 def run(
     config: SweepConfig, artifacts: Artifacts, objective: Objective, seed: int, suite: Suite
-) -> Iterator[Point | Outcome]:
+) -> Generator[Point | Outcome, None, None]:
     """Run one trial, whose configuration holds its own setting; yields points of its curve, then the outcome.
 
     Args:
@@ -122,23 +136,33 @@ def run(
         seed: of everything random in the trial.
         suite: what is measured at its end beside what the score needs.
     """
-    here = session(artifacts, config.model.template, config.retain.reduction)
+    here = session(config, artifacts)
     here.weights.reset(here.model)
-    schedule = _schedule(config, len(here.asked.forget))
-    steps = _steps(here, config, schedule, objective, seed)
+    ended = yield from _unlearned(here, config, objective, seed)
+    yield _worst(here, config, ended) if isinstance(ended, str) else _scored(here, config, ended, suite)
+
+
+def _unlearned(
+    here: Session, config: SweepConfig, objective: Objective, seed: int
+) -> Generator[Point, None, Candidate | str]:
+    """Train the model and yield the points of its curve; gives the weights that are judged, or why there are none.
+
+    Its optimizer and gradients are gone when it is over.
+    """
+    schedule = schedule_of(config, len(here.asked.forget))
     candidate: Candidate | None = None
-    for epoch in range(1, schedule.epochs + 1):
-        losses = list(islice(steps, schedule.steps_of(epoch) - schedule.steps_of(epoch - 1)))
-        if not all(map(math.isfinite, losses)):
-            yield _worst(here, config, f"the loss was not finite in epoch {epoch} of {schedule.epochs}")
-            return
-        if epoch == schedule.epochs or (config.eval.every and epoch % config.eval.every == 0):
-            point = Point(epoch=epoch, metrics=_mean_loss(losses) | evaluate(here.model, here.probes))
-            if _preferred(here, config, point, candidate):
-                candidate = Candidate(point=point, weights=snapshot(here.model))
-            yield point
+    with closing(_steps(here, config, schedule, objective, seed)) as steps:
+        for epoch in range(1, schedule.epochs + 1):
+            taken = list(islice(steps, schedule.steps_of(epoch) - schedule.steps_of(epoch - 1)))
+            if flaw := next((step.flaw for step in taken if step.flaw), ""):
+                return f"the {flaw} was not finite in epoch {epoch} of {schedule.epochs}"
+            if epoch == schedule.epochs or (config.eval.every and epoch % config.eval.every == 0):
+                point = Point(epoch=epoch, metrics=_mean_loss(taken) | evaluate(here.model, here.probes))
+                if _preferred(here, config, point, candidate):
+                    candidate = Candidate(point=point, weights=snapshot(here.model))
+                yield point
     assert candidate is not None, "the last epoch has a point"
-    yield _scored(here, config, candidate, suite)
+    return candidate
 
 
 def _preferred(here: Session, config: SweepConfig, point: Point, candidate: Candidate | None) -> bool:
@@ -155,14 +179,25 @@ def _rank(here: Session, config: SweepConfig, point: Point) -> tuple[bool, float
     return lost, -point.epoch if lost else found.forget
 
 
-def _schedule(config: SweepConfig, rows: int) -> Schedule:
+def schedule_of(config: SweepConfig, rows: int) -> Schedule:
+    """How a trial trains on that many forget rows."""
     train = config.train
-    return Schedule(rows=rows, epochs=train.epochs, batch=train.batch, lr=train.lr, weight_decay=0.0, clip=train.clip)
+    return Schedule(
+        rows=rows,
+        epochs=train.epochs,
+        batch=train.batch,
+        lr=train.lr,
+        weight_decay=0.0,
+        clip=train.clip,
+        checkpointing=train.checkpointing,
+    )
 
 
-def _steps(here: Session, config: SweepConfig, schedule: Schedule, objective: Objective, seed: int) -> Iterator[float]:
-    """The loss of each step: the forget term over a batch of forget rows, the retain term over as many retain rows."""
-    forget, retain = _forget_term(here, objective, seed), _retain_term(here, config)
+def _steps(
+    here: Session, config: SweepConfig, schedule: Schedule, objective: Objective, seed: int
+) -> Generator[Step, None, None]:
+    """The steps: each the forget term over a batch of forget rows, and the retain term over as many retain rows."""
+    forget, retain = terms(config, objective, seed, here.model, here.asked, here.reference)
     forget_rows = stream(len(here.asked.forget), schedule.batch, seed)
     # A stream of its own, so that the order of the retain rows does not depend on how many forget rows there are.
     retain_rows = stream(len(here.asked.retain), schedule.batch, seed + RETAIN_STREAM)
@@ -171,27 +206,9 @@ def _steps(here: Session, config: SweepConfig, schedule: Schedule, objective: Ob
     return descend(here.model, schedule, losses)
 
 
-def _forget_term(here: Session, objective: Objective, seed: int) -> ForgetTerm:
-    direction = torch.rand(here.model.config.hidden_size, generator=torch.Generator().manual_seed(seed))
-    return ForgetTerm(
-        objective=objective,
-        rows=here.asked.forget,
-        refusals=here.asked.refusals,
-        reference=here.reference,
-        direction=direction.to(here.model.device),
-    )
-
-
-def _retain_term(here: Session, config: SweepConfig) -> RetainTerm:
-    rows, weight = here.asked.retain, config.retain.weight
-    if config.retain.term == "kl":
-        return KLRetainTerm(rows=rows, weight=weight, reference=here.reference, length=here.asked.length)
-    return NLLRetainTerm(rows=rows, weight=weight) if config.retain.term == "nll" else NoRetainTerm()
-
-
-def _mean_loss(losses: list[float]) -> dict[str, float]:
+def _mean_loss(steps: Sequence[Step]) -> dict[str, float]:
     """The epoch's mean loss; nothing where a batch is larger than the epoch and no step fell into it."""
-    return {"loss": fmean(losses)} if losses else {}
+    return {"loss": fmean(step.loss for step in steps)} if steps else {}
 
 
 def _scored(here: Session, config: SweepConfig, candidate: Candidate, suite: Suite) -> Outcome:

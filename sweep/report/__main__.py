@@ -1,0 +1,43 @@
+"""Write the report of a sweep, running or over, or of sweeps that were compared; prints its path.
+
+python -m sweep.report NAME [storage=DIR]
+"""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+
+from sweep.config import ConfigError
+
+# What takes long to import is imported where it is used: --help and mistakes are answered without waiting for it.
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 2 where there is no such sweep."""
+    parser = ArgumentParser(prog="python -m sweep.report", description=__doc__.partition("\n")[0])
+    parser.add_argument("name", metavar="NAME", help="a sweep's name, or a comparison's")
+    parser.add_argument("words", nargs="*", metavar="storage=DIR", help="where it is (default: ./runs)")
+    typed = parser.parse_args(argv)
+    try:
+        print(_report(typed.name, typed.words))
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _report(name: str, words: Sequence[str]) -> Path:
+    from sweep.plan import storage_of
+    from sweep.stored import config_of, names_of
+
+    storage = storage_of(words, "python -m sweep.report")
+    configs = {own: config_of(storage, own) for own in names_of(storage, name)}
+    from sweep.report.files import write
+    from sweep.report.source import looked_up
+
+    return write(storage / name, [looked_up(config, own) for own, config in configs.items()])[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

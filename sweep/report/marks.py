@@ -1,0 +1,70 @@
+"""Parts of several plots: trials as points, and those that have a name."""
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+import altair as alt
+
+from sweep.record import Record, line
+from sweep.report.figure import Cell
+from sweep.report.roles import LOOKS, OTHER, look
+from sweep.report.theme import GREY, SCORES
+
+Row: TypeAlias = dict[str, Cell]
+"""What a mark knows, by keys of ours: a hyper-parameter's name may hold a dot, which Vega-Lite takes for a path."""
+TRIAL = ("trial", "setting", "score")
+"""Keys of a trial's row."""
+TEXTS = ("trial", "setting", "which", "kind", "worker", "reason")
+"""Keys whose values are shown as they are; others are numbers."""
+KEY = alt.Legend(title=None, columns=alt.ExprRef("width < 270 ? 1 : width < 380 ? 2 : 4"), symbolOpacity=1)
+LOWER = "score (lower is better)"
+
+
+def data(rows: Iterable[Row]) -> alt.InlineData:
+    """Rows for a plot."""
+    return alt.InlineData(values=list(rows))
+
+
+def row(record: Record) -> Row:
+    """A trial that has a score."""
+    return dict(zip(TRIAL, (record.index, line(record.setting), record.score), strict=True))
+
+
+def tips(keys: Iterable[str]) -> list[alt.Tooltip]:
+    """What a mark tells a pointer."""
+    return [alt.Tooltip(f"{key}:N") if key in TEXTS else alt.Tooltip(f"{key}:Q", format=".4~g") for key in keys]
+
+
+def points(rows: Iterable[Row], x: alt.X, y: alt.Y, keys: Iterable[str] = TRIAL) -> alt.Chart:
+    """Trials as small circles in the colour of their score."""
+    colour = alt.Fill(
+        "score:Q", title="score", scale=alt.Scale(scheme=SCORES), legend=alt.Legend(orient="bottom", offset=6)
+    )
+    circles: alt.Chart = alt.Chart(data(rows)).mark_circle(size=75, stroke=GREY, strokeWidth=0.8, opacity=1)
+    return circles.encode(x=x, y=y, fill=colour, tooltip=tips(keys))
+
+
+def named(rows: Sequence[Row], x: alt.X, y: alt.Y, keys: Iterable[str] = TRIAL) -> alt.Chart:
+    """Rows with the key `which` as large marks, told apart by colour and shape alike."""
+    marks: alt.Chart = alt.Chart(data(rows)).mark_point(filled=True, size=180, opacity=1)
+    return marks.encode(x=x, y=y, color=colour_of(rows), shape=shape_of(rows), tooltip=tips(["which", *keys]))
+
+
+def colour_of(rows: Iterable[Row]) -> alt.Color:
+    """The colour of each `which`; its legend is one with the shape's."""
+    labels = _labels(rows)
+    scale = alt.Scale(domain=labels, range=[look(label).colour for label in labels])
+    return alt.Color("which:N", scale=scale, legend=KEY)
+
+
+def shape_of(rows: Iterable[Row]) -> alt.Shape:
+    """The shape of each `which`."""
+    labels = _labels(rows)
+    scale = alt.Scale(domain=labels, range=[look(label).shape for label in labels])
+    return alt.Shape("which:N", scale=scale, legend=KEY)
+
+
+def _labels(rows: Iterable[Row]) -> list[str]:
+    """Each once, in the same order in all plots."""
+    order = [*LOOKS.values(), OTHER]
+    return sorted({str(row["which"]) for row in rows}, key=lambda label: (order.index(look(label)), label))

@@ -1,0 +1,68 @@
+"""A hyper-parameter with a range as plots have it: its axes, and where a value lies in the range."""
+
+import math
+from dataclasses import dataclass
+
+import altair as alt
+from optuna.distributions import IntDistribution
+
+from sweep.config import Range, SweepConfig
+from sweep.record import Value
+from sweep.space import distributions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """A hyper-parameter that is searched over a range.
+
+    Attributes:
+        name: its name.
+        range: the range.
+        whole: whether it takes whole numbers only.
+    """
+
+    name: str
+    range: Range
+    whole: bool
+
+    def x(self, key: str) -> alt.X:
+        """The horizontal axis, for values under a key."""
+        return alt.X(f"{key}:Q", title=self._title, scale=self._scale, axis=self._axis)
+
+    def y(self, key: str) -> alt.Y:
+        """The vertical axis, for values under a key."""
+        return alt.Y(f"{key}:Q", title=self._title, scale=self._scale, axis=self._axis)
+
+    def place(self, value: Value) -> float:
+        """Where a value lies in the range, from 0 to 1; by its logarithm where the range is logarithmic."""
+        low, high, own = (math.log(v) if self.range.log else v for v in (self.range.low, self.range.high, float(value)))
+        return (own - low) / (high - low) if high > low else 0.0
+
+    def value(self, place: float) -> float:
+        """The value at a place from 0 to 1."""
+        if self.range.log:
+            return float(self.range.low * (self.range.high / self.range.low) ** place)
+        return self.range.low + (self.range.high - self.range.low) * place
+
+    @property
+    def _title(self) -> str:
+        return f"{self.name} (logarithmic)" if self.range.log else self.name
+
+    @property
+    def _scale(self) -> alt.Scale:
+        ends = [self.range.low, self.range.high]
+        return alt.Scale(type="log" if self.range.log else "linear", domain=ends, nice=False, padding=8)
+
+    @property
+    def _axis(self) -> alt.Axis:
+        return alt.Axis(format="~g", tickMinStep=1) if self.whole else alt.Axis(format="~g")
+
+
+def parameters(config: SweepConfig) -> dict[str, Parameter]:
+    """The hyper-parameters that are searched over a range, by name."""
+    drawn = distributions(config)
+    return {
+        name: Parameter(name=name, range=entry, whole=isinstance(drawn[name], IntDistribution))
+        for name, entry in config.space.items()
+        if isinstance(entry, Range)
+    }

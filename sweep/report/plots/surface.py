@@ -1,0 +1,118 @@
+"""The score over two hyper-parameters at once: a smooth surface between the trials, in bands."""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations, groupby
+
+import altair as alt
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import RBFInterpolator
+from scipy.spatial import Delaunay, QhullError
+
+from sweep.comparison import ranked
+from sweep.record import Record
+from sweep.report.figure import HEIGHT, Figure, Plot, Table
+from sweep.report.marks import TRIAL, Row, data, named, points, row
+from sweep.report.parameter import Parameter, parameters
+from sweep.report.roles import roles
+from sweep.report.source import Reported
+from sweep.report.theme import SCORES
+
+CELLS = 80
+"""Cells of the surface along each side."""
+BANDS = 10
+"""Levels of the score that are told apart."""
+SMOOTHING = 0.02
+"""How far the surface may miss a trial: a seed moves a score too, so that it need not go through each of them."""
+OVERLAP = 0.6
+"""How far a cell reaches below the next ones, in cells."""
+MOST = 300
+"""Trials from which a surface is made, the best ones; the time grows with the cube of their number."""
+
+
+def surfaces(sweep: Reported) -> list[Figure]:
+    """A plot for each pair of hyper-parameters that have a range; between choices there is nothing."""
+    return [_surface(sweep, x, y) for x, y in combinations(parameters(sweep.config).values(), 2)]
+
+
+def _surface(sweep: Reported, x: Parameter, y: Parameter) -> Figure:
+    trials = ranked(sweep.records)
+    rows = [_row(record, x, y) for record in trials]
+    marks = [_row(role.record, x, y) | {"which": role.label} for role in roles(sweep.config, trials)]
+    places = [(x.place(record.setting[x.name]), y.place(record.setting[y.name])) for record in trials[:MOST]]
+    surface = heights(places, [record.score for record in trials[:MOST]])
+    spans = bool(np.isfinite(surface).any())
+    seen = (
+        f"The score is lowest near {_lowest(surface, x, y)}"
+        if spans
+        else f"No three trials span a surface over {x.name} and {y.name} yet"
+    )
+    return Figure(
+        key=f"surface-{x.name}-{y.name}",
+        title=seen,
+        note="A smooth surface between the trials (thin plates), which ends where they end; dark is better.",
+        alt=f"Contour plot of the score over {x.name} and {y.name}. {seen}.",
+        plot=_plot([_band(x, y, *run) for run in _runs(surface)], rows, marks, x, y) if spans else None,
+        table=Table(columns=(*TRIAL, x.name, y.name), rows=[list(values.values()) for values in rows]),
+    )
+
+
+def heights(places: Sequence[tuple[float, float]], scores: Sequence[float]) -> NDArray[np.float64]:
+    """A smooth surface near scores at places of the unit square.
+
+    Args:
+        places: (x, y) of each score, in [0, 1].
+        scores: the scores.
+
+    Returns:
+        Its height at the middle of each cell [y, x]; NaN beyond the outermost places, and where they are on a line.
+    """
+    middles = (np.arange(CELLS) + 0.5) / CELLS
+    cells = np.stack(np.meshgrid(middles, middles), axis=-1).reshape(-1, 2)
+    made = np.full(len(cells), np.nan)
+    try:
+        inside = Delaunay(places).find_simplex(cells) >= 0
+    except (QhullError, ValueError):  # fewer than three, or all on a line
+        return made.reshape(CELLS, CELLS)
+    made[inside] = RBFInterpolator(places, scores, smoothing=SMOOTHING)(cells[inside])
+    return made.reshape(CELLS, CELLS)
+
+
+def _row(record: Record, x: Parameter, y: Parameter) -> Row:
+    return row(record) | {"x": record.setting[x.name], "y": record.setting[y.name]}
+
+
+def _lowest(surface: NDArray[np.float64], x: Parameter, y: Parameter) -> str:
+    cell_y, cell_x = np.unravel_index(np.nanargmin(surface), surface.shape)
+    return " ".join(f"{one.name}={one.value((cell + 0.5) / CELLS):.2g}" for one, cell in ((x, cell_x), (y, cell_y)))
+
+
+def _runs(surface: NDArray[np.float64]) -> Iterator[tuple[float, int, int, int]]:
+    """Neighbours in a line in the same band: its score, the line, the first cell, and the end."""
+    low, high = np.nanmin(surface), np.nanmax(surface)
+    height = (high - low) / BANDS or 1.0
+    bands = np.floor((surface - low) / height).clip(max=BANDS - 1)
+    for line, cells in enumerate(low + (bands + 0.5) * height):
+        end = 0
+        for score, run in groupby(cells):
+            begin, end = end, end + sum(1 for _ in run)
+            if np.isfinite(score):
+                yield float(score), line, begin, end
+
+
+def _band(x: Parameter, y: Parameter, score: float, line: int, begin: int, end: int) -> Row:
+    """A run as a rectangle, to four digits; it reaches below the next ones, so that no seam shows between them."""
+    left, right = (x.value(cell / CELLS) for cell in (begin, end + OVERLAP))
+    bottom, top = (y.value(cell / CELLS) for cell in (line, line + 1 + OVERLAP))
+    made = {"x": left, "x2": right, "y": bottom, "y2": top, "score": score}
+    return {key: float(f"{place:.4g}") for key, place in made.items()}
+
+
+def _plot(
+    bands: Sequence[Row], rows: Sequence[Row], marks: Sequence[Row], over_x: Parameter, over_y: Parameter
+) -> Plot:
+    x, y = over_x.x("x"), over_y.y("y")
+    colour = alt.Fill("score:Q", scale=alt.Scale(scheme=SCORES))
+    cells = alt.Chart(data(bands)).mark_rect().encode(x=x, x2="x2:Q", y=y, y2="y2:Q", fill=colour)
+    trials = points(rows, x, y).mark_circle(size=75, stroke="white", strokeWidth=1.2, opacity=1)
+    return alt.layer(cells, trials, named(marks, x, y)).properties(height=HEIGHT)

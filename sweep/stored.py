@@ -1,0 +1,36 @@
+"""The sweeps that a storage holds: each a folder with the resolved configuration in it."""
+
+from pathlib import Path
+
+from sweep.compose import load, read, valid_name
+from sweep.config import ConfigError, SweepConfig
+from sweep.explain import nearest
+
+CONFIG = "config.yaml"
+"""The resolved configuration in a sweep's folder."""
+LIST = "sweeps.yaml"
+"""The names of the sweeps, in the folder of a comparison."""
+
+
+def config_of(storage: Path, name: str) -> SweepConfig:
+    """The configuration of a sweep that is there already.
+
+    Raises:
+        ConfigError: there is no such sweep.
+    """
+    file = storage / valid_name(name) / CONFIG
+    if not file.is_file():
+        there = [path.parent.name for path in storage.glob(f"*/{CONFIG}")]
+        raise ConfigError(f"{name}: {storage} has no sweep of this name{nearest(name, there)}.")
+    # The folder may have been moved since.
+    return load(file).model_copy(update={"storage": storage})
+
+
+def names_of(storage: Path, name: str) -> list[str]:
+    """The names of the sweeps of a comparison; of anything else the name itself.
+
+    Raises:
+        ConfigError: no sweep may have this name.
+    """
+    file = storage / valid_name(name) / LIST
+    return list(read(file)["sweeps"]) if file.is_file() else [name]

@@ -1,0 +1,125 @@
+"""The studies of a sweep: two in one Optuna database, and the records that their trials hold."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from eval.definitions import DEFINITIONS
+from sweep.config import ConfigError, SweepConfig
+from sweep.record import INTERRUPTED, Phase, Record, State
+from sweep.redaction import redact
+
+FILE = "study.db"
+"""The database in the sweep's folder, where `ledger` names no other."""
+SCORE = "score"
+"""The study's attribute that holds how its scores were defined."""
+START = ("index", "setting", "seed", "started")
+"""What a study holds of a trial from its start on; at its end come `END`."""
+END = ("metrics", "curve", "reason", "run_id", "ended", "worker")
+OPTUNA: dict[State, TrialState] = {
+    "running": TrialState.RUNNING,
+    "finished": TrialState.COMPLETE,
+    "failed": TrialState.FAIL,
+    "pruned": TrialState.PRUNED,
+}
+STATES = {theirs: ours for ours, theirs in OPTUNA.items()}
+
+
+def opened(config: SweepConfig, name: str) -> dict[Phase, optuna.Study]:
+    """The studies of a sweep, made where they are not there yet.
+
+    Raises:
+        ConfigError: the database cannot be opened.
+    """
+    with quiet():
+        storage = _storage(config, name)
+        studies = {phase: _made(storage, study, config) for phase, study in _named(name).items()}
+    search = studies["search"]
+    if not search.get_trials(deepcopy=False):
+        search.set_user_attr(SCORE, DEFINITIONS["score"])
+    return studies
+
+
+def there(config: SweepConfig, name: str) -> dict[Phase, optuna.Study]:
+    """Those of a sweep's studies that are there; makes and closes nothing.
+
+    Raises:
+        ConfigError: the database cannot be opened.
+    """
+    if config.ledger is None and not (config.storage / name / FILE).exists():
+        return {}
+    with quiet():
+        storage = _storage(config, name)
+        names = optuna.get_all_study_names(storage)
+        wanted = {phase: study for phase, study in _named(name).items() if study in names}
+        return {phase: optuna.load_study(study_name=study, storage=storage) for phase, study in wanted.items()}
+
+
+def taken(config: SweepConfig, name: str) -> bool:
+    """Whether a database that sweeps share has a study of this name already.
+
+    Raises:
+        ConfigError: the database cannot be opened.
+    """
+    return config.ledger is not None and "search" in there(config, name)
+
+
+def attempts(phase: Phase, study: optuna.Study) -> list[Record]:
+    """Every attempt at a trial, in the order in which they were begun."""
+    records = [_record(phase, trial) for trial in study.get_trials(deepcopy=False)]
+    return [record for record in records if record is not None]
+
+
+def last(records: Sequence[Record]) -> dict[int, Record]:
+    """The last attempt at every trial, by index."""
+    return dict(sorted({record.index: record for record in records}.items()))
+
+
+def keep(trial: optuna.Trial, record: Record, keys: Sequence[str]) -> None:
+    """Hold parts of the record in the study, durably."""
+    for key in keys:
+        trial.set_user_attr(key, getattr(record, key))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Optuna from telling the user's terminal about each study and about parts that are still experimental."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        # A trial whose process died is tried again, and comes to the same epoch twice.
+        warnings.filterwarnings("ignore", "The reported value is ignored", UserWarning)
+        yield
+
+
+def _named(name: str) -> dict[Phase, str]:
+    return {"search": name, "finalist": f"{name}/finalists"}
+
+
+def _storage(config: SweepConfig, name: str) -> RDBStorage:
+    url = config.ledger or f"sqlite:///{config.storage / name / FILE}"
+    try:
+        return RDBStorage(url)
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        raise ConfigError(redact(f"ledger = {url!r} cannot be opened: {str(error).splitlines()[0]}")) from None
+
+
+def _made(storage: RDBStorage, name: str, config: SweepConfig) -> optuna.Study:
+    """A study with the directions of what it is told, forget ES and retain ES for a search on both sides."""
+    directions = ["minimize", "maximize"] if config.search.sampler == "nsga2" else ["minimize"]
+    return optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
+
+
+def _record(phase: Phase, trial: FrozenTrial) -> Record | None:
+    """The attempt as a record; None where the driver died before it had all of its start."""
+    if not trial.user_attrs.keys() >= set(START):
+        return None
+    state = STATES[trial.state]
+    # What a driver left open when it died has no end of its own.
+    end = {"reason": INTERRUPTED, "ended": trial.user_attrs["started"]} if state == "failed" else {}
+    return Record(phase=phase, state=state, **(end | trial.user_attrs))

@@ -1,0 +1,22 @@
+"""Trials for the tests, as the ledger would hold them."""
+
+from typing import Any
+
+from sweep.record import Record, Setting
+
+PAPER: Setting = {"alpha": 1.5, "beta": 7.0}
+"""The paper's WTNPO for forget10, which stands in for the toy sweep."""
+
+
+def trial(index: int, setting: Setting, score: float, **fields: Any) -> Record:
+    """A finished search trial."""
+    default: dict[str, Any] = {"phase": "search", "seed": 0, "state": "finished", "metrics": {"score": score}}
+    return Record(index=index, setting=setting, **default | fields)
+
+
+def repeats(first: int, setting: Setting, *scores: float, **metrics: float) -> list[Record]:
+    """A setting's repeats on seeds 1, 2, ...; other metrics are the same on each."""
+    return [
+        trial(first + i, setting, score, phase="finalist", seed=1 + i, metrics={"score": score} | metrics)
+        for i, score in enumerate(scores)
+    ]
