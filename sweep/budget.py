@@ -81,6 +81,17 @@ class Budget:
         return f"{whole}{self.trial_hours:.2g} hours a trial, if it reaches {SHARE:.0%} of the card's peak, as assumed"
 
 
+def together(budgets: Sequence[Budget]) -> str:
+    """Time and disk of several sweeps, in one line; what they share counts once."""
+    made = {folder: cost for one in budgets for folder, cost in one.made.items()}
+    disk = in_bytes(sum(cost.disk for cost in made.values()))
+    trials = [one.trials * one.trial_hours for one in budgets if one.trials is not None and one.trial_hours is not None]
+    shared = sum(cost.hours or 0.0 for cost in made.values())
+    hours = f"{sum(trials) + shared:.2g} hours of one card at {SHARE:.0%} of its peak, as assumed"
+    time = hours if len(trials) == len(budgets) else "not known"
+    return f"together: time {time}; disk {disk} for what the trials share"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Base:
     """What is known of a model without its weights.

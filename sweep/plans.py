@@ -71,7 +71,10 @@ class Plans:
         """What would be run."""
         if not self.several:
             return str(self.plans[0])
-        return "\n".join([f"comparison: {self.name}", *(plan.line for plan in self.plans)])
+        from sweep.budget import budget, together
+
+        needs = together([budget(plan.config, plan.dataset) for plan in self.plans])
+        return "\n".join([f"comparison: {self.name}", *(plan.line for plan in self.plans), needs])
 
 
 def asked(words: Sequence[str], name: str | None) -> Plans:

@@ -62,7 +62,9 @@ def _autocast(model: PreTrainedModel, dtype: torch.dtype) -> None:
 def adamw(model: PreTrainedModel, lr: float, weight_decay: float) -> Optimizer:
     """AdamW (β .9/.999, ε 1e-8); over bfloat16 weights, which are too coarse for a small update, with Kahan summation.
 
-    What rounding takes from an update is kept beside the weight and added to the next one.
+    What rounding takes from an update is kept beside the weight and added to the next one. The moments are bfloat16
+    too, and no such sum is kept of them: after some 250 steps (a trial has fewer, a fine-tuning may have more) the
+    second can rise but hardly fall, so that late steps are rather too short.
     """
     if model.dtype == torch.bfloat16:
         compensated: Optimizer = optimi.AdamW(

@@ -18,6 +18,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -139,11 +140,11 @@ def step_times(trial: Trial, steps: int, lr: float) -> list[float]:
             (loss / ACCUMULATION).backward()
         optimizer.step()
         marks.append(time.process_time())
-    return [after - before for before, after in zip(marks, marks[1:], strict=False)]
+    return [after - before for before, after in pairwise(marks)]
 
 
 def ps(trial: Trial, rows: Sequence[Row], question: str) -> list[float]:
-    """PS of at most 50 rows, asked by the `question` of that name: 1 − (k − s)/(n − s), as eval/binary_search.py says."""
+    """PS of at most 50 rows, asked by their field `question`: 1 − (k − s)/(n − s), as eval/binary_search.py has it."""
     chosen = Random(42).sample(list(rows), min(PS_ROWS, len(rows)))  # noqa: S311 (rows, not secrets)
     asked = [str(getattr(row, question)) for row in chosen]
     pairs = zip(asked, chosen, strict=True)
@@ -165,7 +166,8 @@ def tokens(trial: Trial, texts: Sequence[str]) -> list[list[int]]:
 
 def completed(trial: Trial, texts: Sequence[list[int]], at: Sequence[int]) -> list[bool]:
     """Whether what the model says after the first `at` tokens of each text is the text, as far as both go."""
-    prefixes = trial.tokenizer.batch_decode([text[:k] for text, k in zip(texts, at, strict=True)], skip_special_tokens=True)
+    heads = [text[:k] for text, k in zip(texts, at, strict=True)]
+    prefixes = trial.tokenizer.batch_decode(heads, skip_special_tokens=True)
     batch = trial.tokenizer(prefixes, padding=True, return_tensors="pt")
     generating: Any = trial.model  # every causal model can, but the type does not say so
     said = generating.generate(**batch, max_length=LONGEST, do_sample=False, use_cache=True)

@@ -5,11 +5,12 @@ python tests/timings/search_quality.py grid    # runs the trials that the table 
 
 The table, search_quality.csv beside this file, holds the score of wtnpo on the embedded default by α and β, on 3 seeds.
 Searches run on it as they run on workers (agenda, ledger, sampler, the paper's setting first), 50 of them with seeds of
-their own. Between the cells the table is linear in α and in log β: with the nearest cell's score instead, most
-of what a sampler asks would fall on plateaus, and its best would often be a cell's own score by luck alone.
+their own. Between the cells the table is linear in α and in log β: with the nearest cell's score instead, what a
+sampler asks would fall on plateaus, where it could learn nothing, and would meet the best cell by luck alone.
 
-Regret is the score of the best setting found above the best cell, as a share of the median cell above the best. A search
-on the mean of the 3 seeds is without noise; one on a single seed, as a sweep's is, is judged on the mean all the same.
+Regret is how far the score of the best setting found lies above the best cell, as a share of how far the median cell
+does. A search on the mean of the 3 seeds is without noise; one on a single seed, as a sweep's is, is judged on the mean
+all the same.
 """
 
 import csv

@@ -22,7 +22,8 @@ from statistics import median
 from typing import Any
 
 import torch
-from common import TOFU, parser, seconds, show, tofu_subject, write
+from common import parser, seconds, show, write
+from subject import TOFU, tofu_subject
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
 

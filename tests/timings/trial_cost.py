@@ -1,6 +1,6 @@
 """What a trial costs, our way and the paper's: WTNPO + KL on TOFU forget01 with a Llama of 7.4 M parameters.
 
-python tests/timings/trial_cost.py [--tofu ../shared/tofu] [--rounds 3] [--whole] [--out trial_cost.json] [key=value ...]
+python tests/timings/trial_cost.py [--tofu ../shared/tofu] [--rounds 3] [--whole] [--out FILE] [key=value ...]
 
 A step must be at least 12 times cheaper (aim: 15), a whole trial with its evaluation at least 20 times. First it is
 shown that both have the same forget loss, and that the rendering of the paper's way (paper_way.py) gives the losses of
@@ -16,13 +16,15 @@ import json
 import subprocess
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any, TypeAlias
 
 import torch
-from common import TOFU, Subject, parser, seconds, show, tofu_subject, write
+from common import parser, seconds, show, write
 from paper_way import BATCH, PS_ROWS, forget_loss, logits_of, padded, retain_loss
+from subject import TOFU, Subject, tofu_subject
 
 import objectives
 from eval import datasets
@@ -50,6 +52,7 @@ PARTS = {
     "trial": "trial, evaluated at its end",
     "curve": f"trial, 40 + {HOLDOUT} rows after each of {EPOCHS} epochs",
 }
+COMPARED = [part for part in PARTS if part != "start"]
 Seconds: TypeAlias = dict[str, float]
 """The processor's seconds of each of `PARTS`."""
 
@@ -114,16 +117,21 @@ def ours(subject: Subject, here: Session, everything: Probes) -> Seconds:
     }
 
 
+def questions(whole: bool) -> Sequence[str]:
+    """By which the paper's way is asked."""
+    return QUESTIONS if whole else QUESTIONS[:1]
+
+
 def papers(subject: Subject, whole: bool) -> Seconds:
     """A trial of the paper's way, as far as it is run."""
     out = subject.config.storage / "paper_way.json"
-    steps, questions = (STEPS, QUESTIONS) if whole else (RUN_STEPS, QUESTIONS[:1])
+    names = questions(whole)
     setting = [f"--{name}={value}" for name, value in SETTING.items()]
     command = [sys.executable, str(Path(__file__).with_name("paper_way.py")), str(subject.artifacts.target), *setting]
-    command += ["--steps", str(steps), "--out", str(out), "--questions", *questions]
+    command += ["--steps", str(STEPS if whole else RUN_STEPS), "--out", str(out), "--questions", *names]
     subprocess.run(command, check=True)  # noqa: S603 (our own file)
     found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
-    ps = {side: value * len(QUESTIONS) / len(questions) for side, value in found["ps"].items()}
+    ps = {side: value * len(QUESTIONS) / len(names) for side, value in found["ps"].items()}
     step, start = fmean(found["steps"]), found["start"]
     return {
         "start": start,
@@ -135,27 +143,34 @@ def papers(subject: Subject, whole: bool) -> Seconds:
     }
 
 
+def checked(here: Session, subject: Subject, golden: Path) -> dict[str, float | str]:
+    """That both have the same losses; ends the script where they differ."""
+    rendered, published = loss_difference(here, subject), golden_difference(golden)
+    if max(rendered, published if isinstance(published, float) else 0.0) > SAME:
+        sys.exit(f"the losses differ: ours and the rendering's by {rendered}, its and the paper's by {published}")
+    return {
+        "forget loss, ours and the rendering's, relative difference": rendered,
+        "losses, the rendering's and those of the paper's code, relative difference": published,
+    }
+
+
 def measure(subject: Subject, asked: Namespace) -> dict[str, Any]:
-    """The checks, then the rounds; ends the script where the losses differ."""
+    """The checks, then the rounds."""
     here = session(subject.config, subject.artifacts)
     whole = datasets.load(subject.config.data.model_copy(update={"max_holdout": HOLDOUT}))
     everything = Probes.of(whole, here.tokenizer, here.template)
     ours(subject, here, everything)  # warms the worker, and moves the model away from the target
-    same, golden = loss_difference(here, subject), golden_difference(asked.tofu.parent / "golden/objectives_plain.json")
-    if max(same, golden if isinstance(golden, float) else 0.0) > SAME:
-        sys.exit(f"the losses differ: ours from the rendering's by {same}, the rendering's from the paper's by {golden}")
+    same = checked(here, subject, asked.tofu.parent / "golden" / "objectives_plain.json")
     rounds = [(ours(subject, here, everything), papers(subject, asked.whole)) for _ in range(asked.rounds)]
     return {
         "parameters": sum(weight.numel() for weight in here.model.parameters()),
-        "forget loss, ours against the rendering, relative difference": same,
-        "losses, the rendering against the paper's code, relative difference": golden,
-        "once per sweep: reference's values, s": subject.prepare_s,
+        **same,
+        "once per sweep, reference's values, s": subject.prepare_s,
         "ours, s": {part: median(mine[part] for mine, _ in rounds) for part in PARTS},
         "paper's, s": {part: median(theirs[part] for _, theirs in rounds) for part in PARTS},
-        "ratio": {part: median(theirs[part] / mine[part] for mine, theirs in rounds) for part in PARTS if part != "start"},
+        "ratio": {part: median(theirs[part] / mine[part] for mine, theirs in rounds) for part in COMPARED},
         "bars": BARS,
         "rounds": rounds,
-        "whole": asked.whole,
     }
 
 
@@ -167,13 +182,15 @@ def main() -> None:
     torch.set_num_threads(1)
     with tofu_subject(asked.tofu, [*AT_THE_END, *asked.words]) as subject:
         found = measure(subject, asked)
-    rows = [
-        [text, found["ours, s"][part], found["paper's, s"][part], found["ratio"].get(part, ""), BARS.get(part, "")]
-        for part, text in PARTS.items()
-    ]
+    mine, theirs, ratio = found["ours, s"], found["paper's, s"], found["ratio"]
+    rows = [[text, mine[part], theirs[part], ratio.get(part, ""), BARS.get(part, "")] for part, text in PARTS.items()]
     show("the processor's seconds of a trial", ["part", "ours", "the paper's way", "ratio", "at least"], rows)
-    run = "run whole" if asked.whole else f"{RUN_STEPS} of {STEPS} steps and PS of exact questions run, the rest extrapolated"
-    print(f"medians of {asked.rounds} rounds; the paper's way: {run}; its last line always extrapolated, as is ours")
+    run = (
+        f"{STEPS if asked.whole else RUN_STEPS} of {STEPS} steps run, and PS of {' and '.join(questions(asked.whole))}"
+    )
+    print(
+        f"medians of {asked.rounds} rounds; the paper's way: {run}; its remainder, and the last line, are extrapolated"
+    )
     for key, value in found.items():
         if isinstance(value, float | str | int):
             print(f"{key}: {value:.4g}" if isinstance(value, float) else f"{key}: {value}")
