@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import optuna
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -111,7 +112,8 @@ def _storage(config: SweepConfig, name: str) -> RDBStorage:
 
 def _made(storage: RDBStorage, name: str, config: SweepConfig) -> optuna.Study:
     """A study with the directions of what it is told, forget ES and retain ES for a search on both sides."""
-    directions = ["minimize", "maximize"] if config.search.sampler == "nsga2" else ["minimize"]
+    down, up = StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE
+    directions = [down, up] if config.search.sampler == "nsga2" else [down]
     return optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
 
 
