@@ -38,6 +38,10 @@ OVERLAPPING = """() => [...document.querySelectorAll('.plot svg')].flatMap((svg)
 })"""
 """Texts of plots that are cut off, alone, and pairs of texts that lie on one another."""
 
+PATIENCE = 60_000
+"""Milliseconds that a busy machine may take to draw what is waited for."""
+expect.set_options(timeout=PATIENCE)
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
@@ -65,6 +69,7 @@ class Visit:
         self.page: Page = browser.new_page(
             viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
         )
+        self.page.set_default_timeout(PATIENCE)
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))

@@ -162,7 +162,7 @@ def _summary(found: Sequence[Found], random: Sequence[Found]) -> dict[str, Any]:
 def fill() -> None:
     """Run the trials that the table lacks; their rows are written as they come, then sorted."""
     config = load(CONFIG, ["search.sampler=grid", f"search.trials={POINTS**2}"])
-    cells = [{name: float(f"{value:.6g}") for name, value in cell.items()} for cell in grid(config)]
+    cells: list[Setting] = [{name: float(f"{value:.6g}") for name, value in cell.items()} for cell in grid(config)]
     rows = list(csv.reader(TABLE.open(encoding="utf-8", newline="")))[1:] if TABLE.exists() else []
     there = {tuple(map(float, row[:3])) for row in rows}
     wanted = [(cell, seed) for seed in SEEDS for cell in cells if (cell["alpha"], cell["beta"], seed) not in there]
