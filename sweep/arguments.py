@@ -20,7 +20,7 @@ EXAMPLES = """examples:
   python -m sweep.launch configs/compare.yaml search.trials=48
   python -m sweep.launch --resume short
 
-exit codes: 0 each sweep has a finished trial, 1 one has none, 2 config or arguments are wrong, 130 SIGINT, 143 SIGTERM"""
+exit codes: 0 each sweep has a finished trial, 1 one has none, 2 the command line is wrong, 130 SIGINT, 143 SIGTERM"""
 
 
 class Parser(ArgumentParser):

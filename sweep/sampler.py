@@ -25,7 +25,9 @@ def sampler(config: SweepConfig, index: int, setting: Setting | None) -> BaseSam
 
 
 def _proposing(config: SweepConfig, index: int) -> BaseSampler:
-    seed = int(SeedSequence((config.seed, index)).generate_state(1)[0])
+    # A sweep that learns from an earlier one of the same seed shall not ask its first settings again.
+    entropy = (config.seed, index, len(config.search.warm_start))
+    seed = int(SeedSequence(entropy).generate_state(1)[0])
     match config.search.sampler:
         case "tpe":
             return TPESampler(seed=seed, multivariate=True, n_startup_trials=STARTUP)

@@ -41,7 +41,14 @@ def shown(board: Board, width: int = 120) -> list[str]:
 def work(tmp_path: Path, name: str, trials: int = 40) -> Work:
     """A sweep of which nothing is run."""
     config = toy_config(tmp_path, search={"trials": trials})
-    return Work(name=name, config=config, held=lambda: nullcontext(Ledger(config, name)), makers=(), trial=lambda record: iter(()), paper=None)
+    return Work(
+        name=name,
+        config=config,
+        held=lambda: nullcontext(Ledger(config, name)),
+        makers=(),
+        trial=lambda record: iter(()),
+        paper=None,
+    )
 
 
 @pytest.fixture

@@ -67,6 +67,13 @@ def test_the_first_trial_is_no_longer_random(tmp_path: Path) -> None:
     assert sum(record.score for record in learnt) < sum(record.score for record in cold) / 2
 
 
+def test_what_is_known_is_not_asked_again(tmp_path: Path) -> None:
+    """Two trials are too few for a model: the next are random, but not those of the earlier sweep, of the same seed."""
+    known = work(earlier(tmp_path, trials=2, seed=0), paper=None, name=EARLIER)
+    learnt = work(warm(tmp_path, seed=0), paper=None)
+    assert not [record for record in learnt if record.setting in [one.setting for one in known]]
+
+
 def test_a_resumed_sweep_learns_once(tmp_path: Path) -> None:
     """Opened again after 2 trials, with the earlier sweep gone: 12 + 2 trials, and it goes on as a whole one would."""
     earlier(tmp_path)

@@ -22,14 +22,15 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from common import parser, seconds, show, write
 from subject import Subject, subject
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-import objectives
 from eval.data import Dataset, Row
 from sweep.config import Shape
+from sweep.space import objective_of
 from sweep.unlearning.models import END, make_llama
 from sweep.unlearning.run import run, search_suite
 
@@ -60,9 +61,9 @@ class Axis:
 
 BASE = Point(rows=64, tokens=32, vocabulary=2048)
 AXES = (
-    Axis(name="rows", values=(32, 64, 128, 256, 512), unit=100),
-    Axis(name="tokens", values=(16, 32, 64, 128, 256), unit=100),
-    Axis(name="vocabulary", values=(2048, 4096, 8192, 16384, 32768), unit=1000),
+    Axis(name="rows", values=(32, 64, 128, 256), unit=100),
+    Axis(name="tokens", values=(16, 32, 64, 128), unit=100),
+    Axis(name="vocabulary", values=(2048, 4096, 8192, 16384), unit=1000),
 )
 
 
@@ -98,7 +99,7 @@ def dataset(point: Point) -> Dataset:
 
 def trial(about: Subject) -> None:
     """One trial."""
-    objective = objectives.load("wtnpo")(alpha=0.5, beta=0.25)
+    objective = objective_of(about.config, {"alpha": 0.5, "beta": 0.25})
     for _ in run(about.config, about.artifacts, objective, 0, search_suite):
         pass
 
@@ -106,6 +107,7 @@ def trial(about: Subject) -> None:
 def cost(about: Subject) -> dict[str, float]:
     """Seconds and MB of a trial, in the process that this is called in."""
     torch.set_num_threads(1)
+    transformers.utils.logging.disable_progress_bar()
     before = memory("VmRSS")
     trial(about)
     gc.collect()
@@ -145,41 +147,37 @@ def line(axis: Axis, costs: Sequence[dict[str, float]]) -> dict[str, Any]:
     return found
 
 
+def varied(axis: Axis, value: int) -> Point:
+    """The point of an axis."""
+    return replace(BASE, **{axis.name: value})
+
+
+def cells(name: str, of: dict[str, Any]) -> list[str]:
+    """An axis in the table: the ends of its points, the slopes and the exponents."""
+
+    def ends(what: str) -> str:
+        low, *_, high = [cost[what] for cost in of["points"].values()]
+        return f"{low:.3g} - {high:.3g}"
+
+    low, *_, high = of["points"]
+    slopes = [f"{of[what]['slope']:.3g} {what} per {of['unit']}" for what in ("s", "MB")]
+    exponents = [f"{of[what]['exponent']:.2f}" for what in ("s", "MB")]
+    return [f"{low} - {high} {name}", ends("s"), slopes[0], exponents[0], ends("MB"), slopes[1], exponents[1]]
+
+
 def main() -> None:
     """Measure, print the table, write the JSON file."""
     asked = options()
     torch.set_num_threads(1)
-    points = {
-        point: measured(point, asked.words)
-        for point in dict.fromkeys(varied(axis, v) for axis in AXES for v in axis.values)
-    }
-    found = {axis.name: line(axis, [points[varied(axis, value)] for value in axis.values]) for axis in AXES}
-    show(
-        f"a trial at {asdict(BASE)}, one varied",
-        ["varied", "points", "s", "MB", "s per", "MB per", "exponent of s", "of MB"],
-        [
-            [
-                name,
-                ", ".join(map(str, of["points"])),
-                ", ".join(f"{cost['s']:.3g}" for cost in of["points"].values()),
-                ", ".join(f"{cost['MB']:.0f}" for cost in of["points"].values()),
-                f"{of['s']['slope']:.3g} per {of['unit']}",
-                f"{of['MB']['slope']:.3g} per {of['unit']}",
-                of["s"]["exponent"],
-                of["MB"]["exponent"],
-            ]
-            for name, of in found.items()
-        ],
-    )
-    for name in ("rows", "tokens"):
-        thousands = EPOCHS * 2 * (BASE.tokens if name == "rows" else BASE.rows) * found[name]["unit"] / 1000
-        print(f"by {name}: {found[name]['s']['slope'] / thousands:.3g} s per 1,000 real tokens trained on")
+    wanted = dict.fromkeys(varied(axis, value) for axis in AXES for value in axis.values)
+    costs = {point: measured(point, asked.words) for point in wanted}
+    found = {axis.name: line(axis, [costs[varied(axis, value)] for value in axis.values]) for axis in AXES}
+    columns = ["varied", "time, s", "slope", "power", "memory, MB", "slope", "power"]
+    show(f"a trial, one of {asdict(BASE)} varied", columns, [cells(name, of) for name, of in found.items()])
+    for axis, others in ((AXES[0], BASE.tokens), (AXES[1], BASE.rows)):
+        thousands = EPOCHS * 2 * others * axis.unit / 1000
+        print(f"by {axis.name}: {found[axis.name]['s']['slope'] / thousands:.3g} s per 1,000 real tokens trained on")
     write(asked.out, found)
-
-
-def varied(axis: Axis, value: int) -> Point:
-    """The point of an axis."""
-    return replace(BASE, **{axis.name: value})
 
 
 if __name__ == "__main__":

@@ -161,6 +161,7 @@ def _summary(found: Sequence[Found], random: Sequence[Found]) -> dict[str, Any]:
 
 def fill() -> None:
     """Run the trials that the table lacks; their rows are written as they come, then sorted."""
+    torch.set_num_threads(1)  # as a worker of the default cluster has it: the target may be made here
     config = load(CONFIG, ["search.sampler=grid", f"search.trials={POINTS**2}"])
     cells: list[Setting] = [{name: float(f"{value:.6g}") for name, value in cell.items()} for cell in grid(config)]
     rows = list(csv.reader(TABLE.open(encoding="utf-8", newline="")))[1:] if TABLE.exists() else []
@@ -173,7 +174,7 @@ def fill() -> None:
     with ProcessPoolExecutor(2) as pool, TABLE.open("a", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([COLUMNS] if not rows else [])
-        for row in as_completed([pool.submit(trial, planned, *one) for one in wanted]):
+        for row in as_completed([pool.submit(trial, planned, cell, seed) for cell, seed in wanted]):
             writer.writerow(row.result())
             file.flush()
     _sort()

@@ -198,7 +198,7 @@ def measure(here: Session, config: SweepConfig, rounds: int) -> dict[str, Any]:
     streams = [stream(len(rows), batch, seed) for seed, rows in enumerate((here.asked.forget, here.asked.retain))]
     pairs = [Pair(forget=next(streams[0]), retain=next(streams[1])) for _ in range(STEPS)]
     ours = our_steps(here, config, pairs)
-    own = partial(sorted_by_length, config.train.tokens)
+    own: Grouping = partial(sorted_by_length, config.train.tokens)
     splits: dict[str, Grouping] = {ALONE: one_by_one, TOGETHER: at_once, SORTED: partial(sorted_by_length, FEW)}
     works: dict[str, Callable[[], object]] = {OURS: lambda: list(islice(ours, STEPS))}
     works |= {name: bare(here, pairs, split) for name, split in splits.items()}

@@ -26,10 +26,11 @@ from common import parser, seconds, show, write
 from paper_way import BATCH, PS_ROWS, forget_loss, logits_of, padded, retain_loss
 from subject import TOFU, Subject, tofu_subject
 
-import objectives
 from eval import datasets
 from eval.checkpoint import load_model
 from eval.suite import Probes, evaluate
+from objectives._base import Objective
+from sweep.space import objective_of
 from sweep.unlearning.losses import terms
 from sweep.unlearning.run import Session, run, search_suite, session
 
@@ -70,7 +71,7 @@ def options() -> Namespace:
 @torch.no_grad()
 def loss_difference(here: Session, subject: Subject) -> float:
     """Between the forget losses of both on the same rows, relative; the model has moved away from the target."""
-    forget, _ = terms(subject.config, objective(), 0, here.model, here.asked, here.reference)
+    forget, _ = terms(subject.config, objective(subject), 0, here.model, here.asked, here.reference)
     chosen = range(BATCH)
     ours = float(torch.stack(list(forget.parts(here.model, chosen))).sum())
     batch = padded([here.asked.forget[i] for i in chosen])
@@ -84,26 +85,28 @@ def golden_difference(path: Path) -> float | str:
         return f"{path} is not there"
     golden = json.loads(path.read_text(encoding="utf-8"))
     inputs = golden["inputs"]["plain"]
-    forget, retain = (
-        [torch.tensor(inputs[f"{part}_logits_{which}"], dtype=torch.float64) for which in ("current", "oracle")]
-        for part in ("forget", "retain")
-    )
-    labels, kl = torch.tensor(inputs["forget"]["labels"]), float(retain_loss(*retain))
+
+    def said(part: str) -> tuple[torch.Tensor, torch.Tensor]:
+        now, then = (torch.tensor(inputs[f"{part}_logits_{which}"]).double() for which in ("current", "oracle"))
+        return now, then
+
+    forget, labels = said("forget"), torch.tensor(inputs["forget"]["labels"])
+    kl = float(retain_loss(*said("retain")))
     cases = [case for case in golden["cases"] if case["loss_type"].startswith("wtnpo")]
     losses = [float(forget_loss(*forget, labels, case["alpha_used"], case["beta_used"])) for case in cases]
     wholes = [loss + kl * case["loss_type"].endswith("_kl") for loss, case in zip(losses, cases, strict=True)]
-    return max(abs(whole / case["loss"] - 1) for whole, case in zip(wholes, cases, strict=True))
+    return max(float(abs(whole / case["loss"] - 1)) for whole, case in zip(wholes, cases, strict=True))
 
 
-def objective() -> objectives.Objective:
+def objective(subject: Subject) -> Objective:
     """WTNPO."""
-    return objectives.load("wtnpo")(**SETTING)
+    return objective_of(subject.config, dict(SETTING))
 
 
 def ours(subject: Subject, here: Session, everything: Probes) -> Seconds:
     """A trial of a warm worker: training is all of it but the evaluation, the reset to the target included."""
     config, artifacts = subject.config, subject.artifacts
-    trial = seconds(lambda: list(run(config, artifacts, objective(), 0, search_suite)))
+    trial = seconds(lambda: list(run(config, artifacts, objective(subject), 0, search_suite)))
     evaluation = seconds(lambda: evaluate(here.model, here.probes))
     training = trial - evaluation
     curve = training + EPOCHS * seconds(lambda: evaluate(here.model, everything))
