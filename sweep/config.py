@@ -210,9 +210,9 @@ class SearchConfig(Frozen):
     epochs: Literal["last", "best"]
     """Which epoch of a trial is its candidate: the last, or that which forgets most while it keeps enough."""
     warm_start: Annotated[tuple[str, ...], Field(strict=False)]
-    """Names of earlier sweeps of the same storage, space and score, whose trials the sampler knows."""
+    """Earlier sweeps of the same storage whose trials the sampler knows; all that a score depends on is the same."""
     stop: Literal["none", "asha"]
-    """`asha` stops trials early that lag behind others at the same epoch."""
+    """`asha`: after 2, 6, 18 ... epochs only the third of the trials goes on that has forgotten most."""
 
     @model_validator(mode="after")
     def _ends(self) -> Self:

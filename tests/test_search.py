@@ -83,3 +83,17 @@ def test_a_trial_that_lags_is_over_where_it_is_stopped(tmp_path: Path) -> None:
         ("pruned", "after epoch 2 others had forgotten more", 1),
     ]
     assert seen.events[2:] == [("epoch 2", 0), ("epoch 2", 1), ("pruned", 1), ("finished", 0)]
+
+
+def test_a_trial_that_breaks_has_failed_and_is_not_stopped(tmp_path: Path) -> None:
+    """It went on from epoch 2, another overtook it there, then it broke: to be run again, not pruned."""
+    ledger, _, searcher = searching(sweep(tmp_path, search={"trials": 2, "stop": "asha"}))
+    grown = {}
+    for trial, forget in (("a", 0.5), ("b", 0.4)):
+        record = searcher.suggest(trial)["record"]
+        grown[trial] = replace(record, curve=[{"epoch": 2, **sides(forget, 1.0)}])
+        assert not searcher.stops(trial, {"record": grown[trial]})
+    broken = {"record": replace(grown["a"], state="failed", reason="it broke")}
+    assert not searcher.stops("a", broken)
+    searcher.on_trial_result("a", broken)
+    assert (ledger.records()[0].state, ledger.records()[0].reason) == ("failed", "it broke")
