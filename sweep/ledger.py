@@ -84,7 +84,7 @@ class Ledger:
         record = Record(
             phase=task.phase, index=task.index, setting=setting, seed=task.seed, state="running", started=time.time()
         )
-        studies.keep(trial, record, studies.START)
+        studies.keep(trial, record, "start")
         self._open[task.phase, task.index] = trial
         return record
 
@@ -105,7 +105,7 @@ class Ledger:
             record = replace(record, state="failed", reason=record.reason or "the trial gave no finite score")
         record = replace(record, ended=time.time())
         trial = self._open.pop((record.phase, record.index))
-        studies.keep(trial, record, studies.END)
+        studies.keep(trial, record, "end")
         values = self._values(record) if record.state == "finished" else None
         self._studies[record.phase].tell(trial, values, studies.OPTUNA[record.state])
         return record

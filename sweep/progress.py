@@ -28,14 +28,8 @@ class Watcher(Protocol):
     def keep(self, records: Sequence[Record]) -> None:
         """These trials were run before the sweep was resumed."""
 
-    def trial_started(self, record: Record) -> None:
-        """The trial was given to a worker."""
-
-    def epoch(self, record: Record, point: dict[str, float]) -> None:
-        """The trial has a new point on its curve."""
-
-    def trial_ended(self, record: Record) -> None:
-        """The trial is over."""
+    def note(self, record: Record) -> None:
+        """The trial was given to a worker, has a new point on its curve, or is over."""
 
 
 class View(Protocol):
@@ -98,14 +92,10 @@ class SweepLines:
         if over := sum(record.state != "failed" for record in records):
             _print(self._console, f"{self._front}resumed after {over} trials")
 
-    def trial_started(self, record: Record) -> None:
-        """Say nothing."""
-
-    def epoch(self, record: Record, point: dict[str, float]) -> None:
-        """Say nothing."""
-
-    def trial_ended(self, record: Record) -> None:
-        """Say how the trial ended."""
+    def note(self, record: Record) -> None:
+        """Say how the trial ended, once it is over."""
+        if record.state == "running":
+            return
         result = f"score {record.score:.4f}" if record.state == "finished" else record.state
         why = f" ({record.reason})" if record.reason else ""
         trial = f"{record.phase} {record.index}  {described(record.setting)}"
@@ -153,16 +143,8 @@ class BoardRows:
         """Show what is over."""
         self._board.keep(self._name, records)
 
-    def trial_started(self, record: Record) -> None:
-        """Show the trial."""
-        self._board.put(self._name, record)
-
-    def epoch(self, record: Record, point: dict[str, float]) -> None:
-        """Show the new point."""
-        self._board.put(self._name, record)
-
-    def trial_ended(self, record: Record) -> None:
-        """Show the result."""
+    def note(self, record: Record) -> None:
+        """Show the trial as it is now."""
         self._board.put(self._name, record)
 
 

@@ -13,14 +13,8 @@ from sweep.record import Record
 class Watcher(Protocol):
     """Who is told what happens to the trials of a sweep: the table, the tracking."""
 
-    def trial_started(self, record: Record) -> None:
-        """The trial was given to a worker."""
-
-    def epoch(self, record: Record, point: dict[str, float]) -> None:
-        """The trial has a new point on its curve."""
-
-    def trial_ended(self, record: Record) -> None:
-        """The trial is over, and in the ledger."""
+    def note(self, record: Record) -> None:
+        """The trial was given to a worker, has a new point on its curve, or is over and in the ledger."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,26 +36,23 @@ class Search:
     def start(self, task: Task) -> Record:
         """Open an attempt at the task."""
         record = self.ledger.ask(task)
-        for watcher in self.watchers:
-            watcher.trial_started(record)
+        self.note(record)
         return record
 
-    def went_on(self, record: Record) -> None:
-        """The trial has a new point on its curve."""
+    def note(self, record: Record) -> None:
+        """Tell the watchers what is new of a trial."""
         for watcher in self.watchers:
-            watcher.epoch(record, record.curve[-1])
+            watcher.note(record)
 
     def stop(self, record: Record) -> None:
         """Close the attempt before its trial is over: it lags."""
-        self.went_on(record)
+        self.note(record)
         reason = f"after epoch {record.curve[-1]['epoch']:.0f} others had forgotten more"
         self.end(replace(record, state="pruned", reason=reason))
 
     def end(self, record: Record) -> None:
         """Close the attempt, durably."""
-        record = self.ledger.end(replace(record, run_id=self.run_id_of(record)))
-        for watcher in self.watchers:
-            watcher.trial_ended(record)
+        self.note(self.ledger.end(replace(record, run_id=self.run_id_of(record))))
 
 
 class StudySearcher(Searcher):
@@ -94,7 +85,7 @@ class StudySearcher(Searcher):
         place, _ = self._live[trial_id]
         if record.state == "running":
             self._live[trial_id] = place, record
-            self._searches[place].went_on(record)
+            self._searches[place].note(record)
         else:
             del self._live[trial_id]
             self._searches[place].end(record)

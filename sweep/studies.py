@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 import optuna
 from optuna.storages import RDBStorage
@@ -19,9 +20,11 @@ FILE = "study.db"
 """The database in the sweep's folder, where `ledger` names no other."""
 SCORE = "score"
 """The study's attribute that holds how its scores were defined."""
-START = ("index", "setting", "seed", "started")
-"""What a study holds of a trial from its start on; at its end come `END`."""
-END = ("metrics", "curve", "reason", "run_id", "ended", "worker")
+PARTS = {
+    "start": ("index", "setting", "seed", "started"),
+    "end": ("metrics", "curve", "reason", "run_id", "ended", "worker"),
+}
+"""A trial's attributes, and what of its record each holds: to write one is a commit, for which a worker waits."""
 OPTUNA: dict[State, TrialState] = {
     "running": TrialState.RUNNING,
     "finished": TrialState.COMPLETE,
@@ -81,10 +84,9 @@ def last(records: Sequence[Record]) -> dict[int, Record]:
     return dict(sorted({record.index: record for record in records}.items()))
 
 
-def keep(trial: optuna.Trial, record: Record, keys: Sequence[str]) -> None:
-    """Hold parts of the record in the study, durably."""
-    for key in keys:
-        trial.set_user_attr(key, getattr(record, key))
+def keep(trial: optuna.Trial, record: Record, part: Literal["start", "end"]) -> None:
+    """Hold a part of the record in the study, durably."""
+    trial.set_user_attr(part, {key: getattr(record, key) for key in PARTS[part]})
 
 
 @contextmanager
@@ -119,9 +121,9 @@ def _made(storage: RDBStorage, name: str, config: SweepConfig) -> optuna.Study:
 
 def _record(phase: Phase, trial: FrozenTrial) -> Record | None:
     """The attempt as a record; None where the driver died before it had all of its start."""
-    if not trial.user_attrs.keys() >= set(START):
+    if "start" not in trial.user_attrs:
         return None
-    state = STATES[trial.state]
+    start, state = trial.user_attrs["start"], STATES[trial.state]
     # What a driver left open when it died has no end of its own.
-    end = {"reason": INTERRUPTED, "ended": trial.user_attrs["started"]} if state == "failed" else {}
-    return Record(phase=phase, state=state, **(end | trial.user_attrs))
+    lost = {"reason": INTERRUPTED, "ended": start["started"]} if state == "failed" else {}
+    return Record(phase=phase, state=state, **start, **trial.user_attrs.get("end", lost))

@@ -52,7 +52,7 @@ def test_a_collapse_is_a_result(tmp_path: Path) -> None:
     reason = "the loss was not finite in epoch 1 of 4"
     ledger.end(replace(ledger.ask(FIRST), state="finished", metrics={"score": 0.9, "mix": 0.0}, reason=reason))
     (trial,) = study(tmp_path).trials
-    assert (trial.state, trial.value, trial.user_attrs["reason"]) == (TrialState.COMPLETE, 0.9, reason)
+    assert (trial.state, trial.value, trial.user_attrs["end"]["reason"]) == (TrialState.COMPLETE, 0.9, reason)
     assert work(config)[0].reason == reason
 
 

@@ -65,8 +65,8 @@ def test_lines_say_how_trials_ended() -> None:
     lines.keep([record(0, 0.5), record(1, state="failed")])
     for done in range(3):
         view.prepared("target", done, 2)
-    lines.trial_ended(record(2, 0.25))
-    lines.trial_ended(record(3, state="failed", reason="it [broke]", ended=13.5))
+    lines.note(record(2, 0.25))
+    lines.note(record(3, state="failed", reason="it [broke]", ended=13.5))
     assert out.getvalue().splitlines() == [
         "resumed after 1 trials",
         "prepared target",
@@ -78,7 +78,7 @@ def test_lines_say_how_trials_ended() -> None:
 def test_lines_of_several_sweeps_begin_with_their_names() -> None:
     """So that one knows whose trial 2 it is."""
     out = io.StringIO()
-    Lines(Console(file=out), several=True).of("a.npo").trial_ended(record(2, 0.25))
+    Lines(Console(file=out), several=True).of("a.npo").note(record(2, 0.25))
     assert out.getvalue().startswith("a.npo search 2  alpha=1.5")
 
 

@@ -134,16 +134,12 @@ class Seen:
     def keep(self, records: Sequence[Record]) -> None:
         """Nothing to remember."""
 
-    def trial_started(self, record: Record) -> None:
-        """Nothing to remember."""
-
-    def epoch(self, record: Record, point: dict[str, float]) -> None:
-        """Remember it."""
-        self.points.append((record.index, point["epoch"]))
-
-    def trial_ended(self, record: Record) -> None:
-        """Remember it."""
-        self.ended.append(record)
+    def note(self, record: Record) -> None:
+        """Remember the new point, or the end."""
+        if record.state != "running":
+            self.ended.append(record)
+        elif record.curve:
+            self.points.append((record.index, record.curve[-1]["epoch"]))
 
     def tick(self) -> None:
         """Nothing to remember."""

@@ -19,17 +19,10 @@ class Seen:
         """Nothing yet."""
         self.events: list[tuple[str, int]] = []
 
-    def trial_started(self, record: Record) -> None:
+    def note(self, record: Record) -> None:
         """Remember it."""
-        self.events.append(("started", record.index))
-
-    def epoch(self, record: Record, point: dict[str, float]) -> None:
-        """Remember it."""
-        self.events.append((f"epoch {point['epoch']}", record.index))
-
-    def trial_ended(self, record: Record) -> None:
-        """Remember it."""
-        self.events.append((record.state, record.index))
+        going = f"epoch {record.curve[-1]['epoch']}" if record.curve else "started"
+        self.events.append((going if record.state == "running" else record.state, record.index))
 
 
 def searching(config: SweepConfig) -> tuple[Ledger, Seen, StudySearcher]:

@@ -53,17 +53,10 @@ def begun(whole: Record) -> Record:
 
 def live(tracker: Tracker | Runs, whole: Record) -> None:
     """Tell of a trial from its start to its end, as the driver does."""
-    started = begun(whole)
-    if isinstance(tracker, Runs):
-        tracker.begin(started)
-        for point in whole.curve:
-            tracker.point(started, point)
-        tracker.end(whole)
-        return
-    tracker.trial_started(started)
-    for point in whole.curve:
-        tracker.epoch(started, point)
-    tracker.trial_ended(whole)
+    tell = tracker.log if isinstance(tracker, Runs) else tracker.note
+    for points in range(len(whole.curve) + 1):
+        tell(replace(begun(whole), curve=whole.curve[:points]))
+    tell(whole)
 
 
 @pytest.fixture(scope="session")
@@ -178,7 +171,7 @@ def test_how_a_trial_ended(here: Path, config: SweepConfig, state: str, reason: 
 def test_a_trial_that_never_ended_is_killed(here: Path, config: SweepConfig) -> None:
     """When the sweep ends, a trial that is still running has nobody who would end its run."""
     tracker = Tracker.start(config, "stopped")
-    tracker.trial_started(begun(record(0)))
+    tracker.note(begun(record(0)))
     assert tracker.finish("KILLED", [begun(record(0))]) == ""
     (parent,), (run,) = runs(client(here))
     assert (parent.info.status, run.info.status, run.data.tags["status"]) == ("KILLED", "KILLED", "interrupted")
@@ -225,8 +218,7 @@ def test_a_resumed_sweep_has_the_same_parent_and_doubles_nothing(here: Path, con
     dead.describe()
     live(dead, record(0))
     for index in (1, 2):
-        dead.begin(begun(record(index)))
-        dead.point(begun(record(index)), record(index).curve[0])
+        dead.log(replace(begun(record(index)), curve=record(index).curve[:1]))
     parents, _ = runs(client(here))
     assert parents[0].info.status == "RUNNING"
 
@@ -295,7 +287,7 @@ def test_a_dead_server_costs_one_line(config: SweepConfig, port: int, monkeypatc
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}")
     tracker = Tracker.start(config, "dead")
     live(tracker, record(0))
-    tracker.trial_started(begun(record(1)))
+    tracker.note(begun(record(1)))
     line = tracker.finish("FINISHED", [record(0), begun(record(1))])
     assert line.startswith(f"MLflow at http://***@127.0.0.1:{port} lacks 1 of 1 trials: ")
     assert "\n" not in line

@@ -43,6 +43,7 @@ class Runs:
         self._resumed = run_id
         self._tags = _shared_tags(config)
         self._ended: set[str] = set()
+        self._points: dict[str, int] = {}
         self._described = False
 
     @property
@@ -62,7 +63,9 @@ class Runs:
         self.run_id = parent
 
     def describe(self) -> None:
-        """Log the parent's params and the resolved configuration."""
+        """Log the parent's params and the resolved configuration, once."""
+        if self._described:
+            return
         self.open()
         blocks = self._config.model_dump(mode="json", include=set(PARAMS))
         there = self._client.get_run(self.run_id).data.params  # MLflow refuses to change one
@@ -82,9 +85,14 @@ class Runs:
             self._send(run.info.run_id, params=_params(record.setting))
         return self.attempts[key]
 
-    def point(self, record: Record, point: Mapping[str, float]) -> None:
-        """Log one point of the curve."""
-        self._send(self.begin(record), _point_metrics(record, point))
+    def log(self, record: Record) -> None:
+        """Log what is new of a trial, whose run is made if there is none and ended if it is over."""
+        run_id, key = self.begin(record), attempt(record)
+        if record.state != "running":
+            self.end(record)
+        elif new := record.curve[self._points.get(key, 0) :]:
+            self._send(run_id, [metric for point in new for metric in _point_metrics(record, point)])
+            self._points[key] = len(record.curve)
 
     def end(self, record: Record) -> None:
         """Log all that the record holds, and end its run."""
@@ -107,8 +115,7 @@ class Runs:
         self._adopt(self.run_id)
         for record in self.missing(records):
             self.end(record)
-        if not self._described:
-            self.describe()
+        self.describe()
         self._terminate(self.run_id, status, status.lower())
 
     def _parent(self) -> str:

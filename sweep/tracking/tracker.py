@@ -4,13 +4,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from queue import SimpleQueue
 
 from sweep.config import SweepConfig
 from sweep.record import Logged, Record
 from sweep.tracking.runs import Runs, Status, attempt
 from sweep.tracking.store import sentence, ui_command
 
+GATHER = 0.3
+"""Seconds for which news is gathered before it is logged: just after a trial's end its worker waits for the driver."""
 PAUSE = 30.0
 """Seconds without a request after one that failed."""
 PATIENCE = 120.0
@@ -23,8 +24,9 @@ class Tracker:
     def __init__(self, runs: "Runs") -> None:
         """Start the thread that does the work."""
         self._runs = runs
-        self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
-        self._last: Callable[[], object] = runs.open
+        self._news: dict[str, Record] = {}
+        self._last: Callable[[], object] | None = None
+        self._wake = threading.Event()
         self._error = ""
         self._paused_until = 0.0
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
@@ -41,20 +43,13 @@ class Tracker:
                 then found by the sweep's folder, or made.
         """
         tracker = cls(Runs(config, name, run_id))
-        tracker._jobs.put(tracker._runs.describe)
+        tracker._wake.set()
         return tracker
 
-    def trial_started(self, record: Record) -> None:
-        """Open the trial's run."""
-        self._jobs.put(partial(self._runs.begin, record))
-
-    def epoch(self, record: Record, point: dict[str, float]) -> None:
-        """Log a point of the trial's curve; its `epoch` is the step."""
-        self._jobs.put(partial(self._runs.point, record, dict(point)))
-
-    def trial_ended(self, record: Record) -> None:
-        """Log the final metrics and end the trial's run."""
-        self._jobs.put(partial(self._runs.end, record))
+    def note(self, record: Record) -> None:
+        """Log what is new of a trial, soon; the newest record of it says all that was said before."""
+        self._news[attempt(record)] = record
+        self._wake.set()
 
     def finish(self, status: Status, records: Sequence[Record]) -> str:
         """Fill in the records that have no run yet, end the parent, and wait for it, no longer than `PATIENCE`.
@@ -63,7 +58,7 @@ class Tracker:
             Empty where MLflow holds everything, else one line that says what it lacks and why.
         """
         self._last = partial(self._runs.finish, status, tuple(records))
-        self._jobs.put(None)
+        self._wake.set()
         self._thread.join(PATIENCE)
         error = f"no answer within {PATIENCE:.0f} s" if self._thread.is_alive() else self._error
         over, missing = sum(r.state != "running" for r in records), len(self._runs.missing(records))
@@ -89,11 +84,19 @@ class Tracker:
         return ui_command(self._runs.uri)
 
     def _work(self) -> None:
-        """Do the jobs in order; after a failure none for a while, because the last one fills them in."""
-        for job in iter(self._jobs.get, None):
+        """Log what is gathered; after a failure nothing for a while, because the last job fills it in."""
+        while self._last is None:
+            self._wake.wait()
+            time.sleep(GATHER)
+            self._wake.clear()
             if time.monotonic() >= self._paused_until:
-                self._try(job)
+                self._try(self._log)
         self._try(self._last)
+
+    def _log(self) -> None:
+        self._runs.describe()
+        while self._news:
+            self._runs.log(self._news.pop(next(iter(self._news))))
 
     def _try(self, job: Callable[[], object]) -> None:
         try:
