@@ -1,8 +1,10 @@
 """The teacher-forced forward: what a model says of each answer token, without ever holding logits [B, T, V]."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,16 @@ TOKENS = 4096
 """Padded positions of one forward pass without gradient."""
 LEAST_DEVIATION = 1e-6
 """Of ln p over the vocabulary, so that it can be divided by where one token has all of p."""
+
+Found = TypeVar("Found")
+Group = TypeVar("Group")
+
+
+class Each(Protocol):
+    """A `map` over groups of rows: the plain one, or one that shares them out over several processes."""
+
+    def __call__(self, work: Callable[[Group], Found], groups: Sequence[Group], /) -> Iterable[Found]:
+        """What the work gives for each of the groups, in their order."""
 
 
 def hidden_states(model: PreTrainedModel, batch: Batch) -> Tensor:
@@ -69,8 +81,9 @@ def head_is_last(model: PreTrainedModel, rows: Sequence[Encoded]) -> bool:
     Models that cap or scale their logits afterwards (Gemma 2, Cohere, Granite) are those where they are not.
     """
     batch = collate(rows, model.device)
-    logits = model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits.float()
     ours = head_of(model)(hidden_states(model, batch)).float()
+    # Last: a model that several processes share gives its weights up at the end of its own forward.
+    logits = model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits.float()
     return torch.allclose(logits, ours, rtol=1e-3, atol=1e-3, equal_nan=True)
 
 
@@ -128,15 +141,15 @@ class Distributions(Labels):
         ]
 
 
-def label_statistics(model: PreTrainedModel, rows: Sequence[Encoded]) -> Labels:
+def label_statistics(model: PreTrainedModel, rows: Sequence[Encoded], each: Each = map) -> Labels:
     """One teacher-forced pass over the rows' real tokens, sorted by length so that little is padded."""
-    logp, hit = _of_tokens(model, rows, _of_labels)
+    logp, hit = _of_tokens(model, rows, _of_labels, each)
     return Labels(row=_row_of_tokens(rows), logp=logp, hit=hit)
 
 
-def distribution_statistics(model: PreTrainedModel, rows: Sequence[Encoded]) -> Distributions:
+def distribution_statistics(model: PreTrainedModel, rows: Sequence[Encoded], each: Each = map) -> Distributions:
     """The same pass, which looks at the whole vocabulary besides."""
-    logp, hit, mean, deviation = _of_tokens(model, rows, _of_vocabulary)
+    logp, hit, mean, deviation = _of_tokens(model, rows, _of_vocabulary, each)
     return Distributions(row=_row_of_tokens(rows), logp=logp, hit=hit, mean=mean, deviation=deviation)
 
 
@@ -149,19 +162,20 @@ Statistics = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
 """From logits [n, V], float32, and labels [n] to something about each of the tokens [n]."""
 
 
-@torch.no_grad()
-def _of_tokens(model: PreTrainedModel, rows: Sequence[Encoded], statistics: Statistics) -> list[Tensor]:
+def _of_tokens(model: PreTrainedModel, rows: Sequence[Encoded], statistics: Statistics, each: Each) -> list[Tensor]:
     """What `statistics` says of all answer tokens, on the CPU, in row order."""
     first = [0, *accumulate(len(row.labels) for row in rows)]
-    places, found = [], []
-    for group in by_length([len(row.inputs) for row in rows], TOKENS):
-        places += [torch.arange(first[i], first[i + 1]) for i in group]
-        found.append(_of_batch(model, collate([rows[i] for i in group], model.device), statistics))
-    order = torch.cat(places).argsort()
+    groups = by_length([len(row.inputs) for row in rows], TOKENS)
+    found = each(partial(_of_group, model, rows, statistics), groups)
+    order = torch.cat([torch.arange(first[i], first[i + 1]) for group in groups for i in group]).argsort()
     return [torch.cat(column)[order] for column in zip(*found, strict=True)]
 
 
-def _of_batch(model: PreTrainedModel, batch: Batch, statistics: Statistics) -> list[Tensor]:
+@torch.no_grad()
+def _of_group(
+    model: PreTrainedModel, rows: Sequence[Encoded], statistics: Statistics, group: Sequence[int]
+) -> list[Tensor]:
+    batch = collate([rows[i] for i in group], model.device)
     hidden = hidden_states(model, batch)[batch.row, batch.position]
     chunks = zip(hidden.split(CHUNK), batch.label.split(CHUNK), strict=True)
     parts = [statistics(head_of(model)(h).float(), label) for h, label in chunks]

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from eval.encode import by_length
+from eval.forward import Each
 
 LONGEST = 200
 """Tokens of an answer at most, as in TOFU and open-unlearning."""
@@ -16,7 +18,11 @@ POSITIONS = 8192
 
 
 def greedy(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[Sequence[int]], longest: int = LONGEST
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    prompts: Sequence[Sequence[int]],
+    longest: int = LONGEST,
+    each: Each = map,
 ) -> list[str]:
     """The text that the model adds to each prompt, without special tokens, up to EOS or `longest` tokens.
 
@@ -25,8 +31,9 @@ def greedy(
     """
     answers = [""] * len(prompts)
     with _plain(model, tokenizer, longest):
-        for group in by_length([len(prompt) + longest for prompt in prompts], POSITIONS):
-            texts = _batch(model, tokenizer, [prompts[i] for i in group])
+        groups = by_length([len(prompt) + longest for prompt in prompts], POSITIONS)
+        found = each(partial(_batch, model, tokenizer), [[prompts[i] for i in group] for group in groups])
+        for group, texts in zip(groups, found, strict=True):
             for i, text in zip(group, texts, strict=True):
                 answers[i] = text
     return answers

@@ -17,7 +17,7 @@ from eval.data import Dataset, Row
 from eval.definitions import SUITE
 from eval.encode import Encoded, Template, encode_paraphrased, encode_rows
 from eval.extraction import extraction_strength
-from eval.forward import Labels, label_statistics
+from eval.forward import Each, Labels, label_statistics
 from eval.generation import greedy
 from eval.memorisation import exact_memorisation
 from eval.probability import mean_logp, probability, share
@@ -43,10 +43,10 @@ class Probes:
         return cls(parts={key: tuple(rows) for key, rows in (exact | other).items()})
 
 
-def evaluate(model: PreTrainedModel, probes: Probes) -> dict[str, float]:
+def evaluate(model: PreTrainedModel, probes: Probes, each: Each = map) -> dict[str, float]:
     """Mean ES of each part, in one teacher-forced pass over all of them."""
     rows = [row for part in probes.parts.values() for row in part]
-    es = extraction_strength(label_statistics(model, rows))
+    es = extraction_strength(label_statistics(model, rows, each))
     parts = es.split([len(part) for part in probes.parts.values()])
     return {key: float(part.mean()) for key, part in zip(probes.parts, parts, strict=True)}
 
@@ -101,7 +101,11 @@ NOT_FINITE = "the model's log-probabilities are not finite"
 
 
 def retain_values(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, template: Template, dataset: Dataset
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    template: Template,
+    dataset: Dataset,
+    each: Each = map,
 ) -> RetainValues:
     """What `full` compares with the retain model, in one teacher-forced pass of that model.
 
@@ -109,7 +113,7 @@ def retain_values(
         ValueError: the retain model's log-probabilities are not finite.
     """
     rows = {"forget": dataset.forget, "unseen": dataset.unseen}
-    said = ask(model, tokenizer, template, rows)
+    said = ask(model, tokenizer, template, rows, each)
     if not _finite(said):
         raise ValueError("the retain model's log-probabilities are not finite: nothing can be compared with it.")
     ratio = _ratio(said["forget"], rows["forget"], "paraphrased_answer")
@@ -126,6 +130,7 @@ def full(
     dataset: Dataset,
     *,
     retain: RetainValues | None,
+    each: Each = map,
 ) -> Report:
     """All metrics of a model in evaluation mode; what cannot be computed is left out with the reason.
 
@@ -135,13 +140,14 @@ def full(
         template: the text of a row, as in fine-tuning.
         dataset: the rows.
         retain: the retain model's values on the same rows; None leaves out what needs them.
+        each: goes through the batches of a pass.
     """
     rows = parts(dataset)
-    said = ask(model, tokenizer, template, rows)
+    said = ask(model, tokenizer, template, rows, each)
     if not _finite(said):
         return Report(metrics={}, rows={}, left_out=dict.fromkeys(SUITE, NOT_FINITE))
     by_row, attacks = _by_row(said, rows), _attacks(said)
-    by_row |= _rouge(model, tokenizer, template, rows)
+    by_row |= _rouge(model, tokenizer, template, rows, each)
     values = {key: value if isinstance(value, str) else _mean(key, value) for key, value in by_row.items()}
     values |= _utility(values) | _quality(by_row["forget/truth_ratio"], retain) | _membership(attacks, retain)
     return Report(
@@ -193,11 +199,12 @@ def _rouge(
     tokenizer: PreTrainedTokenizerFast,
     template: Template,
     rows: Mapping[str, Sequence[Row]],
+    each: Each,
 ) -> dict[str, Values]:
     """ROUGE-L recall of each row's greedy answer, all parts in one go."""
     asked = [row for part in (*SIDES, *FACTS) for row in rows[part]]
     prompts = [row.ids[: row.start] for row in encode_rows(tokenizer, template, asked)]
-    recall = rouge_l([row.answer for row in asked], greedy(model, tokenizer, prompts))
+    recall = rouge_l([row.answer for row in asked], greedy(model, tokenizer, prompts, each=each))
     found = torch.tensor(recall, dtype=torch.float64).split([len(rows[part]) for part in (*SIDES, *FACTS)])
     named = zip((*SIDES, *FACTS), found, strict=True)
     return {f"{part}/rouge_l": values if len(values) else NO_ROWS for part, values in named}

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from eval.data import Dataset, Row
 from eval.encode import Template, encode
-from eval.forward import Distributions, distribution_statistics
+from eval.forward import Distributions, Each, distribution_statistics
 
 Part: TypeAlias = Mapping[str, Distributions]
 """What a model says of the rows of a part, by kind of text; a kind that one of the rows lacks is not there."""
@@ -49,12 +49,13 @@ def ask(
     tokenizer: PreTrainedTokenizerFast,
     template: Template,
     rows: Mapping[str, Sequence[Row]],
+    each: Each = map,
 ) -> dict[str, Part]:
     """What the model says of the rows of each part, in one pass over all their texts."""
     pairs = {(part, kind): _pairs(kind, rows[part]) for part in rows for kind in ASKED[part]}
     pairs = {place: texts for place, texts in pairs.items() if texts}
     encoded = [encode(tokenizer, template, *pair) for texts in pairs.values() for pair in texts]
-    said = distribution_statistics(model, encoded).split([len(texts) for texts in pairs.values()])
+    said = distribution_statistics(model, encoded, each).split([len(texts) for texts in pairs.values()])
     found: dict[str, dict[str, Distributions]] = {part: {} for part in rows}
     for (part, kind), texts in zip(pairs, said, strict=True):
         found[part][kind] = texts

@@ -49,6 +49,6 @@ def _only(config: SweepConfig, setting: Setting) -> SweepConfig:
         "fixed": setting,
         "search": config.search.model_dump() | one,
         "seeds": 0,
-        "ledger": None,  # its own; and a database's URL may hold a password
+        "ledger": None,  # its own
     }
     return SweepConfig.model_validate(config.model_dump() | changed)

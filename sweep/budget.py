@@ -192,7 +192,7 @@ def _hours(config: SweepConfig, own: Base, trained: float, read: float) -> float
         return None
     peak = PEAKS[config.cluster.accelerator][str(COMPUTED[config.train.precision]).removeprefix("torch.")]
     operations = own.parameters * ((8 if config.train.checkpointing else 6) * trained + 2 * read)
-    return operations / (SHARE * peak) / 3600 * max(1.0, config.cluster.gpus)
+    return operations / (SHARE * peak) / 3600
 
 
 def _made(config: SweepConfig, dataset: Dataset, own: Base, rows: Texts) -> dict[Path, Cost]:

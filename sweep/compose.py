@@ -44,13 +44,23 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
         ConfigError: something is wrong with the file, an override or a value.
     """
     with _one_sentence(path):
+        raw = typed(path, overrides)
+        try:
+            return SweepConfig.model_validate(_absolute(raw))
+        except ValidationError as error:
+            raise ConfigError(explain(error, raw)) from error
+
+
+def typed(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """What file, groups and overrides say together, folders as they were written; raises ConfigError as `load` does."""
+    with _one_sentence(path):
         file = _found(Path(path))
         changes = [_parsed(text) for text in overrides]
         config = _composed(file, [_choice(change, file) for change in changes if _is_choice(change)])
         for change in changes:
             if not _is_choice(change):
                 _apply(config, change)
-        return _validated(_resolved(config))
+        return _resolved(config)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -221,13 +231,6 @@ def _resolved(config: DictConfig) -> dict[str, Any]:
     raw = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(raw, dict)
     return {str(key): value for key, value in raw.items()}
-
-
-def _validated(raw: dict[str, Any]) -> SweepConfig:
-    try:
-        return SweepConfig.model_validate(_absolute(raw))
-    except ValidationError as error:
-        raise ConfigError(explain(error, raw)) from error
 
 
 def _absolute(raw: dict[str, Any]) -> dict[str, Any]:

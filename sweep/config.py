@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -12,18 +12,31 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     Tag,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 from sweep.record import Setting, Value
+from sweep.redaction import has_secret, redact
 
 Fraction: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 TAUS = (0.4, 0.6, 0.8, 0.9)
 """Further retention levels at which the score is read off the grid, beside `score.tau`."""
 
+INSTEAD = {
+    "ledger": "set PGPASSWORD, or ~/.pgpass, on the machine of the driver",
+    "artifacts": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on all machines",
+}
+"""Where the password of a URL belongs that is written to files."""
+
 
 class ConfigError(ValueError):
     """The user's configuration is wrong; the message is one sentence with the key, the value and what is allowed."""
+
+    def __init__(self, message: str) -> None:
+        """Say it, without the passwords of the URLs in it."""
+        super().__init__(redact(message))
 
 
 class Frozen(BaseModel):
@@ -161,6 +174,8 @@ class TrainConfig(Frozen):
     """Whether layers' activations are computed again in the backward pass, which takes time and saves memory."""
     tokens: PositiveInt
     """Padded positions of one forward pass with gradient; a batch that has more is split, which changes no step."""
+    parallel: Literal["ddp", "fsdp"]
+    """How several processes hold the model: each all of it, or each its share of weights, gradients and optimizer."""
 
 
 class Range(Frozen):
@@ -247,13 +262,22 @@ class EvalConfig(Frozen):
 class ClusterConfig(Frozen):
     """What a trial is given, and where."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_for_each_gpu(cls, block: Any) -> Any:
+        if isinstance(block, dict) and block.get("processes") is None and isinstance(block.get("gpus"), int | float):
+            return block | {"processes": max(1, int(block["gpus"]))}
+        return block
+
     name: str
     address: str | None
     """Ray address; null starts Ray on this machine, or uses RAY_ADDRESS (set inside a job)."""
     cpus: PositiveFloat
     """CPU cores of a trial."""
     gpus: float = Field(ge=0)
-    """GPUs of a trial; a fraction shares one."""
+    """GPUs of a trial; a fraction shares one, several are a process each."""
+    processes: PositiveInt
+    """Processes of a trial, which share its cores and GPUs (null: one for each GPU, at least one)."""
     accelerator: str | None
     """Ray's accelerator type, for example A100."""
     memory: PositiveFloat | None
@@ -287,10 +311,20 @@ class SweepConfig(Frozen):
     cluster: ClusterConfig
     storage: Annotated[Path, Field(strict=False)]
     """Folder of sweeps and artifacts, absolute."""
+    artifacts: str | None
+    """URL where artifacts are kept for nodes that share no folder, such as s3://bucket/prefix (null: in `storage`)."""
     ledger: str | None
-    """Database URL of the study (null: study.db in the sweep's folder)."""
+    """Database URL of the study, without a password (null: study.db in the sweep's folder)."""
     experiment: str | None
     """MLflow's experiment (null: `<model>-<data>`); MLFLOW_EXPERIMENT_NAME comes before it."""
+
+    @field_validator("ledger", "artifacts")
+    @classmethod
+    def _keeps_no_secret(cls, url: str | None, info: ValidationInfo) -> str | None:
+        # It is written to the sweep's folder and to MLflow.
+        if url is not None and has_secret(url):
+            raise ValueError(f"must hold no password: {INSTEAD[str(info.field_name)]}")
+        return url
 
     def with_setting(self, setting: Setting) -> "SweepConfig":
         """The configuration in which a trial's `retain.weight`, `train.lr`, `train.epochs` are the setting's."""

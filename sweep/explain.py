@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from sweep.config import SweepConfig
+from sweep.redaction import has_secret
 
 GROUPS = ("model", "data", "cluster", "recipe")
 """Blocks that are chosen by name: `model=tiny` takes configs/model/tiny.yaml."""
@@ -45,7 +46,7 @@ def explain(error: ValidationError, raw: Mapping[str, object]) -> str:
     if first["type"] == "missing":
         return f"{place} is missing{_remedy(key, raw)}."
     shown = repr(first.get("ctx", {}).get("tag", first["input"]))
-    value = f" = {shown}" if len(shown) <= LONGEST else ""
+    value = f" = {shown}" if len(shown) <= LONGEST and not has_secret(shown) else ""
     if first["type"] == "extra_forbidden":
         return f"{place}{value} {_unknown(key)}."
     allowed = dict.fromkeys(wording(found) for found in errors if _key(found, raw) == key)

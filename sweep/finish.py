@@ -11,7 +11,7 @@ from sweep.plan import Plan
 from sweep.plans import Plans
 from sweep.record import Logged, Record
 from sweep.report import files
-from sweep.report.source import Reported, metrics_of
+from sweep.report.source import Reported
 from sweep.schedule import Ran
 from sweep.tracking.afterwards import attach
 from sweep.tracking.store import TrackingError
@@ -48,8 +48,7 @@ def report(plan: Plan, records: Sequence[Record], logged: Logged) -> None:
 
 
 def _reported(plan: Plan, records: Sequence[Record]) -> Reported:
-    reference = metrics_of(plan.artifacts.reference)
-    return Reported(name=plan.name, config=plan.config, records=records, reference=reference)
+    return Reported(name=plan.name, config=plan.config, records=records, reference=plan.artifacts.metrics)
 
 
 def _alone(plan: Plan, ran: Ran) -> RenderableType:

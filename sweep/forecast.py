@@ -10,9 +10,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from eval.data import Dataset
 from objectives._base import Objective
-from sweep import budget, space
+from sweep import budget, space, training
 from sweep.budget import Budget, in_bytes
-from sweep.config import SweepConfig
+from sweep.config import ConfigError, SweepConfig
 from sweep.record import Value
 from sweep.unlearning import memory
 from sweep.unlearning.memory import Memory
@@ -23,8 +23,11 @@ TOKENS = 1024
 """Positions of a pass that still keep a card busy."""
 CHANGES: tuple[Mapping[str, object], ...] = (
     {"tokens": TOKENS},
+    {"parallel": "fsdp"},
+    {"parallel": "fsdp", "tokens": TOKENS},
     {"checkpointing": True},
     {"tokens": TOKENS, "checkpointing": True},
+    {"parallel": "fsdp", "tokens": TOKENS, "checkpointing": True},
     {"precision": "kahan"},
     {"precision": "kahan", "tokens": TOKENS},
     {"precision": "kahan", "tokens": TOKENS, "checkpointing": True},
@@ -123,11 +126,19 @@ def _remedy(config: SweepConfig, dataset: Dataset, stages: Mapping[str, Memory],
         return ""
     for change in CHANGES:
         less = {key: value for key, value in change.items() if key != "tokens" or config.train.tokens > TOKENS}
-        train = config.train.model_copy(update=less)
-        hopeful = train.precision != config.train.precision or _fits(stages, card, but="activations")
-        if hopeful and _fits(_stages(config.model_copy(update={"train": train}), dataset), card):
+        changed = config.model_copy(update={"train": config.train.model_copy(update=less)})
+        hopeful = {"precision", "parallel"} & less.keys() or _fits(stages, card, but="activations")
+        if hopeful and _can_be_had(changed) and _fits(_stages(changed, dataset), card):
             return " ".join(f"train.{key}={str(value).lower()}" for key, value in less.items())
     return ""
+
+
+def _can_be_had(config: SweepConfig) -> bool:
+    try:
+        training.check(config)
+    except ConfigError:
+        return False
+    return True
 
 
 def _fits(stages: Mapping[str, Memory], card: float, but: str = "") -> bool:

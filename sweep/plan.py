@@ -120,6 +120,20 @@ def resumed(storage: Path, name: str) -> Plan:
     return _plan(config, name, partial(reopened, config, name))
 
 
+def check(config: SweepConfig) -> None:
+    """Refuse a sweep that could be run nowhere: its configuration alone is read.
+
+    Raises:
+        ConfigError: space, training or search do not fit the objective or one another.
+    """
+    from sweep import agenda, space, training
+    from sweep.recovery import paper_setting
+
+    training.check(config)
+    space.check(config)
+    agenda.check(config, paper_setting(config))
+
+
 def storage_of(words: Sequence[str], command: str) -> Path:
     """The storage that the only word allowed beside a sweep's name gives, `storage=DIR`; else the default one.
 
@@ -135,12 +149,7 @@ def storage_of(words: Sequence[str], command: str) -> Path:
 
 
 def _plan(config: SweepConfig, name: str, held: "Callable[[], AbstractContextManager[Ledger]]") -> Plan:
-    from sweep import agenda, space, training
-    from sweep.recovery import paper_setting
-
-    training.check(config)
-    space.check(config)
-    agenda.check(config, paper_setting(config))
+    check(config)
     _check_loadable(config)
     dataset = _rows(config.data)
     from sweep.unlearning.artifacts import plan

@@ -1,6 +1,6 @@
 """What a command line asks for, checked: one sweep, or several that run side by side and are compared at the end."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -77,12 +77,28 @@ class Plans:
         return "\n".join([f"comparison: {self.name}", *(plan.line for plan in self.plans), needs])
 
 
-def asked(words: Sequence[str], name: str | None) -> Plans:
-    """The plans of new sweeps: config files, then changes `key=value`; a name is made up where it is None.
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """The sweeps that a command line asks for, by its words and its files alone.
+
+    Attributes:
+        name: the sweep's name, or the comparison's.
+        files: the files as they were typed, before all changes.
+        members: the config file of each sweep with what is changed in it, by the sweep's own name.
+        configs: their configurations, by the sweep's own name.
+    """
+
+    name: str
+    files: Sequence[Path]
+    members: Mapping[str, Member]
+    configs: Mapping[str, SweepConfig]
+
+
+def wished(words: Sequence[str], name: str | None) -> Wish:
+    """What config files, then changes `key=value`, ask for; a name is made up where it is None.
 
     Raises:
-        ConfigError: anything in a configuration is wrong, or a name is taken.
-        DataError: the rows cannot be had.
+        ConfigError: anything in a configuration is wrong.
     """
     wanted = None if name is None else valid_name(name)
     count = next((place for place, word in enumerate(words) if "=" in word or word.startswith("~")), len(words))
@@ -90,10 +106,24 @@ def asked(words: Sequence[str], name: str | None) -> Plans:
     if not files:
         raise ConfigError("a config file must come first, as in python -m sweep.launch configs/wtnpo.yaml.")
     if len(files) > 1 or is_matrix(files[0]):
-        return _compared(files, overrides, wanted)
+        return _several(files, overrides, wanted)
     config = load(files[0], overrides)
     own = wanted or default_name(f"{files[0].stem}-{config.model.name}-{config.data.name}", datetime.now(UTC))
-    return Plans(name=own, plans=[new(config, own)])
+    alone = Member(name=files[0].stem, file=files[0], choices=tuple(overrides))
+    return Wish(name=own, files=files, members={own: alone}, configs={own: config})
+
+
+def asked(words: Sequence[str], name: str | None) -> Plans:
+    """The plans of new sweeps: config files, then changes `key=value`; a name is made up where it is None.
+
+    Raises:
+        ConfigError: anything in a configuration is wrong, or a name is taken.
+        DataError: the rows cannot be had.
+    """
+    wish = wished(words, name)
+    if wish.name not in wish.configs:
+        return _compared(wish)
+    return Plans(name=wish.name, plans=[new(config, own) for own, config in wish.configs.items()])
 
 
 def again(words: Sequence[str], name: str) -> Plans:
@@ -107,12 +137,19 @@ def again(words: Sequence[str], name: str) -> Plans:
     return Plans(name=name, plans=[resumed(storage, own) for own in names_of(storage, name)])
 
 
-def _compared(files: Sequence[Path], overrides: Sequence[str], wanted: str | None) -> Plans:
-    """The plans of several sweeps."""
+def _several(files: Sequence[Path], overrides: Sequence[str], wanted: str | None) -> Wish:
+    """Several sweeps, which can be compared."""
     name = wanted or default_name("-".join(file.stem for file in files), datetime.now(UTC))
-    wished = members(files, overrides)
-    configs = {f"{name}.{one.name}": _config(one, overrides) for one in wished}
+    changed = [replace(one, choices=(*one.choices, *overrides)) for one in members(files, overrides)]
+    named = {valid_name(f"{name}.{one.name}"): one for one in changed}
+    configs = {own: load(one.file, one.choices) for own, one in named.items()}
     _check_shared(configs)
+    return Wish(name=name, files=files, members=named, configs=configs)
+
+
+def _compared(wish: Wish) -> Plans:
+    """The plans of several sweeps."""
+    name, configs = wish.name, dict(wish.configs)
     experiments = {(config.model.name, config.data.name) for config in configs.values()}
     if len(experiments) > 1:
         configs = {
@@ -121,14 +158,10 @@ def _compared(files: Sequence[Path], overrides: Sequence[str], wanted: str | Non
     from sweep.ledger import refuse_taken
 
     refuse_taken(next(iter(configs.values())), name)
-    plans = [new(config, valid_name(own)) for own, config in configs.items()]
+    plans = [new(config, own) for own, config in configs.items()]
     *others, last = plans
     listed = replace(last, held=partial(_listed, last.config.storage / name, list(configs), last.held))
     return Plans(name=name, plans=[*others, listed])
-
-
-def _config(member: Member, overrides: Sequence[str]) -> SweepConfig:
-    return load(member.file, [*member.choices, *overrides])
 
 
 def _check_shared(configs: dict[str, SweepConfig]) -> None:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -25,12 +27,15 @@ os.environ |= {
 import ray
 from ray import tune
 from ray.exceptions import RayTaskError
+from ray.tune.execution import class_cache
 
 from eval.data import DataError
+from sweep import nodes
 from sweep.agenda import agenda
 from sweep.config import ClusterConfig, ConfigError
 from sweep.interrupts import Interrupted, Interrupts
 from sweep.ledger import Ledger
+from sweep.processes import run_together, together
 from sweep.progress import View, view
 from sweep.record import Logged, Record
 from sweep.search import Search, StudySearcher
@@ -38,10 +43,15 @@ from sweep.tracking.runs import Status
 from sweep.tracking.tracker import Tracker
 from sweep.trial import Maker, Progress, Run, Work, trainable
 
+# Tune would pass these on in descriptions of workers, which Ray shows and logs; nodes have credentials of their own.
+class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
+
 STORE = 256 * 2**20
 """Bytes of Ray's object store on this machine: models pass through files, not through Ray."""
 LONGEST = 400
 """Characters of what Ray says of a process that died."""
+NOTHING = {"memory": 1.0}
+"""What the worker of a trial of several processes takes, which start others: a byte, since Tune refuses none at all."""
 BEAT = 0.1
 """Seconds between two looks at the clock and at signals."""
 
@@ -84,7 +94,9 @@ class Beat(tune.Callback):
     def why(self, trial_id: str) -> str:
         """What Ray says of a trial whose process died, in one line."""
         broken = next(trial for trial in self._trials if trial.trial_id == trial_id)
-        return " ".join(str(broken.get_pickled_error() or "its process died").split())[:LONGEST]
+        file = broken.error_file  # Tune's own accessor looks where it is copied to, later
+        said = Path(file).read_text(encoding="utf-8").partition("\n")[2] if file else "without a word"
+        return f"its process died: {' '.join(said.split())}"[:LONGEST]
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks for a restore of its own, which this sweep never uses."""
@@ -106,6 +118,8 @@ def run(works: Sequence[Work]) -> list[Ran]:
     cluster = works[0].config.cluster
     with Interrupts() as interrupts, connected(cluster) as room, view(works) as shown:
         interrupts.arm()
+        if works[0].config.artifacts is None:
+            nodes.check(works[0].config.storage)
         print("sweep", ", ".join(work.name for work in works))
 
         def beat() -> None:
@@ -133,7 +147,13 @@ def searched(work: Work, ledger: Ledger, tracker: Tracker, shown: View) -> Searc
     watcher = shown.of(work.name)
     watcher.keep(ledger.records())
     tasks = agenda(work.config, work.paper, ledger)
-    return Search(ledger=ledger, tasks=tasks, watchers=[watcher, tracker], run_id_of=tracker.run_id_of)
+    return Search(
+        ledger=ledger,
+        tasks=tasks,
+        watchers=[watcher, tracker],
+        run_id_of=tracker.run_id_of,
+        retries=work.config.cluster.retries,
+    )
 
 
 @contextmanager
@@ -162,7 +182,7 @@ def connected(cluster: ClusterConfig) -> Iterator[int]:
 
 
 def bundle(cluster: ClusterConfig) -> dict[str, float]:
-    """What a trial is given, in Ray's words."""
+    """What a trial is given, in Ray's words, all its processes together, which share a node."""
     kind = {f"accelerator_type:{cluster.accelerator}": 0.001} if cluster.accelerator else {}
     gpus = {"GPU": cluster.gpus} if cluster.gpus else {}
     return {"CPU": cluster.cpus} | gpus | kind
@@ -183,10 +203,11 @@ def no_room(cluster: ClusterConfig) -> str:
 
 def prepare(cluster: ClusterConfig, makers: Sequence[Maker], shown: View, beat: Callable[[], None]) -> None:
     """Make what the trials share, in Ray tasks with a trial's resources: the driver of a cluster job has no GPU."""
-    wants = bundle(cluster)
+    wants = bundle(cluster) if cluster.processes == 1 else {"CPU": 0}
     options = {"num_cpus": wants.pop("CPU"), "num_gpus": wants.pop("GPU", 0), "resources": wants}
     task = ray.remote(_made).options(num_returns="streaming", max_retries=0, **options)
-    running = [task.remote(maker) for maker in makers]
+    alone = cluster.processes == 1
+    running = [task.remote(maker if alone else partial(together, *_for_each(cluster), maker)) for maker in makers]
     while running:
         ready, _ = ray.wait(running, timeout=BEAT)
         beat()
@@ -200,9 +221,11 @@ def prepare(cluster: ClusterConfig, makers: Sequence[Maker], shown: View, beat: 
 
 def fit(cluster: ClusterConfig, trials: Sequence[Run], searcher: StudySearcher, at_once: int, step: Beat) -> None:
     """Run what the searcher hands out, `at_once` trials at a time; `trials` has a function for each sweep."""
+    runs = [trial if cluster.processes == 1 else partial(run_together, *_for_each(cluster), trial) for trial in trials]
+    wants = bundle(cluster) if cluster.processes == 1 else NOTHING
     with TemporaryDirectory(prefix="sweep-") as scratch:
         tune.Tuner(
-            tune.with_resources(trainable(trials), tune.PlacementGroupFactory([bundle(cluster)])),
+            tune.with_resources(trainable(runs), tune.PlacementGroupFactory([wants])),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 num_samples=-1,
@@ -215,7 +238,6 @@ def fit(cluster: ClusterConfig, trials: Sequence[Run], searcher: StudySearcher, 
                 storage_path=scratch,
                 callbacks=[step],
                 stop=searcher.stops,
-                failure_config=tune.FailureConfig(max_failures=cluster.retries),
                 verbose=0,
             ),
         ).fit()
@@ -245,6 +267,11 @@ def _knock(address: str) -> None:
     host, _, port = address.rpartition(":")
     if port.isdigit() and "/" not in host:
         socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def _for_each(cluster: ClusterConfig) -> tuple[int, dict[str, float]]:
+    """How many processes a trial has, and what each is given."""
+    return cluster.processes, {key: amount / cluster.processes for key, amount in bundle(cluster).items()}
 
 
 def _made(maker: Maker) -> Iterator[Progress]:

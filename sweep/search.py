@@ -1,13 +1,14 @@
 """The searcher: Ray Tune asks it for trials, of one sweep or of several, and tells it what becomes of them."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ray.tune.search import Searcher
 
 from sweep.ledger import Ledger, Task
-from sweep.record import Record
+from sweep.record import Phase, Record
 
 
 class Watcher(Protocol):
@@ -26,12 +27,26 @@ class Search:
         tasks: what is still to be run; None while there is nothing to run yet.
         watchers: who is told.
         run_id_of: gives a trial's MLflow run.
+        retries: how often a task is begun again whose process died.
+        again: tasks that are to be begun again.
+        deaths: how often a process died over a task, by phase and index.
     """
 
     ledger: Ledger
     tasks: Iterator[Task | None]
     watchers: Sequence[Watcher]
     run_id_of: Callable[[Record], str]
+    retries: int
+    again: list[Task] = field(default_factory=list)
+    deaths: Counter[tuple[Phase, int]] = field(default_factory=Counter)
+
+    def next(self) -> Task | None:
+        """The next task, None while there is nothing to run yet.
+
+        Raises:
+            StopIteration: there will be none.
+        """
+        return self.again.pop(0) if self.again else next(self.tasks)
 
     def start(self, task: Task) -> Record:
         """Open an attempt at the task."""
@@ -50,6 +65,17 @@ class Search:
         reason = f"after epoch {record.curve[-1]['epoch']:.0f} others had forgotten more"
         self.end(replace(record, state="pruned", reason=reason))
 
+    def died(self, record: Record, reason: str) -> None:
+        """Close an attempt whose process died; its task is begun again, unless it did so too often.
+
+        Tune's own retries are not used: it may count the loss of a node twice, and fail a trial that did nothing wrong.
+        """
+        self.end(replace(record, state="failed", reason=reason))
+        self.deaths[record.phase, record.index] += 1
+        if self.deaths[record.phase, record.index] <= self.retries:
+            task = Task(phase=record.phase, index=record.index, seed=record.seed, setting=record.setting)
+            self.again.append(task)
+
     def end(self, record: Record) -> None:
         """Close the attempt, durably."""
         self.note(self.ledger.end(replace(record, run_id=self.run_id_of(record))))
@@ -67,14 +93,17 @@ class StudySearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial's record and the place of its sweep, None while there is nothing to run yet, or FINISHED."""
-        waiting = False
+        waiting = bool(self._live)  # whose process dies may be begun again
         for place in self._by_need():
-            task = next(self._searches[place].tasks, self.FINISHED)
-            if isinstance(task, Task):
+            try:
+                task = self._searches[place].next()
+            except StopIteration:
+                continue
+            if task is not None:
                 record = self._searches[place].start(task)
                 self._live[trial_id] = place, record
                 return {"record": record, "sweep": place}
-            waiting = waiting or task is None
+            waiting = True
         return None if waiting else self.FINISHED
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -106,7 +135,7 @@ class StudySearcher(Searcher):
         """Close an attempt that ended without a last report: its process died."""
         if trial_id in self._live:
             place, record = self._live.pop(trial_id)
-            self._searches[place].end(replace(record, state="failed", reason=self._why(trial_id)))
+            self._searches[place].died(record, self._why(trial_id))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the ledger is the state."""

@@ -14,7 +14,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from eval.definitions import DEFINITIONS
 from sweep.config import ConfigError, SweepConfig
 from sweep.record import INTERRUPTED, Phase, Record, State
-from sweep.redaction import redact
 
 FILE = "study.db"
 """The database in the sweep's folder, where `ledger` names no other."""
@@ -109,7 +108,7 @@ def _storage(config: SweepConfig, name: str) -> RDBStorage:
     try:
         return RDBStorage(url)
     except (SQLAlchemyError, ImportError, ValueError) as error:
-        raise ConfigError(redact(f"ledger = {url!r} cannot be opened: {str(error).splitlines()[0]}")) from None
+        raise ConfigError(f"ledger = {url!r} cannot be opened: {str(error).splitlines()[0]}") from None
 
 
 def _made(storage: RDBStorage, name: str, config: SweepConfig) -> optuna.Study:

@@ -58,6 +58,10 @@ class Outcome(Protocol):
         """Why it got the worst score; else empty."""
 
 
+class ProcessDiedError(Exception):
+    """One of a trial's processes died: another try may go well."""
+
+
 Maker: TypeAlias = Callable[[], Iterator[Progress]]
 """Makes something that all trials share, and yields how far it is."""
 Run: TypeAlias = Callable[[Record], Iterator[Point | Outcome]]
@@ -138,6 +142,8 @@ def grow(run: Run, record: Record) -> Iterator[Record]:
             yield record
         else:
             ended = replace(record, state="failed", reason="the trial ended without an outcome")
+    except ProcessDiedError:
+        raise
     except Exception as error:
         traceback.print_exc()
         ended = replace(record, state="failed", reason=_why(error))

@@ -54,7 +54,7 @@ def test_each_file_is_a_whole_configuration(tmp_path: Path, file: str, setting: 
         search={"epochs": "best", "hours": 1.5, "stop": "asha", "warm_start": ("first",)},
         seed=5,
         seeds=2,
-        ledger="postgresql://me:secret@host/db",
+        ledger="postgresql://me@host/db",
     )
     path = tmp_path / file
     path.write_text(alone("mine", config, RECORDS)[file])

@@ -14,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 from reports import large, small
-from servers import free_port, running
+from servers import answers, free_port, mlflow, running
 
 from sweep.ledger import created
 from sweep.report.files import write
@@ -199,10 +199,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     nested = [
         run.info.run_id for run in runs if run.data.tags.get("phase") == "search" and run.info.status == "FINISHED"
     ]
-    port = free_port()
-    command = [str(BIN / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    with running([*command, "--backend-store-uri", store], folder, f"http://127.0.0.1:{port}/health"):
-        yield Served(f"http://127.0.0.1:{port}", parent.run_id, nested)
+    with mlflow(store, folder, free_port()) as address:
+        yield Served(address, parent.run_id, nested)
 
 
 def test_the_experiment_lists_runs_that_a_person_recognises(browser: Browser, served: Served) -> None:
@@ -255,6 +253,6 @@ def test_optuna_dashboard_opens_the_study(tmp_path: Path) -> None:
         port = free_port()
         command = [str(BIN / "optuna-dashboard"), f"sqlite:///{tmp_path / 'mine' / 'study.db'}", "--port", str(port)]
         listed = f"http://127.0.0.1:{port}/api/studies"
-        with running(command, tmp_path, listed), urlopen(listed, timeout=30) as answer:
+        with running(command, tmp_path, lambda: answers(listed)), urlopen(listed, timeout=30) as answer:
             studies = json.load(answer)["study_summaries"]
     assert {"mine", "mine/finalists"} == {study["study_name"] for study in studies}

@@ -81,7 +81,7 @@ def test_own_folder_has_its_own_groups_and_uses_ours(tmp_path: Path) -> None:
     assert (
         load(path, ["cluster=big", "cluster.memory=40", "cluster.concurrency=2", "cluster.retries=0"]).cluster.cpus == 3
     )
-    assert "a100, big, local" in refusal(path, "cluster=small")
+    assert "a100, a100-shared, big, local" in refusal(path, "cluster=small")
 
 
 def test_config_may_extend_another(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_dump_keeps_texts_that_look_like_something_else(tmp_path: Path, text: st
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("modle=x", "modle = 'x' is not a known key: allowed are cluster, data"),
+        ("modle=x", "modle = 'x' is not a known key: allowed are artifacts, cluster, data"),
         ("modle=x", "(nearest: model)."),
         ("trials=3", "(nearest: search.trials)."),
         ("search.trails=3", "(nearest: search.trials)."),

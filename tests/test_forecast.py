@@ -125,6 +125,35 @@ def test_bytes_of_a_parameter(precision: str, bytes_each: int, tmp_path: Path) -
             )
 
 
+def test_memory_of_a_model_that_is_shared_out(tmp_path: Path) -> None:
+    """Each of two has half of weights, gradients and optimizer, and whole the embeddings, a norm and two layers."""
+    asked = Asked(forget=ROWS, refusals=ROWS, retain=ROWS, length=0)
+    texts = Texts(asked=asked, known=ROWS, kept=ROWS, probes=ROWS)
+    sweep = on_card(config(tmp_path, train={"batch": 8}), processes=2)
+    shared = sweep.model_copy(update={"train": sweep.train.model_copy(update={"parallel": "fsdp"})})
+    layer = 4 * 128 * 128 + 3 * 128 * 384 + 2 * 128
+    gathered = 4 * (1000 * 128 + 128 + 2 * layer)
+    whole, half = (stages(each, OBJECTIVE, LLAMA, texts) for each in (sweep, shared))
+    for name, stage in whole.items():
+        copies = 1 if name == "evaluation" else 2
+        assert half[name] == Memory(
+            weights=stage.weights // 2,
+            head=stage.head,
+            gradients=stage.gradients // 2,
+            optimizer=stage.optimizer // 2,
+            activations=stage.activations + copies * gathered,
+        )
+
+
+def test_two_processes_take_half_of_the_rows(tmp_path: Path) -> None:
+    """What a step of eight rows takes beside the weights is less where a process has four of them."""
+    asked = Asked(forget=ROWS, refusals=ROWS, retain=ROWS, length=100)
+    texts = Texts(asked=asked, known=ROWS, kept=ROWS, probes=ROWS)
+    sweep = config(tmp_path, train={"batch": 8})
+    one, two = (stages(on_card(sweep, processes=n), OBJECTIVE, LLAMA, texts)["unlearning"] for n in (1, 2))
+    assert 0.4 * one.activations < two.activations < 0.7 * one.activations
+
+
 def test_what_is_freed_is_not_counted() -> None:
     """A view is no new memory, what is dropped is given back, and the peak is that of both at once."""
     with Alive() as alive:
@@ -257,8 +286,8 @@ def test_hours(tmp_path: Path) -> None:
     tuning = own.parameters * 6 * 60 * sum(len(row.ids) - 1 for row in texts.known) / (0.4 * 312e12) / 3600
     assert found.made[plan(sweep, dataset()).target].hours == pytest.approx(tuning)
     assert found.trials == 3 and found.hours is not None and found.hours > 3 * found.trial_hours
-    again = budget.budget(on_card(sweep, gpus=2.0), dataset())
-    assert again.trial_hours == pytest.approx(2 * found.trial_hours)
+    again = budget.budget(on_card(sweep, gpus=2.0, processes=2), dataset())
+    assert again.trial_hours == found.trial_hours, "half as long, on two cards"
 
 
 def test_hours_of_an_unknown_card(tmp_path: Path) -> None:

@@ -1,30 +1,22 @@
 """The command: what it refuses and how, what it only shows, and a whole small sweep with every signal (slow)."""
 
 import json
-import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from commands import ROOT, SMALL, Command
 
 from sweep.launch import main
 from sweep.ledger import created
 from sweep.plans import again, asked
 
-ROOT = Path(__file__).parent.parent
 WGA, NPO, WTNPO = (str(ROOT / "configs" / f"{name}.yaml") for name in ("wga", "npo", "wtnpo"))
-SMALL = (
-    *("data.forget=1", "data.retain=2", "data.holdout=1", "data.unseen=0", "target.epochs=2", "train.epochs=2"),
-    *("search.trials=3", "seeds=1"),
-)
-"""Changes that make the default sweep take seconds; its numbers mean nothing."""
 
 
 @pytest.fixture(autouse=True)
@@ -130,53 +122,6 @@ def test_a_sweep_is_found_where_it_is(here: Path) -> None:
     assert [one.config for one in found.plans] == [plan.config.model_copy(update={"storage": here / "moved"})]
     assert found.again == f"python -m sweep.launch --resume mine storage={here / 'moved'}"
     assert first.again == "give the same command again"
-
-
-class Command:
-    """The command as a process of its own, and every process that it starts."""
-
-    def __init__(self, here: Path, *argv: str) -> None:
-        """Start it."""
-        self._mark = uuid.uuid4().hex
-        self._out = here / f"{self._mark}.txt"
-        self._process = subprocess.Popen(  # noqa: S603 (our own)
-            [sys.executable, "-m", "sweep.launch", *argv],
-            cwd=here,
-            env=os.environ | {"SWEEP_TEST": self._mark},
-            stdout=self._out.open("w"),
-            stderr=subprocess.STDOUT,
-        )
-
-    def said(self) -> str:
-        """What it has printed."""
-        return self._out.read_text()
-
-    def wait_for(self, text: str) -> None:
-        """Until it prints the text, or ends."""
-        while text not in self.said() and self._process.poll() is None:
-            time.sleep(0.1)
-        assert text in self.said()
-
-    def signal(self, signum: signal.Signals) -> None:
-        """Send it a signal."""
-        self._process.send_signal(signum)
-
-    def end(self) -> int:
-        """Wait for it; gives its exit code once no process of its is left (Ray's agents look for it now and then)."""
-        code = self._process.wait(120)
-        deadline = time.monotonic() + 120
-        while list(self._left()) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert list(self._left()) == []
-        return code
-
-    def _left(self) -> Iterator[str]:
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if self._mark.encode() in (folder / "environ").read_bytes():
-                    yield (folder / "cmdline").read_text().replace("\0", " ")
-            except OSError:
-                continue
 
 
 def statuses(here: Path) -> list[str]:

@@ -109,8 +109,8 @@ def test_what_anybody_wrote_stays_text(shown: Page) -> None:
 
 
 def test_no_password_is_in_it() -> None:
-    """The ledger's URL has one, and a reason may tell it again."""
-    own = small(ledger="postgresql://me:secret@host/db")
+    """A library's error may tell one, and becomes a reason."""
+    own = small()
     leaked = replace(own.records[1], state="failed", reason="cannot reach postgresql://me:secret@host/db")
     text = page([section(replace(own, records=[*own.records, leaked]))], [])
     assert "secret" not in text

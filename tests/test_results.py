@@ -49,7 +49,7 @@ RECORDS = (
 @pytest.fixture
 def config(tmp_path: Path) -> SweepConfig:
     """The toy sweep of WTNPO, whose stand-in is the paper's setting for forget10."""
-    return toys.config(tmp_path, seed=5, seeds=2, ledger="postgresql://me:secret@host/db")
+    return toys.config(tmp_path, seed=5, seeds=2, ledger="postgresql://me@host/db")
 
 
 @pytest.fixture

@@ -172,6 +172,7 @@ def search(config: SweepConfig, ledger: Ledger, seen: Seen) -> Search:
         tasks=agenda(config, PAPER, ledger),
         watchers=[seen],
         run_id_of=lambda record: f"run {record.index}",
+        retries=1,
     )
 
 

@@ -33,12 +33,13 @@ def searching(config: SweepConfig) -> tuple[Ledger, Seen, StudySearcher]:
         tasks=agenda(config, PAPER, ledger),
         watchers=[seen],
         run_id_of=lambda record: f"run {record.index}",
+        retries=1,
     )
     return ledger, seen, StudySearcher([search], why=lambda trial: f"{trial} was killed")
 
 
 def test_the_searcher_keeps_what_workers_report(tmp_path: Path) -> None:
-    """One trial reports a point and its end, one loses its process; then the searcher has nothing more to give."""
+    """One trial reports a point and its end, one loses its process twice; then there is nothing more to give."""
     ledger, seen, searcher = searching(sweep(tmp_path, search={"trials": 2}))
     first, second = (searcher.suggest(trial)["record"] for trial in ("a", "b"))
     grown = replace(first, curve=[{"epoch": 1}])
@@ -46,14 +47,19 @@ def test_the_searcher_keeps_what_workers_report(tmp_path: Path) -> None:
     for _ in range(2):  # Tune repeats the last report.
         searcher.on_trial_result("a", {"record": finished(grown)})
     searcher.on_trial_complete("a", {"record": finished(grown)})
+    assert searcher.suggest("c") is None  # the second may still have to be begun again
     searcher.on_trial_complete("b", error=True)
-    assert searcher.suggest("c") == StudySearcher.FINISHED
-    assert [(r.state, r.reason, r.run_id) for r in ledger.records()] == [
+    again = searcher.suggest("c")["record"]
+    assert (again.index, again.setting, again.seed) == (second.index, second.setting, second.seed)
+    searcher.on_trial_complete("c", error=True)
+    assert searcher.suggest("d") == StudySearcher.FINISHED
+    assert [(r.state, r.reason, r.run_id) for r in ledger.attempts("search")] == [
         ("finished", "", "run 0"),
         ("failed", "b was killed", "run 1"),
+        ("failed", "c was killed", "run 1"),
     ]
-    assert seen.events == [("started", 0), ("started", 1), ("epoch 1", 0), ("finished", 0), ("failed", 1)]
-    assert second.setting == ledger.records()[1].setting
+    assert seen.events[:5] == [("started", 0), ("started", 1), ("epoch 1", 0), ("finished", 0), ("failed", 1)]
+    assert seen.events[5:] == [("started", 1), ("failed", 1)]
 
 
 def test_a_trial_that_lags_is_over_where_it_is_stopped(tmp_path: Path) -> None:

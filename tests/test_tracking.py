@@ -2,21 +2,17 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
 import toys
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from servers import free_port, mlflow, until
 
 from sweep.config import SweepConfig
 from sweep.record import INTERRUPTED, Record
@@ -81,15 +77,6 @@ def here(tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def config(here: Path) -> SweepConfig:
     """The toy sweep."""
     return toys.config(here / "runs")
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    """Wait, not for ever."""
-    for _ in range(1200):
-        if condition():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it did not happen within two minutes")
 
 
 def client(folder: Path) -> MlflowClient:
@@ -264,7 +251,7 @@ def test_a_store_that_comes_late_gets_everything(here: Path, config: SweepConfig
     finally:
         del os.environ["MLFLOW_TRACKING_URI"]
     live(tracker, record(0))
-    _until(lambda: tracker._error != "")
+    until(lambda: tracker._error != "")
     store.unlink()
     store.mkdir()
     shutil.copy(here / "mlflow.db", store)
@@ -277,9 +264,7 @@ def test_a_store_that_comes_late_gets_everything(here: Path, config: SweepConfig
 @pytest.fixture
 def port() -> int:
     """A port of this machine at which nobody listens."""
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        return int(closed.getsockname()[1])
+    return free_port()
 
 
 def test_a_dead_server_costs_one_line(config: SweepConfig, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,54 +316,20 @@ def test_objectives_share_an_experiment_unless_the_user_names_one(
     assert Runs(config, "a").experiment == "mine"
 
 
-def test_the_configuration_is_stored_without_passwords(here: Path, config: SweepConfig) -> None:
-    """The ledger's URL may hold one."""
-    secret = config.model_copy(update={"ledger": "postgresql://me:secret@host/db"})
-    fill(secret, "secret", "FINISHED", [])
-    stored = [path.read_text() for path in (here / "mlruns").rglob("config.yaml")]
-    assert ["secret@" in text for text in stored] == [False]
-    assert "postgresql://***@host/db" in stored[0]
-
-
-@contextmanager
-def serving(folder: Path, port: int) -> Iterator[str]:
-    """An MLflow server over the folder's database; its whole process group ends with the block."""
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    quiet = subprocess.DEVNULL
-    server = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, stdout=quiet, stderr=quiet)  # noqa: S603
-    try:
-        _until(lambda: server.poll() is not None or _answers(f"http://127.0.0.1:{port}/health"))
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(server.pid, 9)
-        server.wait()
-
-
-def _answers(address: str) -> bool:
-    try:
-        with urlopen(address, timeout=1):  # noqa: S310
-            return True
-    except OSError:
-        return False
-
-
 @pytest.mark.slow
 def test_a_server_that_dies_and_comes_back(
     here: Path, config: SweepConfig, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trial 0 is logged live, trial 1 finds the server gone; when it is back, filling in adds just that one."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    with serving(here, port):
+    with mlflow(f"sqlite:///{here / 'mlflow.db'}", here, port):
         tracker = Tracker.start(config, "server")
         live(tracker, record(0))
-        _until(lambda: not tracker._runs.missing([record(0)]))
+        until(lambda: not tracker._runs.missing([record(0)]))
     live(tracker, record(1))
     records = [record(0), record(1)]
     assert f"MLflow at http://127.0.0.1:{port} lacks 1 of 2 trials" in tracker.finish("FINISHED", records)
-    with serving(here, port) as uri:
+    with mlflow(f"sqlite:///{here / 'mlflow.db'}", here, port) as uri:
         assert fill(config, "server", "FINISHED", records, tracker.run_id)[0] == 1
         (parent,), nested = runs(MlflowClient(tracking_uri=uri))
     assert (parent.info.status, [run.info.status for run in nested]) == ("FINISHED", ["FINISHED", "FINISHED"])

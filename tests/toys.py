@@ -32,6 +32,7 @@ TRAIN: dict[str, Any] = {
     "attention": "sdpa",
     "checkpointing": False,
     "tokens": 8192,
+    "parallel": "ddp",
 }
 
 
@@ -116,12 +117,14 @@ def config(storage: Path, **blocks: Any) -> SweepConfig:
             "address": None,
             "cpus": 1,
             "gpus": 0,
+            "processes": 1,
             "accelerator": None,
             "memory": None,
             "concurrency": None,
             "retries": 1,
         },
         "storage": storage,
+        "artifacts": None,
         "ledger": None,
         "experiment": None,
     }

@@ -76,7 +76,7 @@ def section(sweep: Reported) -> Section:
         evidence=evidence(safe),
         figures=figures(safe),
         trials=trials(safe),
-        config=redact(dump(config)),
+        config=dump(config),
     )
 
 

@@ -1,16 +1,14 @@
 """What a report is made from: a sweep, and what is known of its target."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from eval import datasets
 from eval.data import DataError
 from sweep.comparison import Sweep
 from sweep.config import SweepConfig
 from sweep.ledger import peek
-from sweep.unlearning.artifacts import METRICS, plan
+from sweep.unlearning.artifacts import plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +31,9 @@ def looked_up(config: SweepConfig, name: str) -> Reported:
     return Reported(name=name, config=config, records=peek(config, name), reference=_reference(config))
 
 
-def metrics_of(reference: Path) -> Mapping[str, float]:
-    """The metrics in the folder of what the reference says of the rows; empty where it is not there (yet)."""
-    file = reference / METRICS
-    found: dict[str, float] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return found
-
-
 def _reference(config: SweepConfig) -> Mapping[str, float]:
     """The target's metrics; none where the rows, by which its folder is addressed, cannot be had any more."""
     try:
-        return metrics_of(plan(config, datasets.load(config.data)).reference)
+        return plan(config, datasets.load(config.data)).metrics
     except DataError:
         return {}

@@ -70,7 +70,7 @@ class Runs:
         blocks = self._config.model_dump(mode="json", include=set(PARAMS))
         there = self._client.get_run(self.run_id).data.params  # MLflow refuses to change one
         self._send(self.run_id, params={key: value for key, value in _flat(blocks) if key not in there})
-        self._client.log_text(self.run_id, redact(dump(self._config)), "config.yaml")
+        self._client.log_text(self.run_id, dump(self._config), "config.yaml")
         self._described = True
 
     def begin(self, record: Record) -> str:

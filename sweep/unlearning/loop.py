@@ -4,7 +4,7 @@ import math
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from types import MethodType
 from typing import Any
@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 
 from eval.forward import blocks
+from sweep.unlearning.parallel import computed, sum_gradients, summed, whole
 from sweep.unlearning.precision import adamw
 
 
@@ -79,7 +80,7 @@ class Step:
     """What an optimizer step saw, still on the device: to read it is to wait for the device.
 
     Attributes:
-        parts: the parts of the loss [P].
+        parts: the parts of the loss [P], each summed over the trial's processes.
         norm: the gradient's, before it was clipped; not finite where the gradient was not.
     """
 
@@ -105,7 +106,8 @@ def descend(
 
     A step's loss comes as parts that add up to it; each part is computed when it is asked for and its graph is freed
     before the next, so that a batch of any length fits. Between steps there are no gradients, and once the generator is
-    over or closed no optimizer either.
+    over or closed no optimizer either. Of several processes each computes its own parts, as many as the others, and
+    the sum of their gradients is clipped and followed.
     """
     optimizer = adamw(model, schedule.lr, schedule.weight_decay)
     decay = get_linear_schedule_with_warmup(optimizer, schedule.warmup, schedule.steps)
@@ -118,12 +120,20 @@ def descend(
 
 def _step(model: PreTrainedModel, optimizer: Optimizer, parts: Iterable[Tensor], clip: float | None) -> Step:
     try:
-        losses = torch.stack([_backward(part) for part in parts])
+        losses = summed(torch.stack([_backward(part) for part in _parts(model, parts)]))
+        sum_gradients(model)
         norm = accelerator().clip_grad_norm_(model.parameters(), math.inf if clip is None else clip)
         optimizer.step()
     finally:  # broken or not: no gradient is left to the evaluation or to the next trial
         optimizer.zero_grad()
-    return Step(parts=losses, norm=norm)
+    return Step(parts=losses, norm=whole(norm))
+
+
+def _parts(model: PreTrainedModel, parts: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The parts, each computed where the model's weights can be had."""
+    following = partial(next, iter(parts), None)
+    while (part := computed(model, following)) is not None:
+        yield part
 
 
 def _backward(part: Tensor) -> Tensor:

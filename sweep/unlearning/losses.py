@@ -1,6 +1,7 @@
 """A step's loss in parts: the forget term of an objective, and the retain term, over one batch of rows each.
 
-Each part is the sum over a micro-batch divided by the count of the whole batch, so that any split gives the same step.
+Each part is the sum over a micro-batch divided by the count of the whole batch, so that any split gives the same step,
+over several processes too: the rows of a batch are dealt to them, and the sum of their parts is the loss.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from eval.encode import Batch, Encoded, by_length, collate
 from eval.forward import CHUNK, head_of, hidden_states, label_logp, layer_states
 from objectives._base import Answers, Objective
 from sweep.config import SweepConfig
+from sweep.unlearning.parallel import deal, rank, size
 from sweep.unlearning.reference import Asked, Reference
 
 PADDED = 500
@@ -37,12 +39,28 @@ def micro_batches(rows: Sequence[Encoded], chosen: Sequence[int], tokens: int, l
         yield [chosen[place] for place in group]
 
 
+def passes(
+    rows: Sequence[Encoded], chosen: Sequence[int], tokens: int, length: int = 0
+) -> Iterator[tuple[list[int], float]]:
+    """This process's micro-batches of the chosen rows, and what each counts: 1, or 0 where it only keeps step.
+
+    The rows are dealt to the processes so that each has about as many positions. All have the same number of passes,
+    since what is shared out is gathered by all at once: who has fewer repeats the shortest row for nothing.
+    """
+    dealt = deal([max(length, len(rows[i].inputs)) for i in chosen], size())
+    groups = [list(micro_batches(rows, [chosen[place] for place in hand], tokens, length)) for hand in dealt]
+    yield from ((group, 1.0) for group in groups[rank()])
+    shortest = min(chosen, key=lambda i: len(rows[i].inputs))
+    for _ in range(max(map(len, groups)) - len(groups[rank()])):
+        yield [shortest], 0.0
+
+
 def nll_parts(model: PreTrainedModel, rows: Sequence[Encoded], chosen: Sequence[int], tokens: int) -> Iterator[Tensor]:
     """⟨CE⟩: mean cross-entropy over the answer tokens of the chosen rows, `tokens` positions at a time."""
     count = sum(len(rows[i].labels) for i in chosen)
-    for group in micro_batches(rows, chosen, tokens):
+    for group, weight in passes(rows, chosen, tokens):
         batch = collate([rows[i] for i in group], model.device)
-        yield -_answer_logp(model, batch).sum() / count
+        yield -weight * (_answer_logp(model, batch).sum() / count)
 
 
 def _answer_logp(model: PreTrainedModel, batch: Batch) -> Tensor:
@@ -76,8 +94,8 @@ class ForgetTerm:
         """The objective's mean over the tokens or rows of the chosen rows."""
         tokens = min(CHUNK, self.tokens) if "logits" in self.objective.needs else self.tokens
         count = self._count(chosen)
-        for group in micro_batches(self.rows, chosen, tokens):
-            yield self.objective(self._answers(model, group)).sum() / count
+        for group, weight in passes(self.rows, chosen, tokens):
+            yield weight * (self.objective(self._answers(model, group)).sum() / count)
 
     def _count(self, chosen: Sequence[int]) -> int:
         if self.objective.unit == "row":
@@ -172,12 +190,12 @@ class KLRetainTerm:
     def parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
         """The weighted mean over the positions of the chosen rows."""
         positions = sum(self._positions(i) for i in chosen)
-        for group in micro_batches(self.rows, chosen, self.tokens, self.length):
+        for group, weight in passes(self.rows, chosen, self.tokens, self.length):
             batch = collate([self.rows[i] for i in group], model.device, self.length)
             states = hidden_states(model, batch)
             hidden = torch.cat([row[: self._positions(i)] for i, row in zip(group, states, strict=True)])
             ref = self.reference.retain_hidden(group, model.device)
-            yield self.weight * kl(head_of(model), hidden, self.reference.head, ref) / positions
+            yield weight * (self.weight * kl(head_of(model), hidden, self.reference.head, ref) / positions)
 
     def _positions(self, row: int) -> int:
         return max(self.length, len(self.rows[row].inputs))

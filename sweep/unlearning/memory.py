@@ -20,25 +20,27 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from eval.checkpoint import empty_model
 from eval.encode import Encoded, by_length
-from eval.forward import TOKENS, head_of, label_statistics
+from eval.forward import TOKENS, blocks, head_of, label_statistics
 from objectives._base import Objective
 from sweep.config import SweepConfig
 from sweep.unlearning.loop import Schedule, descend
 from sweep.unlearning.losses import micro_batches, nll_parts, terms
+from sweep.unlearning.parallel import deal
 from sweep.unlearning.precision import COMPUTED, STORED, ready
 from sweep.unlearning.reference import Asked, Reference, Said, frozen
 
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Bytes on a trial's device at the fullest moment of a stage.
+    """Bytes on a trial's device, of several on each of them, at the fullest moment of a stage.
 
     Attributes:
         weights: the model's.
         head: the frozen copy of the reference's head.
         gradients: one for each weight.
         optimizer: its state.
-        activations: what else there is: activations, logits, what the reference says of the batch.
+        activations: what else there is: activations, logits, what the reference says of the batch; of weights that are
+            shared out those that are gathered.
     """
 
     weights: int
@@ -51,6 +53,16 @@ class Memory:
     def total(self) -> int:
         """All of it."""
         return self.weights + self.head + self.gradients + self.optimizer + self.activations
+
+    def shared_out(self, processes: int, gathered: int) -> "Memory":
+        """What is on each of so many devices, where the weights that are gathered at once are whole."""
+        return Memory(
+            weights=self.weights // processes,
+            head=self.head,
+            gradients=self.gradients // processes,
+            optimizer=self.optimizer // processes,
+            activations=self.activations + gathered * (2 if self.gradients else 1),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +180,11 @@ def stages(
         "unlearning": replace(training, activations=unlearning),
         "evaluation": replace(training, activations=evaluation, gradients=0),
     }
-    return found | ({"fine-tuning": replace(training, activations=tuning, head=0)} if tuned else {})
+    found |= {"fine-tuning": replace(training, activations=tuning, head=0)} if tuned else {}
+    if train.parallel == "ddp":
+        return found
+    gathered = _gathered(model)
+    return {name: stage.shared_out(config.cluster.processes, gathered) for name, stage in found.items()}
 
 
 def _unlearn(
@@ -183,7 +199,7 @@ def _unlearn(
 def _tune(config: SweepConfig, model: PreTrainedModel, tuned: Sequence[Encoded]) -> Iterator[Tensor]:
     """The loss of a step of the fine-tuning, in parts."""
     tokens = config.train.tokens
-    rows, passes = _heaviest(tuned, config.target.batch, tokens)
+    rows, passes = _heaviest(config, tuned, config.target.batch)
     yield from _touch(model) if passes > 1 else ()
     yield from nll_parts(model, tuned, rows, tokens)
 
@@ -200,9 +216,8 @@ def _bare(architecture: PreTrainedConfig, dtype: torch.dtype, attention: str) ->
 
 def _heaviest_asked(config: SweepConfig, asked: Asked) -> tuple[Asked, bool]:
     """The rows of a trial's heaviest passes, and whether its step has more than one."""
-    batch, tokens = config.train.batch, config.train.tokens
-    forget, one = _heaviest(asked.forget, batch, tokens)
-    retain, other = _heaviest(asked.retain, batch, tokens, asked.length)
+    forget, one = _heaviest(config, asked.forget, config.train.batch)
+    retain, other = _heaviest(config, asked.retain, config.train.batch, asked.length)
     rows = Asked(
         forget=[asked.forget[i] for i in forget],
         refusals=[asked.refusals[i] for i in forget],
@@ -212,10 +227,12 @@ def _heaviest_asked(config: SweepConfig, asked: Asked) -> tuple[Asked, bool]:
     return rows, one + (0 if config.retain.term == "none" else other) > 1
 
 
-def _heaviest(rows: Sequence[Encoded], batch: int, tokens: int, length: int = 0) -> tuple[list[int], int]:
-    """The longest rows that a pass may have, and how many passes there are in their step."""
+def _heaviest(config: SweepConfig, rows: Sequence[Encoded], batch: int, length: int = 0) -> tuple[list[int], int]:
+    """The longest rows that a pass of a process may have, and how many passes there are in their step."""
     order = sorted(range(len(rows)), key=lambda i: -len(rows[i].inputs))[:batch]
-    groups = list(micro_batches(rows, order, tokens, length))
+    lengths = [max(length, len(rows[i].inputs)) for i in order]
+    own = [order[place] for place in deal(lengths, config.cluster.processes)[0]]
+    groups = list(micro_batches(rows, own, config.train.tokens, length))
     return max(groups, key=lambda group: len(group) * max(length, len(rows[group[0]].inputs))), len(groups)
 
 
@@ -241,6 +258,12 @@ def _said(rows: Sequence[Encoded], width: int, dtype: torch.dtype) -> Said:
         logp=tuple(torch.empty(tokens) for tokens in n),
         hidden=tuple(torch.empty(tokens, width, dtype=dtype) for tokens in n),
     )
+
+
+def _gathered(model: PreTrainedModel) -> int:
+    """Bytes of the weights that a shared model holds whole at once: all but the layers, a layer, and the next one."""
+    layers = [_bytes(layer.parameters()) for layer in blocks(model)]
+    return _bytes(model.parameters()) - sum(layers) + 2 * max(layers)
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

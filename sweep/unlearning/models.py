@@ -13,13 +13,14 @@ from eval.checkpoint import load_model, load_tokenizer
 from eval.data import Dataset
 from sweep.config import Shape, SweepConfig, TrainConfig
 from sweep.unlearning.loop import accelerator
-from sweep.unlearning.precision import STORED, check_attention, ready
+from sweep.unlearning.parallel import local, rank, share, shared_out, whole
+from sweep.unlearning.precision import STORED, check_attention, computing, held
 
 END = "<|end|>"
 
 
 def loaded(path: str | Path, train: TrainConfig, revision: str | None = None) -> PreTrainedModel:
-    """A model from a folder or the hub on the worker's device, in the precision and with the attention of a trial.
+    """A model from a folder or the hub on the worker's device, as `train` has it.
 
     Raises:
         ConfigError: the worker cannot have this attention.
@@ -27,7 +28,15 @@ def loaded(path: str | Path, train: TrainConfig, revision: str | None = None) ->
     """
     check_attention(train.attention)
     model = load_model(path, revision, dtype=STORED[train.precision], attention=train.attention)
-    return ready(model.to(accelerator().device), train.precision)
+    return placed(model, train)
+
+
+def placed(model: PreTrainedModel, train: TrainConfig) -> PreTrainedModel:
+    """The model itself on the worker's device, in the precision of a trial; of a shared one never more than a layer."""
+    held(model, train.precision)
+    device = accelerator().device
+    on_device = shared_out(model, device) if train.parallel == "fsdp" else model.to(device)
+    return computing(on_device, train.precision)
 
 
 def base(config: SweepConfig, dataset: Dataset, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -37,10 +46,10 @@ def base(config: SweepConfig, dataset: Dataset, seed: int) -> tuple[PreTrainedMo
         return loaded(model.path, train, model.revision), load_tokenizer(model.path, model.revision)
     assert model.shape is not None
     tokenizer = make_tokenizer(texts(dataset), model.shape.vocabulary)
-    llama = make_llama(model.shape, tokenizer, seed).to(accelerator().device)
+    llama = make_llama(model.shape, tokenizer, seed)
     check_attention(train.attention)
     llama.set_attn_implementation(train.attention)
-    return ready(llama, train.precision), tokenizer
+    return placed(llama, train), tokenizer
 
 
 def texts(dataset: Dataset) -> Iterable[str]:
@@ -85,7 +94,10 @@ def llama_config(shape: Shape, tokenizer: PreTrainedTokenizerFast) -> LlamaConfi
 
 
 class Weights:
-    """The target's weights in their memory-mapped file: never a second copy beside the model."""
+    """The target's weights in their memory-mapped file: never a second copy beside the model.
+
+    Of weights that are shared out each process reads, mixes and keeps its own share.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Open the file of a saved target."""
@@ -95,16 +107,25 @@ class Weights:
     def reset(self, model: PreTrainedModel) -> None:
         """Copy the target's weights into the model, in place."""
         for name, parameter in model.named_parameters():
-            parameter.copy_(self._file.get_tensor(name))
+            local(parameter).copy_(share(self._file.get_tensor(name), parameter))
 
     @torch.no_grad()
     def mix(self, model: PreTrainedModel, unlearned: Mapping[str, Tensor], m: float) -> None:
         """Set the model to (1 − m) target + m unlearned, in float32 from both end points, rounded once."""
         for name, parameter in model.named_parameters():
-            start = self._file.get_tensor(name).to(parameter.device, torch.float32)
-            parameter.copy_(torch.lerp(start, unlearned[name].to(parameter.device, torch.float32), m))
+            own = local(parameter)
+            start = share(self._file.get_tensor(name), parameter).to(own.device, torch.float32)
+            own.copy_(torch.lerp(start, unlearned[name].to(own.device, torch.float32), m))
 
 
 def snapshot(model: PreTrainedModel) -> dict[str, Tensor]:
-    """A copy of the model's weights on the CPU."""
-    return {name: parameter.detach().to("cpu", copy=True) for name, parameter in model.named_parameters()}
+    """A copy of the model's weights on the CPU, of what this process holds of them."""
+    return {name: local(parameter.detach()).to("cpu", copy=True) for name, parameter in model.named_parameters()}
+
+
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write both into a folder, all weights into one file; several processes gather them, and the first writes."""
+    weights = {name: whole(parameter.detach()).cpu() for name, parameter in model.named_parameters()}
+    if rank() == 0:
+        model.save_pretrained(folder, state_dict=weights, max_shard_size="1TB")
+        tokenizer.save_pretrained(folder)

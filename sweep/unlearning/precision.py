@@ -41,8 +41,18 @@ def check_attention(attention: str) -> None:
 
 def ready(model: PreTrainedModel, precision: str) -> PreTrainedModel:
     """The model itself, its weights held and its layers and head computing as the precision says; on its device."""
+    return computing(held(model, precision), precision)
+
+
+def held(model: PreTrainedModel, precision: str) -> PreTrainedModel:
+    """The model itself, its weights held as the precision says."""
     for parameter in model.parameters():  # and no buffer: the frequencies of rotary positions stay in float32
         parameter.data = parameter.data.to(STORED[precision])
+    return model
+
+
+def computing(model: PreTrainedModel, precision: str) -> PreTrainedModel:
+    """The model itself, its layers and head computing as the precision says; it is on its device already."""
     if STORED[precision] != COMPUTED[precision]:
         _autocast(model, COMPUTED[precision])
     return model

@@ -1,7 +1,7 @@
 """What all trials of a sweep share, made once: the target, and what the reference says of the rows."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,10 +12,11 @@ from eval.data import Dataset, Row
 from eval.encode import Encoded, encode_refusals, encode_rows
 from eval.suite import Probes, evaluate, retain_values
 from sweep.config import SweepConfig, Template
-from sweep.unlearning import models, reference
+from sweep.unlearning import models, parallel, reference
 from sweep.unlearning.artifacts import METRICS, Artifacts, made
 from sweep.unlearning.loop import Schedule, descend, stream
 from sweep.unlearning.losses import PADDED, nll_parts
+from sweep.unlearning.parallel import by_first, each_of
 from sweep.unlearning.precision import COMPUTED
 
 ROWS = "rows.json"
@@ -34,10 +35,10 @@ class Progress:
 
 def make_reference(config: SweepConfig, dataset: Dataset, wanted: Artifacts) -> Iterator[Progress]:
     """Make the target, and of it the reference's values; of two makers at once the second waits and finds them made."""
-    with made(wanted.target) as folder:
+    with by_first(made(wanted.target, wanted.url)) as folder:
         if folder is not None:
             yield from _make_model("target", config, dataset, dataset.known, folder)
-    with made(wanted.reference) as folder:
+    with by_first(made(wanted.reference, wanted.url)) as folder:
         if folder is not None:
             yield Progress(stage="reference", done=0, total=1)
             _make_values(config, wanted.target, folder)
@@ -47,13 +48,13 @@ def make_reference(config: SweepConfig, dataset: Dataset, wanted: Artifacts) -> 
 def make_retain_model(config: SweepConfig, dataset: Dataset, wanted: Artifacts) -> Iterator[Progress]:
     """Make the retain model, fine-tuned as the target but without the forget rows, and what it says of them."""
     assert wanted.retain_model is not None
-    with made(wanted.retain_model) as folder:
+    with by_first(made(wanted.retain_model, wanted.url)) as folder:
         if folder is not None:
             without = config.model_copy(update={"target": config.target.model_copy(update={"path": None})})
             yield from _make_model("retain model", without, dataset, dataset.retain + dataset.holdout, folder)
             model, tokenizer = models.loaded(folder, config.train), load_tokenizer(folder)
-            values = retain_values(model, tokenizer, config.model.template, dataset)
-            (folder / RETAIN).write_text(json.dumps(asdict(values)), encoding="utf-8")
+            values = retain_values(model, tokenizer, config.model.template, dataset, each_of(model))
+            _write({RETAIN: json.dumps(asdict(values))}, folder)
 
 
 MAKERS = {"target and reference": make_reference, "retain model": make_retain_model}
@@ -71,11 +72,17 @@ def _make_model(
         model, tokenizer = models.base(config, dataset, seed)
         rows = encode_rows(tokenizer, config.model.template, known)
         yield from _fine_tune(stage, config, model, rows, seed)
-    model.save_pretrained(folder, max_shard_size="1TB")
-    tokenizer.save_pretrained(folder)
-    (folder / ROWS).write_text(dataset.to_json(), encoding="utf-8")
-    # With it `python -m eval.run FOLDER` knows how the rows were worded.
-    (folder / TEMPLATE).write_text(config.model.template.model_dump_json(), encoding="utf-8")
+    models.save(model, tokenizer, folder)
+    # With the template `python -m eval.run FOLDER` knows how the rows were worded.
+    _write({ROWS: dataset.to_json(), TEMPLATE: config.model.template.model_dump_json()}, folder)
+
+
+def _write(files: Mapping[str, str], folder: Path) -> None:
+    """Write texts into a folder once; the processes go on together, so that all can read what was written."""
+    if parallel.rank() == 0:
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    parallel.wait()
 
 
 def _fine_tune(
@@ -103,8 +110,8 @@ def _make_values(config: SweepConfig, target: Path, folder: Path) -> None:
     model = models.loaded(target, config.train)
     rows = asked(config.model.template, config.retain.reduction, dataset, tokenizer)
     reference.write(folder, model, rows, COMPUTED[config.train.precision])
-    metrics = evaluate(model, Probes.of(dataset, tokenizer, config.model.template))
-    (folder / METRICS).write_text(json.dumps(metrics), encoding="utf-8")
+    metrics = evaluate(model, Probes.of(dataset, tokenizer, config.model.template), each_of(model))
+    _write({METRICS: json.dumps(metrics)}, folder)
 
 
 def asked(template: Template, reduction: str, dataset: Dataset, tokenizer: PreTrainedTokenizerFast) -> reference.Asked:

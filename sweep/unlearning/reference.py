@@ -8,6 +8,7 @@ caps or scales its logits is refused.)
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from transformers import PreTrainedModel
 from eval.encode import Encoded, by_length, collate
 from eval.forward import TOKENS, head_is_last, head_of, hidden_states, label_logp
 from sweep.config import ConfigError
+from sweep.unlearning.parallel import computed, each_of, rank, whole
 
 FILE = "reference.safetensors"
 
@@ -102,9 +104,9 @@ def read(folder: Path, model: PreTrainedModel, asked: Asked) -> Reference:
 
 
 def frozen(head: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """A copy of the head that no training moves, its weights in `dtype`."""
-    weights = {id(p): nn.Parameter(p.detach().to(dtype, copy=True), requires_grad=False) for p in head.parameters()}
-    return copy.deepcopy(head, weights)
+    """A copy of the head that no training moves, its weights in `dtype`, whole on every process."""
+    own = {id(p): whole(p.detach()).to(dtype, copy=True) for p in head.parameters()}
+    return copy.deepcopy(head, {place: nn.Parameter(weight, requires_grad=False) for place, weight in own.items()})
 
 
 def _said(tensors: dict[str, Tensor], name: str, rows: Sequence[Encoded]) -> Said:
@@ -115,6 +117,8 @@ def _said(tensors: dict[str, Tensor], name: str, rows: Sequence[Encoded]) -> Sai
 def write(folder: Path, model: PreTrainedModel, asked: Asked, dtype: torch.dtype) -> None:
     """Compute and save the reference's values, hidden states in `dtype`: what the head computes in, so nothing is lost.
 
+    Of several processes all compute, and the first saves.
+
     Raises:
         ConfigError: the model's logits are not its head applied to its final hidden states.
     """
@@ -124,7 +128,8 @@ def write(folder: Path, model: PreTrainedModel, asked: Asked, dtype: torch.dtype
         states = _states(model, rows, 0, dtype)
         hidden = torch.cat([state[row.start - 1 :] for row, state in zip(rows, states, strict=True)])
         tensors |= {f"{name}.hidden": hidden, f"{name}.logp": _logp(model, hidden, rows)}
-    save_file(tensors, folder / FILE)
+    if rank() == 0:
+        save_file(tensors, folder / FILE)
 
 
 @torch.no_grad()
@@ -134,7 +139,7 @@ def check_head(model: PreTrainedModel, rows: Sequence[Encoded]) -> None:
     Raises:
         ConfigError: the logits differ (the model caps or scales them).
     """
-    if not head_is_last(model, rows):
+    if not computed(model, partial(head_is_last, model, rows)):
         raise ConfigError(
             f"model {model.config.name_or_path or model.config.model_type!r}: its logits are not its head applied to"
             " its final hidden states (it caps or scales them), so the reference cannot be cached: choose another."
@@ -144,10 +149,14 @@ def check_head(model: PreTrainedModel, rows: Sequence[Encoded]) -> None:
 @torch.no_grad()
 def _states(model: PreTrainedModel, rows: Sequence[Encoded], length: int, dtype: torch.dtype) -> list[Tensor]:
     """Final hidden states of each row [T, d], T its own positions or the padded ones up to `length`, on the CPU."""
+
+    def states(group: Sequence[int]) -> Tensor:
+        return hidden_states(model, collate([rows[i] for i in group], model.device, length)).to("cpu", dtype)
+
     found: list[Tensor] = [torch.empty(0)] * len(rows)
-    for group in by_length([max(length, len(row.inputs)) for row in rows], TOKENS):
-        states = hidden_states(model, collate([rows[i] for i in group], model.device, length))
-        for i, row in zip(group, states.to("cpu", dtype), strict=True):
+    groups = by_length([max(length, len(row.inputs)) for row in rows], TOKENS)
+    for group, said in zip(groups, each_of(model)(states, groups), strict=True):
+        for i, row in zip(group, said, strict=True):
             found[i] = row[: max(length, len(rows[i].inputs))]
     return found
 
@@ -155,4 +164,4 @@ def _states(model: PreTrainedModel, rows: Sequence[Encoded], length: int, dtype:
 @torch.no_grad()
 def _logp(model: PreTrainedModel, hidden: Tensor, rows: Sequence[Encoded]) -> Tensor:
     label = torch.tensor([label for row in rows for label in row.labels], device=model.device)
-    return label_logp(head_of(model), hidden.to(model.device), label).cpu()
+    return computed(model, lambda: label_logp(head_of(model), hidden.to(model.device), label).cpu())

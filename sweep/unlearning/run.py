@@ -23,6 +23,7 @@ from sweep.unlearning.artifacts import METRICS, Artifacts
 from sweep.unlearning.loop import Schedule, Step, descend, stream
 from sweep.unlearning.losses import terms
 from sweep.unlearning.models import Weights, loaded, snapshot
+from sweep.unlearning.parallel import each_of
 from sweep.unlearning.prepare import RETAIN, ROWS, asked
 from sweep.unlearning.reference import Asked, Reference, read
 
@@ -77,7 +78,7 @@ _KEPT: dict[Hashable, Session] = {}
 def session(config: SweepConfig, artifacts: Artifacts) -> Session:
     """The target and what the reference says; kept until a trial comes that needs another."""
     train, model = config.train, config.model
-    needs = (artifacts, model.template, config.retain.reduction, train.precision, train.attention)
+    needs = (artifacts, model.template, config.retain.reduction, train.precision, train.attention, train.parallel)
     if needs not in _KEPT:
         _KEPT.clear()
         gc.collect()  # now: there is room for one model
@@ -86,6 +87,7 @@ def session(config: SweepConfig, artifacts: Artifacts) -> Session:
 
 
 def _load(config: SweepConfig, artifacts: Artifacts) -> Session:
+    artifacts.fetch()
     template = config.model.template
     dataset, tokenizer = Dataset.read(artifacts.target / ROWS), load_tokenizer(artifacts.target)
     model = loaded(artifacts.target, config.train)
@@ -121,7 +123,8 @@ def search_suite(here: Session) -> dict[str, float]:
 
 def full_suite(here: Session) -> dict[str, float]:
     """All metrics of the model as it is."""
-    return full(here.model, here.tokenizer, here.template, here.dataset, retain=here.retain_values).metrics
+    each = each_of(here.model)
+    return full(here.model, here.tokenizer, here.template, here.dataset, retain=here.retain_values, each=each).metrics
 
 
 def run(
@@ -157,12 +160,17 @@ def _unlearned(
             if flaw := next((step.flaw for step in taken if step.flaw), ""):
                 return f"the {flaw} was not finite in epoch {epoch} of {schedule.epochs}"
             if epoch == schedule.epochs or (config.eval.every and epoch % config.eval.every == 0):
-                point = Point(epoch=epoch, metrics=_mean_loss(taken) | evaluate(here.model, here.probes))
+                point = Point(epoch=epoch, metrics=_mean_loss(taken) | _measured(here))
                 if _preferred(here, config, point, candidate):
                     candidate = Candidate(point=point, weights=snapshot(here.model))
                 yield point
     assert candidate is not None, "the last epoch has a point"
     return candidate
+
+
+def _measured(here: Session) -> dict[str, float]:
+    """The cheap metrics of the model as it is."""
+    return evaluate(here.model, here.probes, each_of(here.model))
 
 
 def _preferred(here: Session, config: SweepConfig, point: Point, candidate: Candidate | None) -> bool:
@@ -220,7 +228,7 @@ def _scored(here: Session, config: SweepConfig, candidate: Candidate, suite: Sui
         if m == 1:
             return strength(final)
         here.weights.mix(here.model, candidate.weights, m)
-        return strength(evaluate(here.model, here.probes))
+        return strength(_measured(here))
 
     found = calibrate(mixed, strength(here.metrics), config.score.tau, TAUS)
     reason = "" if found.mix > 0 else f"no mix keeps {config.score.tau} of the reference's retain ES"

@@ -25,6 +25,13 @@ def seconds(work: Callable[[], object]) -> float:
     return time.process_time() - begin
 
 
+def memory(key: str) -> float:
+    """What Linux says of this process's memory, in MB: now (VmRSS), or its peak (VmHWM)."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    line = next(line for line in status.splitlines() if line.startswith(f"{key}:"))
+    return int(line.split()[1]) * 1024 / 2**20
+
+
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print the table; numbers to four digits."""
     table = Table(*columns, title=title)

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from common import parser, seconds, show, write
+from common import memory, parser, seconds, show, write
 from subject import Subject, subject
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -38,7 +38,6 @@ UNKNOWN = "<|unknown|>"
 TEMPLATE_TOKENS = 2
 """Of a row that are not its own words: `Question:` and `Answer:`."""
 EPOCHS = 5
-MEGABYTE = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,13 +112,6 @@ def cost(about: Subject) -> dict[str, float]:
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is counted from here on
     return {"s": seconds(lambda: trial(about)), "MB": memory("VmHWM") - before}
-
-
-def memory(key: str) -> float:
-    """What Linux says of this process's memory, in MB: now (VmRSS), or its peak (VmHWM)."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    line = next(line for line in status.splitlines() if line.startswith(f"{key}:"))
-    return int(line.split()[1]) * 1024 / MEGABYTE
 
 
 def measured(point: Point, words: Sequence[str]) -> dict[str, float]:

@@ -1,0 +1,64 @@
+"""Commands of the project as processes of their own, watched from outside."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SMALL = (
+    *("data.forget=1", "data.retain=2", "data.holdout=1", "data.unseen=0", "target.epochs=2", "train.epochs=2"),
+    *("search.trials=3", "seeds=1"),
+)
+"""Changes that make the default sweep take seconds; its numbers mean nothing."""
+
+
+class Command:
+    """The command as a process of its own, and every process that it starts."""
+
+    def __init__(self, here: Path, *argv: str, module: str = "sweep.launch") -> None:
+        """Start it."""
+        self._mark = uuid.uuid4().hex
+        self._out = here / f"{self._mark}.txt"
+        self._process = subprocess.Popen(  # noqa: S603 (our own)
+            [sys.executable, "-m", module, *argv],
+            cwd=here,
+            env=os.environ | {"SWEEP_TEST": self._mark},
+            stdout=self._out.open("w"),
+            stderr=subprocess.STDOUT,
+        )
+
+    def said(self) -> str:
+        """What it has printed."""
+        return self._out.read_text()
+
+    def wait_for(self, text: str) -> None:
+        """Until it prints the text, or ends."""
+        while text not in self.said() and self._process.poll() is None:
+            time.sleep(0.1)
+        assert text in self.said()
+
+    def signal(self, signum: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(signum)
+
+    def end(self) -> int:
+        """Wait for it; gives its exit code once no process of its is left (Ray's agents look for it now and then)."""
+        code = self._process.wait(120)
+        deadline = time.monotonic() + 120
+        while list(self._left()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert list(self._left()) == []
+        return code
+
+    def _left(self) -> Iterator[str]:
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if self._mark.encode() in (folder / "environ").read_bytes():
+                    yield (folder / "cmdline").read_text().replace("\0", " ")
+            except OSError:
+                continue

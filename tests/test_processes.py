@@ -1,0 +1,83 @@
+"""Trials of several processes on a real local Ray: Ray Train starts them, as it does where each has a GPU."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from test_schedule import Seen, ToyOutcome, ToyPoint, search
+from toys import config as toy_config
+from toys import dataset
+
+from sweep.config import SweepConfig
+from sweep.ledger import Ledger
+from sweep.record import Record
+from sweep.schedule import Beat, connected, fit, prepare
+from sweep.search import StudySearcher
+from sweep.trial import Outcome, Point, Run, makers, unlearn
+from sweep.unlearning.artifacts import plan
+from sweep.unlearning.parallel import from_first, rank, size
+
+NAME = "toy"
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Ray on this machine, whose workers find the packages and this file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+        with connected(toy_config(tmp_path_factory.mktemp("ray")).cluster):
+            yield
+
+
+def toy(folder: Path, processes: int, trials: int) -> SweepConfig:
+    """A sweep on the toy model, three rows a batch."""
+    sweep = toy_config(folder, train={"batch": 3}, search={"sampler": "random", "trials": trials})
+    return sweep.model_copy(update={"cluster": sweep.cluster.model_copy(update={"processes": processes, "cpus": 2.0})})
+
+
+def records(sweep: SweepConfig, run: Run) -> list[Record]:
+    """What is in the ledger once all trials have run, one after the other."""
+    (sweep.storage / NAME).mkdir(parents=True, exist_ok=True)
+    ledger, step = Ledger(sweep, NAME), Beat(lambda: None)
+    fit(sweep.cluster, [run], StudySearcher([search(sweep, ledger, Seen())], why=step.why), 1, step)
+    return ledger.records()
+
+
+def test_a_sweep_is_that_of_one_process(tmp_path: Path) -> None:
+    """Prepared by two processes: their trial has the curve and the score of one process's."""
+    pair, alone = (toy(tmp_path / name, processes, 1) for name, processes in (("pair", 2), ("alone", 1)))
+    artifacts, seen = plan(pair, dataset()), Seen()
+    prepare(pair.cluster, makers(pair, dataset(), artifacts), seen, lambda: None)
+    assert artifacts.missing == []
+    assert [done for stage, done, _ in seen.progress if stage == "target"] == list(range(1, 60 * 8 // 4 + 1))
+    (found,), (expected,) = (records(sweep, partial(unlearn, sweep, artifacts)) for sweep in (pair, alone))
+    assert found.state == expected.state == "finished"
+    assert found.metrics == pytest.approx(expected.metrics, rel=1e-4, abs=1e-5)
+    assert found.curve == [pytest.approx(point, rel=1e-4, abs=1e-5) for point in expected.curve]
+
+
+def fragile(marker: Path, record: Record) -> Iterator[Point | Outcome]:
+    """In the first trial process 1 dies once, after an epoch; in the second process 0 raises."""
+    yield ToyPoint(1, {"processes": float(size())})
+    if record.index == 0 and rank() == 1 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if record.index == 1 and rank() == 0:
+        raise ValueError("alpha and beta\nquarrel")
+    yield ToyOutcome({"score": from_first(float(rank() + 1))})
+
+
+def test_a_process_that_dies_is_tried_again(tmp_path: Path) -> None:
+    """Both processes are started anew and the trial is whole; one that raises has failed, on both, and is not."""
+    rows = records(toy(tmp_path, 2, 2), partial(fragile, tmp_path / "died"))
+    assert [row.state for row in rows] == ["finished", "failed"]
+    assert (tmp_path / "died").exists()
+    assert rows[1].reason.startswith("ValueError: alpha and beta quarrel")
+    assert [row.curve for row in rows] == [[{"epoch": 1, "processes": 2.0}]] * 2
+    assert rows[0].score == 1.0

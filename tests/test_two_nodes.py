@@ -1,0 +1,108 @@
+"""A sweep on a Ray cluster of several nodes, one of which is lost in the middle."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import ray
+from bowl import sides
+from mlflow import MlflowClient
+from ray.cluster_utils import Cluster
+from servers import until
+from test_schedule import ToyOutcome, ToyPoint
+from toys import config as toy_config
+
+from sweep import schedule
+from sweep.ledger import Ledger, created
+from sweep.record import Record
+from sweep.trial import Outcome, Point, Work
+
+pytestmark = pytest.mark.slow
+NAME = "nodes"
+TRIALS = 12
+
+
+def noted(folder: Path, record: Record) -> Iterator[Point | Outcome]:
+    """Two seconds; leaves a file that says on which node it began, another one when it is over."""
+    node = ray.get_runtime_context().get_node_id()
+    (folder / f"began-{record.index}-{node}-{time.time_ns()}").touch()
+    for epoch in (1, 2):
+        time.sleep(1)
+        yield ToyPoint(epoch, sides(0.5, 1.0))
+    (folder / f"ended-{record.index}-{node}").touch()
+    yield ToyOutcome({"score": float(record.index)})
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A head without room for trials, and two nodes with room for two each."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        for _ in range(2):
+            cluster.add_node(num_cpus=2)
+        cluster.wait_for_nodes()
+        yield cluster
+    finally:
+        cluster.shutdown()  # type: ignore[no-untyped-call]
+
+
+def test_a_node_that_is_lost_loses_no_trial(tmp_path: Path, nodes: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials run on both nodes; one is killed with two trials under way; all 12 finish, none twice, also in MLflow."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+    (tmp_path / "notes").mkdir()
+    storage = tmp_path / "runs"
+    config = toy_config(storage, search={"sampler": "random", "trials": TRIALS})
+    config = config.model_copy(update={"cluster": config.cluster.model_copy(update={"address": nodes.address})})
+    lost = threading.Thread(target=lose, args=(nodes, tmp_path / "notes"))
+    lost.start()
+    work = Work(
+        name=NAME,
+        config=config,
+        held=partial(created, config, NAME),
+        makers=[],
+        trial=partial(noted, tmp_path / "notes"),
+        paper=None,
+    )
+    (ran,) = schedule.run([work])
+    lost.join()
+    assert [(record.index, record.state) for record in ran.records] == [(i, "finished") for i in range(TRIALS)]
+    attempts = Ledger(config, NAME).attempts("search")
+    assert sorted(attempt.index for attempt in attempts if attempt.state == "finished") == list(range(TRIALS))
+    lost_ones = [attempt for attempt in attempts if attempt.state == "failed"]
+    assert 1 <= len(lost_ones) <= 2
+    assert all(attempt.reason.startswith("its process died: ") for attempt in lost_ones)
+    began = [path.name.split("-")[1:3] for path in (tmp_path / "notes").glob("began-*")]
+    assert len({node for _, node in began}) == 2
+    assert TRIALS < len(began) <= TRIALS + 2  # those that were under way on the lost node began again
+    assert finished_runs(tmp_path) == [str(i) for i in range(TRIALS)]
+
+
+def lose(nodes: Cluster, notes: Path) -> None:
+    """Kill a node while a trial is under way on it, once both have ended one."""
+    until(lambda: len(set(seen(notes, "ended").values())) == 2)
+    node = nodes.worker_nodes.copy().pop()
+    until(
+        lambda: node.node_id in {at for index, at in seen(notes, "began").items() if index not in seen(notes, "ended")}
+    )
+    nodes.remove_node(node, allow_graceful=False)
+
+
+def seen(notes: Path, what: str) -> dict[str, str]:
+    """On which node each trial began last, or ended."""
+    found = sorted((path.name.split("-") for path in notes.glob(f"{what}-*")), key=lambda name: name[-1])
+    return {index: node for _, index, node, *_ in found}
+
+
+def finished_runs(folder: Path) -> list[str]:
+    """The indices of MLflow's nested runs that are finished; all others have failed."""
+    client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
+    runs = [run for run in client.search_runs(["1"]) if "mlflow.parentRunId" in run.data.tags]
+    assert {run.info.status for run in runs} == {"FINISHED", "FAILED"}
+    return sorted((run.data.tags["index"] for run in runs if run.info.status == "FINISHED"), key=int)
