@@ -22,6 +22,8 @@ TOFU = Path(__file__).resolve().parents[3] / "shared" / "tofu"
 """Where TOFU is looked for: beside the checkout."""
 LLAMA = Shape(layers=6, hidden=256, intermediate=704, heads=4, vocabulary=10240)
 """7.4 M parameters, with a vocabulary of TOFU's own."""
+TOKENS = 512
+"""Positions of a pass that suit a CPU, as in configs/model/smollm2-135m.yaml."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,7 @@ class Subject:
 @contextmanager
 def tofu_subject(folder: Path, words: Sequence[str]) -> Iterator[Subject]:
     """WTNPO + KL on forget01 with the Llama of 7.4 M parameters, whose tokenizer is trained on all rows of TOFU."""
-    fixed = ["data=tofu-forget01", f"data.path={folder}", "data.max_retain=400"]
+    fixed = ["data=tofu-forget01", f"data.path={folder}", "data.max_retain=400", f"train.tokens={TOKENS}"]
     everything = datasets.load(load(SHIPPED / "wtnpo.yaml", [*fixed, "data.max_retain=null"]).data)
     tokenizer = make_tokenizer(texts(everything), LLAMA.vocabulary)
     with subject(make_llama(LLAMA, tokenizer, seed=0), tokenizer, [*fixed, *words]) as found:
