@@ -6,8 +6,10 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 SMALL = (
@@ -15,6 +17,16 @@ SMALL = (
     *("search.trials=3", "seeds=1"),
 )
 """Changes that make the default sweep take seconds; its numbers mean nothing."""
+
+
+def refusal(main: Callable[[Sequence[str]], int], capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """What a command says when it refuses: one line on stderr, nothing on stdout, exit code 2."""
+    assert main(argv) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    return said.err
 
 
 class Command:

@@ -6,11 +6,12 @@ import sqlite3
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
-from commands import ROOT, SMALL, Command
+from commands import ROOT, SMALL, Command, refusal
 
 from sweep.launch import main
 from sweep.ledger import created
@@ -28,14 +29,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    """What the command says when it refuses: one line on stderr, nothing on stdout, exit code 2."""
-    assert main(argv) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("error: ")
-    assert said.err.count("\n") == 1
-    return said.err
+refused = partial(refusal, main)
 
 
 @pytest.mark.parametrize(

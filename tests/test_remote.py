@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from commands import ROOT, SMALL, Command
 from pyarrow.fs import FileSystem
 from servers import answers, free_port, running
 from toys import config, dataset
@@ -119,3 +120,18 @@ def test_a_url_that_is_none(tmp_path: Path, url: str) -> None:
     """One sentence that names the key and the value."""
     with pytest.raises(ConfigError, match=rf"artifacts = '{url}' cannot be used: "):
         remote.holds(url, "hash")
+
+
+def test_a_sweep_on_another_disk_prepares_nothing(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first sweep makes target and reference; the second, with a storage of its own, fetches them."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    words = (str(ROOT / "configs" / "wtnpo.yaml"), *SMALL, "seeds=0", f'artifacts="{url}"')
+    first = Command(tmp_path, *words, "storage=one", "--name", "first")
+    assert first.end() == 0, first.said()
+    assert "prepared target" in first.said()
+    second = Command(tmp_path, *words, "storage=two", "--name", "second")
+    assert second.end() == 0, second.said()
+    assert "prepared" not in second.said()
+    scores = [(tmp_path / path / "trials.csv").read_text() for path in ("one/first", "two/second")]
+    assert len(set(scores)) == 1

@@ -4,12 +4,13 @@ import os
 import shlex
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from zipfile import ZipFile
 
 import pytest
-from commands import ROOT
+from commands import ROOT, refusal
 from servers import free_port
 
 from sweep import upload
@@ -75,14 +76,7 @@ def own(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return here
 
 
-def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    """What the command says when it refuses: one line on stderr, nothing on stdout, exit code 2."""
-    assert main([*argv]) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("error: ")
-    assert said.err.count("\n") == 1
-    return said.err
+refused = partial(refusal, main)
 
 
 @pytest.mark.parametrize(
