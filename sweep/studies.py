@@ -1,5 +1,6 @@
 """The studies of a sweep: two in one Optuna database, and the records that their trials hold."""
 
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from eval.definitions import DEFINITIONS
 from sweep.config import ConfigError, SweepConfig
@@ -24,6 +25,8 @@ PARTS = {
     "end": ("metrics", "curve", "reason", "run_id", "ended", "worker"),
 }
 """A trial's attributes, and what of its record each holds: to write one is a commit, for which a worker waits."""
+LOST = 20
+"""How often a sweep may lose to others over the tables of a database, of which each is made by itself."""
 OPTUNA: dict[State, TrialState] = {
     "running": TrialState.RUNNING,
     "finished": TrialState.COMPLETE,
@@ -106,9 +109,21 @@ def _named(name: str) -> dict[Phase, str]:
 def _storage(config: SweepConfig, name: str) -> RDBStorage:
     url = config.ledger or f"sqlite:///{config.storage / name / FILE}"
     try:
-        return RDBStorage(url)
+        return _with_tables(url)
     except (SQLAlchemyError, ImportError, ValueError) as error:
         raise ConfigError(f"ledger = {url!r} cannot be opened: {str(error).splitlines()[0]}") from None
+
+
+def _with_tables(url: str) -> RDBStorage:
+    """The database; of several sweeps that make the tables of a fresh one at once, who loses finds them made."""
+    for _ in range(LOST):
+        try:
+            return RDBStorage(url)
+        except SQLAlchemyError as error:
+            if not (isinstance(error, IntegrityError) or "already exists" in str(error)):
+                raise
+            time.sleep(0.2)
+    return RDBStorage(url)
 
 
 def _made(storage: RDBStorage, name: str, config: SweepConfig) -> optuna.Study:

@@ -2,15 +2,21 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import optuna
 import psycopg
 import pytest
+import toys
 from commands import ROOT, SMALL, Command
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from psycopg.sql import SQL, Identifier
 from servers import PASSWORD, free_port, mlflow, postgres
+
+from sweep import studies
 
 pytestmark = pytest.mark.slow
 NAMES = ("wga", "npo")
@@ -72,6 +78,23 @@ def ledger(server: str, name: str) -> dict[tuple[str, int], float]:
             assert trial.value is not None
             found[phase, trial.user_attrs["start"]["index"]] = trial.value
     return found
+
+
+@pytest.mark.parametrize("database", ["first", "second", "third"])
+def test_many_may_be_the_first_in_a_database(server: str, tmp_path: Path, database: str) -> None:
+    """Eight sweeps open a fresh one at the same moment; one makes the tables, and all have their studies."""
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(SQL("create database {}").format(Identifier(database)))
+    config, barrier = toys.config(tmp_path, ledger=f"{server}/{database}"), Barrier(8)
+
+    def open_one(number: int) -> str:
+        barrier.wait()
+        return studies.opened(config, f"sweep-{number}")["search"].study_name
+
+    with ThreadPoolExecutor(8) as pool:
+        names = list(pool.map(open_one, range(8)))
+    assert names == [f"sweep-{number}" for number in range(8)]
+    assert {*names} < {*optuna.get_all_study_names(f"{server}/{database}")}
 
 
 def test_nothing_lies_beside_the_servers(here: tuple[Path, MlflowClient]) -> None:
