@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -32,11 +32,11 @@ from common import memory, parser, show, write
 from ray.cluster_utils import Cluster
 from scipy.optimize import nnls
 from simulation import Costs, Line, Simulation
-from sweep_overhead import EPOCHS, Case, configured, drawn, scores, shares, sleep
+from sweep_overhead import EPOCHS, Case, configured, drawn, shares, sleep, turn
 
 from sweep import schedule
 from sweep.config import SweepConfig
-from sweep.ledger import Ledger, Task
+from sweep.ledger import Ledger
 from sweep.record import Record
 from sweep.trial import Work
 
@@ -172,20 +172,10 @@ def asked_and_told() -> tuple[Line, Line]:
             while finished < count:
                 turn(quick, finished)
                 finished += 1
-            times.append(np.median([turn(slow, finished + i) for i in range(ASKED)], axis=0))
+            times.append(np.median([turn(slow, finished + i, time.process_time) for i in range(ASKED)], axis=0))
             finished += ASKED
     asks, tells = zip(*times, strict=True)
     return line(FINISHED, asks), line(FINISHED, tells)
-
-
-def turn(ledger: Ledger, index: int) -> tuple[float, float]:
-    """Seconds of the processor for asking for a trial, and for telling its end."""
-    begin = time.process_time()
-    record = ledger.ask(Task(phase="search", index=index, seed=0, setting=None))
-    given = time.process_time()
-    curve = [{"epoch": epoch, **scores(record)} for epoch in range(1, EPOCHS + 1)]
-    ledger.end(replace(record, state="finished", metrics=scores(record), curve=curve))
-    return given - begin, time.process_time() - given
 
 
 def line(finished: Sequence[int], costs: Sequence[float]) -> Line:

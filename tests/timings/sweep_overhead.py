@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from functools import partial
@@ -154,14 +154,14 @@ def asked_and_told() -> dict[str, float]:
     }
 
 
-def turn(ledger: Ledger, index: int) -> tuple[float, float]:
-    """Seconds of asking for a trial and of telling its end."""
-    begin = time.perf_counter()
+def turn(ledger: Ledger, index: int, clock: Callable[[], float] = time.perf_counter) -> tuple[float, float]:
+    """Seconds, by a clock, of asking for a trial and of telling its end."""
+    begin = clock()
     record = ledger.ask(Task(phase="search", index=index, seed=0, setting=None))
-    given = time.perf_counter()
+    given = clock()
     curve = [{"epoch": epoch, **scores(record)} for epoch in range(1, EPOCHS + 1)]
     ledger.end(replace(record, state="finished", metrics=scores(record), curve=curve))
-    return given - begin, time.perf_counter() - given
+    return given - begin, clock() - given
 
 
 def options() -> Namespace:
