@@ -160,15 +160,14 @@ def reopened(config: SweepConfig, name: str) -> Iterator[Ledger]:
     Raises:
         ConfigError: another process holds it, or the ledger cannot be opened.
     """
-    lock = FileLock(config.storage / name / LOCK, blocking=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise ConfigError(f"name = {name!r}: another process is running this sweep.") from None
-    try:
+    with _locked(config, name):
         yield Ledger(config, name)
-    finally:
-        lock.release()
+
+
+def refuse_running(config: SweepConfig, name: str) -> None:
+    """Raise ConfigError where another process is running the sweep, before anything is prepared for it in vain."""
+    with _locked(config, name):
+        pass
 
 
 def peek(config: SweepConfig, name: str) -> list[Record]:
@@ -191,3 +190,17 @@ def refuse_taken(config: SweepConfig, name: str) -> None:
         raise ConfigError(f"storage = {str(config.storage)!r} must be a folder to write in, but {there} is none.")
     if (config.storage / name).exists() or studies.taken(config, name):
         raise ConfigError(f"name = {name!r} exists; choose another with --name, or go on with --resume {name}.")
+
+
+@contextmanager
+def _locked(config: SweepConfig, name: str) -> Iterator[None]:
+    """The folder of a sweep held against every other process."""
+    lock = FileLock(config.storage / name / LOCK, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ConfigError(f"name = {name!r}: another process is running this sweep.") from None
+    try:
+        yield
+    finally:
+        lock.release()

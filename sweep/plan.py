@@ -111,12 +111,14 @@ def resumed(storage: Path, name: str) -> Plan:
     """The plan of a sweep that is there already.
 
     Raises:
-        ConfigError: there is no such sweep.
+        ConfigError: there is no such sweep, or its configuration was changed since it began.
         DataError: the rows cannot be had any more.
     """
+    from sweep import studies
     from sweep.ledger import reopened
 
     config = config_of(storage, name)
+    studies.refuse_changed(config, name)
     return _plan(config, name, partial(reopened, config, name))
 
 

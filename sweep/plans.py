@@ -5,15 +5,15 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import product
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
-from pydantic import BaseModel
 
 from sweep.compose import default_name, load, valid_name
 from sweep.config import ConfigError, SweepConfig
+from sweep.differences import differences
 from sweep.matrix import Member, is_matrix, members
 from sweep.plan import STORAGE, Plan, new, resumed, storage_of
 from sweep.stored import LIST, names_of
@@ -101,8 +101,8 @@ def wished(words: Sequence[str], name: str | None) -> Wish:
         ConfigError: anything in a configuration is wrong.
     """
     wanted = None if name is None else valid_name(name)
-    count = next((place for place, word in enumerate(words) if "=" in word or word.startswith("~")), len(words))
-    files, overrides = [Path(word) for word in words[:count]], words[count:]
+    files = _files(words)
+    overrides = words[len(files) :]
     if not files:
         raise ConfigError("a config file must come first, as in python -m sweep.launch configs/wtnpo.yaml.")
     if len(files) > 1 or is_matrix(files[0]):
@@ -127,14 +127,55 @@ def asked(words: Sequence[str], name: str | None) -> Plans:
 
 
 def again(words: Sequence[str], name: str) -> Plans:
-    """The plans of what is there already, a sweep or a comparison; the only word it takes is storage=DIR.
+    """The plans of what is there already, a sweep or a comparison.
+
+    Args:
+        words: nothing or storage=DIR; or what it was begun with, config files and changes.
+        name: the sweep's, or the comparison's.
 
     Raises:
-        ConfigError: there is nothing of this name, or another word is given.
+        ConfigError: there is nothing of this name, another process is running it, or it was begun with other words.
         DataError: the rows cannot be had any more.
     """
+    if _files(words):
+        return _begun_with(wished(words, name))
     storage = storage_of(words, "--resume")
-    return Plans(name=name, plans=[resumed(storage, own) for own in names_of(storage, name)])
+    return Plans(name=name, plans=_resumed(storage, name))
+
+
+def _resumed(storage: Path, name: str) -> list[Plan]:
+    """The plans of sweeps that nobody runs."""
+    from sweep.ledger import refuse_running
+
+    plans = [resumed(storage, own) for own in names_of(storage, name)]
+    for plan in plans:
+        refuse_running(plan.config, plan.name)
+    return plans
+
+
+def _begun_with(wish: Wish) -> Plans:
+    """The plans of what was begun with the same words."""
+    storage = next(iter(wish.configs.values())).storage
+    plans = _resumed(storage, wish.name)
+    _check_same(wish, plans)
+    return Plans(name=wish.name, plans=plans)
+
+
+def _check_same(wish: Wish, plans: Sequence[Plan]) -> None:
+    """Refuse to go on with sweeps that were begun with another configuration."""
+    there, here = [plan.name for plan in plans], [*wish.configs]
+    if there != here:
+        raise ConfigError(f"--resume {wish.name}: it holds {', '.join(there)}, but the command {', '.join(here)}.")
+    for plan in plans:
+        wished = wish.configs[plan.name]
+        if other := [*differences(plan.config.model_dump(), wished.model_dump())]:
+            said = ", ".join(f"{key} is {one} there and {two} here" for key, one, two in other)
+            raise ConfigError(f"--resume {plan.name}: it was begun with another configuration: {said}.")
+
+
+def _files(words: Sequence[str]) -> list[Path]:
+    """The words before the first change."""
+    return [Path(word) for word in takewhile(lambda word: "=" not in word and not word.startswith("~"), words)]
 
 
 def _several(files: Sequence[Path], overrides: Sequence[str], wanted: str | None) -> Wish:
@@ -144,46 +185,35 @@ def _several(files: Sequence[Path], overrides: Sequence[str], wanted: str | None
     named = {valid_name(f"{name}.{one.name}"): one for one in changed}
     configs = {own: load(one.file, one.choices) for own, one in named.items()}
     _check_shared(configs)
-    return Wish(name=name, files=files, members=named, configs=configs)
+    return Wish(name=name, files=files, members=named, configs=_in_one_experiment(name, configs))
+
+
+def _in_one_experiment(name: str, configs: Mapping[str, SweepConfig]) -> Mapping[str, SweepConfig]:
+    """The configurations of several sweeps; of several models or data all runs are in the comparison's experiment."""
+    if len({(config.model.name, config.data.name) for config in configs.values()}) == 1:
+        return configs
+    return {own: config.model_copy(update={"experiment": config.experiment or name}) for own, config in configs.items()}
 
 
 def _compared(wish: Wish) -> Plans:
     """The plans of several sweeps."""
-    name, configs = wish.name, dict(wish.configs)
-    experiments = {(config.model.name, config.data.name) for config in configs.values()}
-    if len(experiments) > 1:
-        configs = {
-            own: config.model_copy(update={"experiment": config.experiment or name}) for own, config in configs.items()
-        }
     from sweep.ledger import refuse_taken
 
-    refuse_taken(next(iter(configs.values())), name)
-    plans = [new(config, own) for own, config in configs.items()]
-    *others, last = plans
-    listed = replace(last, held=partial(_listed, last.config.storage / name, list(configs), last.held))
-    return Plans(name=name, plans=[*others, listed])
+    refuse_taken(next(iter(wish.configs.values())), wish.name)
+    *others, last = (new(config, own) for own, config in wish.configs.items())
+    listed = replace(last, held=partial(_listed, last.config.storage / wish.name, list(wish.configs), last.held))
+    return Plans(name=wish.name, plans=[*others, listed])
 
 
 def _check_shared(configs: dict[str, SweepConfig]) -> None:
     """Refuse sweeps that could not be compared, or not be run on the same workers."""
-    (first, ours), *others = configs.items()
-    for (name, config), key in product(others, SHARED):
-        if getattr(config, key) == getattr(ours, key):
-            continue
-        where, one, other = _difference(key, getattr(ours, key), getattr(config, key))
-        raise ConfigError(
-            f"{where} = {one} in {first} but {other} in {name}: sweeps that are compared have the same"
-            f" {', '.join(SHARED)}: give {where}=VALUE for all of them."
-        )
-
-
-def _difference(key: str, one: object, other: object) -> tuple[str, object, object]:
-    """The first key that two blocks do not have in common, with both values."""
-    if not isinstance(one, BaseModel):
-        return key, one, other
-    fields = type(one).model_fields
-    name = next(name for name in fields if getattr(one, name) != getattr(other, name))
-    return f"{key}.{name}", getattr(one, name), getattr(other, name)
+    (first, ours), *others = ((name, config.model_dump(include={*SHARED})) for name, config in configs.items())
+    for name, theirs in others:
+        for key, one, other in differences(ours, theirs):
+            raise ConfigError(
+                f"{key} = {one} in {first} but {other} in {name}: sweeps that are compared have the same"
+                f" {', '.join(SHARED)}: give {key}=VALUE for all of them."
+            )
 
 
 @contextmanager

@@ -14,12 +14,17 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from eval.definitions import DEFINITIONS
 from sweep.config import ConfigError, SweepConfig
+from sweep.differences import differences
 from sweep.record import INTERRUPTED, Phase, Record, State
 
 FILE = "study.db"
 """The database in the sweep's folder, where `ledger` names no other."""
 SCORE = "score"
 """The study's attribute that holds how its scores were defined."""
+CONFIG = "config"
+"""The study's attribute that holds the configuration with which it was begun, but for `CHANGES_NOTHING`."""
+CHANGES_NOTHING = {"storage", "cluster"}
+"""Blocks that say where and on what trials run: a sweep may be moved."""
 PARTS = {
     "start": ("index", "setting", "seed", "started"),
     "end": ("metrics", "curve", "reason", "run_id", "ended", "worker"),
@@ -48,7 +53,28 @@ def opened(config: SweepConfig, name: str) -> dict[Phase, optuna.Study]:
     search = studies["search"]
     if not search.get_trials(deepcopy=False):
         search.set_user_attr(SCORE, DEFINITIONS["score"])
+        search.set_user_attr(CONFIG, asked(config))
     return studies
+
+
+def asked(config: SweepConfig) -> dict[str, object]:
+    """What of a configuration a sweep keeps to its end."""
+    return config.model_dump(mode="json", exclude=CHANGES_NOTHING)
+
+
+def refuse_changed(config: SweepConfig, name: str) -> None:
+    """Raise ConfigError where a sweep was begun with another configuration than the one that is given.
+
+    Raises:
+        ConfigError: as it says; or the database cannot be opened.
+    """
+    search = there(config, name).get("search")
+    begun = asked(config) if search is None else search.user_attrs.get(CONFIG, asked(config))
+    for key, one, two in differences(begun, asked(config)):
+        raise ConfigError(
+            f"{key} = {two} in {config.storage / name / 'config.yaml'} was {one} when the sweep began: its trials would"
+            " not be comparable; put it back, or begin another sweep."
+        )
 
 
 def there(config: SweepConfig, name: str) -> dict[Phase, optuna.Study]:

@@ -1,6 +1,6 @@
 """What a sampler knows before the first trial of its sweep: trials of earlier sweeps that asked the same question."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 from eval.definitions import DEFINITIONS
 from sweep import space, studies
 from sweep.config import ConfigError, SweepConfig
+from sweep.differences import differences, flat
 from sweep.record import Record
 from sweep.stored import config_of
 
@@ -76,25 +77,14 @@ def _finished(config: SweepConfig, name: str) -> list[Record]:
 
 
 def _check_question(config: SweepConfig, theirs: SweepConfig, name: str) -> None:
-    here, there = _question(config), _question(theirs)
-    for key in [*here, *there]:
-        if here.get(key) != there.get(key):
-            other, ours = (repr(keys[key]) if key in keys else "absent" for keys in (there, here))
-            raise ConfigError(
-                f"search.warm_start: {key} is {other} in {name} and {ours} here: its scores tell this sweep nothing."
-            )
+    for key, ours, other in differences(_question(config), _question(theirs)):
+        raise ConfigError(
+            f"search.warm_start: {key} is {other} in {name} and {ours} here: its scores tell this sweep nothing."
+        )
 
 
 def _question(config: SweepConfig) -> dict[str, object]:
     """Everything that a score depends on beside the setting and the seed, by dotted key."""
     blocks = config.model_dump(mode="json", include={*QUESTION})
-    keys = dict(_flat(blocks)) | {"search.epochs": config.search.epochs}
+    keys = dict(flat(blocks)) | {"search.epochs": config.search.epochs}
     return {key: value for key, value in keys.items() if key not in SPEED}
-
-
-def _flat(block: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in block.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from sweep.compose import SHIPPED
-from sweep.config import ConfigError
+from sweep.config import ConfigError, SweepConfig
 from sweep.matrix import is_matrix, members
-from sweep.plans import again, asked
-from sweep.stored import LIST
+from sweep.plans import Plans, again, asked
+from sweep.stored import CONFIG, LIST
 
 FILES = [str(SHIPPED / f"{name}.yaml") for name in ("wga", "npo")]
 SMALL = ["data.forget=1", "data.retain=2", "data.holdout=1", "data.unseen=0", "search.trials=3", "seeds=1"]
@@ -148,6 +148,65 @@ def test_a_comparison_is_found_again(here: Path) -> None:
     assert [plan.name for plan in found.plans] == ["both.wga", "both.npo"]
     assert {plan.config.storage for plan in found.plans} == {here / "moved"}
     assert [plan.name for plan in again(["storage=moved"], "both.npo").plans] == ["both.npo"]
+
+
+def begun(words: Sequence[str], name: str) -> None:
+    """The sweeps' folders and ledgers, as a command that was interrupted leaves them."""
+    with ExitStack() as stack:
+        for plan in asked(words, name).plans:
+            stack.enter_context(plan.held())
+
+
+def test_the_command_that_began_it_may_be_given_again(here: Path) -> None:
+    """The same words, or others that say the same; a comparison of two models in the experiment of its name, too."""
+    begun([FILES[0], *SMALL, "seed=1"], "one")
+    assert configs(again([FILES[0], "seed=1", *SMALL, "retain.weight=0.5"], "one")) == configs(again([], "one"))
+    (here / "model").mkdir()
+    (here / "model" / "other.yaml").write_text((SHIPPED / "model" / "tiny.yaml").read_text().replace("tiny", "other"))
+    (here / "wga.yaml").write_text((SHIPPED / "wga.yaml").read_text())
+    two = [written(here, "sweeps: [wga]\nmodel: [tiny, other]\n"), *SMALL]
+    begun(two, "two")
+    assert [config.experiment for config in configs(again(two, "two"))] == ["two", "two"]
+
+
+def configs(plans: Plans) -> list[SweepConfig]:
+    """The configurations of the sweeps."""
+    return [plan.config for plan in plans.plans]
+
+
+def test_another_configuration_is_refused_with_the_difference() -> None:
+    """Every key that is another, with both values; the words of a comparison that has other sweeps, too."""
+    begun([FILES[0], *SMALL], "one")
+    with pytest.raises(ConfigError) as caught:
+        again([FILES[0], *SMALL, "seed=7", "space.alpha.low=1"], "one")
+    assert str(caught.value) == (
+        "--resume one: it was begun with another configuration:"
+        " space.alpha.low is 0.0 there and 1.0 here, seed is 0 there and 7 here."
+    )
+    begun([*FILES, *SMALL], "both")
+    with pytest.raises(ConfigError, match=r"--resume both: it holds both.wga, both.npo, but the command both\."):
+        again([FILES[0], *SMALL], "both")
+
+
+def test_a_configuration_that_was_changed_in_its_folder_is_refused(here: Path) -> None:
+    """The ledger knows how it was begun; on what it runs may be changed."""
+    begun([FILES[0], *SMALL], "one")
+    file = here / "runs" / "one" / CONFIG
+    text = file.read_text()
+    file.write_text(text.replace("retries: 1", "retries: 3"))
+    assert again([], "one").plans[0].config.cluster.retries == 3
+    file.write_text(text.replace("seed: 0\nseeds: 1", "seed: 5\nseeds: 1"))
+    with pytest.raises(ConfigError, match=r"^seed = 5 in .*/runs/one/config.yaml was 0 when the sweep began"):
+        again([], "one")
+
+
+def test_what_another_process_runs_is_refused_before_anything_is_prepared() -> None:
+    """Of a comparison one sweep is enough."""
+    begun([*FILES, *SMALL], "both")
+    (_, second) = again([], "both").plans
+    with second.held(), pytest.raises(ConfigError, match=r"'both\.npo': another process is running this sweep"):
+        again([], "both")
+    assert again([], "both").several
 
 
 def test_a_comparison_of_a_taken_name_is_refused(here: Path) -> None:
