@@ -1,7 +1,6 @@
 """The command line of `python -m eval.run`, and what it names: the rows, the text of a row, checkpoints."""
 
 import json
-import re
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +8,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
-from eval import datasets, shipped
-from eval.data import Dataset
+from eval import datasets, hub, shipped, weights
+from eval.data import DataError, Dataset
 
 SPLITS = ("forget01", "forget05", "forget10")
 ROWS = "rows.json"
 TEMPLATE = "template.json"
-HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 EXAMPLES = """examples:
   python -m eval.run ./unlearned --data tofu-forget05 --template llama-2-7b --reference ./target --out scores.json
   python -m eval.run ./unlearned --data ../tofu --split forget01 --template phi-1.5 --retain-model ./retain99
@@ -155,6 +152,8 @@ def _read(file: Path) -> Dataset:
     """The rows that a sweep wrote."""
     try:
         rows = Dataset.read(file)
+    except DataError as error:
+        raise UsageError(f"{file}: {error}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"{file} is not a sweep's file of rows") from error
     if not rows.forget or not rows.holdout:
@@ -202,15 +201,11 @@ def check_checkpoint(checkpoint: str) -> None:
     """Refuse what is no checkpoint that can be read without running code from it.
 
     Raises:
-        UsageError: there is no such folder, or its weights are not safetensors.
+        UsageError: there is no such folder.
+        DataError: its weights are not safetensors.
     """
     folder = Path(checkpoint)
-    if not folder.is_dir():
-        if not HUB_ID.fullmatch(checkpoint):
-            raise UsageError(f"{checkpoint}: there is no such folder")
-    elif not (folder / "config.json").is_file():
-        raise UsageError(f"{checkpoint} is no checkpoint: it has no config.json")
-    elif not any(folder.glob("*.safetensors")):
-        pickles = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))
-        why = f"only {pickles[0]}, a pickle, which can run code when it is read" if pickles else "no weights at all"
-        raise UsageError(f"{checkpoint} has no *.safetensors, {why}")
+    if folder.is_dir():
+        weights.check(folder)
+    elif not hub.is_id(checkpoint, "model"):
+        raise UsageError(f"{checkpoint}: there is no such folder")

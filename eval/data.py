@@ -5,7 +5,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
+
+LONGEST = 80
+"""Letters of a value that a message shows."""
 
 
 class DataError(ValueError):
@@ -54,8 +58,15 @@ class Dataset:
 
     @classmethod
     def from_json(cls, text: str) -> "Dataset":
-        """Read back what `to_json` wrote."""
-        return cls(**{part: tuple(_row(row) for row in rows) for part, rows in json.loads(text).items()})
+        """Read back what `to_json` wrote.
+
+        Raises:
+            DataError: a value is no text.
+        """
+        parts = json.loads(text).items()
+        return cls(
+            **{part: tuple(_row(f"{part} row {i}", row) for i, row in enumerate(rows, 1)) for part, rows in parts}
+        )
 
     @classmethod
     def read(cls, path: Path) -> "Dataset":
@@ -73,5 +84,27 @@ def capped(rows: Sequence[Row], most: int | None) -> tuple[Row, ...]:
     return tuple(rows[:most])
 
 
-def _row(fields: dict[str, Any]) -> Row:
-    return Row(**fields | {"perturbed_answers": tuple(fields["perturbed_answers"])})
+def _row(where: str, fields: dict[str, Any]) -> Row:
+    perturbed = tuple(checked(f"{where}: perturbed_answers", text) for text in fields["perturbed_answers"])
+    texts = {key: checked(f"{where}: {key}", value) for key, value in fields.items() if key != "perturbed_answers"}
+    return Row(**texts, perturbed_answers=perturbed)
+
+
+def checked(what: str, value: object) -> str:
+    """The value itself, where it is text that can be written to a file.
+
+    Raises:
+        DataError: it is not, with `what` it is and what it looks like.
+    """
+    if not isinstance(value, str):
+        raise DataError(f"{what} is {shown(value)}, not text")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{what} has half a character ({value[error.start]!r} at {error.start})") from error
+    return value
+
+
+def shown(value: object) -> str:
+    """The beginning of a value, as a message shows it."""
+    return shorten(repr(value), LONGEST, placeholder="…")

@@ -9,10 +9,11 @@ import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval import arguments
+from eval import arguments, hub
 from eval.arguments import UsageError, Wording
 from eval.data import DataError, Dataset
 from eval.definitions import PAPER, SUITE
@@ -62,13 +63,11 @@ def measure(typed: Namespace, task: Task) -> dict[str, Any]:
     from eval.provenance import revision, versions
 
     retain = None if typed.retain_model is None else _retain_values(typed.retain_model, task)
-    scores: dict[str, Any] = {"format": FORMAT, "checkpoint": typed.checkpoint} | _report(
-        typed.checkpoint, task, retain
-    )
+    scores: dict[str, Any] = {"format": FORMAT, **_named(typed.checkpoint), **_report(typed.checkpoint, task, retain)}
     if typed.reference is not None:
-        scores["reference"] = {"checkpoint": typed.reference} | _report(typed.reference, task, retain)
+        scores["reference"] = _named(typed.reference) | _report(typed.reference, task, retain)
     if typed.retain_model is not None:
-        scores["retain_model"] = {"checkpoint": typed.retain_model}
+        scores["retain_model"] = _named(typed.retain_model)
     return scores | {
         "definitions": SUITE | (PAPER if task.paper else {}),
         "template": asdict(task.wording),
@@ -76,6 +75,18 @@ def measure(typed: Namespace, task: Task) -> dict[str, Any]:
         "versions": versions(),
         "git": revision(),
     }
+
+
+def _named(checkpoint: str) -> dict[str, str]:
+    """The checkpoint as it was typed, and its commit where it is on the hub."""
+    commit = _commit(checkpoint)
+    return {"checkpoint": checkpoint} | ({} if commit is None else {"revision": commit})
+
+
+@cache
+def _commit(checkpoint: str) -> str | None:
+    """The commit of a repository on the hub, the same for the whole command; of a folder None."""
+    return None if Path(checkpoint).is_dir() else hub.commit(checkpoint, "model")
 
 
 def _described(typed: Namespace, dataset: Dataset) -> dict[str, Any]:
@@ -122,12 +133,16 @@ def _load(checkpoint: str, task: Task) -> "tuple[PreTrainedModel, PreTrainedToke
     """The model, on the GPU where there is one, and its tokenizer.
 
     Raises:
-        UsageError: they cannot be had, or only by running code from the checkpoint, or cannot be measured.
+        UsageError: they cannot be measured.
+        DataError: they cannot be had, or only by running code from the checkpoint, or have no positions for a row.
     """
+    from eval import positions
     from eval.encode import encode_rows
     from eval.forward import head_is_last
 
     model, tokenizer = _read(checkpoint)
+    most = getattr(model.config, "max_position_embeddings", None)
+    positions.check(task.dataset, task.wording, lambda: (tokenizer, most))
     if not head_is_last(model, encode_rows(tokenizer, task.wording, task.dataset.forget[:1])):
         raise UsageError(f"{checkpoint} cannot be measured: it caps or scales its logits behind its output layer")
     return model, tokenizer
@@ -141,7 +156,8 @@ def _read(checkpoint: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    model, tokenizer = load_model(checkpoint), load_tokenizer(checkpoint)
+    revision = _commit(checkpoint)
+    model, tokenizer = load_model(checkpoint, revision), load_tokenizer(checkpoint, revision)
     if tokenizer.eos_token_id is None:
         raise UsageError(f"{checkpoint} cannot be measured: its tokenizer has no EOS token")
     device: Any = "cuda" if torch.cuda.is_available() else "cpu"
@@ -158,7 +174,7 @@ def show(scores: Mapping[str, Any]) -> None:
     for key, reason in scores["left_out"].items():
         reasons.setdefault(reason, []).append(key)
     for reason, keys in reasons.items():
-        console.print(f"left out, {reason}: {', '.join(keys)}")
+        console.print(f"left out, {reason}: {', '.join(keys)}", markup=False, highlight=False)
 
 
 def _table(scores: Mapping[str, Any]) -> "Table":

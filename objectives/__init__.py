@@ -8,7 +8,10 @@ import pkgutil
 from types import ModuleType
 from typing import TypeGuard
 
-from objectives._base import Objective
+from objectives._base import NEEDS, Objective
+
+UNITS = ("token", "row")
+"""Over what an objective's loss may be averaged."""
 
 
 class UnknownObjectiveError(ValueError):
@@ -24,13 +27,30 @@ def load(name: str) -> type[Objective]:
     """The objective in objectives/<name>.py, or in the importable module `package.module`.
 
     Raises:
-        UnknownObjectiveError: there is no such module, or it holds not exactly one objective.
+        UnknownObjectiveError: there is no such module, it cannot be imported, or holds not exactly one objective, or
+            one that does not say what it needs.
     """
-    module = importlib.import_module(_module_name(name))
+    module = _imported(name)
     found = [value for value in vars(module).values() if _is_objective(value, module)]
     if len(found) != 1:
         raise UnknownObjectiveError(f"objective {name!r}: the module holds {len(found)} objectives; it must hold one.")
-    return found[0]
+    objective = found[0]
+    if getattr(objective, "unit", None) not in UNITS:
+        raise UnknownObjectiveError(f"objective {name!r}: its unit must be {' or '.join(UNITS)}.")
+    if not NEEDS.issuperset(getattr(objective, "needs", ("nothing said",))):
+        raise UnknownObjectiveError(f"objective {name!r}: its needs must be among {', '.join(sorted(NEEDS))}.")
+    return objective
+
+
+def _imported(name: str) -> ModuleType:
+    """The module, whose own code may raise anything, or try to end the program."""
+    try:
+        return importlib.import_module(_module_name(name))
+    except UnknownObjectiveError:
+        raise
+    except (Exception, SystemExit) as error:
+        said = f"{type(error).__name__}: {error}".rstrip(".")
+        raise UnknownObjectiveError(f"objective {name!r} cannot be imported: {said}.") from error
 
 
 def _module_name(name: str) -> str:

@@ -3,6 +3,7 @@
 import inspect
 import re
 import textwrap
+from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
@@ -18,8 +19,9 @@ LEGEND = (
 )
 
 
-def main() -> None:
-    """Print the table."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the table; whatever else is typed is refused with exit code 2."""
+    ArgumentParser(prog="python -m objectives", usage=SUPPRESS, description="Print all objectives.").parse_args(argv)
     for line in [*table(), "", *textwrap.wrap(LEGEND, 119)]:
         print(line)
 

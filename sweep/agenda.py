@@ -1,6 +1,5 @@
 """The agenda of a sweep: which trials it still has to run, in order, given what its ledger holds."""
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice, product, repeat
 
@@ -8,6 +7,7 @@ import optuna
 from optuna.trial import TrialState
 
 from sweep import space
+from sweep.clock import now
 from sweep.config import ConfigError, SweepConfig
 from sweep.grid import grid
 from sweep.ledger import Ledger, Task
@@ -93,16 +93,19 @@ def reachable(config: SweepConfig, paper: Setting | None) -> bool:
     return True
 
 
-def hours(attempts: Iterable[Record], now: float) -> float:
+def hours(attempts: Iterable[Record], at: float) -> float:
     """Hours in which at least one of the trials ran: a pause between two runs of a sweep is free.
 
     Args:
-        attempts: trials, each with its start and, where it is over, its end.
-        now: the time, in Unix seconds.
+        attempts: trials in the order in which they were begun, each with its start and, where it is over, its end.
+        at: the time, in Unix seconds.
     """
-    seconds = until = 0.0
-    for started, ended in sorted((attempt.started, attempt.ended or now) for attempt in attempts):
-        seconds += max(0.0, ended - max(started, until))
+    seconds = until = before = 0.0
+    for attempt in attempts:
+        if attempt.started < before:  # between two runs of the sweep the machine's clock was set back
+            until = 0.0
+        before, ended = attempt.started, attempt.ended or at
+        seconds += max(0.0, ended - max(before, until))
         until = max(until, ended)
     return seconds / 3600
 
@@ -114,7 +117,7 @@ def _searches(config: SweepConfig, paper: Setting | None, ledger: Ledger) -> Ite
         attempt = last.get(index)
         if attempt is not None and attempt.state != "failed":
             continue
-        if config.search.hours is not None and hours(ledger.attempts("search"), time.time()) >= config.search.hours:
+        if config.search.hours is not None and hours(ledger.attempts("search"), now()) >= config.search.hours:
             return
         if attempt is None:
             yield Task(phase="search", index=index, seed=config.seed, setting=setting)

@@ -7,23 +7,20 @@ file writes as `space: {retain.weight: {low: 1.0, high: 2.0}}`.
 
 import difflib
 import re
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
 from sweep.config import ConfigError, SweepConfig
-from sweep.explain import GROUPS, explain, nearest
+from sweep.explain import GROUPS, explain, nearest, no_option, one_sentence
+from sweep.yamls import check_texts, composed, content
 
 HERE = Path(__file__).resolve().parent
 SHIPPED = next(folder for folder in (HERE / "configs", HERE.parent / "configs") if folder.is_dir())
@@ -32,6 +29,8 @@ OPEN = ("space", "fixed")
 """The blocks whose keys are the user's own."""
 LONGEST = 64
 """Letters of the longest name of a sweep."""
+LONGEST_WORD = 2_000
+"""Characters of the longest override; reading one takes time."""
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
@@ -43,7 +42,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
     Raises:
         ConfigError: something is wrong with the file, an override or a value.
     """
-    with _one_sentence(path):
+    with one_sentence(path):
         raw = typed(path, overrides)
         try:
             return SweepConfig.model_validate(_absolute(raw))
@@ -53,13 +52,16 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
 
 def typed(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """What file, groups and overrides say together, folders as they were written; raises ConfigError as `load` does."""
-    with _one_sentence(path):
-        file = _found(Path(path))
+    with one_sentence(path):
+        _check_there(Path(path))
+        file = Path(path).absolute()
         changes = [_parsed(text) for text in overrides]
-        config = _composed(file, [_choice(change, file) for change in changes if _is_choice(change)])
+        choices = [change for change in changes if _is_choice(change)]
+        config = _composed(file, [_choice(change.key_or_group, change.value(), file) for change in choices])
         for change in changes:
-            if not _is_choice(change):
-                _apply(config, change)
+            if change not in choices:
+                with one_sentence(f"override {change.input_line!r}"):
+                    _apply(config, change)
         return _resolved(config)
 
 
@@ -69,13 +71,9 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: it is not there, or is no block of keys and values.
     """
-    with _one_sentence(path):
+    with one_sentence(path):
         _check_there(path)
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if isinstance(raw, dict):
-            return raw
-        found = "is empty" if raw is None else f"holds a {type(raw).__name__}"
-        raise ConfigError(f"{path} {found}: a configuration is a block of keys and values, as configs/wtnpo.yaml is.")
+        return content(path)
 
 
 def _check_there(path: Path) -> None:
@@ -85,8 +83,8 @@ def _check_there(path: Path) -> None:
         files = {file.name: file for folder in (SHIPPED, path.parent) for file in folder.glob("*.yaml")}
         near = difflib.get_close_matches(path.name, files, n=1)
         raise ConfigError(f"{path} does not exist" + (f" (nearest: {files[near[0]]})." if near else "."))
-    if path.suffix != ".yaml":
-        raise ConfigError(f"{path}: the name of a configuration must end in .yaml.")
+    if path.suffix != ".yaml" or not path.is_file():
+        raise ConfigError(f"{path} is no configuration: it must be a file, and its name must end in .yaml.")
 
 
 def dump(config: SweepConfig) -> str:
@@ -124,26 +122,15 @@ def _slug(text: str) -> str:
     return re.sub("[^a-z0-9._-]+", "-", text.lower()).strip("-._")
 
 
-def _found(path: Path) -> Path:
-    """The file, absolute, where it is there and may be composed."""
-    raw = read(path)
-    if "hydra" in raw or "hydra" in str(raw.get("defaults")):
-        raise ConfigError(f"{path}: hydra is not allowed: Hydra's own settings are fixed.")
-    for group in GROUPS:
-        if "defaults" in raw and isinstance(raw.get(group), str):
-            entry = f"{group}: {raw[group]}"
-            raise ConfigError(f"{path}: `{entry}` names an option of a group: write it as `- {entry}` in `defaults`.")
-    _mapped(raw, _plain)
-    return path.absolute()
-
-
 def _parsed(text: str) -> Override:
     """An override, where it is one of those that we take; a `+` in front says nothing more."""
     if "=" not in text and not text.startswith("~"):
         raise ConfigError(f"override {text!r} has no '=': write key=value.")
+    if len(text) > LONGEST_WORD:
+        raise ConfigError(f"override {text!r} must have at most {LONGEST_WORD} characters.")
     try:
         change = OverridesParser.create().parse_override(text)
-    except HydraException as error:
+    except (HydraException, RecursionError) as error:
         raise ConfigError(
             f"override {text!r} cannot be read: keys are ASCII, and a value with '=', '~', brackets or letters beyond"
             " ASCII stands in quotes of its own, as in 'storage=\"/data/a=b\"'."
@@ -172,45 +159,22 @@ def _is_choice(change: Override) -> bool:
     return change.key_or_group in GROUPS and not isinstance(change.value(), dict)
 
 
-def _choice(change: Override, file: Path) -> str:
-    """The override as Hydra takes it, where the group has such an option."""
-    group, option = change.key_or_group, change.value()
+def _choice(group: str, option: object, file: Path) -> str:
+    """The option as Hydra takes it, where the group has it."""
     options = sorted({path.stem for folder in (file.parent, SHIPPED) for path in (folder / group).glob("*.yaml")})
     if option not in options:
-        raise ConfigError(_no_option(group, str(option), options))
+        raise ConfigError(no_option(group, str(option), options))
     return f"{group}={option}"
-
-
-def _no_option(group: str, option: str, options: Sequence[str]) -> str:
-    return f"{group}={option} is not known: allowed are {', '.join(options)}{nearest(option, options)}."
-
-
-def _missing(path: str | Path, missing: str, options: Sequence[str]) -> str:
-    """What is said of an entry of `defaults` that Hydra does not find."""
-    group, _, option = missing.rpartition("/")
-    if options:
-        return _no_option(group, option, options)
-    names = GROUPS if group else [file.stem for file in SHIPPED.glob("*.yaml")]
-    return f"{path}: `defaults` names {missing}, which does not exist{nearest(group or option, names)}."
 
 
 def _composed(file: Path, choices: list[str]) -> DictConfig:
     """What file and groups say together; a model of the paper brings the paper's recipe, unless another is chosen."""
-    config = _hydra(file, choices)
+    config = composed([file.parent, SHIPPED], file.name, choices)
     model = config.get("model")
     recipe = model.pop("recipe", None) if isinstance(model, DictConfig) else None
     if recipe is None or any(choice.startswith("recipe=") for choice in choices):
         return config
-    return _composed(file, [*choices, f"recipe={recipe}"])
-
-
-def _hydra(file: Path, choices: list[str]) -> DictConfig:
-    shipped = str(SHIPPED).replace("'", r"\'")
-    with warnings.catch_warnings(), initialize_config_dir(str(file.parent), version_base="1.3"):
-        warnings.simplefilter("ignore")  # without `_self_` the file itself comes last, as we want it
-        config = compose(file.name, [*choices, f"hydra.searchpath=['file://{shipped}']"])
-    OmegaConf.set_struct(config, False)
-    return config
+    return _composed(file, [*choices, _choice("recipe", recipe, file)])
 
 
 def _apply(config: DictConfig, change: Override) -> None:
@@ -218,6 +182,7 @@ def _apply(config: DictConfig, change: Override) -> None:
     block, _, name = change.key_or_group.partition(".")
     if not change.is_delete():
         key = re.sub(r"^(space|fixed)\.(retain\.weight|train\.lr|train\.epochs)\b", r"\1[\2]", change.key_or_group)
+        check_texts({change.key_or_group: change.value()})
         OmegaConf.update(config, key, change.value(), merge=True)
     elif name not in config[block]:
         raise ConfigError(f"override '~{block}.{name}': {block} has no {name}{nearest(name, list(config[block]))}.")
@@ -227,7 +192,6 @@ def _apply(config: DictConfig, change: Override) -> None:
 
 def _resolved(config: DictConfig) -> dict[str, Any]:
     """Plain values, with every ${key} replaced."""
-    _mapped(OmegaConf.to_container(config, resolve=False), _plain)
     raw = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(raw, dict)
     return {str(key): value for key, value in raw.items()}
@@ -239,12 +203,20 @@ def _absolute(raw: dict[str, Any]) -> dict[str, Any]:
     if isinstance(storage := raw.get("storage"), str):
         if not storage or "://" in storage:
             raise ConfigError(f"storage = {storage!r} must be a folder of this machine or one that all nodes share.")
-        made["storage"] = Path(storage).expanduser().absolute()
+        made["storage"] = _at_home("storage", storage).absolute()
     for block in ("model", "target", "data"):
         path = raw[block].get("path") if isinstance(raw.get(block), dict) else None
-        if isinstance(path, str) and (folder := Path(path).expanduser()).is_dir():
+        if isinstance(path, str) and (folder := _at_home(f"{block}.path", path)).is_dir():
             made[block] = raw[block] | {"path": str(folder.absolute())}
     return raw | made
+
+
+def _at_home(key: str, path: str) -> Path:
+    """The path with the home folder for its `~`, where a file system can have such a path."""
+    with one_sentence(f"{key} = {path!r}"):
+        whole = Path(path).expanduser()
+        whole.exists()
+        return whole
 
 
 def _mapped(node: Any, change: Callable[[str], str]) -> Any:
@@ -256,43 +228,6 @@ def _mapped(node: Any, change: Callable[[str], str]) -> Any:
     return change(node) if isinstance(node, str) else node
 
 
-def _plain(text: str) -> str:
-    """The text, where it calls no resolver: `${oc.env:NAME}` would copy a secret into the files of the sweep."""
-    if re.search(r"\$\{[^}]*(:|\$\{)", text):
-        raise ConfigError(f"{text!r} is not allowed: only ${{key}}, another key's value, may stand in a value.")
-    return text
-
-
 def _escaped(text: str) -> str:
     """The text as OmegaConf reads it back, where `${` stands for itself."""
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
-
-
-@contextmanager
-def _one_sentence(path: str | Path) -> Iterator[None]:
-    """Hydra, OmegaConf and YAML raise a score of exceptions over a user's mistake; outside they are one."""
-    try:
-        yield
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise ConfigError(_sentence(path, error)) from error
-
-
-def _sentence(path: str | Path, error: BaseException) -> str:
-    match error:
-        case yaml.MarkedYAMLError(problem_mark=yaml.Mark() as mark):
-            file = mark.name if mark.name.endswith(".yaml") else path
-            return f"{file}, line {mark.line + 1}: not valid YAML: {error.problem}."
-        case MissingConfigException(missing_cfg_file=str() as missing):
-            return _missing(path, missing, error.options or ())
-        case MissingMandatoryValue():
-            return f"{error.full_key} is missing: {path} or an override {error.full_key}=VALUE must give it."
-        case UnicodeDecodeError():
-            return f"{path}: must be UTF-8 text, but has the byte {error.object[error.start]:#04x} at {error.start}."
-        case HydraException() if group := re.match(r"Could not override '(\w+)'", str(error)):
-            return f"{path} has no {group[1]} in its `defaults`, which {group[1]}=NAME would change: set single keys."
-        case _ if not str(error) and error.__cause__:
-            return _sentence(path, error.__cause__)
-        case _:
-            return f"{path}: {(str(error) or type(error).__name__).splitlines()[0].rstrip('.')}."

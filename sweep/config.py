@@ -10,7 +10,6 @@ from pydantic import (
     Discriminator,
     Field,
     PositiveFloat,
-    PositiveInt,
     Tag,
     ValidationInfo,
     field_validator,
@@ -18,9 +17,14 @@ from pydantic import (
 )
 
 from sweep.record import Setting, Value
-from sweep.redaction import has_secret, redact
+from sweep.redaction import has_secret, line, redact
 
 Fraction: TypeAlias = Annotated[float, Field(gt=0, le=1)]
+Count: TypeAlias = Annotated[int, Field(gt=0, le=10**6)]
+Few: TypeAlias = Annotated[int, Field(gt=0, le=1000)]
+"""What more would be is a slip of the finger, over which a dry run would take for ever."""
+Bound: TypeAlias = Annotated[float, Field(ge=-1e15, le=1e15)]
+"""An end of a range: every whole number between is a float."""
 TAUS = (0.4, 0.6, 0.8, 0.9)
 """Further retention levels at which the score is read off the grid, beside `score.tau`."""
 
@@ -35,8 +39,8 @@ class ConfigError(ValueError):
     """The user's configuration is wrong; the message is one sentence with the key, the value and what is allowed."""
 
     def __init__(self, message: str) -> None:
-        """Say it, without the passwords of the URLs in it."""
-        super().__init__(redact(message))
+        """Say it in one line, without the passwords of the URLs in it."""
+        super().__init__(line(redact(message)))
 
 
 class Frozen(BaseModel):
@@ -66,11 +70,11 @@ class Template(Frozen):
 class Shape(Frozen):
     """A Llama made from its configuration, with a tokenizer trained on the rows."""
 
-    layers: PositiveInt
-    hidden: PositiveInt
-    intermediate: PositiveInt
-    heads: PositiveInt
-    vocabulary: PositiveInt
+    layers: Annotated[int, Field(gt=0, le=64)]
+    hidden: Count
+    intermediate: Count
+    heads: Few
+    vocabulary: Count
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
@@ -88,9 +92,9 @@ class ModelConfig(Frozen):
     revision: str | None
     """Hub revision (a commit); null is the newest."""
     shape: Shape | None
-    layers: PositiveInt
+    layers: Few
     """Transformer layers; RMU's layer is checked against it before anything is loaded."""
-    deepest: PositiveInt
+    deepest: Few
     """The deepest layer that RMU may read, `layers` − 1."""
     template: Template
 
@@ -108,9 +112,9 @@ class TargetConfig(Frozen):
 
     path: str | None
     """Folder or hub id of a model that is fine-tuned already; null fine-tunes `model`."""
-    epochs: PositiveInt
+    epochs: Count
     lr: PositiveFloat
-    batch: PositiveInt
+    batch: Count
     weight_decay: float = Field(ge=0)
 
 
@@ -121,14 +125,14 @@ class AuthorsConfig(Frozen):
     name: str
     paper_split: Literal["forget01", "forget05", "forget10"]
     """Column of the paper's table that stands in for this dataset."""
-    seed: int = Field(ge=0)
-    forget: PositiveInt
-    retain: PositiveInt
-    holdout: PositiveInt
+    seed: int = Field(ge=0, lt=2**31)
+    forget: Count
+    retain: Count
+    holdout: Count
     unseen: int = Field(ge=0)
-    max_retain: PositiveInt | None
+    max_retain: Count | None
     """At most so many retain rows (null: all)."""
-    max_holdout: PositiveInt | None
+    max_holdout: Count | None
     """At most so many holdout rows (null: all)."""
 
 
@@ -143,8 +147,8 @@ class TofuConfig(Frozen):
     revision: str | None
     unseen: str | None
     """A split of rows that no model has seen, disjoint from `full`; membership inference needs it."""
-    max_retain: PositiveInt | None
-    max_holdout: PositiveInt | None
+    max_retain: Count | None
+    max_holdout: Count | None
 
 
 class RetainConfig(Frozen):
@@ -161,9 +165,9 @@ class TrainConfig(Frozen):
     """A trial's training."""
 
     lr: PositiveFloat
-    epochs: PositiveInt
+    epochs: Count
     """⌊epochs · forget rows / batch⌋ optimizer steps."""
-    batch: PositiveInt
+    batch: Count
     clip: PositiveFloat | None
     """Largest norm of the gradient (null: not clipped)."""
     precision: Literal["float32", "master", "kahan"]
@@ -172,7 +176,7 @@ class TrainConfig(Frozen):
     """Which implementation of attention: PyTorch's own, the plain formula, or the flash-attn package's."""
     checkpointing: bool
     """Whether layers' activations are computed again in the backward pass, which takes time and saves memory."""
-    tokens: PositiveInt
+    tokens: Count
     """Padded positions of one forward pass with gradient; a batch that has more is split, which changes no step."""
     parallel: Literal["ddp", "fsdp"]
     """How several processes hold the model: each all of it, or each its share of weights, gradients and optimizer."""
@@ -181,8 +185,8 @@ class TrainConfig(Frozen):
 class Range(Frozen):
     """Where a hyper-parameter is searched: from low to high, both included."""
 
-    low: float
-    high: float
+    low: Bound
+    high: Bound
     log: bool = False
     step: PositiveFloat | None = None
 
@@ -200,7 +204,7 @@ class Range(Frozen):
 class Choices(Frozen):
     """A hyper-parameter that takes one of a few values."""
 
-    choices: Annotated[tuple[Value, ...], Field(min_length=1, strict=False)]
+    choices: Annotated[tuple[Value, ...], Field(min_length=1, max_length=1000, strict=False)]
 
 
 def _kind(entry: object) -> str:
@@ -218,7 +222,7 @@ class SearchConfig(Frozen):
     """How settings are searched."""
 
     sampler: Literal["tpe", "random", "grid", "nsga2", "paper"]
-    trials: PositiveInt | None
+    trials: Annotated[int, Field(gt=0, le=100_000)] | None
     """Trials of the search (null: as many as `hours` allows)."""
     hours: PositiveFloat | None
     """Hours after which no further trial of the search begins (null: no limit)."""
@@ -274,18 +278,23 @@ class ClusterConfig(Frozen):
     """Ray address; null starts Ray on this machine, or uses RAY_ADDRESS (set inside a job)."""
     cpus: PositiveFloat
     """CPU cores of a trial."""
-    gpus: float = Field(ge=0)
+    gpus: float = Field(ge=0, le=1000)
     """GPUs of a trial; a fraction shares one, several are a process each."""
-    processes: PositiveInt
+    processes: Few
     """Processes of a trial, which share its cores and GPUs (null: one for each GPU, at least one)."""
     accelerator: str | None
     """Ray's accelerator type, for example A100."""
     memory: PositiveFloat | None
     """Gigabytes of one GPU, against which --dry-run holds its forecast (null: not known)."""
-    concurrency: PositiveInt | None
+    concurrency: Count | None
     """Trials at once (null: as many as fit)."""
-    retries: int = Field(ge=0)
+    retries: int = Field(ge=0, le=1000)
     """Times a trial is run again after its process died."""
+    deadline: float | None = Field(gt=0, le=8760)
+    """Hours after which a trial that still runs is taken to hang, and its process ended (null: no limit).
+
+    The preparation has none: it may wait for another sweep that makes the same.
+    """
 
 
 class SweepConfig(Frozen):
@@ -300,7 +309,7 @@ class SweepConfig(Frozen):
     score: ScoreConfig
     seed: int = Field(ge=0, lt=2**31)
     """Seed of the search and of all its trials."""
-    seeds: int = Field(ge=0)
+    seeds: int = Field(ge=0, le=10**6)
     """Fresh seeds on which the finalists are repeated (0: no finalists)."""
     train: TrainConfig
     eval: EvalConfig
@@ -315,7 +324,7 @@ class SweepConfig(Frozen):
     """URL where artifacts are kept for nodes that share no folder, such as s3://bucket/prefix (null: in `storage`)."""
     ledger: str | None
     """Database URL of the study, without a password (null: study.db in the sweep's folder)."""
-    experiment: str | None
+    experiment: Annotated[str, Field(min_length=1, max_length=250)] | None
     """MLflow's experiment (null: `<model>-<data>`); MLFLOW_EXPERIMENT_NAME comes before it."""
 
     @field_validator("ledger", "artifacts")

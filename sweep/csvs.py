@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from sweep.comparison import finalists, mean, std
 from sweep.config import SweepConfig
-from sweep.record import Record
+from sweep.record import Record, printable
 from sweep.standings import Standing
 
 TIMES = ("phase", "index", "seconds", "started", "ended", "worker")
@@ -19,6 +19,8 @@ MEASURED = (
     *("above_best", "low", "high", "p", "verdict", "recovery"),
 )
 """Its last columns."""
+FORMULA = ("=", "+", "-", "@")
+"""How a cell begins that a spreadsheet computes."""
 
 
 def trials_csv(records: Iterable[Record]) -> str:
@@ -85,7 +87,7 @@ def _values(records: Sequence[Record]) -> list[list[str]]:
             str(record.seed),
             record.state,
             *(_cell(record.metrics.get(key, "")) for key in _metrics(records)),
-            record.reason,
+            _cell(record.reason),
         ]
         for record in records
     ]
@@ -100,7 +102,10 @@ def _metrics(records: Iterable[Record]) -> list[str]:
 
 
 def _cell(value: object) -> str:
-    return repr(value) if isinstance(value, float) else str(value)
+    """A number as Python writes it; a text that a spreadsheet would take for a formula begins with an apostrophe."""
+    if not isinstance(value, str):
+        return repr(value)
+    return f"'{printable(value)}" if value.startswith(FORMULA) else printable(value)
 
 
 def _lines(rows: Iterable[Sequence[str]]) -> str:

@@ -1,14 +1,19 @@
-"""One sentence for a configuration that pydantic refused: the key, the value, what is allowed, the nearest name."""
+"""One sentence for a configuration that YAML, Hydra or pydantic refused: the key, the value, what is allowed."""
 
 import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import get_args
 
+import yaml
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import MissingMandatoryValue
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from sweep.config import SweepConfig
+from sweep.config import ConfigError, SweepConfig
 from sweep.redaction import has_secret
 
 GROUPS = ("model", "data", "cluster", "recipe")
@@ -38,6 +43,29 @@ def nearest(word: str, names: Collection[str], cutoff: float = 0.4) -> str:
     return f" (nearest: {near[0]})" if near else ""
 
 
+def no_option(group: str, option: str, options: Sequence[str]) -> str:
+    """What is said of an option that its group does not have."""
+    return f"{group}={option} is not known: allowed are {', '.join(options)}{nearest(option, options)}."
+
+
+@contextmanager
+def one_sentence(place: object) -> Iterator[None]:
+    """YAML, Hydra and OmegaConf raise a score of exceptions over a user's mistake; outside they are one.
+
+    Args:
+        place: the file, or the word of the command line, in which the mistake is.
+
+    Raises:
+        ConfigError: whatever else is raised inside, as a sentence that begins with the place.
+    """
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(_sentence(place, error)) from error
+
+
 def explain(error: ValidationError, raw: Mapping[str, object]) -> str:
     """One sentence on the mistake in `raw` that is most likely behind the others."""
     errors = sorted(error.errors(include_url=False), key=_rank)
@@ -55,8 +83,39 @@ def explain(error: ValidationError, raw: Mapping[str, object]) -> str:
 
 def wording(error: ErrorDetails) -> str:
     """What a value must be, as the end of a sentence."""
-    message = WORDINGS.get(error["type"]) or re.sub("^(Input should|Value error, must)", "must", error["msg"])
+    message = WORDINGS.get(error["type"]) or re.sub(r"^(\w+ should|Value error, must)", "must", error["msg"])
     return message + nearest(str(error["input"]), re.findall("'([^']+)'", message))
+
+
+def _sentence(place: object, error: BaseException) -> str:
+    match error:
+        case yaml.MarkedYAMLError(problem_mark=yaml.Mark() as mark):
+            return f"{place}, line {mark.line + 1}: not valid YAML: {error.problem}."
+        case UnicodeDecodeError():
+            return f"{place}: must be UTF-8 text, but has the byte {error.object[error.start]:#04x} at {error.start}."
+        case MissingConfigException(missing_cfg_file=str() as missing):
+            return _missing(place, missing, error.options or ())
+        case MissingMandatoryValue():
+            return f"{error.full_key} is missing: {place} or an override {error.full_key}=VALUE must give it."
+        case HydraException() if group := re.match(r"Could not override '(\w+)'", str(error)):
+            return f"{place} has no {group[1]} in its `defaults`, which {group[1]}=NAME would change: set single keys."
+        case OmegaConfBaseException() if error.full_key:
+            return f"{place}: {error.full_key}: {_first_line(error)}."
+        case _ if not str(error) and error.__cause__:
+            return _sentence(place, error.__cause__)
+    return f"{place}: {_first_line(error)}."
+
+
+def _missing(place: object, missing: str, options: Sequence[str]) -> str:
+    """What is said of an entry of `defaults` that Hydra does not find."""
+    group, _, option = missing.rpartition("/")
+    if options:
+        return no_option(group, option, options)
+    return f"{place}: `defaults` names {missing}, which does not exist{nearest(group or option, [*GROUPS, 'base'])}."
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def _unknown(key: Sequence[str]) -> str:

@@ -9,48 +9,60 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from eval.data import DataError
-from sweep.arguments import parse
-from sweep.config import ConfigError
+from sweep.interrupts import BrokenOffError, Interrupted, Interrupts, exit_at_once, unread
 
 if TYPE_CHECKING:
     from sweep.plans import Plans
 
-# What takes long to import is imported where it is used: --help and mistakes are answered without waiting for it.
+# What takes long to import is imported where it is used: --help and mistakes are answered without waiting for it, and
+# Ctrl-C is known from the first moment.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; gives its exit code."""
     began = time.monotonic()
+    from eval.data import DataError
+    from sweep.arguments import parse
+    from sweep.config import ConfigError
+
     try:
         typed = parse(argv)
         from sweep import plans
 
         wanted = plans.again(typed.words, typed.resume) if typed.resume else plans.asked(typed.words, typed.name)
         if typed.dry_run:
-            print(wanted)
+            print(wanted, flush=True)
             return 0
         return run(wanted, began)
     except (ConfigError, DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt as stop:
-        return 128 + getattr(stop, "signum", signal.SIGINT)
+    except BrokenPipeError:
+        unread()
+        return 128 + signal.SIGPIPE
 
 
 def run(wanted: "Plans", began: float) -> int:
     """Run the sweeps, write their files and print what came of them; 0 where a trial of each finished, else 1."""
     from sweep import finish, schedule
+    from sweep.disks import room_in
 
-    try:
-        ran = schedule.run(wanted.works)
-    except KeyboardInterrupt:
-        print(f"interrupted; to go on: {wanted.again}")
-        raise
-    finish.sweeps(wanted, ran, time.monotonic() - began)
+    with Interrupts(lambda: wanted.again) as interrupts:
+        try:
+            with room_in(wanted.folder.parent):
+                ran = schedule.run(wanted.works, interrupts)
+                interrupts.raise_at_once()  # every file is whole at every moment
+                finish.sweeps(wanted, ran, time.monotonic() - began)
+        except Interrupted as stop:
+            print(f"interrupted; to go on: {wanted.again}", file=sys.stderr)
+            return 128 + stop.signum
+        except BrokenOffError as error:
+            print(f"error: {error}; to go on: {wanted.again}", file=sys.stderr)
+            return 1
     finished = [any(record.state == "finished" for record in one.records) for one in ran]
     return 0 if all(finished) else 1
 
 
 if __name__ == "__main__":
+    exit_at_once()
     sys.exit(main())

@@ -2,7 +2,6 @@
 
 import math
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from optuna.trial import TrialState
 
 from eval.calibration import strength
 from sweep import asha, space, studies, warm_start
+from sweep.clock import now
 from sweep.compose import dump
 from sweep.config import ConfigError, SweepConfig
 from sweep.record import INTERRUPTED, Phase, Record, Setting
@@ -41,7 +41,7 @@ class Ledger:
     """
 
     def __init__(self, config: SweepConfig, name: str) -> None:
-        """Open the ledger, or make it; attempts that a former run left open are closed as failed.
+        """Open the ledger, or make it; attempts that a former run left open are closed.
 
         Raises:
             ConfigError: the database cannot be opened, or a sweep of `search.warm_start` cannot be learned from.
@@ -65,6 +65,10 @@ class Ledger:
         """Every attempt at a trial of the phase, in the order in which they were begun."""
         return studies.attempts(phase, self._studies[phase])
 
+    def history(self) -> list[Record]:
+        """Every attempt at every trial, search first, in the order in which they were begun."""
+        return [record for phase in self._studies for record in self.attempts(phase)]
+
     def last(self, phase: Phase) -> dict[int, Record]:
         """The last attempt of every trial of the phase, by index."""
         return studies.last(self.attempts(phase))
@@ -82,7 +86,7 @@ class Ledger:
             setting = self._config.fixed | {key: trial.params[key] for key in self._config.space}
         assert setting is not None, "a finalist has a setting"
         record = Record(
-            phase=task.phase, index=task.index, setting=setting, seed=task.seed, state="running", started=time.time()
+            phase=task.phase, index=task.index, setting=setting, seed=task.seed, state="running", started=now()
         )
         studies.keep(trial, record, "start")
         self._open[task.phase, task.index] = trial
@@ -103,11 +107,11 @@ class Ledger:
         """Close the record's attempt, durably; a finished trial without a finite score becomes a failed one."""
         if record.state == "finished" and not math.isfinite(record.score):
             record = replace(record, state="failed", reason=record.reason or "the trial gave no finite score")
-        record = replace(record, ended=time.time())
-        trial = self._open.pop((record.phase, record.index))
+        record = replace(record, ended=now())
+        trial = self._open[record.phase, record.index]
         studies.keep(trial, record, "end")
-        values = self._values(record) if record.state == "finished" else None
-        self._studies[record.phase].tell(trial, values, studies.OPTUNA[record.state])
+        self._tell(trial, record)
+        del self._open[record.phase, record.index]
         return record
 
     def interrupt(self) -> None:
@@ -132,23 +136,38 @@ class Ledger:
         # A trial that diverged has no ES of its own: the reference's forget ES, and nothing retained.
         return [*strength(record.metrics)] if "forget/es" in record.metrics else [record.score, 0.0]
 
+    def _tell(self, trial: optuna.Trial | int, record: Record) -> None:
+        """Tell the sampler how an attempt ended."""
+        values = self._values(record) if record.state == "finished" else None
+        self._studies[record.phase].tell(trial, values, studies.OPTUNA[record.state])
+
     def _close_leftovers(self) -> None:
-        for study in self._studies.values():
+        """Close what a driver that died left open: as it ended, where its end was kept; else as failed."""
+        for phase, study in self._studies.items():
             for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-                study.tell(trial.number, state=TrialState.FAIL)
+                record = studies.record_of(phase, trial)
+                if record is None or record.state == "running":
+                    study.tell(trial.number, state=TrialState.FAIL)
+                else:
+                    self._tell(trial.number, record)
 
 
 @contextmanager
 def created(config: SweepConfig, name: str) -> Iterator[Ledger]:
-    """Make the sweep's folder with its config.yaml, and hold it with its ledger.
+    """Make the sweep's folder, whole with its config.yaml, and hold it with its ledger.
 
     Raises:
         ConfigError: as `refuse_taken` does.
     """
     refuse_taken(config, name)
-    folder = config.storage / name
-    folder.mkdir(parents=True)
-    (folder / CONFIG).write_text(dump(config), encoding="utf-8")
+    made = config.storage / f".{name}.new"  # that of a driver which died here is used again
+    try:
+        made.mkdir(parents=True, exist_ok=True)
+        (made / CONFIG).write_text(dump(config), encoding="utf-8")
+        made.rename(config.storage / name)
+    except OSError:
+        refuse_taken(config, name)  # another one was faster
+        raise
     with reopened(config, name) as ledger:
         yield ledger
 

@@ -1,6 +1,7 @@
 """The plan of a sweep, checked: its configuration, its name, its rows, and where its artifacts lie."""
 
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -8,17 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eval.data import DataError, Dataset
+from eval.hub import Kind, commit, is_id
 from sweep.compose import dump
 from sweep.config import AuthorsConfig, ConfigError, SweepConfig, TofuConfig
 from sweep.stored import config_of
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
     from sweep.ledger import Ledger
     from sweep.trial import Work
     from sweep.unlearning.artifacts import Artifacts
 
 # Optuna, Ray, torch and transformers are imported where they are used: a mistake is told without waiting for them.
 
+REPOSITORIES: Mapping[str, Kind] = {"model": "model", "data": "dataset"}
+"""Blocks that may name a repository on the hub, and what it holds."""
 STORAGE = Path("runs")
 """Where `resumed` looks for sweeps, in the working directory: the same as in configs/base.yaml."""
 
@@ -93,7 +99,7 @@ class Plan:
 
 
 def new(config: SweepConfig, name: str) -> Plan:
-    """The plan of a new sweep.
+    """The plan of a new sweep, which keeps to the commits that its repositories on the hub have now.
 
     Raises:
         ConfigError: the configuration cannot be run, or the name is taken.
@@ -103,8 +109,10 @@ def new(config: SweepConfig, name: str) -> Plan:
     from sweep.ledger import created, refuse_taken
 
     refuse_taken(config, name)
-    warm_start.check(config)
-    return _plan(config, name, partial(created, config, name))
+    check(config)
+    pinned = _pinned(config)
+    warm_start.check(pinned)
+    return _plan(pinned, name, partial(created, pinned, name))
 
 
 def resumed(storage: Path, name: str) -> Plan:
@@ -119,6 +127,7 @@ def resumed(storage: Path, name: str) -> Plan:
 
     config = config_of(storage, name)
     studies.refuse_changed(config, name)
+    check(config)
     return _plan(config, name, partial(reopened, config, name))
 
 
@@ -136,6 +145,11 @@ def check(config: SweepConfig) -> None:
     agenda.check(config, paper_setting(config))
 
 
+def where(storage: Path, name: str) -> str:
+    """A sweep as commands take it: its name, and its storage where that is not the default one."""
+    return name if storage == STORAGE.absolute() else f"{name} {shlex.quote(f'storage={storage}')}"
+
+
 def storage_of(words: Sequence[str], command: str) -> Path:
     """The storage that the only word allowed beside a sweep's name gives, `storage=DIR`; else the default one.
 
@@ -150,10 +164,46 @@ def storage_of(words: Sequence[str], command: str) -> Path:
     return Path(words[-1].removeprefix("storage=") if words else STORAGE).absolute()
 
 
+def same_commits(config: SweepConfig, begun: SweepConfig) -> SweepConfig:
+    """The configuration with the commits of a sweep that was begun with it, where it names none itself."""
+    pinned = {block: getattr(begun, block).revision for block in _on_hub(config) if block in _on_hub(begun)}
+    return _with_commits(config, {b: sha for b, sha in pinned.items() if getattr(config, b).revision is None})
+
+
+def _pinned(config: SweepConfig) -> SweepConfig:
+    """The configuration with a commit for each repository on the hub: all nodes and all days use the same.
+
+    Raises:
+        ConfigError: a repository is not there, or the hub is out of reach and the cache knows nothing of it.
+    """
+    commits = {}
+    for block, path in _on_hub(config).items():
+        try:
+            commits[block] = commit(path, REPOSITORIES[block], getattr(config, block).revision)
+        except DataError as error:
+            raise ConfigError(f"{block}.path = {error}.") from error
+    return _with_commits(config, commits)
+
+
+def _on_hub(config: SweepConfig) -> dict[str, str]:
+    """The paths that can only be repositories, by block."""
+    paths = {block: getattr(getattr(config, block), "path", None) for block in REPOSITORIES}
+    return {
+        block: path
+        for block, path in paths.items()
+        if path is not None and is_id(path, REPOSITORIES[block]) and not Path(path).is_dir()
+    }
+
+
+def _with_commits(config: SweepConfig, commits: Mapping[str, str]) -> SweepConfig:
+    blocks = {block: getattr(config, block).model_copy(update={"revision": sha}) for block, sha in commits.items()}
+    return config.model_copy(update=blocks)
+
+
 def _plan(config: SweepConfig, name: str, held: "Callable[[], AbstractContextManager[Ledger]]") -> Plan:
-    check(config)
     _check_loadable(config)
     dataset = _rows(config.data)
+    _check_fits(config, dataset)
     from sweep.unlearning.artifacts import plan
 
     return Plan(config=config, name=name, dataset=dataset, artifacts=plan(config, dataset), held=held)
@@ -167,8 +217,21 @@ def _rows(config: AuthorsConfig | TofuConfig) -> Dataset:
     return datasets.load(config)
 
 
+def _check_fits(config: SweepConfig, dataset: Dataset) -> None:
+    """Refuse rows that the model has no positions for."""
+    from eval import positions
+
+    def known() -> "tuple[PreTrainedTokenizerFast, int | None]":
+        from sweep.budget import base
+
+        own = base(config, dataset)
+        return own.tokenizer, getattr(own.architecture, "max_position_embeddings", None)
+
+    positions.check(dataset, config.model.template, known)
+
+
 def _check_loadable(config: SweepConfig) -> None:
-    """Refuse a model that is not there, or has another number of layers, by its configuration alone."""
+    """Refuse a model that is not there, has a pickle for weights, or another number of layers; no weight is read."""
     for block, path, revision in (
         ("model", config.model.path, config.model.revision),
         ("target", config.target.path, None),
@@ -178,8 +241,19 @@ def _check_loadable(config: SweepConfig) -> None:
         from eval.checkpoint import layers
 
         try:
+            _check_weights(path, revision)
             found = layers(path, revision)
         except DataError as error:
             raise ConfigError(f"{block}.path = {error}") from error
         if found != config.model.layers:
             raise ConfigError(f"model.layers = {config.model.layers} must be {found}, as {block}.path = {path!r} has.")
+
+
+def _check_weights(path: str, revision: str | None) -> None:
+    """Refuse a folder or a repository that has no safetensors."""
+    from eval import hub, weights
+
+    if Path(path).is_dir():
+        weights.check(Path(path))
+    elif is_id(path, "model"):
+        weights.check_names(path, hub.names(path, revision))

@@ -15,7 +15,7 @@ from sweep.compose import default_name, load, valid_name
 from sweep.config import ConfigError, SweepConfig
 from sweep.differences import differences
 from sweep.matrix import Member, is_matrix, members
-from sweep.plan import STORAGE, Plan, new, resumed, storage_of
+from sweep.plan import Plan, new, resumed, same_commits, storage_of, where
 from sweep.stored import LIST, names_of
 
 if TYPE_CHECKING:
@@ -63,9 +63,7 @@ class Plans:
         """The command that goes on, or starts it where there is no ledger yet."""
         if not self.folder.exists():
             return "give the same command again"
-        storage = self.plans[0].config.storage
-        elsewhere = "" if storage == STORAGE.absolute() else f" storage={storage}"
-        return f"python -m sweep.launch --resume {self.name}{elsewhere}"
+        return f"python -m sweep.launch --resume {where(self.plans[0].config.storage, self.name)}"
 
     def __str__(self) -> str:
         """What would be run."""
@@ -167,7 +165,7 @@ def _check_same(wish: Wish, plans: Sequence[Plan]) -> None:
     if there != here:
         raise ConfigError(f"--resume {wish.name}: it holds {', '.join(there)}, but the command {', '.join(here)}.")
     for plan in plans:
-        wished = wish.configs[plan.name]
+        wished = same_commits(wish.configs[plan.name], plan.config)
         if other := [*differences(plan.config.model_dump(), wished.model_dump())]:
             said = ", ".join(f"{key} is {one} there and {two} here" for key, one, two in other)
             raise ConfigError(f"--resume {plan.name}: it was begun with another configuration: {said}.")

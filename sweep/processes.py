@@ -47,6 +47,7 @@ def together(processes: int, wants: Mapping[str, float], work: Callable[[], Iter
 
     Raises:
         ProcessDiedError: one of them died.
+        MemoryError: memory ran out for one of them.
     """
     asks, items = Queue(actor_options=FREE), Queue(actor_options=FREE)
     with TemporaryDirectory(prefix="sweep-") as scratch, ThreadPoolExecutor(max_workers=1) as thread:
@@ -110,6 +111,9 @@ def _check(running: "Future[None]") -> None:
     if error is None:
         return
     failures: list[Exception] = [*getattr(error, "worker_failures", {}).values()]
+    for one in failures:
+        if isinstance(one, MemoryError):  # the others only lost it
+            raise one
     if not failures or any(isinstance(one, RayError) or _lost(one) for one in failures):
         raise ProcessDiedError(str(error)) from error
     raise failures[0]

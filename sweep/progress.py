@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.agenda import planned
-from sweep.record import Phase, Record, Setting
+from sweep.record import Phase, Record, Setting, printable
 from sweep.trial import Work
 
 FRAME = 0.25
@@ -103,7 +103,7 @@ class SweepLines:
 
 
 def _print(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 class LiveView:
@@ -200,7 +200,7 @@ class Board:
         """The best of each sweep that has one."""
         bests = {name: best for name in self._configs if (best := self._best(name))}
         return [
-            Text(f"{name}  best score {best.score:.4f}  trial {best.index}  {self._setting(name, best)}")
+            Text(printable(f"{name}  best score {best.score:.4f}  trial {best.index}  {self._setting(name, best)}"))
             for name, best in bests.items()
         ]
 
@@ -210,7 +210,7 @@ class Board:
         bests = [self._best(name) for name in self._configs]
         for name, record in self._shown():
             mark, style = ("*", "green") if any(record is best for best in bests) else ("", None)
-            table.add_row(mark, *self._cells(name, record), style=style)
+            table.add_row(mark, *(Text(printable(cell)) for cell in self._cells(name, record)), style=style)
         return table
 
     def _shown(self) -> list[tuple[str, Record]]:

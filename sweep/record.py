@@ -22,6 +22,11 @@ def line(setting: Setting) -> str:
     return " ".join(f"{name}={short(value)}" for name, value in setting.items())
 
 
+def printable(text: str) -> str:
+    """A text for a terminal: what it would obey, or not show, as Python writes it."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """One trial: one setting, one seed.

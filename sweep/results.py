@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from sweep.csvs import comparison_csv, finalists_csv, times_csv, trials_csv
 from sweep.record import Logged, Record
 from sweep.recovery import paper_setting, stand_in
 from sweep.standings import ALPHA, WINS, Standing, standings
+from sweep.stored import put
 from sweep.verdict import Recovery, recovery
 
 
@@ -40,12 +40,12 @@ def write(folder: Path, config: SweepConfig, records: Sequence[Record], *, secon
         logged: where its MLflow runs are.
     """
     summary = summarise(folder.name, config, records, seconds=seconds, logged=logged)
-    _put(folder / "trials.csv", trials_csv(records))
-    _put(folder / "finalists.csv", finalists_csv(config, records))
-    _put(folder / "times.csv", times_csv(records))
-    _put(folder / "summary.json", _json(summary))
+    put(folder / "trials.csv", trials_csv(records))
+    put(folder / "finalists.csv", finalists_csv(config, records))
+    put(folder / "times.csv", times_csv(records))
+    put(folder / "summary.json", _json(summary))
     for name, text in alone(folder.name, config, records).items():
-        _put(folder / name, text)
+        put(folder / name, text)
 
 
 def write_comparison(folder: Path, sweeps: Sequence[Sweep]) -> None:
@@ -56,8 +56,8 @@ def write_comparison(folder: Path, sweeps: Sequence[Sweep]) -> None:
         sweeps: what is compared.
     """
     groups = standings(sweeps)
-    _put(folder / "comparison.csv", comparison_csv([one for group in groups for one in group]))
-    _put(folder / "comparison.json", _json({"alpha": ALPHA, "correction": "holm", "groups": [*map(_group, groups)]}))
+    put(folder / "comparison.csv", comparison_csv([one for group in groups for one in group]))
+    put(folder / "comparison.json", _json({"alpha": ALPHA, "correction": "holm", "groups": [*map(_group, groups)]}))
 
 
 def summarise(
@@ -143,10 +143,3 @@ def _plain(value: object) -> object:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _put(path: Path, text: str) -> None:
-    """Write a file beside, then rename it: a reader sees the old one or the new one, whole."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8", newline="")
-    beside.replace(path)

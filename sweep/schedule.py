@@ -2,7 +2,7 @@
 
 import logging
 import os
-import socket
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,34 +26,32 @@ os.environ |= {
 
 import ray
 from ray import tune
-from ray.exceptions import RayTaskError
 from ray.tune.execution import class_cache
 
-from eval.data import DataError
-from sweep import nodes
+from sweep import deaths, nodes
 from sweep.agenda import agenda
 from sweep.config import ClusterConfig, ConfigError
 from sweep.interrupts import Interrupted, Interrupts
 from sweep.ledger import Ledger
-from sweep.processes import run_together, together
+from sweep.plan import where
+from sweep.preparation import prepare
+from sweep.processes import run_together
 from sweep.progress import View, view
+from sweep.pulse import knock, watched
 from sweep.record import Logged, Record
+from sweep.room import bundle, for_each, no_room, room_for
 from sweep.search import Search, StudySearcher
 from sweep.tracking.runs import Status
 from sweep.tracking.tracker import Tracker
-from sweep.trial import Maker, Progress, Run, Work, trainable
+from sweep.trial import Run, Work, trainable
 
 # Tune would pass these on in descriptions of workers, which Ray shows and logs; nodes have credentials of their own.
 class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
 
 STORE = 256 * 2**20
 """Bytes of Ray's object store on this machine: models pass through files, not through Ray."""
-LONGEST = 400
-"""Characters of what Ray says of a process that died."""
 NOTHING = {"memory": 1.0}
 """What the worker of a trial of several processes takes, which start others: a byte, since Tune refuses none at all."""
-BEAT = 0.1
-"""Seconds between two looks at the clock and at signals."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,35 +94,37 @@ class Beat(tune.Callback):
         broken = next(trial for trial in self._trials if trial.trial_id == trial_id)
         file = broken.error_file  # Tune's own accessor looks where it is copied to, later
         said = Path(file).read_text(encoding="utf-8").partition("\n")[2] if file else "without a word"
-        return f"its process died: {' '.join(said.split())}"[:LONGEST]
+        return deaths.why(said, deaths.stack_of(broken.local_path))
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks for a restore of its own, which this sweep never uses."""
         return {}
 
 
-def run(works: Sequence[Work]) -> list[Ran]:
+def run(works: Sequence[Work], interrupts: Interrupts) -> list[Ran]:
     """Run what is left of the sweeps, side by side; their ledgers are made or opened once everything is prepared.
 
     Args:
         works: the sweeps, at least one, all of one cluster.
+        interrupts: has the signals.
 
     Raises:
         ConfigError: the cluster is not there or has no room for a trial, or a work's `held` raised it.
         DataError: the preparation refused the rows.
-        Interrupted: SIGINT or SIGTERM came; what was finished is in the ledgers.
+        Interrupted: a signal came; what was finished is in the ledgers.
+        BrokenOffError: the preparation failed.
     """
     began = time.monotonic()
     cluster = works[0].config.cluster
-    with Interrupts() as interrupts, connected(cluster) as room, view(works) as shown:
+    with connected(cluster) as room, watched(interrupts.end), view(works) as shown:
         interrupts.arm()
         if works[0].config.artifacts is None:
             nodes.check(works[0].config.storage)
-        print("sweep", ", ".join(work.name for work in works))
+        print("sweep", ", ".join(work.name for work in works), flush=True)
 
         def beat() -> None:
-            shown.tick()
             interrupts.check()
+            shown.tick()
 
         prepare(cluster, [maker for work in works for maker in work.makers], shown, beat)
         ready = time.monotonic()
@@ -153,6 +153,7 @@ def searched(work: Work, ledger: Ledger, tracker: Tracker, shown: View) -> Searc
         watchers=[watcher, tracker],
         run_id_of=tracker.run_id_of,
         retries=work.config.cluster.retries,
+        deadline=work.config.cluster.deadline,
     )
 
 
@@ -162,15 +163,18 @@ def connected(cluster: ClusterConfig) -> Iterator[int]:
 
     Raises:
         ConfigError: there is no Ray at the address, or this machine has no room for a trial.
+        Interrupted: SIGTERM came meanwhile.
     """
     address = cluster.address or os.environ.get("RAY_ADDRESS", "local")
     local: dict[str, Any] = {"object_store_memory": STORE, "include_dashboard": False} if address == "local" else {}
     try:
-        _knock(address)
+        knock(address)
         ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **local)
     except (OSError, ValueError) as error:
         why = str(error).splitlines()[0]
         raise ConfigError(f"cluster.address = {address!r}: no Ray answers there ({why}).") from None
+    except SystemExit:  # Ray's own answer to the signal
+        raise Interrupted(signal.SIGTERM) from None
     try:
         room = room_for(cluster)
         if room == 0 and address == "local":
@@ -181,51 +185,13 @@ def connected(cluster: ClusterConfig) -> Iterator[int]:
         ray.shutdown()
 
 
-def bundle(cluster: ClusterConfig) -> dict[str, float]:
-    """What a trial is given, in Ray's words, all its processes together, which share a node."""
-    kind = {f"accelerator_type:{cluster.accelerator}": 0.001} if cluster.accelerator else {}
-    gpus = {"GPU": cluster.gpus} if cluster.gpus else {}
-    return {"CPU": cluster.cpus} | gpus | kind
-
-
-def room_for(cluster: ClusterConfig) -> int:
-    """How many trials fit at once on the nodes that are there."""
-    return sum([_fitting(node["Resources"], bundle(cluster)) for node in _nodes()])
-
-
-def no_room(cluster: ClusterConfig) -> str:
-    """One sentence: what a trial is given, and what this machine has."""
-    have = _nodes()[0]["Resources"]
-    wanted = ", ".join(f"{key} {amount:g}" for key, amount in bundle(cluster).items())
-    has = ", ".join(f"{key} {have.get(key, 0):g}" for key in bundle(cluster))
-    return f"cluster = {cluster.name!r}: a trial is given {wanted}, but this machine has {has}."
-
-
-def prepare(cluster: ClusterConfig, makers: Sequence[Maker], shown: View, beat: Callable[[], None]) -> None:
-    """Make what the trials share, in Ray tasks with a trial's resources: the driver of a cluster job has no GPU."""
-    wants = bundle(cluster) if cluster.processes == 1 else {"CPU": 0}
-    options = {"num_cpus": wants.pop("CPU"), "num_gpus": wants.pop("GPU", 0), "resources": wants}
-    task = ray.remote(_made).options(num_returns="streaming", max_retries=0, **options)
-    alone = cluster.processes == 1
-    running = [task.remote(maker if alone else partial(together, *_for_each(cluster), maker)) for maker in makers]
-    while running:
-        ready, _ = ray.wait(running, timeout=BEAT)
-        beat()
-        for stream in ready:
-            progress = _next(stream)
-            if progress is None:
-                running.remove(stream)
-            else:
-                shown.prepared(progress.stage, progress.done, progress.total)
-
-
 def fit(cluster: ClusterConfig, trials: Sequence[Run], searcher: StudySearcher, at_once: int, step: Beat) -> None:
     """Run what the searcher hands out, `at_once` trials at a time; `trials` has a function for each sweep."""
-    runs = [trial if cluster.processes == 1 else partial(run_together, *_for_each(cluster), trial) for trial in trials]
+    runs = [trial if cluster.processes == 1 else partial(run_together, *for_each(cluster), trial) for trial in trials]
     wants = bundle(cluster) if cluster.processes == 1 else NOTHING
     with TemporaryDirectory(prefix="sweep-") as scratch:
         tune.Tuner(
-            tune.with_resources(trainable(runs), tune.PlacementGroupFactory([wants])),
+            tune.with_resources(trainable(runs, cluster.deadline), tune.PlacementGroupFactory([wants])),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 num_samples=-1,
@@ -256,43 +222,10 @@ def tracked(work: Work, ledger: Ledger) -> Iterator[Tracker]:
         status = "KILLED"
         raise
     finally:
-        ledger.interrupt()
-        if lacking := tracker.finish(status, ledger.records()):
-            print(lacking, file=sys.stderr)
-        ledger.keep_run_id(tracker.run_id)
-
-
-def _knock(address: str) -> None:
-    """Raise OSError where nobody listens at host:port; Ray itself would wait for minutes."""
-    host, _, port = address.rpartition(":")
-    if port.isdigit() and "/" not in host:
-        socket.create_connection((host, int(port)), timeout=10).close()
-
-
-def _for_each(cluster: ClusterConfig) -> tuple[int, dict[str, float]]:
-    """How many processes a trial has, and what each is given."""
-    return cluster.processes, {key: amount / cluster.processes for key, amount in bundle(cluster).items()}
-
-
-def _made(maker: Maker) -> Iterator[Progress]:
-    yield from maker()
-
-
-def _next(stream: Any) -> Progress | None:
-    """What a streaming task has yielded, None at its end; a sentence for the user is raised as it was there."""
-    try:
-        progress: Progress = ray.get(next(stream))
-    except StopIteration:
-        return None
-    except RayTaskError as error:
-        raise error.cause if isinstance(error.cause, ConfigError | DataError) else error from None
-    return progress
-
-
-def _nodes() -> list[dict[str, Any]]:
-    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-
-
-def _fitting(resources: dict[str, float], wanted: dict[str, float]) -> int:
-    """How often the bundle fits into a node (a tenth fits ten times, whatever binary fractions say)."""
-    return min(int(resources.get(key, 0.0) / amount + 1e-6) for key, amount in wanted.items())
+        try:
+            ledger.interrupt()
+        finally:  # also where the ledger's disk is full
+            if lacking := tracker.finish(status, ledger.history()):
+                again = f"python -m sweep.sync {where(work.config.storage, work.name)}"
+                print(f"{lacking}; to fill it in: {again}", file=sys.stderr)
+            ledger.keep_run_id(tracker.run_id)

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from ray.tune.search import Searcher
 
+from sweep.clock import now
+from sweep.deaths import RAN_OUT
 from sweep.ledger import Ledger, Task
 from sweep.record import Phase, Record
 
@@ -28,6 +30,7 @@ class Search:
         watchers: who is told.
         run_id_of: gives a trial's MLflow run.
         retries: how often a task is begun again whose process died.
+        deadline: hours after which a trial ends its own process; None: no limit.
         again: tasks that are to be begun again.
         deaths: how often a process died over a task, by phase and index.
     """
@@ -37,6 +40,7 @@ class Search:
     watchers: Sequence[Watcher]
     run_id_of: Callable[[Record], str]
     retries: int
+    deadline: float | None
     again: list[Task] = field(default_factory=list)
     deaths: Counter[tuple[Phase, int]] = field(default_factory=Counter)
 
@@ -70,11 +74,17 @@ class Search:
 
         Tune's own retries are not used: it may count the loss of a node twice, and fail a trial that did nothing wrong.
         """
-        self.end(replace(record, state="failed", reason=reason))
+        self.end(replace(record, state="failed", reason=self._late(record, reason) + reason))
         self.deaths[record.phase, record.index] += 1
         if self.deaths[record.phase, record.index] <= self.retries:
             task = Task(phase=record.phase, index=record.index, seed=record.seed, setting=record.setting)
             self.again.append(task)
+
+    def _late(self, record: Record, reason: str) -> str:
+        """How the reason begins where the trial's process ended itself because of the deadline; else nothing."""
+        if self.deadline is None or now() - record.started < 3600 * self.deadline or reason.startswith(RAN_OUT):
+            return ""
+        return f"it ran longer than cluster.deadline = {self.deadline:g} hours: "
 
     def end(self, record: Record) -> None:
         """Close the attempt, durably."""

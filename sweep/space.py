@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from decimal import Decimal
 from itertools import product
+from math import prod
 from typing import TypeAlias, get_type_hints
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -12,13 +13,17 @@ from pydantic import ValidationError
 import objectives
 from objectives._base import Objective
 from sweep.config import Choices, ConfigError, Range, SweepConfig
-from sweep.explain import nearest, wording
+from sweep.explain import nearest, one_sentence, wording
 from sweep.record import Setting, Value
 
 TRAINING: dict[str, type] = {"retain.weight": float, "train.lr": float, "train.epochs": int}
 """What may be searched or fixed beside the objective's fields."""
 WORDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false"}
 """Types of fields whose values are checked here; a custom field of another type is the objective's to check."""
+STEPS = 10_000
+"""Steps of a range at most."""
+CORNERS = 10_000
+"""Combinations of bounds, choices and fixed values at most: the objective is made with each."""
 Entry: TypeAlias = Range | Choices | Value
 Places: TypeAlias = dict[str, Value]
 """Values by the key under which the user gave them."""
@@ -62,7 +67,8 @@ def _objective(config: SweepConfig) -> type[Objective]:
 def _kinds(config: SweepConfig) -> dict[str, type]:
     """The type of every hyper-parameter that the sweep may have."""
     objective = _objective(config)
-    hints = get_type_hints(objective)
+    with one_sentence(f"objective {config.objective!r}: its fields"):
+        hints = get_type_hints(objective)
     return {field.name: hints[field.name] for field in fields(objective)} | TRAINING
 
 
@@ -118,8 +124,10 @@ def _check_kind(name: str, entry: Entry, kind: type) -> None:
 
 
 def _check_step(name: str, low: float, high: float, step: float) -> None:
-    """Refuse a range whose end no step reaches: it would never be searched."""
+    """Refuse a range of more steps than could be listed, or whose end no step reaches: it would never be searched."""
     first, last, each = (Decimal(str(number)) for number in (low, high, step))
+    if last - first > STEPS * each:
+        raise ConfigError(f"space.{name}.step = {step} must divide {low} to {high} into at most {STEPS} steps.")
     if beyond := (last - first) % each:
         raise ConfigError(
             f"space.{name}.high = {high} must be whole steps of {step} above {low} (nearest: {float(last - beyond)})."
@@ -146,12 +154,14 @@ def _check_layer(config: SweepConfig, places: Places) -> None:
 
 
 def _check_objective(config: SweepConfig, values: Mapping[str, list[Value]]) -> None:
-    """Make the objective at every corner of the space."""
+    """Make the objective at every corner of the space; it may be the user's own, and raise anything."""
+    if (corners := prod(map(len, values.values()))) > CORNERS:
+        raise ConfigError(f"space has {corners} combinations of bounds and choices: allowed are at most {CORNERS}.")
     for corner in product(*values.values()):
         setting = dict(zip(values, corner, strict=True))
         try:
             objective_of(config, setting)
-        except ValueError as error:
+        except Exception as error:
             raise ConfigError(f"space and fixed allow {setting}: {error}.") from error
 
 

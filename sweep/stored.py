@@ -1,5 +1,6 @@
-"""The sweeps that a storage holds: each a folder with the resolved configuration in it."""
+"""The sweeps that a storage holds: each a folder with the resolved configuration in it; how its files are written."""
 
+import os
 from pathlib import Path
 
 from sweep.compose import load, read, valid_name
@@ -30,7 +31,22 @@ def names_of(storage: Path, name: str) -> list[str]:
     """The names of the sweeps of a comparison; of anything else the name itself.
 
     Raises:
-        ConfigError: no sweep may have this name.
+        ConfigError: no sweep may have this name, or the comparison's list of them is none.
     """
     file = storage / valid_name(name) / LIST
-    return list(read(file)["sweeps"]) if file.is_file() else [name]
+    if not file.is_file():
+        return [name]
+    sweeps = read(file).get("sweeps")
+    if not isinstance(sweeps, list) or not sweeps or not all(isinstance(own, str) for own in sweeps):
+        raise ConfigError(f"{file}: sweeps must be a list of the comparison's sweeps.")
+    return sweeps
+
+
+def put(path: Path, content: str | bytes) -> None:
+    """Write a file beside, then rename it: whoever reads it, whenever the writer dies, has the old or the new one."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(content.encode() if isinstance(content, str) else content)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 import optuna
@@ -27,7 +28,7 @@ CHANGES_NOTHING = {"storage", "cluster"}
 """Blocks that say where and on what trials run: a sweep may be moved."""
 PARTS = {
     "start": ("index", "setting", "seed", "started"),
-    "end": ("metrics", "curve", "reason", "run_id", "ended", "worker"),
+    "end": ("state", "metrics", "curve", "reason", "run_id", "ended", "worker"),
 }
 """A trial's attributes, and what of its record each holds: to write one is a commit, for which a worker waits."""
 LOST = 20
@@ -83,7 +84,7 @@ def there(config: SweepConfig, name: str) -> dict[Phase, optuna.Study]:
     Raises:
         ConfigError: the database cannot be opened.
     """
-    if config.ledger is None and not (config.storage / name / FILE).exists():
+    if not _to_be_opened(config, name):
         return {}
     with quiet():
         storage = _storage(config, name)
@@ -103,8 +104,18 @@ def taken(config: SweepConfig, name: str) -> bool:
 
 def attempts(phase: Phase, study: optuna.Study) -> list[Record]:
     """Every attempt at a trial, in the order in which they were begun."""
-    records = [_record(phase, trial) for trial in study.get_trials(deepcopy=False)]
+    records = [record_of(phase, trial) for trial in study.get_trials(deepcopy=False)]
     return [record for record in records if record is not None]
+
+
+def record_of(phase: Phase, trial: FrozenTrial) -> Record | None:
+    """An attempt as a record; None where the driver died before it had all of its start."""
+    if "start" not in trial.user_attrs:
+        return None
+    start, state = trial.user_attrs["start"], STATES[trial.state]
+    # What a driver left open when it died has no end of its own.
+    lost = {"reason": INTERRUPTED, "ended": start["started"]} if state == "failed" else {}
+    return Record(**{"phase": phase, "state": state} | start | trial.user_attrs.get("end", lost))
 
 
 def last(records: Sequence[Record]) -> dict[int, Record]:
@@ -126,6 +137,15 @@ def quiet() -> Iterator[None]:
         # A trial whose process died is tried again, and comes to the same epoch twice.
         warnings.filterwarnings("ignore", "The reported value is ignored", UserWarning)
         yield
+
+
+def _to_be_opened(config: SweepConfig, name: str) -> bool:
+    """Whether there is a database, or an address that is to be refused; SQLite would make the file of a missing one."""
+    if config.ledger is None:
+        return (config.storage / name / FILE).exists()
+    dialect, _, place = config.ledger.partition(":///")
+    file = Path(place.partition("?")[0])
+    return not dialect.startswith("sqlite") or file.exists() or not file.parent.is_dir()
 
 
 def _named(name: str) -> dict[Phase, str]:
@@ -157,13 +177,3 @@ def _made(storage: RDBStorage, name: str, config: SweepConfig) -> optuna.Study:
     down, up = StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE
     directions = [down, up] if config.search.sampler == "nsga2" else [down]
     return optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
-
-
-def _record(phase: Phase, trial: FrozenTrial) -> Record | None:
-    """The attempt as a record; None where the driver died before it had all of its start."""
-    if "start" not in trial.user_attrs:
-        return None
-    start, state = trial.user_attrs["start"], STATES[trial.state]
-    # What a driver left open when it died has no end of its own.
-    lost = {"reason": INTERRUPTED, "ended": start["started"]} if state == "failed" else {}
-    return Record(phase=phase, state=state, **start, **trial.user_attrs.get("end", lost))

@@ -10,7 +10,7 @@ from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sweep.config import ConfigError
+from sweep.interrupts import exit_at_once
 
 FORMAT = 1
 """Of the JSON files of `python -m eval.run` that are read here."""
@@ -23,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("words", nargs="*", metavar="storage=DIR", help="where the sweep is (default: ./runs)")
     typed = parser.parse_args(argv)
     # MLflow takes a second to import; --help is answered without it.
+    from sweep.config import ConfigError
     from sweep.tracking.store import TrackingError
 
     try:
@@ -42,6 +43,8 @@ def read(path: Path) -> Mapping[str, object]:
     Raises:
         ConfigError: there is no such file, or it is another kind of file.
     """
+    from sweep.config import ConfigError
+
     try:
         scores = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -75,12 +78,13 @@ def _sweep(storage: Path, name: str) -> str:
 
     wanted = resumed(storage, name)
     with wanted.held() as ledger:
-        records = ledger.records()
+        records, every = ledger.records(), ledger.history()
         killed = any(record.reason == INTERRUPTED for record in records)
-        added, logged = fill(wanted.config, name, "KILLED" if killed else "FINISHED", records, ledger.run_id or "")
+        added, logged = fill(wanted.config, name, "KILLED" if killed else "FINISHED", every, ledger.run_id or "")
     report(wanted, records, logged)
-    return f"{name}: {added} trials were missing in MLflow, now none is"
+    return f"{name}: {added} attempts were missing in MLflow, now none is"
 
 
 if __name__ == "__main__":
+    exit_at_once()
     sys.exit(main())

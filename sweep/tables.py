@@ -8,7 +8,7 @@ from rich.text import Text
 
 from sweep.comparison import TIED, Difference, Finalist, Sweep, best, finalists, mean, std, trial_of
 from sweep.config import SweepConfig
-from sweep.record import Record, Setting, short
+from sweep.record import Record, Setting, printable, short
 from sweep.recovery import paper_setting, qualifiers
 from sweep.standings import WINS, Standing, standings
 from sweep.verdict import recovery
@@ -30,16 +30,18 @@ def render(config: SweepConfig, records: Sequence[Record]) -> RenderableType:
     if winner is None:
         return Text("No trial finished.")
     parts: list[RenderableType] = [_best_table(config, records, winner)]
+    if winner.reason:
+        parts += [Text(f"Nothing was found: even the best trial has the worst score ({winner.reason}).")]
     parts += [_finalist_table(repeated)] if repeated else []
-    parts += [Text(verdict.sentence)] if verdict else []
+    parts += [_text(verdict.sentence)] if verdict else []
     return Group(*parts)
 
 
 def render_comparison(sweeps: Sequence[Sweep]) -> RenderableType:
     """Several sweeps: a table for each model and dataset, who wins there, and what became of the paper's settings."""
     groups = standings(sweeps)
-    verdicts = [Text(one.recovery.sentence) for group in groups for one in group if one.recovery]
-    return Group(*(part for group in groups for part in (_standing_table(group), Text(_outcome(group)))), *verdicts)
+    verdicts = [_text(one.recovery.sentence) for group in groups for one in group if one.recovery]
+    return Group(*(part for group in groups for part in (_standing_table(group), _text(_outcome(group)))), *verdicts)
 
 
 def _best_table(config: SweepConfig, records: Sequence[Record], winner: Record) -> Table:
@@ -49,12 +51,12 @@ def _best_table(config: SweepConfig, records: Sequence[Record], winner: Record) 
     if paper is not None:
         label = f"paper, {config.data.paper_split}" + (f"\n({qualified})" if qualified else "")
         sides[label] = (paper, trial_of(paper, records))
-    table = Table(title=f"{config.objective} on {config.model.name}, {config.data.name}", title_justify="left")
+    table = Table(title=_text(f"{config.objective} on {config.model.name}, {config.data.name}"), title_justify="left")
     table.add_column("")
     for label in sides:
-        table.add_column(label, justify="right")
+        table.add_column(_text(label), justify="right")
     for name in winner.setting:
-        table.add_row(name, *(Text(short(setting.get(name, "-"))) for setting, _ in sides.values()))
+        table.add_row(name, *(_text(short(setting.get(name, "-"))) for setting, _ in sides.values()))
     table.add_section()
     for name, key in SHOWN.items():
         table.add_row(name, *(_shown(record, key) for _, record in sides.values()))
@@ -74,7 +76,7 @@ def _finalist_table(repeated: Iterable[Finalist]) -> Table:
 def _standing_table(group: Sequence[Standing]) -> Table:
     """A line for each sweep on one model and one dataset, narrow enough for 80 columns."""
     table = Table(
-        title=f"{group[0].model}, {group[0].data}: mean ± std on fresh seeds",
+        title=_text(f"{group[0].model}, {group[0].data}: mean ± std on fresh seeds"),
         title_justify="left",
         caption="intervals are of one difference alone; p is corrected for their number (Holm)",
         caption_justify="left",
@@ -85,7 +87,7 @@ def _standing_table(group: Sequence[Standing]) -> Table:
         table.add_column(header, overflow="fold")
     for one in group:
         table.add_row(
-            Text(f"{one.objective}\n").append(_setting(one.setting or {})),
+            _text(f"{one.objective}\n").append(_setting(one.setting or {})),
             *(_spread(by_seed, "\n") for by_seed in (one.scores, one.forget_es, one.retain_es)),
             _behind(one),
             one.recovery.verdict.replace(" ", "\n") if one.recovery else "",
@@ -109,8 +111,13 @@ def _outcome(group: Sequence[Standing]) -> str:
     return f"{where}: nobody wins; tied: {tied}." if tied else f"{where}: nothing to compare yet."
 
 
+def _text(text: str) -> Text:
+    """What a user may have written, without markup and without orders to the terminal."""
+    return Text(printable(text))
+
+
 def _setting(setting: Setting) -> Text:
-    return Text("\n".join(f"{name}={short(value)}" for name, value in setting.items()))
+    return _text("\n".join(f"{name}={short(value)}" for name, value in setting.items()))
 
 
 def _spread(by_seed: Mapping[int, float], between: str = " ") -> str:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from sweep.config import SweepConfig
+from sweep.deaths import ended_after, stack_of
 from sweep.record import Record, Setting
 
 if TYPE_CHECKING:
@@ -92,9 +93,11 @@ class Work:
 def prepare(what: str, config: SweepConfig, dataset: "Dataset", artifacts: "Artifacts") -> Iterator[Progress]:
     """Make one of `sweep.unlearning.prepare.MAKERS`; a partial of all that is a `Maker`."""
     # Imported here, on the worker: the driver needs no transformers.
+    from sweep.unlearning.exhaustion import in_words
     from sweep.unlearning.prepare import MAKERS
 
-    yield from MAKERS[what](config, dataset, artifacts)
+    with in_words():
+        yield from MAKERS[what](config, dataset, artifacts)
 
 
 def makers(config: SweepConfig, dataset: "Dataset", artifacts: "Artifacts") -> list[Maker]:
@@ -116,12 +119,23 @@ def unlearn(config: SweepConfig, artifacts: "Artifacts", record: Record) -> Iter
     yield from run(own, artifacts, objective_of(config, record.setting), record.seed, suite)
 
 
-def trainable(runs: Sequence[Run]) -> Callable[[dict[str, Any]], Iterator[dict[str, Any]]]:
-    """The function that Ray Tune runs for each trial; its config holds the record and the place of its sweep."""
+def trainable(
+    runs: Sequence[Run], deadline: float | None = None
+) -> Callable[[dict[str, Any]], Iterator[dict[str, Any]]]:
+    """The function that Ray Tune runs for each trial; its config holds the record and the place of its sweep.
+
+    Args:
+        runs: the function of each sweep.
+        deadline: hours after which a trial is taken to hang; None: no limit.
+    """
 
     def trial(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        for record in grow(runs[config["sweep"]], config["record"]):
-            yield {"record": record}
+        # Imported here, on the worker: whoever only looks at this module does not wait for Ray.
+        from ray import tune
+
+        with ended_after(deadline, stack_of(tune.get_context().get_trial_dir())):
+            for record in grow(runs[config["sweep"]], config["record"]):
+                yield {"record": record}
 
     return trial
 
@@ -129,8 +143,8 @@ def trainable(runs: Sequence[Run]) -> Callable[[dict[str, Any]], Iterator[dict[s
 def grow(run: Run, record: Record) -> Iterator[Record]:
     """The record after each point of its curve, and at last finished with its metrics, or failed with the reason.
 
-    An exception is the end of the trial and not of its process: it would come again, and Tune would retry it; only a
-    process that died is worth another try.
+    An exception is the end of the trial and not of its process: it would come again. Only a process that died is worth
+    another try, and one whose memory ran out, which others on its card may have taken: it ends.
     """
     record = replace(record, worker=f"{socket.gethostname()}:{os.getpid()}")
     try:
@@ -142,15 +156,15 @@ def grow(run: Run, record: Record) -> Iterator[Record]:
             yield record
         else:
             ended = replace(record, state="failed", reason="the trial ended without an outcome")
-    except ProcessDiedError:
+    except (ProcessDiedError, MemoryError):
         raise
     except Exception as error:
         traceback.print_exc()
-        ended = replace(record, state="failed", reason=_why(error))
+        ended = replace(record, state="failed", reason=why(error))
     yield ended
 
 
-def _why(error: Exception) -> str:
+def why(error: Exception) -> str:
     """The error in one line, with the last place outside the libraries that it went through."""
     places = traceback.extract_tb(error.__traceback__)
     place = [place for place in places if "site-packages" not in place.filename or place is places[0]][-1]

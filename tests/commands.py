@@ -17,6 +17,8 @@ SMALL = (
     *("search.trials=3", "seeds=1"),
 )
 """Changes that make the default sweep take seconds; its numbers mean nothing."""
+PATIENCE = 600.0
+"""Seconds that a command has to end, and all that it started; under load Ray's agents take tens."""
 
 
 def refusal(main: Callable[[Sequence[str]], int], capsys: pytest.CaptureFixture[str], *argv: str) -> str:
@@ -32,17 +34,30 @@ def refusal(main: Callable[[Sequence[str]], int], capsys: pytest.CaptureFixture[
 class Command:
     """The command as a process of its own, and every process that it starts."""
 
-    def __init__(self, here: Path, *argv: str, module: str = "sweep.launch") -> None:
-        """Start it."""
+    def __init__(
+        self, here: Path, *argv: str, module: str = "sweep.launch", variables: dict[str, str] | None = None
+    ) -> None:
+        """Start it in a folder, with more variables in its environment."""
         self._mark = uuid.uuid4().hex
         self._out = here / f"{self._mark}.txt"
         self._process = subprocess.Popen(  # noqa: S603 (our own)
             [sys.executable, "-m", module, *argv],
             cwd=here,
-            env=os.environ | {"SWEEP_TEST": self._mark},
+            env=os.environ | {"SWEEP_TEST": self._mark} | (variables or {}),
             stdout=self._out.open("w"),
             stderr=subprocess.STDOUT,
+            start_new_session=True,  # a signal to its group does not reach the tests
         )
+
+    @property
+    def pid(self) -> int:
+        """The id of its process."""
+        return self._process.pid
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._process.poll() is not None
 
     def said(self) -> str:
         """What it has printed."""
@@ -50,27 +65,43 @@ class Command:
 
     def wait_for(self, text: str) -> None:
         """Until it prints the text, or ends."""
-        while text not in self.said() and self._process.poll() is None:
+        while text not in self.said() and not self.over:
             time.sleep(0.1)
-        assert text in self.said()
+        assert text in self.said(), self.said()
+
+    def signal_group(self, signum: signal.Signals) -> None:
+        """Send a signal to all processes of its group, as a terminal does."""
+        os.killpg(self._process.pid, signum)
 
     def signal(self, signum: signal.Signals) -> None:
         """Send it a signal."""
         self._process.send_signal(signum)
 
+    def code(self) -> int:
+        """Wait for it; gives its exit code, negative where a signal ended it. One that takes too long is killed."""
+        try:
+            return self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.signal_group(signal.SIGKILL)
+            raise
+
     def end(self) -> int:
         """Wait for it; gives its exit code once no process of its is left (Ray's agents look for it now and then)."""
-        code = self._process.wait(120)
-        deadline = time.monotonic() + 120
-        while list(self._left()) and time.monotonic() < deadline:
+        code = self.code()
+        deadline = time.monotonic() + PATIENCE
+        while self.left() and time.monotonic() < deadline:
             time.sleep(0.2)
-        assert list(self._left()) == []
+        assert self.left() == {}
         return code
 
-    def _left(self) -> Iterator[str]:
+    def left(self) -> dict[int, str]:
+        """The processes of it that live, its own among them: their command lines by id."""
+        return dict(self._living())
+
+    def _living(self) -> Iterator[tuple[int, str]]:
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 if self._mark.encode() in (folder / "environ").read_bytes():
-                    yield (folder / "cmdline").read_text().replace("\0", " ")
+                    yield int(folder.name), (folder / "cmdline").read_text().replace("\0", " ")
             except OSError:
                 continue

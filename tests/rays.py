@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 import ray.util
 from commands import ROOT
+from ray.cluster_utils import Cluster
 from servers import free_port, until
 
 TOKEN = "planted-token-0123456789abcdef0123456789"  # noqa: S105 (of a cluster that lives as long as a test)
@@ -75,6 +76,19 @@ def node(options: Sequence[str], variables: dict[str, str], log: Path, before: S
     finally:
         process.terminate()  # it ends its own processes
         process.wait(60)
+
+
+@contextmanager
+def cluster(nodes: int, cpus: int) -> Iterator[Cluster]:
+    """A head without room for trials, and nodes with so many cores each, for drivers of this environment."""
+    up = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        for _ in range(nodes):
+            up.add_node(num_cpus=cpus)
+        up.wait_for_nodes()
+        yield up
+    finally:
+        up.shutdown()  # type: ignore[no-untyped-call]
 
 
 def listens(host: str, port: int) -> bool:

@@ -1,6 +1,5 @@
 """The agenda, with a ledger on real sqlite: what is run, in which order, and where a search ends."""
 
-import time
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -164,7 +163,8 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Stand in for the time of day."""
         self.now = 1e9
-        monkeypatch.setattr(time, "time", lambda: self.now)
+        for module in ("agenda", "ledger"):
+            monkeypatch.setattr(f"sweep.{module}.now", lambda: self.now)
 
 
 def run_for(config_hours: float | None, trials: int | None, seconds: float, tmp_path: Path, clock: Clock) -> int:
@@ -206,7 +206,7 @@ def test_hours_also_end_what_would_be_run_again(tmp_path: Path, monkeypatch: pyt
 
 def test_hours_are_a_union() -> None:
     """[0, 2] and [1, 3] overlap, [5, 6] stands alone, one runs since 9 and it is 10: 3 + 1 + 1 hours."""
-    spans = [(1, 3), (0, 2), (5, 6), (9, 0)]
+    spans = [(0, 2), (1, 3), (5, 6), (9, 0)]
     records = [trial(3600 * start + 3600, 3600 * end + 3600 if end else 0) for start, end in spans]
     assert hours(records, 11 * 3600) == 5
 
@@ -214,9 +214,16 @@ def test_hours_are_a_union() -> None:
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 20)), max_size=8))
 def test_hours_count_every_second_once(spans: list[tuple[int, int]]) -> None:
     """As many as there are seconds that lie within a span."""
-    records = [trial(start, start + length) for start, length in spans]
+    records = [trial(start, start + length) for start, length in sorted(spans)]
     covered = {second for start, length in spans for second in range(start, start + length)}
     assert hours(records, 100) * 3600 == pytest.approx(len(covered))
+
+
+@pytest.mark.parametrize(("jump", "found"), [(0.0, 6), (1.0, 6), (1e5, 6), (-1.0, 5), (-2.5, 6), (-1e5, 6)])
+def test_hours_stand_a_clock_that_is_set_between_two_runs(jump: float, found: float) -> None:
+    """[0, 2] and [1, 3] before, [3, 5] and [4, 6] after it, moved by the jump: wrong by no more than that."""
+    records = [trial(3600 * start, 3600 * (start + 2)) for start in (2e5, 2e5 + 1, 2e5 + 3 + jump, 2e5 + 4 + jump)]
+    assert hours(records, 0) == found
 
 
 def trial(started: float, ended: float) -> Record:

@@ -19,8 +19,9 @@ from packaging.requirements import Requirement
 from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from sweep import arguments, launch, plans, schedule, submit
+from sweep import arguments, launch, plans, submit
 from sweep.compose import SHIPPED
+from sweep.room import bundle
 
 ROOT = SHIPPED.parent
 DEPLOY = SHIPPED / "deploy"
@@ -200,7 +201,7 @@ def test_the_largest_cluster_holds_the_trials_of_its_command(name: str) -> None:
     """Trials of cluster=a100 fit on a node that the autoscaler could start, eight at once, and it may start enough."""
     ((words),) = [words for file, module, words in COMMANDS if file == name and module == "submit"]
     (config, *_) = plans.wished(submit.parse(words).words, "any").configs.values()
-    node, wants = worker_of(name), schedule.bundle(config.cluster)
+    node, wants = worker_of(name), bundle(config.cluster)
     assert set(wants) <= set(node["resources"])
     at_once = min(int(node["resources"][key] / amount) for key, amount in wants.items())
     assert at_once == 8

@@ -10,8 +10,12 @@ from bowl import NAME, PAPER, finished, sides, sweep, work
 from optuna.trial import TrialState
 from toys import config as toy_config
 
+from sweep import studies
+from sweep.agenda import agenda
 from sweep.config import ConfigError
 from sweep.ledger import Ledger, Task, created, peek, refuse_taken, reopened
+from sweep.record import State
+from sweep.stored import config_of
 
 FIRST = Task(phase="search", index=0, seed=0, setting=None)
 
@@ -109,6 +113,41 @@ def test_an_interrupted_sweep_has_nothing_running(tmp_path: Path) -> None:
         (0, "failed", "interrupted"),
         (1, "failed", "interrupted"),
     ]
+
+
+@pytest.mark.parametrize("state", ["finished", "pruned", "failed"])
+def test_a_driver_that_dies_before_it_tells(tmp_path: Path, state: State) -> None:
+    """Where a trial's end was kept nothing of it is lost: it is told as it ended, and run again only if it failed."""
+    config = sweep(tmp_path, search={"trials": 1})
+    asked = Ledger(config, NAME).ask(FIRST)
+    ended = replace(finished(asked), state=state, reason="why", ended=asked.started + 1)
+    found = study(tmp_path)
+    studies.keep(optuna.Trial(found, found.trials[0]._trial_id), ended, "end")
+    assert found.trials[0].state == TrialState.RUNNING
+    assert peek(config, NAME) == Ledger(config, NAME).records() == [ended]
+    (trial,) = study(tmp_path).trials
+    assert trial.state == studies.OPTUNA[state]
+    assert trial.value == (ended.score if state == "finished" else None)
+    assert [task.index for task in agenda(config, None, Ledger(config, NAME)) if task] == [0] * (state == "failed")
+
+
+def test_what_is_told_is_on_the_disk(tmp_path: Path) -> None:
+    """SQLite waits for the disk at every commit (2 is FULL), so that a machine that loses power loses no trial."""
+    config = sweep(tmp_path)
+    Ledger(config, NAME)
+    with studies._storage(config, NAME).engine.connect() as connection:
+        assert connection.exec_driver_sql("pragma synchronous").scalar() == 2
+
+
+def test_a_driver_that_dies_while_it_makes_the_folder(tmp_path: Path) -> None:
+    """What it left is in nobody's way: the same command makes the sweep, and nothing of it stays."""
+    config = toy_config(tmp_path)
+    half = tmp_path / f".{NAME}.new"
+    half.mkdir()
+    (half / "config.yaml").write_text("objective: wtn")
+    with created(config, NAME):
+        assert config_of(tmp_path, NAME) == config
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 
 def test_a_peek_closes_nothing(tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_extremes_are_finite(name: str) -> None:
 
 def test_the_table_shows_every_objective(capsys: pytest.CaptureFixture[str]) -> None:
     """It has a line of each name with its unit and the beginning of its formula, and each field with its bounds."""
-    main()
+    main([])
     table = capsys.readouterr().out
     for name in objectives.names():
         kind = objectives.load(name)

@@ -14,8 +14,9 @@ from toys import dataset
 
 from sweep.config import SweepConfig
 from sweep.ledger import Ledger
+from sweep.preparation import prepare
 from sweep.record import Record
-from sweep.schedule import Beat, connected, fit, prepare
+from sweep.schedule import Beat, connected, fit
 from sweep.search import StudySearcher
 from sweep.trial import Outcome, Point, Run, makers, unlearn
 from sweep.unlearning.artifacts import plan

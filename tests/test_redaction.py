@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import URL, make_url
 
-from sweep.redaction import has_secret, redact
+from sweep.redaction import LONGEST, has_secret, line, redact
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,12 @@ def test_a_password_of_a_database_is_found(user: str, password: str | None, port
     """Whatever user and password are: as SQLAlchemy writes the URL, and reads it back."""
     url = URL.create("postgresql", user, password, "host", port, "db").render_as_string(hide_password=False)
     assert has_secret(url) == (make_url(url).password is not None)
+
+
+def test_a_line_can_be_read() -> None:
+    """Nothing breaks it, it is of bounded length, and both its ends are kept."""
+    assert line("a\nb\x1b[31m\0 ünï’") == r"a\nb\x1b[31m\x00 ünï’"
+    assert line("x" * LONGEST) == "x" * LONGEST
+    long = line("key = " + "x" * 100_000 + " must be less.")
+    assert len(long) == LONGEST
+    assert long.startswith("key = xxx") and long.endswith("xxx must be less.")

@@ -16,6 +16,7 @@ from sweep.comparison import Sweep
 from sweep.config import SweepConfig
 from sweep.record import Logged, Record, Setting
 from sweep.results import Seconds
+from sweep.stored import put
 
 BEST: Setting = {"alpha": 0.1 + 0.2, "beta": 2}
 AGAIN = ("best.yaml", "found.yaml", "paper.yaml")
@@ -71,6 +72,14 @@ def test_files(folder: Path, config: SweepConfig) -> None:
     files = written(folder, config)
     assert files.keys() == {"trials.csv", "finalists.csv", "times.csv", "summary.json", *AGAIN}
     assert "secret" not in "".join(files.values())
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    """What was there stays, and nothing lies beside it."""
+    (tmp_path / "x" / "y").mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        put(tmp_path / "x", "text")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["x", "y"]
 
 
 def test_trials_csv(folder: Path, config: SweepConfig) -> None:

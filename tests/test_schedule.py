@@ -1,6 +1,8 @@
 """The schedule on a real local Ray with toy trials: warm workers, retries, failures, preparation, interrupts."""
 
+import errno
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -15,10 +17,12 @@ from toys import config as toy_config
 
 from sweep.agenda import agenda
 from sweep.config import ConfigError, SweepConfig
-from sweep.interrupts import Interrupted
+from sweep.interrupts import BrokenOffError, Interrupted
 from sweep.ledger import Ledger
+from sweep.preparation import prepare
 from sweep.record import Record, Setting
-from sweep.schedule import Beat, bundle, connected, fit, no_room, prepare, room_for
+from sweep.room import bundle, no_room, room_for
+from sweep.schedule import Beat, connected, fit
 from sweep.search import Search, StudySearcher
 from sweep.trial import Outcome, Point, Run
 
@@ -115,6 +119,21 @@ def made(fails: bool) -> Iterator[ToyProgress]:
     yield ToyProgress("second", 1, 1)
 
 
+def dying(folder: Path, times: int) -> Iterator[ToyProgress]:
+    """A stage whose process is killed the first so many times."""
+    yield ToyProgress("first", 1, 2)
+    if len(list(folder.iterdir())) < times:
+        (folder / str(os.getpid())).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    yield ToyProgress("first", 2, 2)
+
+
+def full() -> Iterator[ToyProgress]:
+    """A stage that finds no room on the disk."""
+    yield ToyProgress("first", 1, 2)
+    raise OSError(errno.ENOSPC, "No space left on device", "/runs/x")
+
+
 @dataclass
 class Seen:
     """A view that remembers."""
@@ -173,6 +192,7 @@ def search(config: SweepConfig, ledger: Ledger, seen: Seen) -> Search:
         watchers=[seen],
         run_id_of=lambda record: f"run {record.index}",
         retries=1,
+        deadline=config.cluster.deadline,
     )
 
 
@@ -293,6 +313,32 @@ def test_what_the_preparation_refuses_stays_a_sentence(tmp_path: Path, room: int
         prepare(toy_config(tmp_path).cluster, [partial(made, True)], seen, lambda: None)
     assert str(caught.value) == "model.path = 'x' does not fit."
     assert len(seen.progress) == 2
+
+
+def test_a_preparation_whose_process_dies_is_begun_again(tmp_path: Path, room: int) -> None:
+    """As often as `cluster.retries` says, which is once here; the other maker is not begun again."""
+    seen = Seen()
+    prepare(toy_config(tmp_path).cluster, [partial(dying, tmp_path, 1), partial(made, False)], seen, lambda: None)
+    assert len(list(tmp_path.iterdir())) == 1
+    assert sorted(seen.progress) == sorted(
+        [("first", 1, 2), ("first", 1, 2), ("first", 2, 2), ("first", 1, 2), ("first", 2, 2), ("second", 1, 1)]
+    )
+
+
+def test_a_preparation_whose_process_dies_too_often_ends_with_a_sentence(tmp_path: Path, room: int) -> None:
+    """Begun twice, then given up."""
+    with pytest.raises(BrokenOffError, match=r"^the preparation failed, its process died: [^\n]+$"):
+        prepare(toy_config(tmp_path).cluster, [partial(dying, tmp_path, 5)], Seen(), lambda: None)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_preparation_that_fails_ends_with_a_sentence(tmp_path: Path, room: int) -> None:
+    """The error of the worker and its place there, in one line."""
+    with pytest.raises(BrokenOffError) as caught:
+        prepare(toy_config(tmp_path).cluster, [full], Seen(), lambda: None)
+    said = str(caught.value)
+    front = "the preparation failed: OSError: [Errno 28] No space left on device: '/runs/x' ("
+    assert said.startswith(front) and "test_schedule.py, line " in said and "\n" not in said
 
 
 def test_what_a_trial_is_given(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from bowl import NAME, PAPER, finished, sides, sweep
 
 from sweep.agenda import agenda
@@ -34,6 +35,7 @@ def searching(config: SweepConfig) -> tuple[Ledger, Seen, StudySearcher]:
         watchers=[seen],
         run_id_of=lambda record: f"run {record.index}",
         retries=1,
+        deadline=config.cluster.deadline,
     )
     return ledger, seen, StudySearcher([search], why=lambda trial: f"{trial} was killed")
 
@@ -60,6 +62,24 @@ def test_the_searcher_keeps_what_workers_report(tmp_path: Path) -> None:
     ]
     assert seen.events[:5] == [("started", 0), ("started", 1), ("epoch 1", 0), ("finished", 0), ("failed", 1)]
     assert seen.events[5:] == [("started", 1), ("failed", 1)]
+
+
+@pytest.mark.parametrize(
+    ("deadline", "seconds", "begins"),
+    [(None, 1e9, ""), (2.0, 7199, ""), (2.0, 7200, "it ran longer than cluster.deadline = 2 hours: ")],
+)
+def test_a_trial_that_ran_too_long_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deadline: float | None, seconds: float, begins: str
+) -> None:
+    """Its process ended itself after the deadline, and the reason says so; one that died before has another."""
+    config = sweep(tmp_path, search={"trials": 1})
+    own = config.model_copy(update={"cluster": config.cluster.model_copy(update={"deadline": deadline})})
+    ledger, _, searcher = searching(own)
+    record = searcher.suggest("a")["record"]
+    monkeypatch.setattr("sweep.search.now", lambda: record.started + seconds)
+    searcher.on_trial_complete("a", error=True)
+    assert ledger.records()[0].reason == f"{begins}a was killed"
+    assert searcher.suggest("b")["record"].index == 0
 
 
 def test_a_trial_that_lags_is_over_where_it_is_stopped(tmp_path: Path) -> None:

@@ -110,6 +110,8 @@ def test_objective_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "from objectives._base import Objective, SettingError\n"
         "@dataclass(frozen=True, kw_only=True)\n"
         "class Named(Objective):\n"
+        "    unit = 'token'\n"
+        "    needs = frozenset({'logp'})\n"
         "    form: str\n"
         "    def __post_init__(self):\n"
         "        if self.form not in ('a', 'b'):\n"

@@ -27,7 +27,8 @@ objective: mine.fade
 space: {gamma: {low: 0.1, high: 3.0, log: true}}
 """
 CLUSTER = """# @package _global_
-cluster: {name: mine, address: null, cpus: 1, gpus: 0, accelerator: null, memory: null, concurrency: 1, retries: 0}
+cluster: {name: mine, address: null, cpus: 1, gpus: 0, accelerator: null, memory: null,
+          concurrency: 1, retries: 0, deadline: null}
 """
 FADE = '''"""An objective of the user's own."""
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -274,13 +275,22 @@ def test_a_dead_server_costs_one_line(config: SweepConfig, port: int, monkeypatc
     live(tracker, record(0))
     tracker.note(begun(record(1)))
     line = tracker.finish("FINISHED", [record(0), begun(record(1))])
-    assert line.startswith(f"MLflow at http://***@127.0.0.1:{port} lacks 1 of 1 trials: ")
+    assert line.startswith(f"MLflow at http://***@127.0.0.1:{port} lacks 1 of 1 attempts: ")
     assert "\n" not in line
     assert "secret" not in line
     assert (tracker.run_id, tracker.run_id_of(record(0))) == ("", "")
     with pytest.raises(TrackingError, match=r"MLflow at http://\*\*\*@127\.0\.0\.1") as refused:
         fill(config, "dead", "FINISHED", [record(0)])
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.slow
+def test_a_user_who_interrupts_does_not_wait_for_a_server(config: SweepConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that takes connections and never answers: the end is not put off by as much as that of a whole sweep."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://{}:{}".format(*silent.getsockname()))
+        line = Tracker.start(config, "cut").finish("KILLED", [record(0)])
+    assert line.endswith(" lacks 1 of 1 attempts: no answer within 6 s")
 
 
 @pytest.mark.parametrize(
@@ -328,7 +338,7 @@ def test_a_server_that_dies_and_comes_back(
         until(lambda: not tracker._runs.missing([record(0)]))
     live(tracker, record(1))
     records = [record(0), record(1)]
-    assert f"MLflow at http://127.0.0.1:{port} lacks 1 of 2 trials" in tracker.finish("FINISHED", records)
+    assert f"MLflow at http://127.0.0.1:{port} lacks 1 of 2 attempts" in tracker.finish("FINISHED", records)
     with mlflow(f"sqlite:///{here / 'mlflow.db'}", here, port) as uri:
         assert fill(config, "server", "FINISHED", records, tracker.run_id)[0] == 1
         (parent,), nested = runs(MlflowClient(tracking_uri=uri))

@@ -13,11 +13,13 @@ import ray
 from bowl import sides
 from mlflow import MlflowClient
 from ray.cluster_utils import Cluster
+from rays import cluster
 from servers import until
 from test_schedule import ToyOutcome, ToyPoint
 from toys import config as toy_config
 
 from sweep import schedule
+from sweep.interrupts import Interrupts
 from sweep.ledger import Ledger, created
 from sweep.record import Record
 from sweep.trial import Outcome, Point, Work
@@ -42,14 +44,8 @@ def noted(folder: Path, record: Record) -> Iterator[Point | Outcome]:
 def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """A head without room for trials, and two nodes with room for two each."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    try:
-        for _ in range(2):
-            cluster.add_node(num_cpus=2)
-        cluster.wait_for_nodes()
-        yield cluster
-    finally:
-        cluster.shutdown()  # type: ignore[no-untyped-call]
+    with cluster(2, cpus=2) as up:
+        yield up
 
 
 def test_a_node_that_is_lost_loses_no_trial(tmp_path: Path, nodes: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +66,8 @@ def test_a_node_that_is_lost_loses_no_trial(tmp_path: Path, nodes: Cluster, monk
         trial=partial(noted, tmp_path / "notes"),
         paper=None,
     )
-    (ran,) = schedule.run([work])
+    with Interrupts(str) as interrupts:
+        (ran,) = schedule.run([work], interrupts)
     lost.join()
     assert [(record.index, record.state) for record in ran.records] == [(i, "finished") for i in range(TRIALS)]
     attempts = Ledger(config, NAME).attempts("search")

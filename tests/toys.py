@@ -122,6 +122,7 @@ def config(storage: Path, **blocks: Any) -> SweepConfig:
             "memory": None,
             "concurrency": None,
             "retries": 1,
+            "deadline": None,
         },
         "storage": storage,
         "artifacts": None,

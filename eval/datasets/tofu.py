@@ -1,26 +1,19 @@
-"""TOFU's rows (Maini et al. 2024, arXiv 2401.06121) through `datasets`, from the hub or from a local folder.
+"""TOFU's rows (Maini et al. 2024, arXiv 2401.06121) from its files of JSON lines, in a local folder or on the hub.
 
 Forget rows are those of `forgetNN_perturbed`, which has the variants; holdout rows are those of `retain_perturbed`, the
 first 400 of the retain split with variants; the rest of the retain split is retained. Rows with variants are checked
 against the rows without. Real authors and world facts are there where the folder or the repository has them.
 """
 
-import logging
-import re
+import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from glob import escape
 from os.path import expanduser
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from textwrap import shorten
 from typing import Any, Protocol
 
-from eval.data import DataError, Dataset, Row, capped
-
-HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
-"""OWNER/NAME; any other path can only be a folder."""
+from eval import hub
+from eval.data import DataError, Dataset, Row, capped, checked, shown
 
 
 class Tofu(Protocol):
@@ -33,7 +26,7 @@ class Tofu(Protocol):
     path: str
     """Hub id, or a folder with a file SPLIT.json for each split."""
     revision: str | None
-    """Revision on the hub (None: the newest)."""
+    """Commit on the hub (None: the newest)."""
     unseen: str | None
     """A split of rows that no model has seen (None: there is none)."""
     max_retain: int | None
@@ -72,17 +65,18 @@ def load(config: Tofu) -> Dataset:
         forget=forget.rows,
         retain=capped(kept, config.max_retain),
         holdout=capped(holdout.rows, config.max_holdout),
-        unseen=_unseen(config),
+        unseen=_unseen(config, forget, retain),
         real_authors=_general(config, "real_authors_perturbed"),
         world_facts=_general(config, "world_facts_perturbed"),
     )
 
 
-def _unseen(config: Tofu) -> tuple[Row, ...]:
+def _unseen(config: Tofu, *known: Split) -> tuple[Row, ...]:
     if config.unseen is None:
         return ()
     unseen = _read(config, config.unseen, _plain)
-    _check_apart(unseen, _read(config, "full", _plain), "an unseen")
+    for split in (_read(config, "full", _plain), *known):
+        _check_apart(unseen, split, "an unseen")
     return unseen.rows
 
 
@@ -97,7 +91,7 @@ def _check_same(plain: Split, varied: Split) -> None:
         raise DataError(f"{varied.name} has {len(varied.rows)} rows, {plain.name} has {len(plain.rows)} of them")
     for number, (row, other) in enumerate(zip(plain.rows, varied.rows, strict=True), 1):
         if (row.question, row.answer) != (other.question, other.answer):
-            raise DataError(f"{varied.name} row {number} is not row {number} of {plain.name}: {_short(other)}")
+            raise DataError(f"{varied.name} row {number} is not row {number} of {plain.name}: {shown(other.question)}")
 
 
 def _check_once(split: Split) -> None:
@@ -105,7 +99,7 @@ def _check_once(split: Split) -> None:
     for number, row in enumerate(split.rows, 1):
         earlier = first.setdefault((row.question, row.answer), number)
         if earlier != number:
-            raise DataError(f"{split.name} row {number} is row {earlier} again: {_short(row)}")
+            raise DataError(f"{split.name} row {number} is row {earlier} again: {shown(row.question)}")
 
 
 def _check_apart(one: Split, other: Split, kind: str) -> None:
@@ -113,97 +107,59 @@ def _check_apart(one: Split, other: Split, kind: str) -> None:
     asked = {row.question for row in one.rows}
     for number, row in enumerate(other.rows, 1):
         if row.question in asked:
-            raise DataError(f"{other.name} row {number} is {kind} row ({one.name}): {_short(row)}")
-
-
-def _short(row: Row) -> str:
-    return repr(shorten(row.question, 80, placeholder="…"))
+            raise DataError(f"{other.name} row {number} is {kind} row ({one.name}): {shown(row.question)}")
 
 
 def _read(config: Tofu, name: str, row: Callable[[str, dict[str, Any]], Row]) -> Split:
-    folder = Path(expanduser(config.path))
-    if folder.is_dir():
-        records = _from_folder(folder, name)
-    elif HUB_ID.fullmatch(config.path):
-        records = _from_hub(config.path, name, config.revision)
-    else:
-        raise DataError(f"data.path={config.path}: there is no such folder")
-    if not records:
+    file = _folder(config) / f"{name}.json"
+    if not file.is_file():
+        there = ", ".join(sorted(other.name for other in file.parent.glob("*.json"))) or "no .json file"
+        raise DataError(f"data.path={config.path}: there is no {file.name}, but {there}")
+    rows = tuple(row(f"{file}: {name} row {number}", each) for number, each in enumerate(_records(file), 1))
+    if not rows:
         raise DataError(f"data.path={config.path}: {name} has no rows")
-    return Split(name=name, rows=tuple(row(f"{name} row {number}", each) for number, each in enumerate(records, 1)))
+    return Split(name=name, rows=rows)
 
 
 def _has(config: Tofu, name: str) -> bool:
     """Whether the folder or the repository has a split."""
+    return (_folder(config) / f"{name}.json").is_file()
+
+
+def _folder(config: Tofu) -> Path:
+    """Where the files are: the folder, or that of the hub's cache."""
     folder = Path(expanduser(config.path))
-    return (folder / f"{name}.json").is_file() if folder.is_dir() else name in _on_hub(config.path, config.revision)
-
-
-def _on_hub(path: str, revision: str | None) -> list[str]:
-    """The configurations of a repository on the hub, from the hub's own cache where it has been loaded before."""
-    import datasets
-
-    with _quiet():
-        try:
-            return list(datasets.get_dataset_config_names(path, revision=revision))
-        except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-            raise DataError(f"data.path={path}: its splits cannot be listed ({_first_line(error)})") from error
-
-
-def _from_folder(folder: Path, name: str) -> list[dict[str, Any]]:
-    """The records of a file of JSON lines; nothing is asked of the network and no cache is kept."""
-    file = folder / f"{name}.json"
-    if not file.is_file():
-        there = ", ".join(sorted(other.name for other in folder.glob("*.json"))) or "no .json file"
-        raise DataError(f"data.path={folder}: there is no {file.name}, but {there}")
-    import datasets  # costs a second, and only TOFU needs it
-
-    with TemporaryDirectory() as cache, _quiet():
-        try:
-            return list(datasets.Dataset.from_json(escape(str(file)), cache_dir=cache, keep_in_memory=True))
-        except StopIteration:  # how an empty file ends
-            return []
-        except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-            raise DataError(f"{file} cannot be read as JSON lines: {_first_line(error)}") from error
-
-
-def _from_hub(path: str, name: str, revision: str | None) -> list[dict[str, Any]]:
-    """The records of a configuration on the hub, from the hub's own cache where it has been loaded before."""
-    import datasets
-
-    with _quiet():
-        try:
-            return list(datasets.load_dataset(path, name, split="train", revision=revision))
-        except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-            raise DataError(
-                f"data.path={path}: {name} cannot be had from the hub ({_first_line(error)}), and no folder has that "
-                f"name; data.path=FOLDER reads FOLDER/{name}.json"
-            ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return shorten(str(error.__cause__ or error).partition("\n")[0], 200, placeholder="…")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars and no log, since our display is live and errors are raised; no load is reported to the hub."""
-    import datasets
-    import huggingface_hub.utils
-
-    log, reported = logging.root.manager.disable, datasets.config.HF_UPDATE_DOWNLOAD_COUNTS
-    bars = [lib for lib in (datasets.utils, huggingface_hub.utils) if not lib.are_progress_bars_disabled()]
-    logging.disable(logging.ERROR)
-    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
-    for lib in bars:
-        lib.disable_progress_bars()
+    if folder.is_dir():
+        return folder
+    if not hub.is_id(config.path, "dataset"):
+        raise DataError(f"data.path={config.path}: there is no such folder")
     try:
-        yield
-    finally:
-        logging.disable(log)
-        datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = reported
-        for lib in bars:
-            lib.enable_progress_bars()
+        return hub.fetched(config.path, "dataset", config.revision, ["*.json"])
+    except DataError as error:
+        raise DataError(f"data.path={error}; data.path=FOLDER reads FOLDER/{config.paper_split}.json") from error
+
+
+def _records(file: Path) -> Iterator[dict[str, Any]]:
+    """The objects in a file, one a line; a mark at its beginning and empty lines say nothing."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="\n") as lines:
+            yield from (_record(file, number, line) for number, line in enumerate(lines, 1) if line.strip())
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: must be UTF-8 text ({error.reason} at {error.start})") from error
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _record(file: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{file} line {number} is not JSON: {error.msg} at column {error.colno}") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{file} line {number} cannot be read: {error}") from error
+    if not isinstance(record, dict):
+        raise DataError(f"{file} line {number} is {shown(record)}, not an object with a question and an answer")
+    return record
 
 
 def _plain(where: str, record: dict[str, Any]) -> Row:
@@ -213,8 +169,8 @@ def _plain(where: str, record: dict[str, Any]) -> Row:
 def _perturbed(where: str, record: dict[str, Any]) -> Row:
     perturbed = _value(where, record, "perturbed_answer")
     if not isinstance(perturbed, list) or not perturbed:
-        raise DataError(f"{where}: perturbed_answer is {perturbed!r}, not a list of texts")
-    texts = tuple(_checked(f"{where}: perturbed_answer", text) for text in perturbed)
+        raise DataError(f"{where}: perturbed_answer is {shown(perturbed)}, not a list of texts")
+    texts = tuple(_filled(f"{where}: perturbed_answer", text) for text in perturbed)
     return replace(_plain(where, record), perturbed_answers=texts)
 
 
@@ -227,7 +183,7 @@ def _varied(where: str, record: dict[str, Any]) -> Row:
 
 
 def _text(where: str, record: dict[str, Any], column: str) -> str:
-    return _checked(f"{where}: {column}", _value(where, record, column))
+    return _filled(f"{where}: {column}", _value(where, record, column))
 
 
 def _value(where: str, record: dict[str, Any], column: str) -> Any:
@@ -236,9 +192,7 @@ def _value(where: str, record: dict[str, Any], column: str) -> Any:
     return record[column]
 
 
-def _checked(what: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise DataError(f"{what} is {value!r}, not text")
-    if not value.strip():
+def _filled(what: str, value: object) -> str:
+    if not (text := checked(what, value)).strip():
         raise DataError(f"{what} is empty")
-    return value
+    return text

@@ -8,7 +8,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweep.config import ConfigError
+from sweep.interrupts import exit_at_once
 
 # What takes long to import is imported where it is used: --help and mistakes are answered without waiting for it.
 
@@ -19,6 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("name", metavar="NAME", help="a sweep's name, or a comparison's")
     parser.add_argument("words", nargs="*", metavar="storage=DIR", help="where it is (default: ./runs)")
     typed = parser.parse_args(argv)
+    from sweep.config import ConfigError
+
     try:
         print(_report(typed.name, typed.words))
     except ConfigError as error:
@@ -40,4 +42,5 @@ def _report(name: str, words: Sequence[str]) -> Path:
 
 
 if __name__ == "__main__":
+    exit_at_once()
     sys.exit(main())

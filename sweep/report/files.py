@@ -10,6 +10,7 @@ from sweep.report.page import VEGA_LITE, page
 from sweep.report.sections import comparisons, section
 from sweep.report.source import Reported
 from sweep.report.theme import LIGHT, config
+from sweep.stored import put
 
 PAGE, PLOTS = "report.html", "plots"
 SCALE = 2
@@ -29,13 +30,13 @@ def write(folder: Path, sweeps: Sequence[Reported]) -> list[Path]:
     sections, compared = [section(sweep) for sweep in sweeps], comparisons(sweeps)
     shown = [one.figure for one in compared] or sections[0].figures
     (folder / PLOTS).mkdir(exist_ok=True)
-    (folder / PAGE).write_text(page(sections, compared), encoding="utf-8")
+    put(folder / PAGE, page(sections, compared))
     return [folder / PAGE, *(_drawn(folder / PLOTS, figure) for figure in shown if figure.plot is not None)]
 
 
 def _drawn(folder: Path, figure: Figure) -> Path:
     path = folder / f"{figure.key.replace('/', '-')}.png"
-    path.write_bytes(png(figure))
+    put(path, png(figure))
     return path
 
 

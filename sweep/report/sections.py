@@ -1,5 +1,6 @@
 """What the page says: a section for each sweep, and one for each model and dataset on which several are compared."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,9 @@ from sweep.report.plots.tradeoff import tradeoff
 from sweep.report.source import Reported
 from sweep.report.tables import standing, trials
 from sweep.standings import WINS, Standing, standings
+
+LONGEST = 100
+"""Letters of a key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +129,13 @@ def _comparison(group: Sequence[Standing]) -> Comparison:
         title=f"Objectives on {where}",
         sentence=_outcome(group),
         table=standing(group),
-        figure=over_seeds(f"objectives-{group[0].model}-{group[0].data}", settings),
+        figure=over_seeds(_key(f"objectives-{group[0].model}-{group[0].data}"), settings),
     )
+
+
+def _key(text: str) -> str:
+    """A text as a file and an element of the page may be called."""
+    return re.sub(r"[^\w.-]+", "-", text, flags=re.ASCII)[:LONGEST]
 
 
 def _outcome(group: Sequence[Standing]) -> str:

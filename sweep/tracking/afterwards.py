@@ -26,11 +26,11 @@ def fill(
         config: the sweep.
         name: its name.
         status: how it ended.
-        records: its trials.
+        records: every attempt at its trials.
         run_id: its parent run where the ledger knows it; else it is found by the sweep's folder, or made.
 
     Returns:
-        How many trials were missing, and where the runs are.
+        How many of them were missing, and where the runs are.
 
     Raises:
         TrackingError: MLflow refused, or could not be reached.

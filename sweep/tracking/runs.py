@@ -10,6 +10,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 
 from eval.definitions import DEFINITIONS
 from eval.provenance import revision, versions
+from sweep.clock import now
 from sweep.compose import dump
 from sweep.config import SweepConfig
 from sweep.record import INTERRUPTED, Logged, Record, Setting
@@ -43,7 +44,9 @@ class Runs:
         self._resumed = run_id
         self._tags = _shared_tags(config)
         self._ended: set[str] = set()
+        self._tried: set[str] = set()
         self._points: dict[str, int] = {}
+        self._opened = False
         self._described = False
 
     @property
@@ -53,14 +56,14 @@ class Runs:
 
     def open(self) -> None:
         """Find or make the experiment and the parent; close what a driver that died left running."""
-        if self.run_id:
+        if self._opened:
             return
         self._client = MlflowClient(tracking_uri=self.uri)
         self._experiment_id = experiment_id(self._client, self.experiment)
-        parent = self._parent()
-        self._adopt(parent)
-        self._client.update_run(parent, status="RUNNING")
-        self.run_id = parent
+        self.run_id = self._parent()
+        self._adopt()
+        self._client.update_run(self.run_id, status="RUNNING")
+        self._opened = True
 
     def describe(self) -> None:
         """Log the parent's params and the resolved configuration, once."""
@@ -78,11 +81,11 @@ class Runs:
         self.open()
         key = attempt(record)
         if key not in self.attempts:
-            tags = cut(self._tags | _trial_tags(record) | {"mlflow.parentRunId": self.run_id})
-            name = _title(self._config.objective, record)
-            run = self._client.create_run(self._experiment_id, ms(record.started), tags, name)
-            self.attempts[key] = run.info.run_id
-            self._send(run.info.run_id, params=_params(record.setting))
+            # Should the answer be lost, the run is there all the same, and the next try finds it.
+            there = list(self._search(f"tags.attempt = '{key}' and {self._own}")) if key in self._tried else []
+            self._tried.add(key)
+            self.attempts[key] = (there or [self._created(record)])[0].info.run_id
+            self._send(self.attempts[key], params=_params(record.setting))
         return self.attempts[key]
 
     def log(self, record: Record) -> None:
@@ -112,11 +115,11 @@ class Runs:
     def finish(self, status: Status, records: Sequence[Record]) -> None:
         """Fill in what is missing, then end the parent; trials that were interrupted end as KILLED."""
         self.open()
-        self._adopt(self.run_id)
+        self._adopt()
         for record in self.missing(records):
             self.end(record)
         self.describe()
-        self._terminate(self.run_id, status, status.lower())
+        self._terminate(self._client.get_run(self.run_id), status, status.lower())
 
     def _parent(self) -> str:
         """The sweep's parent run, found or made."""
@@ -124,7 +127,7 @@ class Runs:
         if run is None:
             self._resumed = ""  # should the answer be lost, the next try finds the run by its folder
             tags = cut(self._tags | _sweep_tags(self._config, self._name))
-            run = self._client.create_run(self._experiment_id, run_name=self._name, tags=tags)
+            run = self._client.create_run(self._experiment_id, ms(now()), tags, self._name)
         return str(run.info.run_id)
 
     def _found(self, run_id: str) -> Run | None:
@@ -133,15 +136,26 @@ class Runs:
         runs = self._search(f"tags.sweep = '{self._name}'")
         return next((run for run in runs if run.info.run_id == run_id or run.data.tags.get("folder") == folder), None)
 
-    def _adopt(self, parent: str) -> None:
+    def _created(self, record: Record) -> Run:
+        """A nested run of this attempt."""
+        tags = cut(self._tags | _trial_tags(record) | {"mlflow.parentRunId": self.run_id})
+        name = _title(self._config.objective, record)
+        return self._client.create_run(self._experiment_id, ms(record.started), tags, name)
+
+    @property
+    def _own(self) -> str:
+        """The condition of the parent's nested runs."""
+        return f"tags.`mlflow.parentRunId` = '{self.run_id}'"
+
+    def _adopt(self) -> None:
         """Know the nested runs that are there; those that are running have nobody who would end them."""
-        for run in self._search(f"tags.`mlflow.parentRunId` = '{parent}'"):
+        for run in self._search(self._own):
             key = run.data.tags.get("attempt", "")
             self.attempts[key] = run.info.run_id
             if run.data.tags.get("status") in STATUS:
                 self._ended.add(key)
             if run.info.status == "RUNNING":
-                self._terminate(run.info.run_id, "KILLED", "interrupted")
+                self._terminate(run, "KILLED", "interrupted")
 
     def _search(self, condition: str) -> Iterator[Run]:
         token: str | None = None
@@ -150,9 +164,10 @@ class Runs:
             yield from page
             token = page.token or ""
 
-    def _terminate(self, run_id: str, status: Status, label: str) -> None:
-        self._client.set_tag(run_id, "status", label)
-        self._client.set_terminated(run_id, status)
+    def _terminate(self, run: Run, status: Status, label: str) -> None:
+        """End a run now, and not before it began, whatever was done to the machine's clock since."""
+        self._client.set_tag(run.info.run_id, "status", label)
+        self._client.set_terminated(run.info.run_id, status, max(ms(now()), run.info.start_time))
 
     def _send(
         self,

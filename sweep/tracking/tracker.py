@@ -16,6 +16,8 @@ PAUSE = 30.0
 """Seconds without a request after one that failed."""
 PATIENCE = 120.0
 """Seconds that the end of a sweep waits for what is still to be logged."""
+IMPATIENCE = 6.0
+"""The same of a sweep that a user interrupts, who was promised an end within ten."""
 
 
 class Tracker:
@@ -52,17 +54,18 @@ class Tracker:
         self._wake.set()
 
     def finish(self, status: Status, records: Sequence[Record]) -> str:
-        """Fill in the records that have no run yet, end the parent, and wait for it, no longer than `PATIENCE`.
+        """Fill in the records that have no run yet, end the parent, and wait for it, as long as the status allows.
 
         Returns:
             Empty where MLflow holds everything, else one line that says what it lacks and why.
         """
         self._last = partial(self._runs.finish, status, tuple(records))
         self._wake.set()
-        self._thread.join(PATIENCE)
-        error = f"no answer within {PATIENCE:.0f} s" if self._thread.is_alive() else self._error
+        patience = IMPATIENCE if status == "KILLED" else PATIENCE
+        self._thread.join(patience)
+        error = f"no answer within {patience:.0f} s" if self._thread.is_alive() else self._error
         over, missing = sum(r.state != "running" for r in records), len(self._runs.missing(records))
-        return f"MLflow at {self.logged.tracking_uri} lacks {missing} of {over} trials: {error}" if error else ""
+        return f"MLflow at {self.logged.tracking_uri} lacks {missing} of {over} attempts: {error}" if error else ""
 
     def run_id_of(self, record: Record) -> str:
         """The trial's MLflow run, empty while there is none."""

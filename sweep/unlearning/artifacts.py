@@ -1,6 +1,9 @@
 """Folders addressed by the hash of their inputs: written beside, checksummed, renamed, locked against two writers.
 
 Where the configuration names a URL for them, a node's folder is a copy of what is kept there.
+
+Every byte is read to compare checksums when a sweep is planned, and by each worker before it loads them: that takes
+about as long as loading does, and a worker that keeps its model between trials does it once.
 """
 
 import hashlib
@@ -10,10 +13,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
-from eval.data import Dataset
+from eval.data import DataError, Dataset
 from eval.refusals import refusal_of
 from sweep.config import ConfigError, SweepConfig
 from sweep.unlearning import remote
@@ -49,18 +53,23 @@ class Artifacts:
     @property
     def metrics(self) -> Mapping[str, float]:
         """The reference's own metrics; empty where it is not made (yet)."""
-        found: dict[str, float] = {}
-        if (file := self.reference / METRICS).is_file():
-            found = json.loads(file.read_text(encoding="utf-8"))
-        elif self.url is not None and remote.holds(self.url, self.reference.name):
-            found = json.loads(remote.text(self.url, self.reference.name, METRICS))
-        return found
+        file = self.reference / METRICS
+        if self.url is not None and not file.is_file() and remote.holds(self.url, self.reference.name):
+            return _mapping(remote.text(self.url, self.reference.name, METRICS))
+        return _mapping(file.read_text(encoding="utf-8", errors="replace")) if file.is_file() else {}
 
     def fetch(self) -> None:
-        """Have them all in their folders on this node, once they are made."""
-        for folder in self._folders.values() if self.url is not None else ():
+        """Have them all in their folders on this node, whole, once they are made.
+
+        Raises:
+            DataError: one was damaged or removed since.
+        """
+        for name, folder in self._folders.items():
+            if whole(folder):  # without the lock: workers look side by side
+                continue
             with made(folder, self.url) as part:
-                assert part is None, "trials begin when everything is made"
+                if part is not None:
+                    raise DataError(f"the {name} in {folder} was damaged or removed: --resume makes it again.")
 
     @property
     def _folders(self) -> dict[str, Path]:
@@ -76,8 +85,11 @@ def address(storage: Path, inputs: Mapping[str, object]) -> Path:
 
 def whole(folder: Path) -> bool:
     """Whether the folder is there and every file's checksum is the manifest's."""
-    manifest = folder / MANIFEST
-    return manifest.is_file() and json.loads(manifest.read_text(encoding="utf-8")) == _checksums(folder)
+    try:
+        listed = _mapping((folder / MANIFEST).read_text(encoding="utf-8", errors="replace"))
+        return bool(listed) and listed == _checksums(folder)
+    except OSError:  # there is none, a file of it is being replaced, or the disk no longer gives what it holds
+        return False
 
 
 def plan(config: SweepConfig, dataset: Dataset) -> Artifacts:
@@ -130,29 +142,45 @@ def made(folder: Path, url: str | None = None) -> Iterator[Path | None]:
 @contextmanager
 def _beside(folder: Path) -> Iterator[Path]:
     """An empty folder beside, which gets its manifest and takes the folder's place at the end."""
-    part = folder.with_suffix(".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    yield part
-    (part / MANIFEST).write_text(json.dumps(_checksums(part)), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    with _replacing(folder) as part:
+        yield part
+        (part / MANIFEST).write_text(json.dumps(_checksums(part)), encoding="utf-8")
 
 
 def _fetch(folder: Path, url: str) -> None:
+    with _replacing(folder) as part:
+        remote.fetch(url, folder.name, part)
+        if not whole(part):
+            raise ConfigError(f"artifacts = {url!r}: {folder.name} is damaged there: remove it, and it is made again.")
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """An empty folder beside, which takes the folder's place at the end; after an error nothing is left of it."""
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
-    remote.fetch(url, folder.name, part)
-    if not whole(part):
-        raise ConfigError(f"artifacts = {url!r}: {folder.name} is damaged there: remove it, and it is made again.")
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    try:
+        yield part
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
 
 
 def _kept(folder: Path, url: str | None) -> bool:
     """Whether every node can have the artifact."""
     return whole(folder) if url is None else remote.holds(url, folder.name)
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    """What a JSON file maps; nothing where it is none."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _checksums(folder: Path) -> dict[str, str]:

@@ -5,18 +5,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from eval.checkpoint import load_tokenizer
 from eval.data import Dataset, Row
 from eval.encode import Encoded, encode_refusals, encode_rows
 from eval.suite import Probes, evaluate, retain_values
-from sweep.config import SweepConfig, Template
+from sweep.config import ConfigError, SweepConfig, Template
 from sweep.unlearning import models, parallel, reference
 from sweep.unlearning.artifacts import METRICS, Artifacts, made
 from sweep.unlearning.loop import Schedule, descend, stream
 from sweep.unlearning.losses import PADDED, nll_parts
-from sweep.unlearning.parallel import by_first, each_of
+from sweep.unlearning.parallel import by_first, each_of, local
 from sweep.unlearning.precision import COMPUTED
 
 ROWS = "rows.json"
@@ -72,9 +73,23 @@ def _make_model(
         model, tokenizer = models.base(config, dataset, seed)
         rows = encode_rows(tokenizer, config.model.template, known)
         yield from _fine_tune(stage, config, model, rows, seed)
+    _check_finite(stage, config, model)
     models.save(model, tokenizer, folder)
     # With the template `python -m eval.run FOLDER` knows how the rows were worded.
     _write({ROWS: dataset.to_json(), TEMPLATE: config.model.template.model_dump_json()}, folder)
+
+
+def _check_finite(stage: str, config: SweepConfig, model: PreTrainedModel) -> None:
+    """Refuse a model that diverged: every trial would start from it.
+
+    Raises:
+        ConfigError: a weight is not finite.
+    """
+    broken = torch.stack([(~local(weight.detach()).isfinite()).any() for weight in model.parameters()]).any()
+    if parallel.summed(broken.float()):
+        path, lr = config.target.path, config.target.lr
+        cause = f"target.lr = {lr:g}" if path is None else f"target.path = {path!r}"
+        raise ConfigError(f"{cause}: the {stage} diverged, its weights are not finite: choose another.")
 
 
 def _write(files: Mapping[str, str], folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import math
 from collections.abc import Callable, Generator, Hashable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from eval.suite import Probes, RetainValues, evaluate, full
 from objectives._base import Objective
 from sweep.config import TAUS, SweepConfig, Template
 from sweep.unlearning.artifacts import METRICS, Artifacts
+from sweep.unlearning.exhaustion import in_words
 from sweep.unlearning.loop import Schedule, Step, descend, stream
 from sweep.unlearning.losses import terms
 from sweep.unlearning.models import Weights, loaded, snapshot
@@ -138,11 +140,15 @@ def run(
         objective: the forget term.
         seed: of everything random in the trial.
         suite: what is measured at its end beside what the score needs.
+
+    Raises:
+        MemoryError: memory ran out; the message says what takes less.
     """
-    here = session(config, artifacts)
-    here.weights.reset(here.model)
-    ended = yield from _unlearned(here, config, objective, seed)
-    yield _worst(here, config, ended) if isinstance(ended, str) else _scored(here, config, ended, suite)
+    with in_words():
+        here = session(config, artifacts)
+        here.weights.reset(here.model)
+        ended = yield from _unlearned(here, config, objective, seed)
+        yield _worst(here, config, ended) if isinstance(ended, str) else _scored(here, config, ended, suite)
 
 
 def _unlearned(
@@ -231,6 +237,8 @@ def _scored(here: Session, config: SweepConfig, candidate: Candidate, suite: Sui
         return strength(_measured(here))
 
     found = calibrate(mixed, strength(here.metrics), config.score.tau, TAUS)
+    if not math.isfinite(found.score):
+        return _worst(here, config, "the forget ES was not finite")
     reason = "" if found.mix > 0 else f"no mix keeps {config.score.tau} of the reference's retain ES"
     return Outcome(metrics=final | _score_metrics(found), reason=reason)
 

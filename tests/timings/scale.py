@@ -36,6 +36,7 @@ from sweep_overhead import EPOCHS, Case, configured, drawn, shares, sleep, turn
 
 from sweep import schedule
 from sweep.config import SweepConfig
+from sweep.interrupts import Interrupts
 from sweep.ledger import Ledger
 from sweep.record import Record
 from sweep.trial import Work
@@ -119,8 +120,9 @@ def slept(case: Case, address: str, tracking: str = "") -> tuple[dict[str, Any],
         config = configured(Path(name), *words, f"cluster.concurrency={case.workers}")
         meter = Meter()
         held, trial = partial(meter.created, config, "sleep"), partial(sleep, case.seconds)
-        with drawn():
-            (ran,) = schedule.run([Work(name="sleep", config=config, held=held, makers=[], trial=trial, paper=None)])
+        work = Work(name="sleep", config=config, held=held, makers=[], trial=trial, paper=None)
+        with drawn(), Interrupts(str) as interrupts:
+            (ran,) = schedule.run([work], interrupts)
     return shares(case, ran.records, ran.trials_s), meter.marks
 
 

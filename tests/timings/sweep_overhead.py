@@ -29,6 +29,7 @@ from common import parser, show, write
 from sweep import schedule
 from sweep.compose import SHIPPED, load
 from sweep.config import SweepConfig
+from sweep.interrupts import Interrupts
 from sweep.ledger import Ledger, Task, created
 from sweep.record import Record
 from sweep.trial import Work
@@ -98,8 +99,8 @@ def slept(case: Case) -> dict[str, Any]:
         trial = partial(sleep, case.seconds)
         held = partial(created, config, "sleep")
         work = Work(name="sleep", config=config, held=held, makers=[], trial=trial, paper=None)
-        with drawn():
-            (ran,) = schedule.run([work])
+        with drawn(), Interrupts(str) as interrupts:
+            (ran,) = schedule.run([work], interrupts)
     return shares(case, ran.records, ran.trials_s)
 
 

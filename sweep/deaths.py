@@ -1,0 +1,63 @@
+"""Deaths of processes: how one ends itself when its trial hangs, and what the user is told of one that died."""
+
+import faulthandler
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+STDERR = 2
+"""The file descriptor of stderr, whatever Python's own name for it was put to."""
+RAN_OUT = "memory ran out"
+"""How the reason begins of a trial whose memory ran out: its process lived to say so."""
+LONGEST = 400
+"""Characters of what Ray says of a process that died."""
+
+
+def stack_of(folder: str | Path) -> Path:
+    """Where the process of a trial leaves its stack when it hangs; `folder` is the trial's, of Ray Tune."""
+    return Path(folder).with_suffix(".stack")
+
+
+@contextmanager
+def ended_after(hours: float | None, stack: Path) -> Iterator[None]:
+    """End the process if the block takes longer, even where it never gives Python's lock back.
+
+    Args:
+        hours: how long; None: no limit.
+        stack: where all threads then say where they are, if its folder is there: on another machine than the driver's
+            it is not, and they say it on stderr, which is in Ray's log of the process.
+    """
+    if hours is None:
+        yield
+        return
+    with stack.open("w") if stack.parent.is_dir() else nullcontext(STDERR) as file:
+        faulthandler.dump_traceback_later(3600 * hours, exit=True, file=file)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            stack.unlink(missing_ok=True)
+
+
+def why(said: str, stack: Path) -> str:
+    """Why the process of a trial died, in one line.
+
+    Args:
+        said: what Ray says of it.
+        stack: where it left its stack, if it hung.
+    """
+    if place := hung_at(stack.read_text(encoding="utf-8")) if stack.is_file() else "":
+        return f"it was at {place}"
+    _, ran_out, memory = said.rpartition("MemoryError: ")
+    told = " ".join(re.split(r"ProcessDiedError: |is dead because ", said)[-1].split())
+    return " ".join(memory.split()) if ran_out else f"its process died: {told}"[:LONGEST]
+
+
+def hung_at(stack: str) -> str:
+    """The last place of a trial outside the libraries in the stack that its process left; empty where it left none."""
+    threads = stack.split("\n\n")
+    own = next((thread for thread in threads if " in grow\n" in thread), "")
+    places = re.findall(r'File "(.+)", line (\d+)', own)
+    others = [place for place in places if "/lib/python3." not in place[0]]
+    return "{}, line {}".format(*(others or places)[0]) if places else ""

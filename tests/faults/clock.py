@@ -1,0 +1,88 @@
+"""The clock of the machine is set while a sweep runs, and between two runs of it: nothing but what is shown moves.
+
+PYTHONPATH=tests python -m faults.clock
+"""
+
+import csv
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from commands import ROOT, Command
+from mlflow import MlflowClient
+
+from faults.common import NAME, RESUME, SWEEP, Outcome, attempts, database, show, start, whole
+
+SHIM = '''"""Sets the clock of every Python process that starts with this on its path, by the hours in a file."""
+
+import os
+import time
+
+_time, _hours = time.time, os.environ["SWEEP_HOURS"]
+
+
+def _set() -> float:
+    with open(_hours) as file:
+        return _time() + 3600 * float(file.read())
+
+
+time.time = _set
+'''
+HOUR = 3600.0
+
+
+def clocked(here: Path, *words: str) -> Command:
+    """A sweep under a clock that can be set."""
+    (here / "shim").mkdir(exist_ok=True)
+    (here / "shim" / "sitecustomize.py").write_text(SHIM)
+    return start(here, *words, PYTHONPATH=f"{here / 'shim'}{os.pathsep}{ROOT}", SWEEP_HOURS=str(here / "hours"))
+
+
+def set_to(here: Path, hours: float) -> None:
+    """Set the clock, in one stroke."""
+    (here / "new").write_text(str(hours))
+    (here / "new").replace(here / "hours")
+
+
+def jumps(here: Path, hours: float) -> None:
+    """It jumps after the first trial, and back between two runs: order, ids and durations are as if it had not."""
+    set_to(here, 0)
+    command = clocked(here, *SWEEP, "search.hours=0.5")
+    command.wait_for("search 0 ")
+    set_to(here, hours)
+    assert command.end() == 0, command.said()
+    set_to(here, -hours)
+    again = clocked(here, *RESUME)
+    assert again.end() == 0, again.said()
+    whole(here)
+    for own in attempts(here).values():
+        assert [one.started for one in own] == sorted(one.started for one in own)
+        assert all(0 < one.ended - one.started < HOUR for one in own), own
+    check_times(here)
+
+
+def check_times(here: Path) -> None:
+    """No trial of times.csv and no run of MLflow ends before it begins, or takes an hour."""
+    with (here / "runs" / NAME / "times.csv").open() as file:
+        assert all(0 < float(row["seconds"]) < HOUR for row in csv.DictReader(file))
+    client = MlflowClient(tracking_uri=database(here))
+    runs = client.search_runs([one.experiment_id for one in client.search_experiments()])
+    assert all(run.info.start_time <= run.info.end_time for run in runs), runs
+
+
+def faults() -> Iterator[Outcome]:
+    """Two hours back, and two hours forward."""
+    for hours, way in ((-2.0, "back"), (2.0, "forward")):
+        with TemporaryDirectory(prefix="faults-") as folder:
+            jumps(Path(folder), hours)
+        yield Outcome(
+            fault=f"the clock is set {way} by two hours during a sweep, and to the other side before the next run",
+            times=2,
+            held="order, ids, durations and search.hours as if it had not been; no run ends before it begins",
+            lost="nothing",
+        )
+
+
+if __name__ == "__main__":
+    show(faults())

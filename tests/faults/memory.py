@@ -1,0 +1,50 @@
+"""Memory that runs out in a trial: it is begun again on a fresh process, and the sweep goes on.
+
+PYTHONPATH=tests python -m faults.memory
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from faults.common import SWEEP, Outcome, attempts, show, start, whole
+from faults.strange import SHORT, strange
+
+ACTS = {
+    "PyTorch's allocator refuses": ("torch.empty(2**60)", "memory ran out ("),
+    "Python's does": ("bytearray(2**62)", "memory ran out"),
+    "a GPU's does": ('raise torch.OutOfMemoryError("CUDA out of memory.\\nTried")', "memory ran out (CUDA out of"),
+    "the system kills the process": ("os.kill(os.getpid(), 9)", "its process died: "),
+}
+"""What is done, and how the reason begins."""
+HELPS = ("train.tokens", "train.checkpointing", "train.precision")
+
+
+def ran_out(here: Path, act: str, says: str, times: int = 1) -> None:
+    """It happens to the first trial, at the first try or at each: begun again, or failed for good; others go on."""
+    command = start(here, *SWEEP, *SHORT, *strange(here, act, times))
+    assert command.end() == 0, command.said()
+    own = [one for one in attempts(here)["search"] if one.index == 0]
+    assert [one.state for one in own] == ["failed", "finished" if times == 1 else "failed"], own
+    for failed in own[:times]:
+        assert failed.reason.startswith(says), failed
+        assert not says.startswith("memory") or all(key in failed.reason for key in HELPS), failed
+    whole(here, failed=times - 1)
+
+
+def faults() -> Iterator[Outcome]:
+    """Each happens once, and one of them twice."""
+    for fault, (act, says) in ACTS.items():
+        for times in (1, 2) if fault.startswith("PyTorch") else (1,):
+            with TemporaryDirectory(prefix="faults-") as folder:
+                ran_out(Path(folder), act, says, times)
+            yield Outcome(
+                fault=f"memory runs out in a trial: {fault}",
+                times=times,
+                held="failed with the reason and what helps; begun again once, on a fresh process; the others finished",
+                lost="its time" if times == 1 else "that trial, after its retry",
+            )
+
+
+if __name__ == "__main__":
+    show(faults())

@@ -1,0 +1,49 @@
+"""One sweep, two drivers: a second one beside the first, and two that resume at once after the first was killed.
+
+PYTHONPATH=tests python -m faults.second
+"""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from commands import Command
+
+from faults.common import RESUME, SWEEP, Outcome, over, show, start, whole
+
+REFUSED = "error: name = 'faults': another process is running this sweep.\n"
+
+
+def beside(here: Path) -> Command:
+    """While a driver is in the search a second one is refused; gives the first, which goes on."""
+    first = start(here, *SWEEP)
+    first.wait_for("search 0")
+    second = start(here, *RESUME)
+    assert (second.end(), second.said()) == (2, REFUSED)
+    return first
+
+
+def at_once(here: Path) -> None:
+    """Of two that go on at the same moment one is refused, and the other makes the sweep whole."""
+    before = over(here)
+    both = [start(here, *RESUME) for _ in range(2)]
+    assert sorted(one.end() for one in both) == [0, 2], [one.said() for one in both]
+    assert any(one.said().endswith(REFUSED) for one in both), [one.said() for one in both]
+    whole(here, before=before)
+
+
+def faults() -> Iterator[Outcome]:
+    """A second driver beside the first, which is then killed, its lock left behind, and two go on."""
+    with TemporaryDirectory(prefix="faults-") as folder:
+        first = beside(Path(folder))
+        yield Outcome(fault="a second driver on a sweep", times=1, held="refused, exit code 2", lost="nothing")
+        first.signal(signal.SIGKILL)
+        first.code()
+        at_once(Path(folder))
+        held = "one is refused, the other makes it whole"
+        yield Outcome(fault="two resumed at once after SIGKILL", times=1, held=held, lost="the trial under way")
+
+
+if __name__ == "__main__":
+    show(faults())

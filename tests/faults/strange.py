@@ -1,0 +1,55 @@
+"""An objective of the user's own that is WTNPO, but does something strange while it is computed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+SHORT = ("search.trials=2", "seeds=0")
+"""Changes with which a sweep has two trials."""
+MODULE = '''"""WTNPO, with a fault."""
+
+import mmap
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from objectives._base import Answers
+from objectives.wtnpo import WTNPO
+
+DONE = Path({done!r})
+"""Holds a line for each time that it was done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strange(WTNPO):
+    """WTNPO(α, β), with a fault.
+
+    Source: none.
+    """
+
+    def __call__(self, answers: Answers) -> torch.Tensor:
+        """The loss of each token [N]."""
+        loss = super().__call__(answers)
+        done = DONE.read_text().count("x") if DONE.exists() else 0
+        if done < {times}:
+            DONE.write_text("x" * (done + 1))
+            {act}
+        return loss
+'''
+
+
+def strange(here: Path, act: str, times: int = 1) -> Sequence[str]:
+    """Write the objective into a folder; gives the words that make it a sweep's.
+
+    Args:
+        here: the sweep's working directory.
+        act: a statement; `loss` is what the objective gives.
+        times: so often it is done, first of all.
+    """
+    (here / "mine").mkdir(exist_ok=True)
+    text = MODULE.format(done=str(here / "done.txt"), act=act, times=times)
+    (here / "mine" / "strange.py").write_text(text, encoding="utf-8")
+    return ["objective=mine.strange"]

@@ -1,0 +1,105 @@
+"""The processes of the preparation and of the trials are killed at random moments.
+
+PYTHONPATH=tests python -m faults.worker --times 20 --seed 0
+"""
+
+import os
+import random
+import signal
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from commands import Command
+
+from faults.common import NAME, SWEEP, Outcome, attempts, show, start, statuses, whole
+from faults.driver import MARKS, Undisturbed, folder_in, trials, undisturbed
+
+PREPARATION, TRIAL = "ray::_made", "ray::ImplicitFunc"
+"""What Ray calls the process of the preparation, and one of trials, also between two of them."""
+AT = {PREPARATION: "the preparation", TRIAL: "the first trial"}
+"""The stage in which such a process is first seen."""
+RETRIES = 2
+
+
+def strike(command: Command, title: str, delay: float) -> bool:
+    """Kill the command's processes of this title, so many seconds after there is one; gives whether there was one."""
+    while not (command.over or victims(command, title)):
+        time.sleep(0.05)
+    time.sleep(delay)
+    found = victims(command, title)
+    for pid in found:
+        os.kill(pid, signal.SIGKILL)
+    while {*found} & {*victims(command, title)}:
+        time.sleep(0.05)
+    return bool(found)
+
+
+def victims(command: Command, title: str) -> list[int]:
+    """The command's processes of this title."""
+    return [pid for pid, line in command.left().items() if line.startswith(title)]
+
+
+def survived(here: Path, plain: Undisturbed, title: str, delay: float) -> int:
+    """A sweep of which a process is killed is whole in the end, by itself; gives how many were killed, 0 or 1."""
+    command = start(here, *SWEEP)
+    command.wait_for(MARKS[AT[title]])
+    hit = strike(command, title, delay)
+    assert command.end() == 0, command.said()
+    whole(here)
+    assert trials(here) == plain.trials
+    return int(hit)
+
+
+def given_up(here: Path) -> None:
+    """A preparation whose process dies each time ends the sweep with a sentence; nothing of it was begun."""
+    command = start(here, *SWEEP, f"cluster.retries={RETRIES}")
+    for _ in range(RETRIES + 1):
+        assert strike(command, PREPARATION, 0), command.said()
+    assert command.end() == 1, command.said()
+    error = command.said().splitlines()[-1]
+    assert error.startswith("error: the preparation failed, its process died: "), command.said()
+    assert error.endswith("; to go on: give the same command again"), command.said()
+    assert "Traceback" not in command.said(), command.said()
+    assert not (here / "runs" / NAME).exists()
+    assert statuses(here) == []
+
+
+def lost(here: Path) -> int:
+    """How many attempts failed."""
+    return sum(one.state == "failed" for own in attempts(here).values() for one in own)
+
+
+def faults(times: int, seed: int) -> Iterator[Outcome]:
+    """Each kind of process is killed in so many sweeps; then that of one preparation each time."""
+    dice = random.Random(seed)  # noqa: S311 (moments)
+    with TemporaryDirectory(prefix="faults-") as folder:
+        plain = undisturbed(folder_in(folder, "plain"))
+        spans = {PREPARATION: plain.seconds["the preparation"] / 2, TRIAL: plain.trial_seconds}
+        for title, span in spans.items():
+            folders = [folder_in(folder, f"{AT[title]} {number}") for number in range(times)]
+            hits = sum(survived(here, plain, title, dice.random() * span) for here in folders)
+            yield Outcome(
+                fault=f"SIGKILL to a process of {title.removeprefix('ray::')}",
+                times=hits,
+                held="begun again by itself; then whole, trials.csv byte for byte",
+                lost=f"the attempt under way ({sum(map(lost, folders))})",
+            )
+        given_up(folder_in(folder, "given up"))
+        held = "exit code 1, one sentence, no ledger, no run"
+        yield Outcome(fault=f"the same {RETRIES + 1} times in one preparation", times=1, held=held, lost="nothing")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--times", type=int, default=20, help="sweeps for each kind of process (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments (%(default)s)")
+    typed = parser.parse_args()
+    show(faults(typed.times, typed.seed))
+
+
+if __name__ == "__main__":
+    main()

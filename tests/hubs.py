@@ -1,0 +1,126 @@
+"""A hub as huggingface_hub knows it, over real HTTP: repositories with commits, and a branch that moves."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import ClassVar
+
+import pytest
+
+API = re.compile(r"/api/(models|datasets)/([\w.-]+/[\w.-]+?)(?:/(revision|tree)/([\w.-]+))?(?:\?.*)?")
+FILE = re.compile(r"/(datasets/)?([\w.-]+/[\w.-]+)/resolve/([\w.-]+)/(.+)")
+
+
+@dataclass
+class Hub:
+    """What is served.
+
+    Attributes:
+        commits: the files of each commit, by `models/OWNER/NAME` or `datasets/OWNER/NAME` and its hash.
+        main: the commit to which each repository's branch points.
+        asked: the paths that were asked for.
+        address: where it is.
+    """
+
+    commits: dict[tuple[str, str], Mapping[str, bytes]] = field(default_factory=dict)
+    main: dict[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    address: str = ""
+
+    def push(self, repository: str, folder: Path) -> str:
+        """A new commit with the files of a folder, to which the branch moves; gives its hash."""
+        files = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+        digest = hashlib.sha1(repr((repository, sorted(files.items()))).encode()).hexdigest()  # noqa: S324 (as git's)
+        self.commits[repository, digest] = files
+        self.main[repository] = digest
+        return digest
+
+    def answer(self, path: str) -> tuple[bytes, str] | None:
+        """The body and the commit for a path, None where there is nothing."""
+        self.asked.append(path)
+        if found := API.fullmatch(path):
+            kind, name, what, revision = found.groups()
+            return self._described(f"{kind}/{name}", what, revision or "main")
+        if found := FILE.fullmatch(path):
+            kind, name, revision, file = found.groups()
+            repository = f"{'datasets' if kind else 'models'}/{name}"
+            commit = self._commit(repository, revision)
+            files = self.commits.get((repository, commit), {})
+            return (files[file], commit) if file in files else None
+        return None
+
+    def _commit(self, repository: str, revision: str) -> str:
+        return self.main.get(repository, "") if revision == "main" else revision
+
+    def _described(self, repository: str, what: str | None, revision: str) -> tuple[bytes, str] | None:
+        commit = self._commit(repository, revision)
+        files = self.commits.get((repository, commit))
+        if files is None:
+            return None
+        tree = [
+            {"type": "file", "path": path, "size": len(body), "oid": hashlib.sha1(body).hexdigest()}  # noqa: S324
+            for path, body in files.items()
+        ]
+        info = {"id": repository.partition("/")[2], "sha": commit}
+        return json.dumps(tree if what == "tree" else info).encode(), commit
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers GET and HEAD."""
+
+    hub: ClassVar[Hub]
+
+    def do_GET(self) -> None:
+        """The whole answer."""
+        if (found := self._head()) is not None:
+            self.wfile.write(found)
+
+    def do_HEAD(self) -> None:
+        """Its headers."""
+        self._head()
+
+    def _head(self) -> bytes | None:
+        found = self.hub.answer(self.path)
+        self.send_response(404 if found is None else 200)
+        body, commit = found or (b"", "")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", f'"{hashlib.sha1(body).hexdigest()}"')  # noqa: S324
+        self.send_header("X-Repo-Commit", commit)
+        if found is None:
+            self.send_header("X-Error-Code", "RepoNotFound")
+        self.end_headers()
+        return None if found is None else body
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name in the base class)
+        """Say nothing."""
+
+
+@contextmanager
+def served() -> Iterator[Hub]:
+    """An empty hub on a port of its own, until the block ends."""
+    hub = Hub()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Handler,), {"hub": hub}))
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    hub.address = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def used(monkeypatch: pytest.MonkeyPatch, address: str, cache: Path, *, offline: bool = False) -> None:
+    """Point this process at a hub and a cache; `offline` is HF_HUB_OFFLINE=1."""
+    template = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)

@@ -1,0 +1,75 @@
+"""How a process ends itself when its trial hangs, and what is told of one that died."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import ROOT
+
+from sweep.deaths import LONGEST, ended_after, stack_of, why
+
+HANGS = """
+import re, sys, time
+from pathlib import Path
+from sweep.deaths import ended_after
+
+def grow():
+    {act}
+
+with ended_after(1 / 3600, Path(sys.argv[1])):
+    grow()
+"""
+"""A process that ends itself after a second."""
+LOCKED = 're.match(r"(a+)+$", "a" * 60 + "b")'
+RAY = """Failure # 1
+The actor died unexpectedly before finishing this task.
+\tpid: 8822
+The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR
+"""
+"""What Ray says of a process that was killed."""
+
+
+def hung(stack: Path, act: str) -> "subprocess.CompletedProcess[str]":
+    """The process, once it has ended."""
+    command = [sys.executable, "-c", HANGS.format(act=act), str(stack)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)  # noqa: S603
+
+
+@pytest.mark.parametrize("act", ["time.sleep(50)", LOCKED], ids=["sleeps", "keeps the lock"])
+def test_a_process_that_hangs_ends_itself(tmp_path: Path, act: str) -> None:
+    """Also one that never gives Python's lock back; it says where it was: in its seventh line."""
+    stack = stack_of(tmp_path / "trial")
+    ended = hung(stack, act)
+    assert ended.returncode == 1, ended.stderr
+    assert why(RAY, stack) == "it was at <string>, line 7"
+
+
+def test_on_another_machine_it_says_so_in_its_log(tmp_path: Path) -> None:
+    """There the trial's folder is not: the stack goes to stderr."""
+    ended = hung(tmp_path / "gone" / "trial.stack", "time.sleep(50)")
+    assert ended.returncode == 1
+    assert " in grow\n" in ended.stderr
+
+
+@pytest.mark.parametrize("hours", [None, 1.0])
+def test_what_ends_in_time_leaves_nothing(tmp_path: Path, hours: float | None) -> None:
+    """No process ends, and no file stays."""
+    with ended_after(hours, stack_of(tmp_path / "trial")):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (RAY, "its process died: its worker process has died. Worker exit type: SYSTEM_ERROR"),
+        ("ray::train()\n  File x\nMemoryError: memory ran out (x): less\n", "memory ran out (x): less"),
+        ("ray::train()\nsweep.trial.ProcessDiedError: rank 1\nis gone\n", "its process died: rank 1 is gone"),
+        ("without a word", "its process died: without a word"),
+        ("x" * 1000, f"its process died: {'x' * 1000}"[:LONGEST]),
+    ],
+)
+def test_a_death_is_one_line(tmp_path: Path, said: str, told: str) -> None:
+    """What matters of what Ray says, whoever's words they are."""
+    assert why(said, tmp_path / "none.stack") == told
