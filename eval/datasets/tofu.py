@@ -1,4 +1,4 @@
-"""TOFU's rows (Maini et al. 2024, arXiv 2401.06121) from its files of JSON lines, in a local folder or on the hub.
+"""TOFU's rows (Maini et al. 2024, arXiv 2401.06121) through `datasets`, from files in a local folder or on the hub.
 
 Forget rows are those of `forgetNN_perturbed`, which has the variants; holdout rows are those of `retain_perturbed`, the
 first 400 of the retain split with variants; the rest of the retain split is retained. Rows with variants are checked
@@ -6,14 +6,22 @@ against the rows without. Real authors and world facts are there where the folde
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from glob import escape
 from os.path import expanduser
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import shorten
 from typing import Any, Protocol
 
 from eval import hub
 from eval.data import DataError, Dataset, Row, capped, checked, shown
+
+LONGEST = 200
+"""Characters of what `datasets` says."""
 
 
 class Tofu(Protocol):
@@ -139,18 +147,54 @@ def _folder(config: Tofu) -> Path:
         raise DataError(f"data.path={error}; data.path=FOLDER reads FOLDER/{config.paper_split}.json") from error
 
 
-def _records(file: Path) -> Iterator[dict[str, Any]]:
-    """The objects in a file, one a line; a mark at its beginning and empty lines say nothing."""
+def _records(file: Path) -> list[dict[str, Any]]:
+    """The objects in a file, one a line; nothing is asked of the network and no cache is kept."""
+    import datasets  # costs a second, and only TOFU needs it
+
+    with TemporaryDirectory() as cache, _quiet():
+        try:
+            return list(datasets.Dataset.from_json(escape(str(file)), cache_dir=cache, keep_in_memory=True))
+        except StopIteration:  # how an empty file ends
+            return []
+        except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+            _check_lines(file)
+            said = shorten(str(error.__cause__ or error).partition("\n")[0], LONGEST, placeholder="…")
+            raise DataError(f"{file} cannot be read as rows: {said}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and no log, since our display is live and errors are raised."""
+    import datasets.utils
+
+    log, shown = logging.root.manager.disable, not datasets.utils.are_progress_bars_disabled()
+    logging.disable(logging.ERROR)
+    datasets.utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        logging.disable(log)
+        if shown:
+            datasets.utils.enable_progress_bars()
+
+
+def _check_lines(file: Path) -> None:
+    """Say which line is none, which `datasets` does not.
+
+    Raises:
+        DataError: with the line's number.
+    """
     try:
         with file.open(encoding="utf-8-sig", newline="\n") as lines:
-            yield from (_record(file, number, line) for number, line in enumerate(lines, 1) if line.strip())
+            for number, line in enumerate(lines, 1):
+                _check_line(file, number, line)
     except UnicodeDecodeError as error:
         raise DataError(f"{file}: must be UTF-8 text ({error.reason} at {error.start})") from error
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}") from error
 
 
-def _record(file: Path, number: int, line: str) -> dict[str, Any]:
+def _check_line(file: Path, number: int, line: str) -> None:
     try:
         record = json.loads(line)
     except json.JSONDecodeError as error:
@@ -159,7 +203,6 @@ def _record(file: Path, number: int, line: str) -> dict[str, Any]:
         raise DataError(f"{file} line {number} cannot be read: {error}") from error
     if not isinstance(record, dict):
         raise DataError(f"{file} line {number} is {shown(record)}, not an object with a question and an answer")
-    return record
 
 
 def _plain(where: str, record: dict[str, Any]) -> Row:
