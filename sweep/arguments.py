@@ -10,7 +10,7 @@ DESCRIPTION = (
     "Run a sweep, or several that are compared: from config files to the best settings of unlearning objectives."
 )
 USAGE = """%(prog)s CONFIG [CONFIG ...] [key=value ...] [--name NAME] [--dry-run]
-       %(prog)s --resume NAME [storage=DIR] [--dry-run]"""
+       %(prog)s --resume NAME [storage=DIR | CONFIG ... key=value ...] [--dry-run]"""
 EXAMPLES = """examples:
   python -m sweep.launch configs/wtnpo.yaml
   python -m sweep.launch configs/wtnpo.yaml search.trials=8 seed=1 --name short
@@ -20,7 +20,8 @@ EXAMPLES = """examples:
   python -m sweep.launch configs/compare.yaml search.trials=48
   python -m sweep.launch --resume short
 
-exit codes: 0 each sweep has a finished trial, 1 one has none, 2 the command line is wrong, 130 SIGINT, 143 SIGTERM"""
+exit codes: 0 each sweep has a finished trial, 1 one has none or something broke that it needs, 2 the command line is
+wrong, 129 SIGHUP, 130 SIGINT, 141 nobody reads the output, 143 SIGTERM"""
 
 
 class Parser(ArgumentParser):

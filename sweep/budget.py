@@ -14,7 +14,7 @@ from eval.data import DataError, Dataset
 from eval.encode import Encoded, encode_rows
 from eval.suite import Probes
 from sweep.agenda import planned
-from sweep.config import ConfigError, ModelConfig, SweepConfig, Template
+from sweep.config import ConfigError, ModelConfig, SweepConfig, TargetConfig, Template
 from sweep.recovery import paper_setting
 from sweep.unlearning import artifacts, models
 from sweep.unlearning.memory import Texts, parameters
@@ -129,12 +129,13 @@ def base(config: SweepConfig, dataset: Dataset) -> Base:
     Raises:
         ConfigError: its tokenizer cannot be had.
     """
-    return _base(config.model, config.target.path, dataset)
+    return _base(config.model, config.target, dataset)
 
 
 @cache
-def _base(model: ModelConfig, target: str | None, dataset: Dataset) -> Base:
-    key, path, revision = ("target", target, None) if target else ("model", model.path, model.revision)
+def _base(model: ModelConfig, target: TargetConfig, dataset: Dataset) -> Base:
+    key, of = ("target", target) if target.path else ("model", model)
+    path, revision = of.path, of.revision
     try:
         if path is None:
             assert model.shape is not None

@@ -90,7 +90,7 @@ class ModelConfig(Frozen):
     path: str | None
     """Folder or hub id of the base model; null makes one from `shape`."""
     revision: str | None
-    """Hub revision (a commit); null is the newest."""
+    """Hub revision (a commit); null: the newest when the sweep begins."""
     shape: Shape | None
     layers: Few
     """Transformer layers; RMU's layer is checked against it before anything is loaded."""
@@ -112,6 +112,8 @@ class TargetConfig(Frozen):
 
     path: str | None
     """Folder or hub id of a model that is fine-tuned already; null fine-tunes `model`."""
+    revision: str | None
+    """Hub revision of `path`; null: the newest when the sweep begins."""
     epochs: Count
     lr: PositiveFloat
     batch: Count
@@ -137,7 +139,7 @@ class AuthorsConfig(Frozen):
 
 
 class TofuConfig(Frozen):
-    """TOFU through `datasets`: a hub id or a local folder."""
+    """TOFU from a hub id or a local folder."""
 
     source: Literal["tofu"]
     name: str

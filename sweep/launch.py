@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from eval.data import DataError
     from sweep.arguments import parse
     from sweep.config import ConfigError
+    from sweep.redaction import line
 
     try:
         typed = parse(argv)
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         return run(wanted, began)
     except (ConfigError, DataError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {line(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         unread()

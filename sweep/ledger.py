@@ -17,7 +17,7 @@ from sweep.compose import dump
 from sweep.config import ConfigError, SweepConfig
 from sweep.record import INTERRUPTED, Phase, Record, Setting
 from sweep.sampler import sampler
-from sweep.stored import CONFIG
+from sweep.stored import CONFIG, make
 
 LOCK = ".lock"
 
@@ -154,22 +154,28 @@ class Ledger:
 
 @contextmanager
 def created(config: SweepConfig, name: str) -> Iterator[Ledger]:
-    """Make the sweep's folder, whole with its config.yaml, and hold it with its ledger.
+    """Make the sweep's folder, and hold it with its ledger.
+
+    Raises:
+        ConfigError: as `refuse_taken` does.
+    """
+    begin(config, name)
+    with reopened(config, name) as ledger:
+        yield ledger
+
+
+def begin(config: SweepConfig, name: str) -> None:
+    """Make the sweep's folder with its config.yaml.
 
     Raises:
         ConfigError: as `refuse_taken` does.
     """
     refuse_taken(config, name)
-    made = config.storage / f".{name}.new"  # that of a driver which died here is used again
     try:
-        made.mkdir(parents=True, exist_ok=True)
-        (made / CONFIG).write_text(dump(config), encoding="utf-8")
-        made.rename(config.storage / name)
+        make(config.storage / name, CONFIG, dump(config))
     except OSError:
         refuse_taken(config, name)  # another one was faster
         raise
-    with reopened(config, name) as ledger:
-        yield ledger
 
 
 @contextmanager

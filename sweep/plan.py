@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from sweep.ledger import Ledger
-    from sweep.trial import Work
+    from sweep.trial import Maker, Work
     from sweep.unlearning.artifacts import Artifacts
 
 # Optuna, Ray, torch and transformers are imported where they are used: a mistake is told without waiting for them.
 
-REPOSITORIES: Mapping[str, Kind] = {"model": "model", "data": "dataset"}
+REPOSITORIES: Mapping[str, Kind] = {"model": "model", "target": "model", "data": "dataset"}
 """Blocks that may name a repository on the hub, and what it holds."""
 STORAGE = Path("runs")
 """Where `resumed` looks for sweeps, in the working directory: the same as in configs/base.yaml."""
@@ -54,18 +54,25 @@ class Plan:
 
     @property
     def work(self) -> "Work":
-        """What Ray runs."""
+        """What Ray runs, once what its trials share is there."""
         from sweep.recovery import paper_setting
-        from sweep.trial import Work, makers, unlearn
+        from sweep.trial import Work, unlearn
 
         return Work(
             name=self.name,
             config=self.config,
             held=self.held,
-            makers=makers(self.config, self.dataset, self.artifacts),
+            makers=(),
             trial=partial(unlearn, self.config, self.artifacts),
             paper=paper_setting(self.config),
         )
+
+    @property
+    def makers(self) -> "Sequence[Maker]":
+        """What makes that; every file of it that is there is read, since its checksum is compared."""
+        from sweep.trial import makers
+
+        return makers(self.config, self.dataset, self.artifacts)
 
     def __str__(self) -> str:
         """The resolved configuration, what would be run, and what it needs of memory, time and disk."""
@@ -234,7 +241,7 @@ def _check_loadable(config: SweepConfig) -> None:
     """Refuse a model that is not there, has a pickle for weights, or another number of layers; no weight is read."""
     for block, path, revision in (
         ("model", config.model.path, config.model.revision),
-        ("target", config.target.path, None),
+        ("target", config.target.path, config.target.revision),
     ):
         if path is None:
             continue

@@ -1,7 +1,7 @@
 """What a command line asks for, checked: one sweep, or several that run side by side and are compared at the end."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,11 +16,9 @@ from sweep.config import ConfigError, SweepConfig
 from sweep.differences import differences
 from sweep.matrix import Member, is_matrix, members
 from sweep.plan import Plan, new, resumed, same_commits, storage_of, where
-from sweep.stored import LIST, names_of
+from sweep.stored import LIST, make, names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sweep.ledger import Ledger
     from sweep.trial import Work
 
@@ -55,8 +53,10 @@ class Plans:
         """What Ray runs; what sweeps share is made once."""
         artifacts = [plan.artifacts for plan in self.plans]
         first = [artifacts.index(one) == place for place, one in enumerate(artifacts)]
-        works = [plan.work for plan in self.plans]
-        return [work if own else replace(work, makers=()) for work, own in zip(works, first, strict=True)]
+        return [
+            replace(plan.work, makers=plan.makers) if own else plan.work
+            for plan, own in zip(self.plans, first, strict=True)
+        ]
 
     @property
     def again(self) -> str:
@@ -194,13 +194,13 @@ def _in_one_experiment(name: str, configs: Mapping[str, SweepConfig]) -> Mapping
 
 
 def _compared(wish: Wish) -> Plans:
-    """The plans of several sweeps."""
-    from sweep.ledger import refuse_taken
+    """The plans of several sweeps, which are begun together: whatever ends the driver, all are there, or none."""
+    from sweep.ledger import refuse_taken, reopened
 
     refuse_taken(next(iter(wish.configs.values())), wish.name)
-    *others, last = (new(config, own) for own, config in wish.configs.items())
-    listed = replace(last, held=partial(_listed, last.config.storage / wish.name, list(wish.configs), last.held))
-    return Plans(name=wish.name, plans=[*others, listed])
+    plans = [new(config, own) for own, config in wish.configs.items()]
+    first, *others = (replace(plan, held=partial(reopened, plan.config, plan.name)) for plan in plans)
+    return Plans(name=wish.name, plans=[replace(first, held=partial(_begun, wish.name, plans)), *others])
 
 
 def _check_shared(configs: dict[str, SweepConfig]) -> None:
@@ -215,11 +215,13 @@ def _check_shared(configs: dict[str, SweepConfig]) -> None:
 
 
 @contextmanager
-def _listed(
-    folder: Path, names: Sequence[str], held: "Callable[[], AbstractContextManager[Ledger]]"
-) -> "Iterator[Ledger]":
-    """Make the comparison's folder once the ledgers of all its sweeps are there."""
-    with held() as ledger:
-        folder.mkdir()
-        (folder / LIST).write_text(yaml.safe_dump({"sweeps": list(names)}), encoding="utf-8")
+def _begun(name: str, plans: Sequence[Plan]) -> "Iterator[Ledger]":
+    """Make the folders of all sweeps of a comparison, then its own, and hold the first."""
+    from sweep.ledger import begin, reopened
+
+    for plan in plans:
+        begin(plan.config, plan.name)
+    first = plans[0]
+    make(first.config.storage / name, LIST, yaml.safe_dump({"sweeps": [plan.name for plan in plans]}))
+    with reopened(first.config, first.name) as ledger:
         yield ledger

@@ -18,6 +18,7 @@ os.environ |= {
     "RAY_AIR_NEW_OUTPUT": "0",  # no tables of Tune's own
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_raylet_start_wait_time_s": "120",  # its own 30 are not enough where other work keeps the machine busy
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # the ledger is the state; snapshots would only cost time
@@ -31,7 +32,7 @@ from ray.tune.execution import class_cache
 from sweep import deaths, nodes
 from sweep.agenda import agenda
 from sweep.config import ClusterConfig, ConfigError
-from sweep.interrupts import Interrupted, Interrupts
+from sweep.interrupts import BrokenOffError, Interrupted, Interrupts
 from sweep.ledger import Ledger
 from sweep.plan import where
 from sweep.preparation import prepare
@@ -39,6 +40,7 @@ from sweep.processes import run_together
 from sweep.progress import View, view
 from sweep.pulse import knock, watched
 from sweep.record import Logged, Record
+from sweep.redaction import line
 from sweep.room import bundle, for_each, no_room, room_for
 from sweep.search import Search, StudySearcher
 from sweep.tracking.runs import Status
@@ -173,6 +175,8 @@ def connected(cluster: ClusterConfig) -> Iterator[int]:
     except (OSError, ValueError) as error:
         why = str(error).splitlines()[0]
         raise ConfigError(f"cluster.address = {address!r}: no Ray answers there ({why}).") from None
+    except Exception as error:  # Ray's own, of many kinds: a slow machine, a full disk
+        raise BrokenOffError(f"Ray did not start: {line(str(error))}") from None
     except SystemExit:  # Ray's own answer to the signal
         raise Interrupted(signal.SIGTERM) from None
     try:

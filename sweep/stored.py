@@ -42,6 +42,14 @@ def names_of(storage: Path, name: str) -> list[str]:
     return sweeps
 
 
+def make(folder: Path, file: str, text: str) -> None:
+    """Make a folder with a file in it, both or none; raises OSError where there is a folder of this name."""
+    made = folder.with_name(f".{folder.name}.new")  # that of a process which died here is used again
+    made.mkdir(parents=True, exist_ok=True)
+    (made / file).write_text(text, encoding="utf-8")
+    made.rename(folder)
+
+
 def put(path: Path, content: str | bytes) -> None:
     """Write a file beside, then rename it: whoever reads it, whenever the writer dies, has the old or the new one."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")

@@ -6,7 +6,6 @@ python -m sweep.sync NAME [storage=DIR]
 
 import json
 import sys
-from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,12 +17,18 @@ FORMAT = 1
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 2 where the file or the sweep is not one, 1 where MLflow refused."""
-    parser = ArgumentParser(prog="python -m sweep.sync", description=__doc__.partition("\n")[0])
+    from sweep.arguments import Parser
+    from sweep.config import ConfigError
+
+    parser = Parser(prog="python -m sweep.sync", description=__doc__.partition("\n")[0])
     parser.add_argument("what", metavar="scores.json | NAME", help="a file of python -m eval.run, or a sweep's name")
     parser.add_argument("words", nargs="*", metavar="storage=DIR", help="where the sweep is (default: ./runs)")
-    typed = parser.parse_args(argv)
+    try:
+        typed = parser.parse_args(argv)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     # MLflow takes a second to import; --help is answered without it.
-    from sweep.config import ConfigError
     from sweep.tracking.store import TrackingError
 
     try:

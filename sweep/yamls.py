@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra import version
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
-from hydra.types import RunMode
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
 from sweep.config import ConfigError
 from sweep.differences import flat
 from sweep.explain import GROUPS, one_sentence
 
+SCHEME = "checked"
+"""How Hydra tells our folders from others."""
 LARGEST = 2**17
 """Bytes of a file at most."""
 DEEPEST = 20
@@ -70,18 +71,12 @@ def composed(folders: Sequence[Path], name: str, choices: Sequence[str]) -> Dict
         name: the file's.
         choices: options of groups, as `model=tiny`.
     """
-    path = ConfigSearchPathImpl()
-    path.append("hydra", "pkg://hydra.conf")
-    for folder in folders:
-        path.append("sweep", f"{Checked.scheme()}://{folder}")
-    path.append("schema", "structured://")
-    version.setbase("1.3")
-    loader, job = ConfigLoaderImpl(path), "hydra.job.name=sweep"
-    with warnings.catch_warnings():
+    own, *others = folders
+    searched = ",".join("'{}://{}'".format(SCHEME, str(folder).replace("'", r"\'")) for folder in others)
+    with warnings.catch_warnings(), initialize_config_dir(str(own), version_base="1.3"):
         warnings.simplefilter("ignore")  # without `_self_` the file itself comes last, as we want it
-        config = loader.load_configuration(name, [*choices, job], RunMode.RUN, from_shell=False)
+        config = compose(name, [*choices, f"hydra.searchpath=[{searched}]"])
     OmegaConf.set_struct(config, False)
-    del config["hydra"]
     return config
 
 
@@ -91,7 +86,7 @@ class Checked(FileConfigSource):
     @staticmethod
     def scheme() -> str:
         """What the folder's path begins with."""
-        return "checked"
+        return SCHEME
 
     def load_config(self, config_path: str) -> ConfigResult:
         """A file as Hydra takes it.
@@ -114,7 +109,18 @@ class Checked(FileConfigSource):
         return found
 
 
-Plugins.instance().register(Checked)
+class OwnFolder(SearchPathPlugin):
+    """The folder of the file itself, which Hydra would read as any other, is checked like the rest."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Change how Hydra reads it."""
+        for element in search_path.get_path():
+            if element.provider == "main":
+                element.path = f"{SCHEME}://{element.path}"
+
+
+for plugin in (Checked, OwnFolder):
+    Plugins.instance().register(plugin)
 
 
 def _check_syntax(path: Path) -> None:

@@ -46,7 +46,7 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def toy(storage: Path, lr: float = 1e-2, **train: object) -> SweepConfig:
     """The toy sweep, with a target that is fine-tuned for fifteen epochs only."""
-    target = {"path": None, "epochs": 15, "lr": lr, "batch": 4, "weight_decay": 0.0}
+    target = {"path": None, "revision": None, "epochs": 15, "lr": lr, "batch": 4, "weight_decay": 0.0}
     return config(storage, target=target, train=train)
 
 

@@ -98,7 +98,7 @@ def config(storage: Path, **blocks: Any) -> SweepConfig:
             "deepest": SHAPE.layers - 1,
             "template": TEMPLATE.model_dump(),
         },
-        "target": {"path": None, "epochs": 60, "lr": 1e-2, "batch": 4, "weight_decay": 0.0},
+        "target": {"path": None, "revision": None, "epochs": 60, "lr": 1e-2, "batch": 4, "weight_decay": 0.0},
         "data": {
             "source": "authors",
             "name": "authors",

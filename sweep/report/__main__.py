@@ -4,7 +4,6 @@ python -m sweep.report NAME [storage=DIR]
 """
 
 import sys
-from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,13 +14,14 @@ from sweep.interrupts import exit_at_once
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 2 where there is no such sweep."""
-    parser = ArgumentParser(prog="python -m sweep.report", description=__doc__.partition("\n")[0])
-    parser.add_argument("name", metavar="NAME", help="a sweep's name, or a comparison's")
-    parser.add_argument("words", nargs="*", metavar="storage=DIR", help="where it is (default: ./runs)")
-    typed = parser.parse_args(argv)
+    from sweep.arguments import Parser
     from sweep.config import ConfigError
 
+    parser = Parser(prog="python -m sweep.report", description=__doc__.partition("\n")[0])
+    parser.add_argument("name", metavar="NAME", help="a sweep's name, or a comparison's")
+    parser.add_argument("words", nargs="*", metavar="storage=DIR", help="where it is (default: ./runs)")
     try:
+        typed = parser.parse_args(argv)
         print(_report(typed.name, typed.words))
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)

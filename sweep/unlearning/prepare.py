@@ -68,7 +68,8 @@ def _make_model(
     """Fine-tune the model on the rows that it is to know (or take the tuned one) and save it."""
     seed = config.data.seed if config.data.source == "authors" else 0
     if config.target.path is not None:
-        model, tokenizer = models.loaded(config.target.path, config.train), load_tokenizer(config.target.path)
+        path, revision = config.target.path, config.target.revision
+        model, tokenizer = models.loaded(path, config.train, revision), load_tokenizer(path, revision)
     else:
         model, tokenizer = models.base(config, dataset, seed)
         rows = encode_rows(tokenizer, config.model.template, known)

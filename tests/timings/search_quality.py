@@ -168,7 +168,7 @@ def fill() -> None:
     there = {tuple(map(float, row[:3])) for row in rows}
     wanted = [(cell, seed) for seed in SEEDS for cell in cells if (cell["alpha"], cell["beta"], seed) not in there]
     planned = plan.new(config, "search-quality")
-    for maker in planned.work.makers:
+    for maker in planned.makers:
         for _ in maker():
             pass
     with ProcessPoolExecutor(2) as pool, TABLE.open("a", encoding="utf-8", newline="") as file:
