@@ -99,6 +99,18 @@ def history(store: MlflowClient, run: Run, key: str) -> list[tuple[int, float]]:
     return [(metric.step, metric.value) for metric in store.get_metric_history(run.info.run_id, key)]
 
 
+def test_commits_on_the_hub_are_tags(here: Path, config: SweepConfig) -> None:
+    """Those that the sweep keeps to; what comes from no hub has none."""
+    commit = 40 * "a"
+    model = config.model.model_copy(update={"path": "owner/name", "revision": commit})
+    tracker = Tracker.start(config.model_copy(update={"model": model}), "first")
+    assert tracker.finish("FINISHED", []) == ""
+    (parent,), _ = runs(client(here))
+    assert {key: tag for key, tag in parent.data.tags.items() if key.endswith(".revision")} == {
+        "model.revision": commit
+    }
+
+
 def test_a_sweep_is_a_parent_with_one_nested_run_a_trial(here: Path, config: SweepConfig) -> None:
     """Names, tags, params, curve, final metrics, times, status and the resolved configuration are all there."""
     tracker = Tracker.start(config, "first")

@@ -225,7 +225,14 @@ def _sweep_tags(config: SweepConfig, name: str) -> dict[str, str]:
         "seed": str(config.seed),
         "status": "running",
     }
-    return own | versions(LIBRARIES) | definitions
+    return own | _commits(config) | versions(LIBRARIES) | definitions
+
+
+def _commits(config: SweepConfig) -> dict[str, str]:
+    """The commits of what comes from the hub."""
+    blocks = {name: getattr(config, name) for name in ("model", "target", "data")}
+    commits = {f"{name}.revision": getattr(block, "revision", None) for name, block in blocks.items()}
+    return {key: commit for key, commit in commits.items() if commit is not None}
 
 
 def _trial_tags(record: Record) -> dict[str, str]:
