@@ -193,7 +193,8 @@ def fit(cluster: ClusterConfig, trials: Sequence[Run], searcher: StudySearcher, 
     """Run what the searcher hands out, `at_once` trials at a time; `trials` has a function for each sweep."""
     runs = [trial if cluster.processes == 1 else partial(run_together, *for_each(cluster), trial) for trial in trials]
     wants = bundle(cluster) if cluster.processes == 1 else NOTHING
-    with TemporaryDirectory(prefix="sweep-") as scratch:
+    # Where a sweep is interrupted its workers may still write there.
+    with TemporaryDirectory(prefix="sweep-", ignore_cleanup_errors=True) as scratch:
         tune.Tuner(
             tune.with_resources(trainable(runs, cluster.deadline), tune.PlacementGroupFactory([wants])),
             tune_config=tune.TuneConfig(
