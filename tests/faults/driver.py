@@ -43,8 +43,14 @@ class Blow:
 
     @property
     def codes(self) -> set[int]:
-        """How the command may end: by itself, or by the signal before it is taken over and at the very end."""
-        return {-self.signum} if self.signum == signal.SIGKILL else {128 + self.signum, -self.signum}
+        """How the command may end: by itself, or by the signal before it is taken over and at the very end.
+
+        While Ray starts it has SIGTERM for a moment, and aborts: nothing is begun then.
+        """
+        if self.signum == signal.SIGKILL:
+            return {-self.signum}
+        ray = {-signal.SIGABRT} if self.signum == signal.SIGTERM else set()
+        return {128 + self.signum, -self.signum} | ray
 
 
 BLOWS = {
