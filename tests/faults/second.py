@@ -17,7 +17,7 @@ REFUSED = "error: name = 'faults': another process is running this sweep.\n"
 
 def beside(here: Path) -> Command:
     """While a driver is in the search a second one is refused; gives the first, which goes on."""
-    first = start(here, *SWEEP)
+    first = start(here, *SWEEP, "train.epochs=100")  # it must not be over before the second has begun
     first.wait_for("search 0")
     second = start(here, *RESUME)
     assert (second.end(), second.said()) == (2, REFUSED)
