@@ -101,9 +101,11 @@ def half_written(here: Path) -> None:
         pass
     command.signal(signal.SIGKILL)
     command.end()
-    (target,) = [path.with_suffix("") for path in parts.glob("*.part")]
-    target.mkdir()
-    (target / MANIFEST).write_text(json.dumps({"model.safetensors": "0"}))
+    for lock in parts.glob("*.lock"):  # a maker that was not killed with the driver has gone on a while, and tidied up
+        lock.with_suffix(".part").mkdir(exist_ok=True)
+        (lock.with_suffix(".part") / "model.safetensors").write_bytes(b"half")
+        lock.with_suffix("").mkdir(exist_ok=True)
+        (lock.with_suffix("") / MANIFEST).write_text(json.dumps({"model.safetensors": "0"}))
     again = start(here, *SWEEP)
     assert again.end() == 0, again.said()
     whole(here)
