@@ -4,7 +4,8 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn, TypeAlias
 
@@ -87,6 +88,19 @@ class Interrupts:
         if self._came:
             _exit(128 + self._came)
         self._came = signum
+
+
+@contextmanager
+def closing_waits() -> Iterator[None]:
+    """Let SIGHUP come at the end of the block, and to no process that is started in it.
+
+    A terminal that is closed sends it to them all: Ray's own would die of it, for which this one would wait in vain.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def exit_at_once() -> None:

@@ -32,7 +32,7 @@ from ray.tune.execution import class_cache
 from sweep import deaths, nodes
 from sweep.agenda import agenda
 from sweep.config import ClusterConfig, ConfigError
-from sweep.interrupts import BrokenOffError, Interrupted, Interrupts
+from sweep.interrupts import BrokenOffError, Interrupted, Interrupts, closing_waits
 from sweep.ledger import Ledger
 from sweep.plan import where
 from sweep.preparation import prepare
@@ -171,7 +171,8 @@ def connected(cluster: ClusterConfig) -> Iterator[int]:
     local: dict[str, Any] = {"object_store_memory": STORE, "include_dashboard": False} if address == "local" else {}
     try:
         knock(address)
-        ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **local)
+        with closing_waits():
+            ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **local)
     except (OSError, ValueError) as error:
         why = str(error).splitlines()[0]
         raise ConfigError(f"cluster.address = {address!r}: no Ray answers there ({why}).") from None

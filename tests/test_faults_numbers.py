@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -50,8 +50,8 @@ def toy(storage: Path, lr: float = 1e-2, **train: object) -> SweepConfig:
     return config(storage, target=target, train=train)
 
 
-def breaking(step: int, value: float) -> Objective:
-    """Gradient ascent of which the loss of one step, from 0, is multiplied by something."""
+def breaking(step: int, broken: Callable[[torch.Tensor], torch.Tensor]) -> Objective:
+    """Gradient ascent of which the loss of one step, from 0, is broken."""
     calls = list[int]()
 
     @dataclass(frozen=True, kw_only=True)
@@ -61,26 +61,20 @@ def breaking(step: int, value: float) -> Objective:
 
         def __call__(self, answers: Answers) -> torch.Tensor:
             calls.append(1)
-            return needed(answers.logp) * (value if len(calls) == step + 1 else 1.0)
+            logp = needed(answers.logp)
+            return broken(logp) if len(calls) == step + 1 else logp
 
     return Breaking()
 
 
-def steep(step: int) -> Objective:
-    """One of which the loss of a step is finite, and its slope infinite."""
-    calls = list[int]()
+def times(value: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The loss multiplied by a number, its slope as well."""
+    return lambda logp: logp * value
 
-    @dataclass(frozen=True, kw_only=True)
-    class Steep(Objective):
-        unit = "token"
-        needs: ClassVar[frozenset[str]] = frozenset({"logp"})
 
-        def __call__(self, answers: Answers) -> torch.Tensor:
-            calls.append(1)
-            logp = needed(answers.logp)
-            return logp + ((logp - logp.detach()).sqrt() if len(calls) == step + 1 else 0.0)
-
-    return Steep()
+def steep(logp: torch.Tensor) -> torch.Tensor:
+    """The same loss, with an infinite slope."""
+    return logp + (logp - logp.detach()).sqrt()
 
 
 def ended(prepared: Prepared, objective: Objective, clip: float | None = None) -> Outcome:
@@ -106,7 +100,7 @@ def check_worst(prepared: Prepared, outcome: Outcome, reason: str) -> None:
 def test_a_loss_that_is_not_finite_is_a_result(prepared: Prepared, value: float, step: int, clip: float | None) -> None:
     """In the first, a middle and the last step; 1e38 times the log-probabilities of a batch overflows too."""
     epoch = next(number for number, end in enumerate(ENDS, start=1) if step < end)
-    outcome = ended(prepared, breaking(step, value), clip)
+    outcome = ended(prepared, breaking(step, times(value)), clip)
     what = "gradient" if "gradient" in outcome.reason and value == 1e38 else "loss"
     check_worst(prepared, outcome, f"the {what} was not finite in epoch {epoch} of 4")
 
@@ -116,13 +110,15 @@ def test_a_gradient_that_is_not_finite_is_a_result(
     prepared: Prepared, step: int, epoch: int, clip: float | None
 ) -> None:
     """Its loss is finite; clipping does not hide it."""
-    check_worst(prepared, ended(prepared, steep(step), clip), f"the gradient was not finite in epoch {epoch} of 4")
+    check_worst(
+        prepared, ended(prepared, breaking(step, steep), clip), f"the gradient was not finite in epoch {epoch} of 4"
+    )
 
 
 def test_the_next_trial_starts_afresh(prepared: Prepared) -> None:
     """What diverged leaves nothing behind on its worker, bit for bit."""
     before = ended(prepared, GA())
-    ended(prepared, breaking(5, math.nan))
+    ended(prepared, breaking(5, times(math.nan)))
     assert ended(prepared, GA()) == before
 
 

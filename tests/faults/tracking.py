@@ -58,9 +58,9 @@ def real(here: Path, port: int) -> AbstractContextManager[str]:
     return mlflow(f"sqlite:///{here / 'tracking.db'}", here, port)
 
 
-def begun(here: Path, port: int) -> Command:
+def begun(here: Path, port: int, *words: str) -> Command:
     """A sweep that logs to the port."""
-    return start(here, *SWEEP, MLFLOW_TRACKING_URI=f"http://127.0.0.1:{port}")
+    return start(here, *SWEEP, *words, MLFLOW_TRACKING_URI=f"http://127.0.0.1:{port}")
 
 
 def filled_in(here: Path, port: int, sync: bool) -> None:
@@ -103,10 +103,10 @@ def dies(here: Path, sync: bool) -> None:
 
 
 def dies_and_comes_back(here: Path, sync: bool) -> None:
-    """The server dies after the first trial and is back before the end."""
+    """The server dies after the first trial and is back before the end, which is far enough for it to start."""
     port = free_port()
     with real(here, port):
-        command = begun(here, port)
+        command = begun(here, port, "train.epochs=300")
         command.wait_for("search 0 ")
     command.wait_for("search 1 ")
     with real(here, port) as uri:
