@@ -2,18 +2,21 @@
 
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from eval.data import DataError
 from sweep.config import ClusterConfig, ConfigError
 from sweep.interrupts import BrokenOffError
 from sweep.processes import together
 from sweep.progress import View
-from sweep.room import bundle, for_each
+from sweep.room import bundles, options
 from sweep.trial import Maker, ProcessDiedError, Progress, why
 
 BEAT = 0.1
@@ -31,22 +34,69 @@ def prepare(cluster: ClusterConfig, makers: Sequence[Maker], shown: View, beat: 
         ConfigError: a maker raised it; likewise DataError.
         BrokenOffError: a maker failed otherwise, or lost its process more often than `cluster.retries` allows.
     """
-    running = {_begun(cluster, maker): (maker, cluster.retries) for maker in makers}
-    while running:
-        ready, _ = ray.wait(list(running), timeout=BEAT)
-        beat()
-        for stream in ready:
-            maker, retries = running.pop(stream)
-            try:
-                progress = _next(stream)
-            except ProcessDiedError as error:
-                if retries == 0:
-                    raise BrokenOffError(f"the preparation failed, its process died: {_one_line(error)}") from None
-                running[_begun(cluster, maker)] = maker, retries - 1
-                continue
-            if progress is not None:
-                running[stream] = maker, retries
-                shown.prepared(progress.stage, progress.done, progress.total)
+    with ExitStack() as stack:
+        running = [stack.enter_context(closing(Making(cluster, maker))) for maker in makers]
+        while running:
+            ready, _ = ray.wait([one.stream for one in running], timeout=BEAT)
+            beat()
+            for one in [one for one in running if one.stream in ready]:
+                if progress := one.step():
+                    shown.prepared(progress.stage, progress.done, progress.total)
+                elif one.over:
+                    running.remove(one)
+
+
+class Making:
+    """A maker that is at work, and begun again where its process dies.
+
+    Attributes:
+        stream: of its steps; Ray can wait for it.
+        over: whether it has made what it makes.
+    """
+
+    def __init__(self, cluster: ClusterConfig, maker: Maker) -> None:
+        """Begin it."""
+        self._cluster, self._maker, self._retries, self.over = cluster, maker, cluster.retries, False
+        self._begin()
+
+    def step(self) -> Progress | None:
+        """How far it is; None at its end, and where it is begun again.
+
+        Raises:
+            ConfigError: the maker raised it; likewise DataError.
+            BrokenOffError: it failed otherwise, or lost its process too often.
+        """
+        try:
+            progress = _next(self.stream)
+        except ProcessDiedError as error:
+            self._begin_again(error)
+            return None
+        if progress is None:
+            self.close()
+        return progress
+
+    def close(self) -> None:
+        """End it, and all its processes."""
+        self.over = True
+        remove_placement_group(self._group)
+
+    def _begin(self) -> None:
+        wants = bundles(self._cluster)
+        self._group = placement_group(wants, strategy="STRICT_PACK")
+        task = ray.remote(_made).options(
+            num_returns="streaming",
+            max_retries=0,
+            scheduling_strategy=PlacementGroupSchedulingStrategy(self._group, 0),
+            **options(wants[0]),
+        )
+        self.stream = task.remote(self._maker if len(wants) == 1 else partial(together, self._maker))
+
+    def _begin_again(self, error: Exception) -> None:
+        remove_placement_group(self._group)
+        if self._retries == 0:
+            raise BrokenOffError(f"the preparation failed, its process died: {_one_line(error)}") from None
+        self._retries -= 1
+        self._begin()
 
 
 def _made(maker: Maker) -> Iterator[Progress]:
@@ -58,14 +108,6 @@ def _made(maker: Maker) -> Iterator[Progress]:
     except Exception as error:
         traceback.print_exc()
         raise RuntimeError(why(error)) from None
-
-
-def _begun(cluster: ClusterConfig, maker: Maker) -> Any:
-    """The stream of what a maker yields, in a task that is under way."""
-    wants = bundle(cluster) if cluster.processes == 1 else {"CPU": 0}
-    options = {"num_cpus": wants.pop("CPU"), "num_gpus": wants.pop("GPU", 0), "resources": wants}
-    task = ray.remote(_made).options(num_returns="streaming", max_retries=0, **options)
-    return task.remote(maker if cluster.processes == 1 else partial(together, *for_each(cluster), maker))
 
 
 def _next(stream: Any) -> Progress | None:

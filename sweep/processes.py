@@ -1,123 +1,154 @@
-"""A trial, or a stage of the preparation, in several processes at once: Ray Train starts them, one for each GPU.
+"""A trial, or a stage of the preparation, in several processes at once, on one node, one for each GPU: Ray actors.
 
-They are made for one trial and end with it, since Ray Train cannot lend a group of processes to the next; the worker
-that starts them takes nothing of the cluster itself. Each trial pays for their start and for loading the model: nearly
-all of the 50 to 60 s that a toy trial of 0.7 s took so on two cores, which were busy with other work besides.
+They take the bundles after the first of the placement group in which a worker runs, and wait there for its next trial,
+the model in their memory. They end with the worker and with the group, however these end.
 """
 
 import os
-import pickle
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
-from functools import partial
-from tempfile import TemporaryDirectory
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
-from ray.exceptions import RayError
-from ray.util.queue import Queue
+import ray
+from ray.exceptions import RayError, RayTaskError
+from ray.util.placement_group import PlacementGroup, get_current_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from sweep.record import Record
-from sweep.trial import Outcome, Point, ProcessDiedError, Run
+from sweep.room import options
+from sweep.trial import Outcome, Point, ProcessDiedError, Run, place_of
 
-# Ray Train reads these where it starts a group.
-os.environ |= {
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths stay what they are
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # one more process a trial, and a trial is begun again by the sweep
-}
-
-FREE = {"num_cpus": 0}
-PATIENCE = 24 * 3600
-"""Seconds that a process waits for the others: the first may wait for another sweep that makes the same artifact."""
 LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
 """What a process says of another that died."""
+GRACE = 2.0
+"""Seconds after a failure in which others may say what they saw."""
 
 Item = TypeVar("Item")
 
 
-def together(processes: int, wants: Mapping[str, float], work: Callable[[], Iterator[Item]]) -> Iterator[Item]:
-    """Do the same work in several processes on one node, and yield what that of process 0 yields.
+def together(work: Callable[[], Iterator[Item]]) -> Iterator[Item]:
+    """Do the same work in each process of this worker's placement group, and yield what that of process 0 yields.
 
     It goes on from an item to the next only when it is asked, and ends early where the generator is closed.
 
     Args:
-        processes: how many.
-        wants: what each of them is given, in Ray's words.
         work: what each of them does; all take the same steps.
 
     Raises:
         ProcessDiedError: one of them died.
         MemoryError: memory ran out for one of them.
     """
-    asks, items = Queue(actor_options=FREE), Queue(actor_options=FREE)
-    with TemporaryDirectory(prefix="sweep-") as scratch, ThreadPoolExecutor(max_workers=1) as thread:
-        running = thread.submit(_fit, processes, wants, scratch, {"work": work, "asks": asks, "items": items})
-        running.add_done_callback(lambda _: items.put(None))
-        try:
-            asks.put(True)
-            while (item := items.get()) is not None:
-                yield pickle.loads(item)  # noqa: S301 - from a process of our own
-                asks.put(True)
-        finally:
-            asks.put(False)
-    _check(running)
+    group = get_current_placement_group()
+    assert group is not None, "a worker outside a placement group"
+    processes = _processes(group)
+    try:
+        _all([one.begin.remote(work) for one in processes])
+        while (item := _all([one.step.remote() for one in processes])[0]) is not None:
+            yield item
+    except GeneratorExit:
+        _all([one.close.remote() for one in processes])
+        raise
+    except BaseException:
+        _end(processes)
+        raise
 
 
-def run_together(processes: int, wants: Mapping[str, float], run: Run, record: Record) -> Iterator[Point | Outcome]:
+def run_together(run: Run, record: Record) -> Iterator[Point | Outcome]:
     """Run a trial so; a partial of all but the record is a `Run`."""
-    return together(processes, wants, partial(run, record))
+    return together(partial(run, record))
 
 
-def _fit(processes: int, wants: Mapping[str, float], scratch: str, given: dict[str, Any]) -> None:
-    # Imported here, on a worker: the driver of a cluster job needs no torch.
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+class Process:
+    """One of the processes."""
 
-    TorchTrainer(
-        _each,
-        train_loop_config=given,
-        torch_config=TorchConfig(timeout_s=PATIENCE),
-        scaling_config=ScalingConfig(
-            num_workers=processes,
-            use_gpu=bool(wants.get("GPU")),
-            resources_per_worker=dict(wants),
-            placement_strategy="STRICT_PACK",
-        ),
-        run_config=RunConfig(
-            name="processes",
-            storage_path=scratch,
-            failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),  # type: ignore[call-arg]
-        ),
-    ).fit()
+    def cards(self) -> list[str]:
+        """The GPUs that Ray gives it, at most one."""
+        return ray.get_runtime_context().get_accelerator_ids()["GPU"]
 
+    def see(self, cards: Sequence[str]) -> None:
+        """See the GPUs of all, in the order of their ranks: NCCL copies between those that it sees."""
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(cards)
 
-def _each(given: dict[str, Any]) -> None:
-    """What each of the processes does."""
-    from sweep.unlearning.parallel import from_first, rank
+    def open(self) -> int:
+        """Open the place where all find one another; gives its port."""
+        # Imported here, on a worker: the driver of a cluster job needs no torch.
+        from sweep.unlearning.parallel import place
 
-    first = rank() == 0
-    with closing(given["work"]()) as found:
-        while from_first(given["asks"].get() if first else None):
-            item = next(found, None)
-            if item is None:
-                return
-            if first:
-                given["items"].put(pickle.dumps(item))  # bytes: a queue need not import what is in it
+        self._place = place()  # as long as this process lives
+        return self._place.port
 
+    def join(self, port: int, rank: int, size: int) -> None:
+        """Find the others at the port."""
+        from sweep.unlearning.parallel import join
 
-def _check(running: "Future[None]") -> None:
-    """Raise what the work raised, the same on all processes or on one of them; or that one of them died."""
-    error = running.exception()
-    if error is None:
-        return
-    failures: list[Exception] = [*getattr(error, "worker_failures", {}).values()]
-    for one in failures:
-        if isinstance(one, MemoryError):  # the others only lost it
-            raise one
-    if not failures or any(isinstance(one, RayError) or _lost(one) for one in failures):
-        raise ProcessDiedError(str(error)) from error
-    raise failures[0]
+        join(port, rank, size)
+
+    def begin(self, work: Callable[[], Iterator[Any]]) -> None:
+        """Begin work, which does nothing yet."""
+        self._found: Any = work()
+
+    def step(self) -> Any:
+        """What the work yields next; None at its end. An error knows its place, which it would lose on its way."""
+        try:
+            return next(self._found, None)
+        except Exception as error:
+            vars(error)["place"] = place_of(error)
+            raise
+
+    def close(self) -> None:
+        """End it early."""
+        self._found.close()
 
 
-def _lost(error: Exception) -> bool:
-    return any(words in str(error) for words in LOST)
+@lru_cache(maxsize=1)
+def _processes(group: PlacementGroup) -> list[Any]:
+    """The processes in a group's bundles, which know of one another; they are kept for the next trial."""
+    kind: Any = ray.remote(Process)
+    processes = [
+        kind.options(**options(wants), scheduling_strategy=PlacementGroupSchedulingStrategy(group, bundle)).remote()
+        for bundle, wants in list(enumerate(group.bundle_specs))[1:]
+    ]
+    cards = [card for own in _all([one.cards.remote() for one in processes]) for card in own]
+    _all([one.see.remote(cards) for one in processes])
+    port = ray.get(processes[0].open.remote())
+    _all([one.join.remote(port, rank, len(processes)) for rank, one in enumerate(processes)])
+    return processes
+
+
+def _end(processes: Sequence[Any]) -> None:
+    """End them; the next trial has new ones."""
+    _processes.cache_clear()
+    for one in processes:
+        ray.kill(one)
+
+
+def _all(calls: Sequence[Any]) -> list[Any]:
+    """What the calls give; where one of them fails the others may wait for it for ever, and are not waited for."""
+    left = list(calls)
+    while left:
+        over, left = ray.wait(left)
+        if failures := _failures(over):
+            others, _ = ray.wait(left, num_returns=len(left), timeout=GRACE) if left else ([], [])
+            raise _cause([*failures, *_failures(others)])
+    return ray.get(list(calls))
+
+
+def _failures(calls: Sequence[Any]) -> list[Exception]:
+    """What those of the calls raised that failed."""
+    failures: list[Exception] = []
+    for call in calls:
+        try:
+            ray.get(call)
+        except RayTaskError as error:
+            failures.append(error.cause)
+        except RayError as error:
+            failures.append(ProcessDiedError(str(error)))
+    return failures
+
+
+def _cause(failures: Sequence[Exception]) -> Exception:
+    """The failure of which the others come: where memory ran out or a process died the others only lost it."""
+    ran_out = [one for one in failures if isinstance(one, MemoryError)]
+    died = [one for one in failures if isinstance(one, ProcessDiedError)]
+    lost = [ProcessDiedError(str(one)) for one in failures if any(words in str(one) for words in LOST)]
+    return [*ran_out, *died, *lost, *failures][0]

@@ -1,10 +1,14 @@
 """Room for trials: what each is given of a cluster, and how many fit."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import ray
 
 from sweep.config import ClusterConfig
+
+NOTHING = {"memory": 1.0}
+"""A byte: a bundle cannot be empty."""
 
 
 def bundle(cluster: ClusterConfig) -> dict[str, float]:
@@ -14,9 +18,19 @@ def bundle(cluster: ClusterConfig) -> dict[str, float]:
     return {"CPU": cluster.cpus} | gpus | kind
 
 
-def for_each(cluster: ClusterConfig) -> tuple[int, dict[str, float]]:
-    """How many processes a trial has, and what each is given."""
-    return cluster.processes, {key: amount / cluster.processes for key, amount in bundle(cluster).items()}
+def bundles(cluster: ClusterConfig) -> list[dict[str, float]]:
+    """What a trial is given: its worker's part, which for several processes is nothing, then theirs."""
+    whole = bundle(cluster)
+    if cluster.processes == 1:
+        return [whole]
+    share = {key: amount / cluster.processes for key, amount in whole.items()}
+    return [NOTHING, *[share] * cluster.processes]
+
+
+def options(wants: Mapping[str, float]) -> dict[str, Any]:
+    """A bundle as options of a task or an actor."""
+    named = {"num_cpus": wants.get("CPU", 0), "num_gpus": wants.get("GPU", 0)}
+    return named | {"resources": {key: wants[key] for key in wants if key.startswith("accelerator_type:")}}
 
 
 def room_for(cluster: ClusterConfig) -> int:

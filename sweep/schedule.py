@@ -41,7 +41,7 @@ from sweep.progress import View, view
 from sweep.pulse import knock, watched
 from sweep.record import Logged, Record
 from sweep.redaction import line
-from sweep.room import bundle, for_each, no_room, room_for
+from sweep.room import bundles, no_room, room_for
 from sweep.search import Search, StudySearcher
 from sweep.tracking.runs import Status
 from sweep.tracking.tracker import Tracker
@@ -52,8 +52,6 @@ class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_P
 
 STORE = 256 * 2**20
 """Bytes of Ray's object store on this machine: models pass through files, not through Ray."""
-NOTHING = {"memory": 1.0}
-"""What the worker of a trial of several processes takes, which start others: a byte, since Tune refuses none at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,12 +190,12 @@ def connected(cluster: ClusterConfig) -> Iterator[int]:
 
 def fit(cluster: ClusterConfig, trials: Sequence[Run], searcher: StudySearcher, at_once: int, step: Beat) -> None:
     """Run what the searcher hands out, `at_once` trials at a time; `trials` has a function for each sweep."""
-    runs = [trial if cluster.processes == 1 else partial(run_together, *for_each(cluster), trial) for trial in trials]
-    wants = bundle(cluster) if cluster.processes == 1 else NOTHING
+    runs = [trial if cluster.processes == 1 else partial(run_together, trial) for trial in trials]
+    place = tune.PlacementGroupFactory(bundles(cluster), strategy="STRICT_PACK")
     # Where a sweep is interrupted its workers may still write there.
     with TemporaryDirectory(prefix="sweep-", ignore_cleanup_errors=True) as scratch:
         tune.Tuner(
-            tune.with_resources(trainable(runs, cluster.deadline), tune.PlacementGroupFactory([wants])),
+            tune.with_resources(trainable(runs, cluster.deadline), place),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 num_samples=-1,

@@ -165,8 +165,13 @@ def grow(run: Run, record: Record) -> Iterator[Record]:
 
 
 def why(error: Exception) -> str:
-    """The error in one line, with the last place outside the libraries that it went through."""
+    """The error in one line, with its place."""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message} ({place_of(error)})"
+
+
+def place_of(error: Exception) -> str:
+    """The last place outside the libraries that an error went through; its own word for it, if it has one."""
     places = traceback.extract_tb(error.__traceback__)
     place = [place for place in places if "site-packages" not in place.filename or place is places[0]][-1]
-    message = " ".join(str(error).split())
-    return f"{type(error).__name__}: {message} ({place.filename}, line {place.lineno})"
+    return str(vars(error).get("place", f"{place.filename}, line {place.lineno}"))

@@ -2,15 +2,14 @@
 
 import mmap
 from collections.abc import Iterator
-from concurrent.futures import Future
 
 import pytest
 import torch
 from test_schedule import ToyPoint
 
-from sweep.processes import _check
+from sweep.processes import _cause
 from sweep.record import Record
-from sweep.trial import Outcome, Point, grow
+from sweep.trial import Outcome, Point, ProcessDiedError, grow
 from sweep.unlearning.exhaustion import LESS, in_words
 
 
@@ -64,13 +63,19 @@ def test_it_ends_the_process_of_the_trial() -> None:
         next(growing)
 
 
-def test_of_several_processes_that_which_ran_out_is_told() -> None:
-    """The other one only lost its neighbour."""
+LOST = RuntimeError("[...] Connection closed by peer [127.0.0.1]:1")
+DIED = ProcessDiedError("the actor died")
 
-    class Failed(Exception):
-        worker_failures = {0: RuntimeError("Connection closed by peer"), 1: MemoryError("memory ran out")}  # noqa: RUF012
 
-    running: Future[None] = Future()
-    running.set_exception(Failed())
-    with pytest.raises(MemoryError, match="memory ran out"):
-        _check(running)
+@pytest.mark.parametrize(
+    ("failures", "said"),
+    [
+        ([LOST, MemoryError("memory ran out")], "MemoryError('memory ran out')"),
+        ([LOST, DIED], "ProcessDiedError('the actor died')"),
+        ([LOST], "ProcessDiedError('[...] Connection closed by peer [127.0.0.1]:1')"),
+        ([ValueError("no"), KeyError("alpha")], "ValueError('no')"),
+    ],
+)
+def test_of_several_processes_that_which_failed_first_is_told(failures: list[Exception], said: str) -> None:
+    """The others only lost their neighbour."""
+    assert repr(_cause(failures)) == said

@@ -1,6 +1,7 @@
-"""Trials of several processes on a real local Ray: Ray Train starts them, as it does where each has a GPU."""
+"""Trials of several processes on a real local Ray."""
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from sweep.schedule import Beat, connected, fit
 from sweep.search import StudySearcher
 from sweep.trial import Outcome, Point, Run, makers, unlearn
 from sweep.unlearning.artifacts import plan
-from sweep.unlearning.parallel import from_first, rank, size
+from sweep.unlearning.parallel import from_first, rank, size, wait
 
 NAME = "toy"
 
@@ -79,6 +80,40 @@ def test_a_process_that_dies_is_tried_again(tmp_path: Path) -> None:
     rows = records(toy(tmp_path, 2, 2), partial(fragile, tmp_path / "died"))
     assert [row.state for row in rows] == ["finished", "failed"]
     assert (tmp_path / "died").exists()
-    assert rows[1].reason.startswith("ValueError: alpha and beta quarrel")
+    assert re.fullmatch(rf"ValueError: alpha and beta quarrel \({re.escape(__file__)}, line \d+\)", rows[1].reason)
     assert [row.curve for row in rows] == [[{"epoch": 1, "processes": 2.0}]] * 2
     assert rows[0].score == 1.0
+
+
+def warm(record: Record) -> Iterator[Point | Outcome]:
+    """Says in which process it runs; the second trial raises in one of them."""
+    if record.index == 1 and rank() == 1:
+        raise ValueError("once")
+    yield ToyOutcome({"score": float(os.getpid())})
+
+
+def test_processes_serve_one_trial_after_another(tmp_path: Path) -> None:
+    """Until one raises, of which the others know nothing: those that wait for it are replaced."""
+    first, failed, second, third = records(toy(tmp_path, 2, 4), warm)
+    assert failed.state == "failed"
+    assert first.worker == failed.worker == second.worker == third.worker
+    assert first.score != second.score
+    assert second.score == third.score
+
+
+def orphaned(marker: Path, record: Record) -> Iterator[Point | Outcome]:
+    """At the first try process 0 kills the worker, and process 1 does not let go of Python's lock."""
+    if not marker.exists():
+        wait()
+        if rank() == 1:
+            re.match(r"(a+)+$", "a" * 60 + "b")
+        marker.touch()
+        os.kill(int(record.worker.rpartition(":")[2]), signal.SIGKILL)
+    yield ToyOutcome({"score": 1.0})
+
+
+def test_processes_end_with_their_worker(tmp_path: Path) -> None:
+    """A worker is killed while its processes, which hold all there is, are at work: its trial is begun again."""
+    (row,) = records(toy(tmp_path, 2, 1), partial(orphaned, tmp_path / "killed"))
+    assert (tmp_path / "killed").exists()
+    assert row.state == "finished"

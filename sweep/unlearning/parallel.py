@@ -6,20 +6,27 @@ of every weight, gradient and state of the optimizer (`fsdp`: PyTorch's FSDP2, w
 computed). All of them run the same code in the same order; whatever decides how it goes on is summed or gathered first.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import timedelta
 from functools import partial
 from types import MethodType
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not named in __all__
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import PreTrainedModel
 
 from eval.forward import Each, blocks
+
+NODE = "127.0.0.1"
+PATIENCE = timedelta(hours=24)
+"""How long a process waits for the others: the first may wait for another sweep that makes the same artifact."""
 
 Found = TypeVar("Found")
 Group = TypeVar("Group")
@@ -33,6 +40,21 @@ def size() -> int:
 def rank() -> int:
     """Which of them this one is, from 0; process 0 is the one that writes and reports."""
     return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def place() -> TCPStore:
+    """Where the processes of a node find one another: held by process 0, at a port that was free."""
+    return TCPStore(NODE, 0, is_master=True, wait_for_workers=False, timeout=PATIENCE)
+
+
+def join(port: int, rank: int, size: int) -> None:
+    """Find the others at the port; a process that sees GPUs takes that of its rank."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}  # for accelerate
+    if torch.cuda.is_available():
+        torch.cuda.set_device(rank)
+    store = TCPStore(NODE, port, is_master=False, timeout=PATIENCE)
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
 
 
 def deal(lengths: Sequence[int], hands: int) -> list[list[int]]:
