@@ -29,6 +29,10 @@ OPEN = ("space", "fixed")
 """The blocks whose keys are the user's own."""
 LONGEST = 64
 """Letters of the longest name of a sweep."""
+REPEATS = re.compile(r"(?<!\\)(?:\\\\)*\$\{")
+"""Where a text repeats another key's value; a backslash before it makes it a text like others."""
+REPEATED = 20
+"""How often that may be, since what repeats what repeats others grows without bounds."""
 LONGEST_WORD = 2_000
 """Characters of the longest override; reading one takes time."""
 
@@ -192,6 +196,8 @@ def _apply(config: DictConfig, change: Override) -> None:
 
 def _resolved(config: DictConfig) -> dict[str, Any]:
     """Plain values, with every ${key} replaced."""
+    if (found := len(REPEATS.findall(OmegaConf.to_yaml(config)))) > REPEATED:
+        raise ConfigError(f"${{key}} repeats another key's value {found} times, at most {REPEATED} are allowed.")
     raw = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(raw, dict)
     return {str(key): value for key, value in raw.items()}

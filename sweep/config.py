@@ -25,6 +25,8 @@ Few: TypeAlias = Annotated[int, Field(gt=0, le=1000)]
 """What more would be is a slip of the finger, over which a dry run would take for ever."""
 Bound: TypeAlias = Annotated[float, Field(ge=-1e15, le=1e15)]
 """An end of a range: every whole number between is a float."""
+LONGEST_NAME = 250
+"""Characters of an experiment's name."""
 TAUS = (0.4, 0.6, 0.8, 0.9)
 """Further retention levels at which the score is read off the grid, beside `score.tau`."""
 
@@ -326,7 +328,7 @@ class SweepConfig(Frozen):
     """URL where artifacts are kept for nodes that share no folder, such as s3://bucket/prefix (null: in `storage`)."""
     ledger: str | None
     """Database URL of the study, without a password (null: study.db in the sweep's folder)."""
-    experiment: Annotated[str, Field(min_length=1, max_length=250)] | None
+    experiment: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)] | None
     """MLflow's experiment (null: `<model>-<data>`); MLFLOW_EXPERIMENT_NAME comes before it."""
 
     @field_validator("ledger", "artifacts")

@@ -1,5 +1,6 @@
 """The plan of a sweep, checked: its configuration, its name, its rows, and where its artifacts lie."""
 
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from eval.data import DataError, Dataset
 from eval.hub import Kind, commit, is_id
 from sweep.compose import dump
-from sweep.config import AuthorsConfig, ConfigError, SweepConfig, TofuConfig
+from sweep.config import LONGEST_NAME, AuthorsConfig, ConfigError, SweepConfig, TofuConfig
 from sweep.stored import config_of
 
 if TYPE_CHECKING:
@@ -142,14 +143,23 @@ def check(config: SweepConfig) -> None:
     """Refuse a sweep that could be run nowhere: its configuration alone is read.
 
     Raises:
-        ConfigError: space, training or search do not fit the objective or one another.
+        ConfigError: space, training or search do not fit the objective or one another, or MLflow's experiment has no
+            name that it takes.
     """
     from sweep import agenda, space, training
     from sweep.recovery import paper_setting
 
+    _check_experiment()
     training.check(config)
     space.check(config)
     agenda.check(config, paper_setting(config))
+
+
+def _check_experiment() -> None:
+    """Refuse a name in the environment that `experiment` could not have either."""
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "")
+    if len(name) > LONGEST_NAME:
+        raise ConfigError(f"MLFLOW_EXPERIMENT_NAME = {name!r} must have at most {LONGEST_NAME} characters.")
 
 
 def where(storage: Path, name: str) -> str:

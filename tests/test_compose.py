@@ -207,6 +207,7 @@ def test_dump_keeps_texts_that_look_like_something_else(tmp_path: Path, text: st
         ("storage='${${seed}:HOME}'", "is not allowed"),
         ("fixed={alpha: ['${oc.env:HOME}']}", "'${oc.env:HOME}' is not allowed"),
         ("seed=${sed}", "Interpolation key 'sed' not found."),
+        ("storage=" + 20 * "${seed}", "${key} repeats another key's value 21 times, at most 20 are allowed."),
         ("~train.lr", "only entries of space and fixed can be taken away"),
         ("~model", "only entries of space and fixed can be taken away"),
         ("~space", "only entries of space and fixed can be taken away"),

@@ -165,6 +165,14 @@ def test_a_name_that_no_sweep_may_have(capsys: pytest.CaptureFixture[str], name:
         refusal(report, capsys, name)
 
 
+def test_an_experiment_that_mlflow_refuses(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable may be as long as the key: 250 characters."""
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "x" * 251)
+    said = refusal(launch.main, capsys, WTNPO)
+    assert said.startswith("error: MLFLOW_EXPERIMENT_NAME = 'xxx")
+    assert said.endswith("must have at most 250 characters.\n")
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [
