@@ -12,6 +12,8 @@ RAN_OUT = "memory ran out"
 """How the reason begins of a trial whose memory ran out: its process lived to say so."""
 LONGEST = 400
 """Characters of what Ray says of a process that died."""
+OURS = str(Path(__file__).parent)
+"""Where of several processes those are that only wait for the one that hangs."""
 
 
 def stack_of(folder: str | Path) -> Path:
@@ -28,11 +30,21 @@ def ended_after(hours: float | None, stack: Path) -> Iterator[None]:
         stack: where all threads then say where they are, if its folder is there: on another machine than the driver's
             it is not, and they say it on stderr, which is in Ray's log of the process.
     """
-    if hours is None:
+    with nullcontext() if hours is None else _said_after(3600 * hours, stack, ends=True):
         yield
-        return
+
+
+@contextmanager
+def told_after(hours: float | None, stack: Path) -> Iterator[None]:
+    """Say so where the block is if it takes longer, and let it go on: another process of its trial ends them all."""
+    with nullcontext() if hours is None else _said_after(max(3600 * hours, 1.0), stack, ends=False):
+        yield
+
+
+@contextmanager
+def _said_after(seconds: float, stack: Path, *, ends: bool) -> Iterator[None]:
     with stack.open("w") if stack.parent.is_dir() else nullcontext(STDERR) as file:
-        faulthandler.dump_traceback_later(3600 * hours, exit=True, file=file)
+        faulthandler.dump_traceback_later(seconds, exit=ends, file=file)
         try:
             yield
         finally:
@@ -45,10 +57,11 @@ def why(said: str, stack: Path) -> str:
 
     Args:
         said: what Ray says of it.
-        stack: where it left its stack, if it hung.
+        stack: where it left its stack, if it hung; beside it are those of several processes.
     """
-    if place := hung_at(stack.read_text(encoding="utf-8")) if stack.is_file() else "":
-        return f"it was at {place}"
+    left = [*sorted(stack.parent.glob(f"{stack.stem}.*.stack")), *([stack] if stack.is_file() else [])]
+    if places := [place for file in left if (place := hung_at(file.read_text(encoding="utf-8")))]:
+        return f"it was at {min(places, key=lambda place: place.startswith(OURS))}"
     _, ran_out, memory = said.rpartition("MemoryError: ")
     told = " ".join(re.split(r"ProcessDiedError: |is dead because ", said)[-1].split())
     return " ".join(memory.split()) if ran_out else f"its process died: {told}"[:LONGEST]
@@ -57,7 +70,7 @@ def why(said: str, stack: Path) -> str:
 def hung_at(stack: str) -> str:
     """The last place of a trial outside the libraries in the stack that its process left; empty where it left none."""
     threads = stack.split("\n\n")
-    own = next((thread for thread in threads if " in grow\n" in thread), "")
+    own = next((thread for thread in threads if re.search(r" in (grow|traced)\n", thread)), "")
     places = re.findall(r'File "(.+)", line (\d+)', own)
     others = [place for place in places if "/lib/python3." not in place[0]]
     return "{}, line {}".format(*(others or places)[0]) if places else ""

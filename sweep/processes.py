@@ -7,13 +7,17 @@ the model in their memory. They end with the worker and with the group, however 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
+from ray import tune
 from ray.exceptions import RayError, RayTaskError
 from ray.util.placement_group import PlacementGroup, get_current_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from sweep.clock import now
+from sweep.deaths import stack_of, told_after
 from sweep.record import Record
 from sweep.room import options
 from sweep.trial import Outcome, Point, ProcessDiedError, Run, place_of
@@ -53,9 +57,23 @@ def together(work: Callable[[], Iterator[Item]]) -> Iterator[Item]:
         raise
 
 
-def run_together(run: Run, record: Record) -> Iterator[Point | Outcome]:
-    """Run a trial so; a partial of all but the record is a `Run`."""
-    return together(partial(run, record))
+def run_together(deadline: float | None, run: Run, record: Record) -> Iterator[Point | Outcome]:
+    """Run a trial so; a partial of all but the record is a `Run`.
+
+    Args:
+        deadline: hours from the trial's start after which this worker ends, and all of them with it; None: no limit.
+        run: the function of each of them.
+        record: the trial.
+    """
+    stack = stack_of(tune.get_context().get_trial_dir())
+    return together(partial(traced, deadline, stack, run, record))
+
+
+def traced(deadline: float | None, stack: Path, run: Run, record: Record) -> Iterator[Point | Outcome]:
+    """In each of them: the trial, of which it says where it is when the deadline comes."""
+    left = deadline and deadline - (now() - record.started) / 3600
+    with told_after(left, stack.with_suffix(f".{os.environ['RANK']}.stack")):
+        yield from run(record)
 
 
 class Process:

@@ -17,6 +17,7 @@ from typing import Any
 os.environ |= {
     "RAY_AIR_NEW_OUTPUT": "0",  # no tables of Tune's own
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^A worker died or was killed",  # the attempt's reason says it in one line
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_raylet_start_wait_time_s": "120",  # its own 30 are not enough where other work keeps the machine busy
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -190,7 +191,7 @@ def connected(cluster: ClusterConfig) -> Iterator[int]:
 
 def fit(cluster: ClusterConfig, trials: Sequence[Run], searcher: StudySearcher, at_once: int, step: Beat) -> None:
     """Run what the searcher hands out, `at_once` trials at a time; `trials` has a function for each sweep."""
-    runs = [trial if cluster.processes == 1 else partial(run_together, trial) for trial in trials]
+    runs = [trial if cluster.processes == 1 else partial(run_together, cluster.deadline, trial) for trial in trials]
     place = tune.PlacementGroupFactory(bundles(cluster), strategy="STRICT_PACK")
     # Where a sweep is interrupted its workers may still write there.
     with TemporaryDirectory(prefix="sweep-", ignore_cleanup_errors=True) as scratch:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from commands import ROOT
 
-from sweep.deaths import LONGEST, ended_after, stack_of, why
+from sweep.deaths import LONGEST, OURS, ended_after, stack_of, why
 
 HANGS = """
 import re, sys, time
@@ -30,6 +30,32 @@ The actor is dead because its worker process has died. Worker exit type: SYSTEM_
 """What Ray says of a process that was killed."""
 
 
+LINGERS = """
+import sys, time
+from pathlib import Path
+from sweep.deaths import told_after, why
+
+def traced():
+    while not stack.stat().st_size:
+        time.sleep(0.1)
+    print(why("", stack))
+
+stack = Path(sys.argv[1])
+with told_after(1e-9, stack):
+    traced()
+"""
+"""A process that is late, and lives to read what it said after a second."""
+STACK = """Thread 0x1 (most recent call first):
+  File "/x/lib/python3.11/threading.py", line 1 in wait
+
+Thread 0x2 (most recent call first):
+  File "/x/lib/python3.11/site-packages/torch/distributed/c10d.py", line 2 in all_reduce
+  File "{place}", line 3 in step
+  File "/x/sweep/processes.py", line 4 in traced
+"""
+"""What a process leaves that waits for another, or hangs."""
+
+
 def hung(stack: Path, act: str) -> "subprocess.CompletedProcess[str]":
     """The process, once it has ended."""
     command = [sys.executable, "-c", HANGS.format(act=act), str(stack)]
@@ -43,6 +69,26 @@ def test_a_process_that_hangs_ends_itself(tmp_path: Path, act: str) -> None:
     ended = hung(stack, act)
     assert ended.returncode == 1, ended.stderr
     assert why(RAY, stack) == "it was at <string>, line 7"
+
+
+def test_a_process_that_is_late_says_where_it_is(tmp_path: Path) -> None:
+    """It goes on, and leaves no file: in its eighth line it slept."""
+    stack = tmp_path / "trial.stack"
+    command = [sys.executable, "-c", LINGERS, str(stack)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)  # noqa: S603
+    assert (ended.stdout, ended.returncode) == ("it was at <string>, line 8\n", 0), ended.stderr
+    assert not stack.exists()
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_of_several_processes_that_which_hangs_is_named(tmp_path: Path, rank: int) -> None:
+    """And not those that wait for it, in the sweep's own code; nor the worker, which waits for them."""
+    places = [f"{OURS}/unlearning/parallel.py"] * 3
+    places[rank] = "mine.py"
+    for name, place in zip(("trial.0", "trial.1", "trial"), places, strict=True):
+        (tmp_path / f"{name}.stack").write_text(STACK.format(place=place))
+    (tmp_path / "trial2.0.stack").write_text(STACK.format(place="another.py"))
+    assert why("", tmp_path / "trial.stack") == "it was at mine.py, line 3"
 
 
 def test_on_another_machine_it_says_so_in_its_log(tmp_path: Path) -> None:

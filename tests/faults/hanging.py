@@ -31,8 +31,8 @@ def hung(here: Path, act: str, *words: str) -> None:
     assert first.state == "failed", first
     assert first.reason.startswith("it ran longer than cluster.deadline = "), first
     assert first.ended - first.started >= SECONDS, first
-    if not words:
-        assert "mine/strange.py, line " in first.reason, first
+    assert "mine/strange.py, line " in first.reason, first
+    assert "raylet" not in command.said(), command.said()
     whole(here)
 
 

@@ -48,6 +48,7 @@ def survived(here: Path, plain: Undisturbed, title: str, delay: float) -> int:
     command.wait_for(MARKS[AT[title]])
     hit = strike(command, title, delay)
     assert command.end() == 0, command.said()
+    assert "raylet" not in command.said(), command.said()
     whole(here)
     assert trials(here) == plain.trials
     return int(hit)
