@@ -12,6 +12,8 @@ RAN_OUT = "memory ran out"
 """How the reason begins of a trial whose memory ran out: its process lived to say so."""
 LONGEST = 400
 """Characters of what Ray says of a process that died."""
+LOW = re.compile(r"node running low on memory.*? was (\S+) used / (\S+) limit", re.DOTALL)
+"""What Ray's memory monitor says, over many lines."""
 OURS = str(Path(__file__).parent)
 """Where of several processes those are that only wait for the one that hangs."""
 
@@ -63,8 +65,14 @@ def why(said: str, stack: Path) -> str:
     if places := [place for file in left if (place := hung_at(file.read_text(encoding="utf-8")))]:
         return f"it was at {min(places, key=lambda place: place.startswith(OURS))}"
     _, ran_out, memory = said.rpartition("MemoryError: ")
-    told = " ".join(re.split(r"ProcessDiedError: |is dead because ", said)[-1].split())
-    return " ".join(memory.split()) if ran_out else f"its process died: {told}"[:LONGEST]
+    return " ".join(memory.split()) if ran_out else f"its process died: {told(said)}"
+
+
+def told(said: str) -> str:
+    """What Ray says of a process that died, in one line."""
+    if low := LOW.search(said):
+        return f"{RAN_OUT} (the node's, of which {low[1]} of {low[2]} were taken: Ray ended the process)"
+    return " ".join(re.split(r"ProcessDiedError: |is dead because ", said)[-1].split())[:LONGEST]
 
 
 def hung_at(stack: str) -> str:

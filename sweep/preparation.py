@@ -13,6 +13,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from eval.data import DataError
 from sweep.config import ClusterConfig, ConfigError
+from sweep.deaths import told
 from sweep.interrupts import BrokenOffError
 from sweep.processes import together
 from sweep.progress import View
@@ -23,8 +24,6 @@ BEAT = 0.1
 """Seconds between two looks at the clock and at signals."""
 SENTENCES = (ConfigError, DataError)
 """Errors that the user is told as they are."""
-LONGEST = 400
-"""Characters of what Ray says of a process that died."""
 
 
 def prepare(cluster: ClusterConfig, makers: Sequence[Maker], shown: View, beat: Callable[[], None]) -> None:
@@ -94,7 +93,7 @@ class Making:
     def _begin_again(self, error: Exception) -> None:
         remove_placement_group(self._group)
         if self._retries == 0:
-            raise BrokenOffError(f"the preparation failed, its process died: {_one_line(error)}") from None
+            raise BrokenOffError(f"the preparation failed, its process died: {told(str(error))}") from None
         self._retries -= 1
         self._begin()
 
@@ -129,7 +128,3 @@ def _next(stream: Any) -> Progress | None:
     except RayError as error:
         raise ProcessDiedError(error) from None
     return progress
-
-
-def _one_line(said: object) -> str:
-    return " ".join(str(said).split())[:LONGEST]

@@ -28,6 +28,8 @@ os.environ |= {
 
 import ray
 from ray import tune
+from ray.air.execution._internal import actor_manager
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.execution import class_cache
 
 from sweep import deaths, nodes
@@ -50,6 +52,8 @@ from sweep.trial import Run, Work, trainable
 
 # Tune would pass these on in descriptions of workers, which Ray shows and logs; nodes have credentials of their own.
 class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
+# Tune would break off over a worker that Ray ends because its node runs out of memory: it is a death like others.
+vars(actor_manager)["RayActorError"] = (RayActorError, OutOfMemoryError)
 
 STORE = 256 * 2**20
 """Bytes of Ray's object store on this machine: models pass through files, not through Ray."""

@@ -112,8 +112,13 @@ def test_what_ends_in_time_leaves_nothing(tmp_path: Path, hours: float | None) -
         (RAY, "its process died: its worker process has died. Worker exit type: SYSTEM_ERROR"),
         ("ray::train()\n  File x\nMemoryError: memory ran out (x): less\n", "memory ran out (x): less"),
         ("ray::train()\nsweep.trial.ProcessDiedError: rank 1\nis gone\n", "its process died: rank 1 is gone"),
+        (
+            "2 worker(s) were killed due to the node running low on memory. Memory on the node (IP: 192.0.2.2, ID: 73)"
+            " was 7.0GB used / 23.5GB limit (0.297)\nOOM kill reason: Memory usage 7505096704B exceeded\n",
+            "its process died: memory ran out (the node's, of which 7.0GB of 23.5GB were taken: Ray ended the process)",
+        ),
         ("without a word", "its process died: without a word"),
-        ("x" * 1000, f"its process died: {'x' * 1000}"[:LONGEST]),
+        ("x" * 1000, f"its process died: {'x' * LONGEST}"),
     ],
 )
 def test_a_death_is_one_line(tmp_path: Path, said: str, told: str) -> None:

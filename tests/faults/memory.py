@@ -10,19 +10,33 @@ from tempfile import TemporaryDirectory
 from faults.common import SWEEP, Outcome, attempts, show, start, whole
 from faults.strange import SHORT, strange
 
+ROOM = 5 * 2**30
+"""Bytes that a sweep may take beside what is taken when it begins; Ray's monitor sees to it."""
 ACTS = {
     "PyTorch's allocator refuses": ("torch.empty(2**60)", "memory ran out ("),
     "Python's does": ("bytearray(2**62)", "memory ran out"),
     "a GPU's does": ('raise torch.OutOfMemoryError("CUDA out of memory.\\nTried")', "memory ran out (CUDA out of"),
     "the system kills the process": ("os.kill(os.getpid(), 9)", "its process died: "),
+    "Ray's monitor does": (
+        f"_ = b'x' * {2 * ROOM}; time.sleep(60)",
+        "its process died: memory ran out (the node's, of which ",
+    ),
 }
 """What is done, and how the reason begins."""
 HELPS = ("train.tokens", "train.checkpointing", "train.precision")
 
 
+def watched() -> dict[str, str]:
+    """Variables with which Ray's monitor ends a worker once `ROOM` more is taken than now."""
+    lines = [line.split() for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines()]
+    memory = {name: int(amount) * 1024 for name, amount, *_ in lines}
+    limit = 1 - (memory["MemAvailable:"] - ROOM) / memory["MemTotal:"]
+    return {"RAY_memory_usage_threshold": f"{limit:.3f}", "RAY_memory_monitor_refresh_ms": "250"}
+
+
 def ran_out(here: Path, act: str, says: str, times: int = 1) -> None:
     """It happens to the first trial, at the first try or at each: begun again, or failed for good; others go on."""
-    command = start(here, *SWEEP, *SHORT, *strange(here, act, times))
+    command = start(here, *SWEEP, *SHORT, *strange(here, act, times), **watched())
     assert command.end() == 0, command.said()
     own = [one for one in attempts(here)["search"] if one.index == 0]
     assert [one.state for one in own] == ["failed", "finished" if times == 1 else "failed"], own
