@@ -28,9 +28,9 @@ os.environ |= {
 
 import ray
 from ray import tune
-from ray.air.execution._internal import actor_manager
-from ray.exceptions import OutOfMemoryError, RayActorError
-from ray.tune.execution import class_cache
+from ray.air.execution._internal import RayActorManager
+from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.tune.execution import class_cache, tune_controller
 
 from sweep import deaths, nodes
 from sweep.agenda import agenda
@@ -52,9 +52,6 @@ from sweep.trial import Run, Work, trainable
 
 # Tune would pass these on in descriptions of workers, which Ray shows and logs; nodes have credentials of their own.
 class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
-# Tune would break off over a worker that Ray ends because its node runs out of memory: it is a death like others.
-vars(actor_manager)["RayActorError"] = (RayActorError, OutOfMemoryError)
-
 STORE = 256 * 2**20
 """Bytes of Ray's object store on this machine: models pass through files, not through Ray."""
 
@@ -76,6 +73,21 @@ class Ran:
     ui_command: str
     prepare_s: float
     trials_s: float
+
+
+class Actors(RayActorManager):
+    """Tune's workers, of which one that Ray ends because its node runs out of memory has died as others do.
+
+    Tune itself breaks off over what is neither an error of the trial nor a RayActorError.
+    """
+
+    def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
+        known = not isinstance(exception, RayError) or isinstance(exception, RayActorError | RayTaskError)
+        died = exception if known else RayActorError(error_msg=str(exception))
+        super()._actor_task_failed(tracked_actor_task, died)
+
+
+vars(tune_controller)["RayActorManager"] = Actors
 
 
 class Beat(tune.Callback):
