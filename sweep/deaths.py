@@ -51,7 +51,8 @@ def _said_after(seconds: float, stack: Path, *, ends: bool) -> Iterator[None]:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
-            stack.unlink(missing_ok=True)
+            if stack.is_file() and not stack.stat().st_size:  # else it is late, and Ray may be ending it
+                stack.unlink()
 
 
 def why(said: str, stack: Path) -> str:
