@@ -59,7 +59,7 @@ def test_a_lost_answer_makes_no_second_run(tmp_path: Path, monkeypatch: pytest.M
     """Of the parent and of a trial: what is tried again finds what was made."""
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
-    monkeypatch.setattr("sweep.tracking.runs.MlflowClient", Forgetful)
+    monkeypatch.setattr("sweep.tracking.store.MlflowClient", Forgetful)
     Forgetful.lost = 0
     own = Runs(config(tmp_path), "lost")
     for _ in range(2):

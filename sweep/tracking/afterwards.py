@@ -14,7 +14,7 @@ from sweep.config import SweepConfig
 from sweep.record import Logged, Record
 from sweep.redaction import redact
 from sweep.tracking.runs import Runs, Status, cut, metrics_of, ms
-from sweep.tracking.store import experiment_id, one_sentence, store
+from sweep.tracking.store import client_of, experiment_id, one_sentence, store
 
 
 def fill(
@@ -57,7 +57,7 @@ def attach(logged: Logged, folder: Path, files: Sequence[Path], tags: Mapping[st
     """
     uri = store()
     with one_sentence(uri):
-        client = MlflowClient(tracking_uri=uri)
+        client = client_of(uri)
         for path in files:
             above = path.relative_to(folder).parent
             client.log_artifact(logged.run_id, str(path), None if above == Path() else str(above))
@@ -77,7 +77,7 @@ def log_scores(scores: Mapping[str, Any], path: Path) -> Logged:
     """
     uri, experiment = store(), os.environ.get("MLFLOW_EXPERIMENT_NAME") or "checkpoints"
     with one_sentence(uri):
-        run_id = _score_run(MlflowClient(tracking_uri=uri), experiment, scores, path)
+        run_id = _score_run(client_of(uri), experiment, scores, path)
     return Logged(tracking_uri=redact(uri), experiment=experiment, run_id=run_id)
 
 

@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 
 from eval.definitions import DEFINITIONS
@@ -15,7 +14,7 @@ from sweep.compose import dump
 from sweep.config import SweepConfig
 from sweep.record import INTERRUPTED, Logged, Record, Setting
 from sweep.redaction import redact
-from sweep.tracking.store import experiment_id, store
+from sweep.tracking.store import client_of, experiment_id, store
 
 Status: TypeAlias = Literal["FINISHED", "FAILED", "KILLED"]
 STATUS: Mapping[str, Status] = {"finished": "FINISHED", "failed": "FAILED", "pruned": "KILLED"}
@@ -58,7 +57,7 @@ class Runs:
         """Find or make the experiment and the parent; close what a driver that died left running."""
         if self._opened:
             return
-        self._client = MlflowClient(tracking_uri=self.uri)
+        self._client = client_of(self.uri)
         self._experiment_id = experiment_id(self._client, self.experiment)
         self.run_id = self._parent()
         self._adopt()

@@ -7,9 +7,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
+from sqlalchemy import make_url
 
 from sweep.redaction import redact
 
@@ -24,6 +26,25 @@ class TrackingError(RuntimeError):
 def store() -> str:
     """The tracking URI: MLFLOW_TRACKING_URI, else mlflow.db in the working directory; it may hold a password."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+
+
+def client_of(uri: str) -> MlflowClient:
+    """A client of the store; a database in a file is made where there is none, and is there once it is whole.
+
+    MLflow makes its tables in dozens of steps, and never opens a file again of which it made a few.
+    """
+    if uri.startswith("sqlite") and (name := make_url(uri).database) and not Path(name).exists():
+        _make(Path(name))
+    return MlflowClient(tracking_uri=uri)
+
+
+def _make(file: Path) -> None:
+    """Make it beside, then rename it, unless another process was faster."""
+    with TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
+        made = Path(folder).absolute() / file.name
+        MlflowClient(tracking_uri=f"sqlite:///{made}")
+        if not file.exists():
+            made.rename(file)
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:
