@@ -10,8 +10,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_memory_runs_out(tmp_path: Path) -> None:
-    """PyTorch's allocator refuses once: the trial is begun again on a fresh process, and the sweep is whole."""
-    memory.ran_out(tmp_path, *memory.ACTS["PyTorch's allocator refuses"])
+    """Ray's monitor ends a worker, once: the trial is begun again on a fresh process, and the sweep is whole."""
+    memory.ran_out(tmp_path, *memory.ACTS["Ray's monitor does"])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small disk is mounted, which takes root")

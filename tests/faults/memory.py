@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from faults.common import SWEEP, Outcome, attempts, show, start, whole
 from faults.strange import SHORT, strange
 
-ROOM = 5 * 2**30
+ROOM = 6 * 2**30
 """Bytes that a sweep may take beside what is taken when it begins; Ray's monitor sees to it."""
 ACTS = {
     "PyTorch's allocator refuses": ("torch.empty(2**60)", "memory ran out ("),
