@@ -52,6 +52,7 @@ from sweep.trial import Run, Work, trainable
 
 # Tune would pass these on in descriptions of workers, which Ray shows and logs; nodes have credentials of their own.
 class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
+
 STORE = 256 * 2**20
 """Bytes of Ray's object store on this machine: models pass through files, not through Ray."""
 

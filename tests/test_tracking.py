@@ -5,7 +5,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from sweep.config import SweepConfig
 from sweep.record import INTERRUPTED, Record
 from sweep.tracking.afterwards import fill
 from sweep.tracking.runs import LONGEST, Runs
-from sweep.tracking.store import TrackingError, client_of
+from sweep.tracking.store import TrackingError
 from sweep.tracking.tracker import Tracker
 
 START = 1_700_000_000.0
@@ -359,30 +358,6 @@ def test_a_server_that_dies_and_comes_back(
 
 
 @pytest.mark.slow
-def test_a_fresh_store_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever makes it dies after the first table: MLflow would refuse the file for ever."""
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-
-    def dies(tracking_uri: str) -> None:
-        Path(tracking_uri.removeprefix("sqlite:///")).write_bytes(b"half")
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
-        broken.setattr("sweep.tracking.store.MlflowClient", dies)
-        client_of(uri)
-    assert list(tmp_path.iterdir()) == []
-    assert [one.name for one in client_of(uri).search_experiments()] == ["Default"]
-    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
-
-
-def test_two_that_make_a_store_share_it(tmp_path: Path) -> None:
-    """Both find there what the other one added."""
-    uri, names = f"sqlite:///{tmp_path / 'mlflow.db'}", ["one", "two"]
-    with ThreadPoolExecutor() as both:
-        list(both.map(lambda name: client_of(uri).create_experiment(name), names))
-    assert {one.name for one in client_of(uri).search_experiments()} == {"Default", *names}
-
-
 def test_a_fresh_store_is_made_without_a_word(tmp_path: Path) -> None:
     """MLflow and its migration would log some lines."""
     code = (

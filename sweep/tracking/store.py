@@ -33,7 +33,8 @@ def client_of(uri: str) -> MlflowClient:
 
     MLflow makes its tables in dozens of steps, and never opens a file again of which it made a few.
     """
-    if uri.startswith("sqlite") and (name := make_url(uri).database) and not Path(name).exists():
+    name = make_url(uri).database if uri.startswith("sqlite") else None
+    if name and name != ":memory:" and not Path(name).exists():
         _make(Path(name))
     return MlflowClient(tracking_uri=uri)
 
