@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import ray.util
 from commands import ROOT
 from ray.cluster_utils import Cluster
-from servers import free_port, until
+from servers import PATIENCE, free_port, until
 
 TOKEN = "planted-token-0123456789abcdef0123456789"  # noqa: S105 (of a cluster that lives as long as a test)
 FRONT = Path(sys.executable).parent
@@ -75,7 +75,7 @@ def node(options: Sequence[str], variables: dict[str, str], log: Path, before: S
         yield
     finally:
         process.terminate()  # it ends its own processes
-        process.wait(60)
+        process.wait(PATIENCE)
 
 
 @contextmanager

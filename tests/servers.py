@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds that a server may take to answer; under load MLflow takes tens."""
 PASSWORD = "planted-secret"  # noqa: S105 (of a database that lives as long as a test)
 

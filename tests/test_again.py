@@ -77,7 +77,6 @@ def test_the_trial_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_the_commands_of_a_sweep_repeat_its_lines(tmp_path: Path) -> None:
     """A sweep of three trials, then both commands of its summary: their lines of trials.csv but for the index."""
     small = ("data.forget=2", "data.retain=4", "data.holdout=2", "data.unseen=0", "search.trials=3", "seeds=0")

@@ -59,7 +59,7 @@ Thread 0x2 (most recent call first):
 def hung(stack: Path, act: str) -> "subprocess.CompletedProcess[str]":
     """The process, once it has ended."""
     command = [sys.executable, "-c", HANGS.format(act=act), str(stack)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)  # noqa: S603
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)  # noqa: S603
 
 
 @pytest.mark.parametrize("act", ["time.sleep(50)", LOCKED], ids=["sleeps", "keeps the lock"])
@@ -75,7 +75,7 @@ def test_a_process_that_is_late_says_where_it_is(tmp_path: Path) -> None:
     """It goes on, and what it said stays: in its eighth line it slept."""
     stack = tmp_path / "trial.stack"
     command = [sys.executable, "-c", LINGERS, str(stack)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)  # noqa: S603
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)  # noqa: S603
     assert (ended.stdout, ended.returncode) == ("it was at <string>, line 8\n", 0), ended.stderr
     assert why("", stack) == "it was at <string>, line 8"
 

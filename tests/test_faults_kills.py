@@ -9,7 +9,7 @@ from commands import ROOT
 from faults import driver, node, worker
 
 KILLED = driver.BLOWS["SIGKILL to the driver"]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

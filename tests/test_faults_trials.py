@@ -21,7 +21,7 @@ from sweep.trial import Outcome, Point
 SECONDS = 10
 """Until a toy trial is taken to hang; else it takes a moment."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 
 def toy(folder: Path) -> SweepConfig:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from faults import artifact, disk, memory
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 
 def test_memory_runs_out(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from sweep.unlearning.parallel import from_first, rank, size, wait
 
 NAME = "toy"
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -22,7 +22,6 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 MISSING = [name for name in PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(900),
     pytest.mark.skipif(bool(MISSING), reason=f"Debian's slurm-wlm is not installed: no {', '.join(MISSING)}"),
     pytest.mark.skipif(os.geteuid() != 0, reason="slurmd must be root"),
 ]

@@ -27,16 +27,17 @@ from sweep.trial import Outcome, Point, Work
 pytestmark = pytest.mark.slow
 NAME = "nodes"
 TRIALS = 12
+FREE = 4
+"""Trials from this index on are under way until a node is lost: whatever the load, it is lost in the middle."""
 
 
 def noted(folder: Path, record: Record) -> Iterator[Point | Outcome]:
-    """Two seconds; leaves a file that says on which node it began, another one when it is over."""
+    """Leaves a file that says on which node it began; waits, in the middle, until another node is lost."""
     node = ray.get_runtime_context().get_node_id()
     (folder / f"began-{record.index}-{node}-{time.time_ns()}").touch()
-    for epoch in (1, 2):
-        time.sleep(1)
-        yield ToyPoint(epoch, sides(0.5, 1.0))
-    (folder / f"ended-{record.index}-{node}").touch()
+    yield ToyPoint(1, sides(0.5, 1.0))
+    until(lambda: record.index < FREE or any(path.name != f"lost-{node}" for path in folder.glob("lost-*")))
+    yield ToyPoint(2, sides(0.5, 1.0))
     yield ToyOutcome({"score": float(record.index)})
 
 
@@ -82,19 +83,19 @@ def test_a_node_that_is_lost_loses_no_trial(tmp_path: Path, nodes: Cluster, monk
 
 
 def lose(nodes: Cluster, notes: Path) -> None:
-    """Kill a node while a trial is under way on it, once both have ended one."""
-    until(lambda: len(set(seen(notes, "ended").values())) == 2)
+    """Kill a node once a trial is under way on each."""
     node = nodes.worker_nodes.copy().pop()
-    until(
-        lambda: node.node_id in {at for index, at in seen(notes, "began").items() if index not in seen(notes, "ended")}
-    )
-    nodes.remove_node(node, allow_graceful=False)
+    try:
+        until(lambda: len(held(notes)) == 2)
+        nodes.remove_node(node, allow_graceful=False)
+    finally:
+        (notes / f"lost-{node.node_id}").touch()
 
 
-def seen(notes: Path, what: str) -> dict[str, str]:
-    """On which node each trial began last, or ended."""
-    found = sorted((path.name.split("-") for path in notes.glob(f"{what}-*")), key=lambda name: name[-1])
-    return {index: node for _, index, node, *_ in found}
+def held(notes: Path) -> set[str]:
+    """The nodes on which a trial waits for the loss."""
+    began = [path.name.split("-")[1:3] for path in notes.glob("began-*")]
+    return {node for index, node in began if int(index) >= FREE}
 
 
 def finished_runs(folder: Path) -> list[str]:
