@@ -140,3 +140,16 @@ def test_control_c_while_a_command_imports(tmp_path: Path, module: str, words: t
     command.signal(signal.SIGINT)
     assert command.end() == 130, command.said()
     assert command.said() == ""
+
+
+def test_a_command_that_is_done_collects_nothing() -> None:
+    """What Python tracks is set aside at the end: its last collection finds nothing."""
+    done = ended("""
+import atexit, gc
+atexit.register(lambda: print(gc.get_freeze_count()))
+exit_at_once()
+print(gc.get_freeze_count())
+""")
+    first, last = map(int, done.stdout.split())
+    assert (first, done.stderr) == (0, "")
+    assert last > 1000
