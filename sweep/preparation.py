@@ -18,7 +18,8 @@ from sweep.interrupts import BrokenOffError
 from sweep.processes import together
 from sweep.progress import View
 from sweep.room import bundles, options
-from sweep.trial import Maker, ProcessDiedError, Progress, why
+from sweep.trial import Maker, ProcessDiedError, why
+from sweep.unlearning.artifacts import Progress
 
 BEAT = 0.1
 """Seconds between two looks at the clock and at signals."""

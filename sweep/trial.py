@@ -12,27 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from sweep.config import SweepConfig
 from sweep.deaths import ended_after, stack_of
 from sweep.record import Record, Setting
+from sweep.unlearning.artifacts import Artifacts, Progress
 
 if TYPE_CHECKING:
     from eval.data import Dataset
     from sweep.ledger import Ledger
-    from sweep.unlearning.artifacts import Artifacts
-
-
-class Progress(Protocol):
-    """How far a stage of the preparation is."""
-
-    @property
-    def stage(self) -> str:
-        """What is made."""
-
-    @property
-    def done(self) -> int:
-        """Steps done."""
-
-    @property
-    def total(self) -> int:
-        """Steps in all."""
 
 
 class Point(Protocol):
@@ -90,7 +74,7 @@ class Work:
     paper: Setting | None
 
 
-def prepare(what: str, config: SweepConfig, dataset: "Dataset", artifacts: "Artifacts") -> Iterator[Progress]:
+def prepare(what: str, config: SweepConfig, dataset: "Dataset", artifacts: Artifacts) -> Iterator[Progress]:
     """Make one of `sweep.unlearning.prepare.MAKERS`; a partial of all that is a `Maker`."""
     # Imported here, on the worker: the driver needs no transformers.
     from sweep.unlearning.exhaustion import in_words
@@ -100,7 +84,7 @@ def prepare(what: str, config: SweepConfig, dataset: "Dataset", artifacts: "Arti
         yield from MAKERS[what](config, dataset, artifacts)
 
 
-def makers(config: SweepConfig, dataset: "Dataset", artifacts: "Artifacts") -> list[Maker]:
+def makers(config: SweepConfig, dataset: "Dataset", artifacts: Artifacts) -> list[Maker]:
     """What makes the missing artifacts, side by side; none where nothing is missing."""
     missing = artifacts.missing
     wanted = ["target and reference"] if {"target", "reference"} & {*missing} else []
@@ -108,7 +92,7 @@ def makers(config: SweepConfig, dataset: "Dataset", artifacts: "Artifacts") -> l
     return [partial(prepare, what, config, dataset, artifacts) for what in wanted]
 
 
-def unlearn(config: SweepConfig, artifacts: "Artifacts", record: Record) -> Iterator[Point | Outcome]:
+def unlearn(config: SweepConfig, artifacts: Artifacts, record: Record) -> Iterator[Point | Outcome]:
     """Unlearn with a trial's setting and seed; a partial of config and artifacts is a `Run`."""
     # Imported here, on the worker: the driver of a cluster job needs no torch.
     from sweep.space import objective_of

@@ -25,6 +25,7 @@ from sweep.room import bundle, no_room, room_for
 from sweep.schedule import Beat, connected, fit
 from sweep.search import Search, StudySearcher
 from sweep.trial import Outcome, Point, Run
+from sweep.unlearning.artifacts import Progress
 
 NAME = "toy"
 PAPER: Setting = {"alpha": 1.5, "beta": 7.0}
@@ -44,15 +45,6 @@ class ToyOutcome:
 
     metrics: dict[str, float]
     reason: str = ""
-
-
-@dataclass(frozen=True)
-class ToyProgress:
-    """A step of a toy's preparation."""
-
-    stage: str
-    done: int
-    total: int
 
 
 def bowl(record: Record) -> Iterator[Point | Outcome]:
@@ -110,27 +102,27 @@ def lagging(record: Record) -> Iterator[Point | Outcome]:
         inside.discard(record.index)
 
 
-def made(fails: bool) -> Iterator[ToyProgress]:
+def made(fails: bool) -> Iterator[Progress]:
     """Two stages; the second one may refuse."""
-    yield ToyProgress("first", 1, 2)
-    yield ToyProgress("first", 2, 2)
+    yield Progress(stage="first", done=1, total=2)
+    yield Progress(stage="first", done=2, total=2)
     if fails:
         raise ConfigError("model.path = 'x' does not fit.")
-    yield ToyProgress("second", 1, 1)
+    yield Progress(stage="second", done=1, total=1)
 
 
-def dying(folder: Path, times: int) -> Iterator[ToyProgress]:
+def dying(folder: Path, times: int) -> Iterator[Progress]:
     """A stage whose process is killed the first so many times."""
-    yield ToyProgress("first", 1, 2)
+    yield Progress(stage="first", done=1, total=2)
     if len(list(folder.iterdir())) < times:
         (folder / str(os.getpid())).touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    yield ToyProgress("first", 2, 2)
+    yield Progress(stage="first", done=2, total=2)
 
 
-def full() -> Iterator[ToyProgress]:
+def full() -> Iterator[Progress]:
     """A stage that finds no room on the disk."""
-    yield ToyProgress("first", 1, 2)
+    yield Progress(stage="first", done=1, total=2)
     raise OSError(errno.ENOSPC, "No space left on device", "/runs/x")
 
 

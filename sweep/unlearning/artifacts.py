@@ -30,6 +30,21 @@ FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a stage of the preparation is; here, because the driver reads it, which needs no transformers.
+
+    Attributes:
+        stage: what is made.
+        done: steps done.
+        total: steps in all.
+    """
+
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Artifacts:
     """Folders of what a sweep needs, addressed by the hash of what they are made from.
 

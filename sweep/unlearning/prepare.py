@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from eval.encode import Encoded, encode_refusals, encode_rows
 from eval.suite import Probes, evaluate, retain_values
 from sweep.config import ConfigError, SweepConfig, Template
 from sweep.unlearning import models, parallel, reference
-from sweep.unlearning.artifacts import METRICS, Artifacts, made
+from sweep.unlearning.artifacts import METRICS, Artifacts, Progress, made
 from sweep.unlearning.loop import Schedule, descend, stream
 from sweep.unlearning.losses import PADDED, nll_parts
 from sweep.unlearning.parallel import by_first, each_of, local
@@ -23,15 +23,6 @@ from sweep.unlearning.precision import COMPUTED
 ROWS = "rows.json"
 TEMPLATE = "template.json"
 RETAIN = "retain.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far a stage of the preparation is."""
-
-    stage: str
-    done: int
-    total: int
 
 
 def make_reference(config: SweepConfig, dataset: Dataset, wanted: Artifacts) -> Iterator[Progress]:
