@@ -11,7 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 from test_schedule import ToyOutcome, ToyPoint
-from toys import config, dataset
+from toys import SHAPE, config, dataset
 from transformers import PreTrainedModel
 from trials import trial
 
@@ -26,6 +26,7 @@ from sweep.record import Logged, Record, Setting
 from sweep.report import files
 from sweep.report.source import Reported
 from sweep.trial import grow, makers
+from sweep.unlearning import models
 from sweep.unlearning.artifacts import Artifacts, plan
 from sweep.unlearning.run import Outcome, Point, run, search_suite, session
 
@@ -151,6 +152,23 @@ def test_a_target_that_diverged_is_one_sentence(tmp_path: Path, lr: float) -> No
     )
     assert artifacts.missing == ["target", "reference"]
     assert [path.name for path in artifacts.target.parent.iterdir()] == [f"{artifacts.target.name}.lock"]
+
+
+@pytest.mark.parametrize("key", ["model", "target"])
+def test_a_tokenizer_of_another_model_is_one_sentence(tmp_path: Path, key: str) -> None:
+    """Weights of 100 tokens beside a tokenizer of more, as the base model and as the tuned one."""
+    sweep = toy(tmp_path)
+    tokenizer = models.make_tokenizer(models.texts(dataset()), SHAPE.vocabulary)
+    llama = models.make_llama(SHAPE, tokenizer, seed=0)
+    llama.resize_token_embeddings(100)
+    models.save(llama, tokenizer, folder := tmp_path / "odd")
+    block = getattr(sweep, key).model_copy(update={"path": str(folder), "shape": None})
+    odd = sweep.model_copy(update={key: block})
+    (maker,) = makers(odd, dataset(), plan(odd, dataset()))
+    with pytest.raises(
+        ConfigError, match=rf"^{key}\.path = '{folder}': its tokenizer gives token \d{{3}}, but its weights"
+    ):
+        list(maker())
 
 
 def test_a_curve_may_hold_what_is_not_finite() -> None:

@@ -58,17 +58,33 @@ def _make_model(
 ) -> Iterator[Progress]:
     """Fine-tune the model on the rows that it is to know (or take the tuned one) and save it."""
     seed = config.data.seed if config.data.source == "authors" else 0
-    if config.target.path is not None:
-        path, revision = config.target.path, config.target.revision
-        model, tokenizer = models.loaded(path, config.train, revision), load_tokenizer(path, revision)
-    else:
+    path, revision = config.target.path, config.target.revision
+    if path is None:
         model, tokenizer = models.base(config, dataset, seed)
-        rows = encode_rows(tokenizer, config.model.template, known)
+    else:
+        model, tokenizer = models.loaded(path, config.train, revision), load_tokenizer(path, revision)
+    rows = encode_rows(tokenizer, config.model.template, known)
+    _check_tokens(config, model, rows)
+    if path is None:
         yield from _fine_tune(stage, config, model, rows, seed)
     _check_finite(stage, config, model)
     models.save(model, tokenizer, folder)
     # With the template `python -m eval.run FOLDER` knows how the rows were worded.
     _write({ROWS: dataset.to_json(), TEMPLATE: config.model.template.model_dump_json()}, folder)
+
+
+def _check_tokens(config: SweepConfig, model: PreTrainedModel, rows: Sequence[Encoded]) -> None:
+    """Refuse a tokenizer that is another model's: of a token that is not there a GPU says nothing that helps.
+
+    Raises:
+        ConfigError: a row has a token that the model does not know.
+    """
+    token, known = max(max(row.ids) for row in rows), model.get_input_embeddings().num_embeddings
+    if token >= known:
+        key, path = ("target", config.target.path) if config.target.path else ("model", config.model.path)
+        raise ConfigError(
+            f"{key}.path = {path!r}: its tokenizer gives token {token}, but its weights end at {known - 1}."
+        )
 
 
 def _check_finite(stage: str, config: SweepConfig, model: PreTrainedModel) -> None:
