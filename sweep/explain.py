@@ -70,7 +70,7 @@ def explain(error: ValidationError, raw: Mapping[str, object]) -> str:
     """One sentence on the mistake in `raw` that is most likely behind the others."""
     errors = sorted(error.errors(include_url=False), key=_rank)
     first, key = errors[0], _key(errors[0], raw)
-    place = ".".join(key)
+    place = ".".join(part if part.strip() else repr(part) for part in key)
     if first["type"] == "missing":
         return f"{place} is missing{_remedy(key, raw)}."
     shown = repr(first.get("ctx", {}).get("tag", first["input"]))

@@ -137,7 +137,7 @@ def mutations(draw: st.DrawFn) -> Mutation:
     return Mutation(
         file=file,
         content=(head + text).encode("utf-8", "surrogatepass"),
-        about=frozenset({*about, Path(file).stem} - {""}),
+        about=frozenset(name if name.strip() else repr(name) for name in {*about, Path(file).stem}),
     )
 
 

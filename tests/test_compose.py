@@ -267,6 +267,7 @@ def test_refused_override_is_told_in_one_sentence(override: str, said: str) -> N
         (HEAD + SPACE + "seed: 1\nseed: 2\n", "line 5: not valid YAML: found duplicate key seed."),
         (HEAD + SPACE + "_target_: os.system\n", "_target_ = 'os.system' is not a known key"),
         (HEAD + SPACE + "train: {epcohs: 3}\n", "train.epcohs = 3 is not a known key"),
+        (HEAD + SPACE + "'': 1\n", "'' = 1 is not a known key"),
         (HEAD + SPACE + "hydra: {run: {dir: x}}\n", "hydra is not allowed"),
         (HEAD.replace("_self_", "_self_, {override hydra/job_logging: none}") + SPACE, "hydra is not allowed"),
         (HEAD + SPACE + "storage: ${oc.env:HOME}\n", "'${oc.env:HOME}' is not allowed"),
