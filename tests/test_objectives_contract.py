@@ -30,12 +30,15 @@ LENGTHS = (3, 1, 0, 4)
 """Answer tokens of the rows of a batch; a row without any is the extreme of a cut answer."""
 
 
-@cache
 def corners(name: str) -> list[dict[str, Any]]:
     """The settings at the corners of the spaces of configs/ for an objective, without `retain.weight` and the like."""
-    shipped = [path for path in sorted(SHIPPED.glob("*.yaml")) if path.stem != "base" and not is_matrix(path)]
-    configs = [load(path) for path in shipped]
-    return [corner for config in configs if config.objective == name for corner in _corners(config)]
+    return [corner for config in _shipped() if config.objective == name for corner in _corners(config)]
+
+
+@cache
+def _shipped() -> list[SweepConfig]:
+    paths = [path for path in sorted(SHIPPED.glob("*.yaml")) if path.stem != "base" and not is_matrix(path)]
+    return [load(path) for path in paths]
 
 
 def _corners(config: SweepConfig) -> list[dict[str, Any]]:
