@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from commands import ROOT, SMALL, Command, refusal
+from servers import until
 
 from sweep.launch import main
 from sweep.ledger import created
@@ -196,9 +197,8 @@ def test_a_second_signal_ends_at_once(here: Path) -> None:
 @pytest.mark.slow
 def test_a_signal_while_preparing_leaves_no_sweep(here: Path) -> None:
     """There is nothing to resume: the same command begins again."""
-    command = Command(here, WTNPO, "--name", "cut")
-    command.wait_for("sweep cut")
-    time.sleep(15)
+    command = Command(here, WTNPO, "target.epochs=10000", "--name", "cut")
+    until(lambda: command.over or any(here.glob("runs/.artifacts/*.lock")))
     command.signal(signal.SIGINT)
     assert command.end() == 130
     assert "give the same command again" in command.said()
