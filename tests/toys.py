@@ -1,15 +1,17 @@
 """Toys for the tests: a made-up dataset of a few rows, a very small Llama that may know it, a configuration."""
 
 from pathlib import Path
-from typing import Any
-
-import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from typing import TYPE_CHECKING, Any
 
 from eval.data import Dataset, Row
-from eval.encode import Encoded
 from sweep.config import Shape, SweepConfig, Template
-from sweep.unlearning import models
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from eval.encode import Encoded
+
+# What takes long to import is imported where it is used: processes of toy trials that have no model start faster.
 
 TEMPLATE = Template(question="Question: {question}\nAnswer:", answer=" {answer}")
 SHAPE = Shape(layers=2, hidden=32, intermediate=64, heads=2, vocabulary=300)
@@ -53,13 +55,19 @@ def dataset() -> Dataset:
     return Dataset(forget=rows[:3], retain=rows[3:6], holdout=rows[6:])
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
+def tokenizer() -> "PreTrainedTokenizerFast":
     """A byte-level BPE trained on the toy rows."""
+    from sweep.unlearning import models
+
     return models.make_tokenizer(models.texts(dataset()), SHAPE.vocabulary)
 
 
-def llama(seed: int = 0, scale: float = 20.0) -> PreTrainedModel:
+def llama(seed: int = 0, scale: float = 20.0) -> "PreTrainedModel":
     """A small Llama with random weights, made louder so that its probabilities differ from one another."""
+    import torch
+
+    from sweep.unlearning import models
+
     model = models.make_llama(SHAPE, tokenizer(), seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -68,8 +76,10 @@ def llama(seed: int = 0, scale: float = 20.0) -> PreTrainedModel:
     return model
 
 
-def encoded(*lengths: tuple[int, int]) -> list[Encoded]:
+def encoded(*lengths: tuple[int, int]) -> "list[Encoded]":
     """Rows of (prompt tokens, answer tokens with EOS), with tokens that differ from row to row."""
+    from eval.encode import Encoded
+
     return [
         Encoded(ids=tuple((7 * i + 3 * t) % 290 + 1 for t in range(prompt + answer)), start=prompt)
         for i, (prompt, answer) in enumerate(lengths)
