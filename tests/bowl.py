@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from toys import config as toy_config
+from trials import PAPER, sides
 
 from sweep.agenda import agenda
 from sweep.config import SweepConfig
@@ -13,7 +14,6 @@ from sweep.ledger import Ledger
 from sweep.record import Record, Setting
 
 NAME = "toy"
-PAPER: Setting = {"alpha": 1.5, "beta": 7.0}
 
 
 def score(setting: Setting) -> float:
@@ -27,12 +27,6 @@ def finished(record: Record) -> Record:
     forget = float(record.setting.get("alpha", 0.0)) / 5
     metrics = sides(forget, (1 + forget) / 2) | {"score": score(record.setting)}
     return replace(record, state="finished", metrics=metrics, curve=[{"epoch": 1}])
-
-
-def sides(forget: float, retain: float) -> dict[str, float]:
-    """ES of both sides, exact and paraphrased the same."""
-    values = {"forget": forget, "retain": retain}
-    return {f"{side}/{kind}": value for side, value in values.items() for kind in ("es", "es_paraphrase")}
 
 
 def sweep(storage: Path, name: str = NAME, **blocks: object) -> SweepConfig:

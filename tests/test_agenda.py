@@ -6,9 +6,10 @@ from pathlib import Path
 
 import optuna
 import pytest
-from bowl import NAME, PAPER, finished, parts, score, settings, sweep, work
+from bowl import NAME, finished, parts, score, settings, sweep, work
 from hypothesis import given
 from hypothesis import strategies as st
+from trials import PAPER
 
 from sweep.agenda import FINALISTS, agenda, best, check, hours, planned, reachable, searched
 from sweep.config import ConfigError

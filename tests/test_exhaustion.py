@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from test_schedule import ToyPoint
+from workers import ToyPoint
 
 from sweep.processes import _cause
 from sweep.record import Record

@@ -10,10 +10,10 @@ from typing import ClassVar
 import pytest
 import torch
 from rich.console import Console
-from test_schedule import ToyOutcome, ToyPoint
 from toys import SHAPE, config, dataset
 from transformers import PreTrainedModel
 from trials import trial
+from workers import ToyOutcome, ToyPoint
 
 from eval.calibration import strength
 from eval.forward import Each

@@ -1,22 +1,20 @@
 """Trials that hang or run out of memory, on a real local Ray: begun again on a fresh process, and the sweep goes on."""
 
 import os
-import re
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from test_schedule import NAME, Seen, ToyOutcome, ToyPoint, search
+import workers
+from test_schedule import NAME, Seen, search
 from toys import config as toy_config
+from workers import strange
 
 from sweep.config import SweepConfig
 from sweep.ledger import Ledger
-from sweep.record import Record
 from sweep.schedule import Beat, connected, fit
 from sweep.search import StudySearcher
-from sweep.trial import Outcome, Point
 
 SECONDS = 10
 """Until a toy trial is taken to hang; else it takes a moment."""
@@ -28,17 +26,6 @@ def toy(folder: Path) -> SweepConfig:
     """Two random trials, each begun again once."""
     sweep = toy_config(folder, search={"sampler": "random", "trials": 2})
     return sweep.model_copy(update={"cluster": sweep.cluster.model_copy(update={"deadline": SECONDS / 3600})})
-
-
-def strange(marker: Path, record: Record) -> Iterator[Point | Outcome]:
-    """Trial 0 keeps Python's lock, once; trial 1 always runs out of memory."""
-    yield ToyPoint(1, {"loss": 1.0})
-    if record.index == 1:
-        raise MemoryError("memory ran out: take less")
-    if not marker.exists():
-        marker.touch()
-        re.match(r"(a+)+$", "a" * 60 + "b")
-    yield ToyOutcome({"score": 1.0})
 
 
 def test_trials_that_hang_or_run_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +44,7 @@ def test_trials_that_hang_or_run_out_of_memory(tmp_path: Path, monkeypatch: pyte
         (1, "failed"),
         (1, "failed"),
     ]
-    late = f"it ran longer than cluster.deadline = {SECONDS / 3600:g} hours: it was at {__file__}, line "
+    late = f"it ran longer than cluster.deadline = {SECONDS / 3600:g} hours: it was at {workers.__file__}, line "
     assert found[0].reason.startswith(late), found
     assert {one.reason for one in found[2:]} == {"memory ran out: take less"}
     assert len({one.worker for one in found}) == 3  # the second try of trial 0 and the first of trial 1 share one

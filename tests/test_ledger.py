@@ -6,9 +6,10 @@ from pathlib import Path
 
 import optuna
 import pytest
-from bowl import NAME, PAPER, finished, sides, sweep, work
+from bowl import NAME, finished, sweep, work
 from optuna.trial import TrialState
 from toys import config as toy_config
+from trials import PAPER, sides
 
 from sweep import studies
 from sweep.agenda import agenda

@@ -2,16 +2,17 @@
 
 import os
 import re
-import signal
 import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from test_schedule import Seen, ToyOutcome, ToyPoint, search
+import workers
+from test_schedule import Seen, search
 from toys import config as toy_config
 from toys import dataset
+from workers import fragile, orphaned, warm
 
 from sweep.config import SweepConfig
 from sweep.ledger import Ledger
@@ -19,9 +20,8 @@ from sweep.preparation import prepare
 from sweep.record import Record
 from sweep.schedule import Beat, connected, fit
 from sweep.search import StudySearcher
-from sweep.trial import Outcome, Point, Run, makers, unlearn
+from sweep.trial import Run, makers, unlearn
 from sweep.unlearning.artifacts import plan
-from sweep.unlearning.parallel import from_first, rank, size, wait
 
 NAME = "toy"
 
@@ -64,32 +64,16 @@ def test_a_sweep_is_that_of_one_process(tmp_path: Path) -> None:
     assert found.curve == [pytest.approx(point, rel=1e-4, abs=1e-5) for point in expected.curve]
 
 
-def fragile(marker: Path, record: Record) -> Iterator[Point | Outcome]:
-    """In the first trial process 1 dies once, after an epoch; in the second process 0 raises."""
-    yield ToyPoint(1, {"processes": float(size())})
-    if record.index == 0 and rank() == 1 and not marker.exists():
-        marker.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    if record.index == 1 and rank() == 0:
-        raise ValueError("alpha and beta\nquarrel")
-    yield ToyOutcome({"score": from_first(float(rank() + 1))})
-
-
 def test_a_process_that_dies_is_tried_again(tmp_path: Path) -> None:
     """Both processes are started anew and the trial is whole; one that raises has failed, on both, and is not."""
     rows = records(toy(tmp_path, 2, 2), partial(fragile, tmp_path / "died"))
     assert [row.state for row in rows] == ["finished", "failed"]
     assert (tmp_path / "died").exists()
-    assert re.fullmatch(rf"ValueError: alpha and beta quarrel \({re.escape(__file__)}, line \d+\)", rows[1].reason)
+    assert re.fullmatch(
+        rf"ValueError: alpha and beta quarrel \({re.escape(workers.__file__)}, line \d+\)", rows[1].reason
+    )
     assert [row.curve for row in rows] == [[{"epoch": 1, "processes": 2.0}]] * 2
     assert rows[0].score == 1.0
-
-
-def warm(record: Record) -> Iterator[Point | Outcome]:
-    """Says in which process it runs; the second trial raises in one of them."""
-    if record.index == 1 and rank() == 1:
-        raise ValueError("once")
-    yield ToyOutcome({"score": float(os.getpid())})
 
 
 def test_processes_serve_one_trial_after_another(tmp_path: Path) -> None:
@@ -99,17 +83,6 @@ def test_processes_serve_one_trial_after_another(tmp_path: Path) -> None:
     assert first.worker == failed.worker == second.worker == third.worker
     assert first.score != second.score
     assert second.score == third.score
-
-
-def orphaned(marker: Path, record: Record) -> Iterator[Point | Outcome]:
-    """At the first try process 0 kills the worker, and process 1 does not let go of Python's lock."""
-    if not marker.exists():
-        wait()
-        if rank() == 1:
-            re.match(r"(a+)+$", "a" * 60 + "b")
-        marker.touch()
-        os.kill(int(record.worker.rpartition(":")[2]), signal.SIGKILL)
-    yield ToyOutcome({"score": 1.0})
 
 
 def test_processes_end_with_their_worker(tmp_path: Path) -> None:

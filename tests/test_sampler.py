@@ -7,9 +7,10 @@ from statistics import median
 from typing import Any, get_args
 
 import pytest
-from bowl import NAME, PAPER, grown, score, settings, sweep, work
+from bowl import NAME, grown, score, settings, sweep, work
 from pydantic import ValidationError
 from toys import SHAPE, TEMPLATE
+from trials import PAPER
 
 from sweep.agenda import agenda
 from sweep.config import SearchConfig

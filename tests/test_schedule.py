@@ -1,10 +1,8 @@
 """The schedule on a real local Ray with toy trials: warm workers, retries, failures, preparation, interrupts."""
 
-import errno
 import os
-import signal
 import sys
-import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,118 +10,22 @@ from pathlib import Path
 
 import pytest
 import ray
-from bowl import sides
 from toys import config as toy_config
+from trials import PAPER
+from workers import bowl, breaks, dies, dying, full, lagging, late, made
 
 from sweep.agenda import agenda
 from sweep.config import ConfigError, SweepConfig
 from sweep.interrupts import BrokenOffError, Interrupted
 from sweep.ledger import Ledger
 from sweep.preparation import prepare
-from sweep.record import Record, Setting
+from sweep.record import Record
 from sweep.room import bundle, no_room, room_for
 from sweep.schedule import Beat, connected, fit
 from sweep.search import Search, StudySearcher
-from sweep.trial import Outcome, Point, Run
-from sweep.unlearning.artifacts import Progress
+from sweep.trial import Run
 
 NAME = "toy"
-PAPER: Setting = {"alpha": 1.5, "beta": 7.0}
-
-
-@dataclass(frozen=True)
-class ToyPoint:
-    """A point of a toy's curve."""
-
-    epoch: int
-    metrics: dict[str, float]
-
-
-@dataclass(frozen=True)
-class ToyOutcome:
-    """A toy's end."""
-
-    metrics: dict[str, float]
-    reason: str = ""
-
-
-def bowl(record: Record) -> Iterator[Point | Outcome]:
-    """Two epochs, then a score that is 0 at alpha 2; says how often its process was used."""
-    for epoch in (1, 2):
-        yield ToyPoint(epoch, {"forget/es": 1 / epoch, "retain/es": 1.0})
-    here = sys.modules["sweep.trial"].__dict__
-    here["uses"] = here.get("uses", 0) + 1
-    yield ToyOutcome({"score": abs(float(record.setting["alpha"]) - 2) + record.seed, "uses": here["uses"]})
-
-
-def late(record: Record) -> Iterator[Point | Outcome]:
-    """As the bowl, 10 higher."""
-    *points, outcome = bowl(record)
-    yield from points
-    yield ToyOutcome(outcome.metrics | {"score": outcome.metrics["score"] + 10})
-
-
-def dies(marker: Path, record: Record) -> Iterator[Point | Outcome]:
-    """The paper's setting always kills its process, after an epoch; the first other one does so once."""
-    yield ToyPoint(1, {})
-    if record.setting == PAPER:
-        os._exit(1)
-    if not marker.exists():
-        marker.touch()
-        os._exit(1)
-    yield from bowl(record)
-
-
-def breaks(record: Record) -> Iterator[Point | Outcome]:
-    """The paper's setting raises, others have no score, or no end."""
-    if record.setting == PAPER:
-        raise ValueError("alpha and beta\nquarrel")
-    if float(record.setting["alpha"]) > 2.5:
-        yield ToyOutcome({"score": float("nan")})
-
-
-def lagging(record: Record) -> Iterator[Point | Outcome]:
-    """Nine epochs on something that all trials of its process share; later trials are worse; says who else was there.
-
-    What a trial leaves behind when it is stopped must be gone before the next one begins, as a model must not be
-    trained by two: each is inside from its first step until its generator is closed.
-    """
-    here = sys.modules["sweep.trial"].__dict__
-    inside: set[int] = here.setdefault("inside", set())
-    others = len(inside)
-    inside.add(record.index)
-    try:
-        for epoch in range(1, 10):
-            time.sleep(0.01)
-            others = max(others, len(inside) - 1)
-            yield ToyPoint(epoch, sides(record.index / 12, 1.0) | {"others": others})
-        yield ToyOutcome({"score": float(record.index), "others": others})
-    finally:
-        inside.discard(record.index)
-
-
-def made(fails: bool) -> Iterator[Progress]:
-    """Two stages; the second one may refuse."""
-    yield Progress(stage="first", done=1, total=2)
-    yield Progress(stage="first", done=2, total=2)
-    if fails:
-        raise ConfigError("model.path = 'x' does not fit.")
-    yield Progress(stage="second", done=1, total=1)
-
-
-def dying(folder: Path, times: int) -> Iterator[Progress]:
-    """A stage whose process is killed the first so many times."""
-    yield Progress(stage="first", done=1, total=2)
-    if len(list(folder.iterdir())) < times:
-        (folder / str(os.getpid())).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    yield Progress(stage="first", done=2, total=2)
-
-
-def full() -> Iterator[Progress]:
-    """A stage that finds no room on the disk."""
-    yield Progress(stage="first", done=1, total=2)
-    raise OSError(errno.ENOSPC, "No space left on device", "/runs/x")
 
 
 @dataclass
@@ -282,7 +184,7 @@ def test_failures_are_told_and_do_not_stop_the_sweep(tmp_path: Path, room: int) 
     rows = records(tmp_path)
     assert {row.state for row in rows} == {"failed"}
     assert rows[0].reason.startswith("ValueError: alpha and beta quarrel (")
-    assert "test_schedule.py, line " in rows[0].reason
+    assert "workers.py, line " in rows[0].reason
     others = {(float(row.setting["alpha"]) > 2.5): row.reason for row in rows[1:]}
     assert others == {True: "the trial gave no finite score", False: "the trial ended without an outcome"}
     assert len({row.worker for row in rows}) <= 2
@@ -312,9 +214,9 @@ def test_a_preparation_whose_process_dies_is_begun_again(tmp_path: Path, room: i
     seen = Seen()
     prepare(toy_config(tmp_path).cluster, [partial(dying, tmp_path, 1), partial(made, False)], seen, lambda: None)
     assert len(list(tmp_path.iterdir())) == 1
-    assert sorted(seen.progress) == sorted(
-        [("first", 1, 2), ("first", 1, 2), ("first", 2, 2), ("first", 1, 2), ("first", 2, 2), ("second", 1, 1)]
-    )
+    steps = Counter(seen.progress)
+    assert steps.pop(("first", 1, 2)) in (2, 3)  # what a process says just before it is killed may be lost with it
+    assert steps == {("first", 2, 2): 2, ("second", 1, 1): 1}
 
 
 def test_a_preparation_whose_process_dies_too_often_ends_with_a_sentence(tmp_path: Path, room: int) -> None:
@@ -330,7 +232,7 @@ def test_a_preparation_that_fails_ends_with_a_sentence(tmp_path: Path, room: int
         prepare(toy_config(tmp_path).cluster, [full], Seen(), lambda: None)
     said = str(caught.value)
     front = "the preparation failed: OSError: [Errno 28] No space left on device: '/runs/x' ("
-    assert said.startswith(front) and "test_schedule.py, line " in said and "\n" not in said
+    assert said.startswith(front) and "workers.py, line " in said and "\n" not in said
 
 
 def test_what_a_trial_is_given(tmp_path: Path) -> None:

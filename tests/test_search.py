@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from bowl import NAME, PAPER, finished, sides, sweep
+from bowl import NAME, finished, sweep
+from trials import PAPER, sides
 
 from sweep.agenda import agenda
 from sweep.config import SweepConfig

@@ -3,42 +3,26 @@
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-import ray
-from bowl import sides
 from mlflow import MlflowClient
 from ray.cluster_utils import Cluster
 from rays import cluster
 from servers import until
-from test_schedule import ToyOutcome, ToyPoint
 from toys import config as toy_config
+from workers import FREE, noted
 
 from sweep import schedule
 from sweep.interrupts import Interrupts
 from sweep.ledger import Ledger, created
-from sweep.record import Record
-from sweep.trial import Outcome, Point, Work
+from sweep.trial import Work
 
 pytestmark = pytest.mark.slow
 NAME = "nodes"
 TRIALS = 12
-FREE = 4
-"""Trials from this index on are under way until a node is lost: whatever the load, it is lost in the middle."""
-
-
-def noted(folder: Path, record: Record) -> Iterator[Point | Outcome]:
-    """Leaves a file that says on which node it began; waits, in the middle, until another node is lost."""
-    node = ray.get_runtime_context().get_node_id()
-    (folder / f"began-{record.index}-{node}-{time.time_ns()}").touch()
-    yield ToyPoint(1, sides(0.5, 1.0))
-    until(lambda: record.index < FREE or any(path.name != f"lost-{node}" for path in folder.glob("lost-*")))
-    yield ToyPoint(2, sides(0.5, 1.0))
-    yield ToyOutcome({"score": float(record.index)})
 
 
 @pytest.fixture

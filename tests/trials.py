@@ -20,3 +20,9 @@ def repeats(first: int, setting: Setting, *scores: float, **metrics: float) -> l
         trial(first + i, setting, score, phase="finalist", seed=1 + i, metrics={"score": score} | metrics)
         for i, score in enumerate(scores)
     ]
+
+
+def sides(forget: float, retain: float) -> dict[str, float]:
+    """ES of both sides, exact and paraphrased the same."""
+    values = {"forget": forget, "retain": retain}
+    return {f"{side}/{kind}": value for side, value in values.items() for kind in ("es", "es_paraphrase")}

@@ -79,7 +79,7 @@ def _check_tokens(config: SweepConfig, model: PreTrainedModel, rows: Sequence[En
     Raises:
         ConfigError: a row has a token that the model does not know.
     """
-    token, known = max(max(row.ids) for row in rows), model.get_input_embeddings().num_embeddings
+    token, known = max(max(row.ids) for row in rows), len(model.get_input_embeddings().get_parameter("weight"))
     if token >= known:
         key, path = ("target", config.target.path) if config.target.path else ("model", config.model.path)
         raise ConfigError(
