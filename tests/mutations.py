@@ -171,7 +171,7 @@ def _changed(draw: st.DrawFn, raw: dict[str, Any], key: str, values: list[str]) 
 def _bytes(draw: st.DrawFn, text: str) -> bytes:
     """The file with a few bytes put in, taken out, or in another encoding."""
     content = text.encode(
-        draw(st.sampled_from(("utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp037")))
+        draw(st.sampled_from(("utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp037"))), "replace"
     )
     match draw(st.sampled_from(("insert", "cut", "end", "crlf", "tabs"))):
         case "insert":
