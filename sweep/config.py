@@ -274,7 +274,7 @@ class ClusterConfig(Frozen):
     @classmethod
     def _one_for_each_gpu(cls, block: Any) -> Any:
         if isinstance(block, dict) and block.get("processes") is None and isinstance(block.get("gpus"), int | float):
-            return block | {"processes": max(1, int(block["gpus"]))}
+            return block | {"processes": int(min(max(1, block["gpus"]), 1000))}
         return block
 
     name: str

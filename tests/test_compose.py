@@ -233,6 +233,8 @@ def test_dump_keeps_texts_that_look_like_something_else(tmp_path: Path, text: st
         ("space.alpha.low=true", "space.alpha.low = True must be a number."),
         ("space.alpha.low=nan", "space.alpha.low = nan must be a finite number."),
         ("space.alpha.high=inf", "space.alpha.high = inf must be a finite number."),
+        ("cluster.gpus=1e400", "cluster.gpus = inf must be a finite number."),
+        ("cluster.gpus=nan", "cluster.gpus = nan must be a finite number."),
         ("space.alpha.low=9", "must have low (9.0) at most high (5.0)."),
         ("space.beta.low=0", "must have low above 0 (not 0.0) where log is true."),
         ("space.beta.step=1", "must not have a step where log is true."),
