@@ -124,9 +124,8 @@ def mutations(draw: st.DrawFn) -> Mutation:
     if draw(st.integers(0, 4)) == 0:
         return Mutation(file=file, content=draw(_bytes(FILES[file])), about=frozenset())
     raw = yaml.safe_load(FILES[file])
-    about = (
-        {"objective", "recipe", "model"} if "sweeps" in raw else set[str]()
-    )  # without its list it is taken for a sweep
+    # Without its list it is taken for a sweep.
+    about = {"objective", "recipe", "model"} if "sweeps" in raw else set[str]()
     values: list[str] = []
     for _ in range(draw(st.integers(1, 2))):
         about |= draw(_changed(raw, draw(st.sampled_from(KEYS_OF[file])), values))

@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 import torch
 from rich.console import Console
-from toys import SHAPE, config, dataset
+from toys import config, dataset, llama, tokenizer
 from transformers import PreTrainedModel
 from trials import trial
 from workers import ToyOutcome, ToyPoint
@@ -158,10 +158,9 @@ def test_a_target_that_diverged_is_one_sentence(tmp_path: Path, lr: float) -> No
 def test_a_tokenizer_of_another_model_is_one_sentence(tmp_path: Path, key: str) -> None:
     """Weights of 100 tokens beside a tokenizer of more, as the base model and as the tuned one."""
     sweep = toy(tmp_path)
-    tokenizer = models.make_tokenizer(models.texts(dataset()), SHAPE.vocabulary)
-    llama = models.make_llama(SHAPE, tokenizer, seed=0)
-    llama.resize_token_embeddings(100)
-    models.save(llama, tokenizer, folder := tmp_path / "odd")
+    model = llama()
+    model.resize_token_embeddings(100)
+    models.save(model, tokenizer(), folder := tmp_path / "odd")
     block = getattr(sweep, key).model_copy(update={"path": str(folder), "shape": None})
     odd = sweep.model_copy(update={key: block})
     (maker,) = makers(odd, dataset(), plan(odd, dataset()))

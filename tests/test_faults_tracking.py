@@ -35,7 +35,7 @@ def test_a_server_of_no_use_costs_one_line(
         told = time.monotonic()
         line = tracker.finish("FINISHED", [record(0), begun(record(1))])
         ended = time.monotonic()
-    assert told - began < SPARE
+    assert told - began < 5
     assert ended - told < 15 + SPARE
     assert line.startswith(f"MLflow at http://127.0.0.1:{port} lacks 1 of 1 attempts: ")
     assert "\n" not in line
