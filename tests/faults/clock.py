@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from commands import ROOT, Command
 from mlflow import MlflowClient
 
 from faults.common import NAME, RESUME, SWEEP, Outcome, attempts, database, show, start, whole
+from support.commands import ROOT, Command
 
 SHIM = '''"""Sets the clock of every Python process that starts with this on its path, by the hours in a file."""
 

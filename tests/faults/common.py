@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from commands import ROOT, SMALL, Command
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from support.commands import ROOT, SMALL, Command
 from sweep import agenda, ledger, studies
 from sweep.config import SweepConfig
 from sweep.csvs import trials_csv

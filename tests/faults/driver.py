@@ -13,9 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from commands import Command
-
 from faults.common import NAME, RESUME, SWEEP, Outcome, attempts, over, show, start, statuses, whole
+from support.commands import Command
 from sweep.record import INTERRUPTED
 
 MARKS = {

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from commands import ROOT, Command
 from ray._private.node import Node
 from ray.cluster_utils import Cluster
-from rays import cluster
 
 from faults.common import RESUME, SWEEP, Outcome, over, show, start, whole
 from faults.worker import PREPARATION, TRIAL
+from support.commands import ROOT, Command
+from support.rays import cluster
 
 PROMISED = 120.0
 """Seconds in which a driver without a head ends, under load; `sweep.pulse` gives it half a minute."""

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from commands import Command
-
 from faults.common import RESUME, SWEEP, Outcome, over, show, start, whole
+from support.commands import Command
 
 REFUSED = "error: name = 'faults': another process is running this sweep.\n"
 

@@ -13,10 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
 
-from commands import Command
-from servers import free_port, mlflow
-
 from faults.common import NAME, RESUME, SWEEP, Outcome, over, show, start, whole
+from support.commands import Command
+from support.servers import free_port, mlflow
 from sweep.tracking.tracker import PATIENCE
 
 SYNC = f"to fill it in: python -m sweep.sync {NAME}\n"

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from commands import Command
-
 from faults.common import NAME, SWEEP, Outcome, attempts, show, start, statuses, whole
 from faults.driver import MARKS, Undisturbed, folder_in, trials, undisturbed
+from support.commands import Command
 
 PREPARATION, TRIAL = "ray::_made", "ray::ImplicitFunc"
 """What Ray calls the process of the preparation, and one of trials, also between two of them."""

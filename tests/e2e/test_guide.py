@@ -1,0 +1,37 @@
+"""The README's guide "Add an objective", done to the letter in a copy of the checkout, sweep included."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SMALL = ("data.forget=1", "data.retain=1", "data.holdout=1", "data.unseen=0", "target.epochs=2", "train.epochs=1")
+
+
+def blocks() -> dict[str, str]:
+    """The guide's files by name: each is named before its block of code."""
+    guide = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Add an objective")[2]
+    return dict(re.findall(r"`((?:objectives|configs)/\w+\.\w+)`[^\n]*\n\n```\w+\n(.*?)```", guide, re.DOTALL))
+
+
+def test_a_new_objective_is_two_files(tmp_path: Path) -> None:
+    """Both files, nothing else, and a sweep of two trials finishes; the contract's tests take the objective in."""
+    files = blocks()
+    assert list(files) == ["objectives/fade.py", "configs/fade.yaml"]
+    for part in ("sweep", "objectives", "eval", "configs", "tests"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    run = [sys.executable, "-m", "sweep.launch", "configs/fade.yaml", "search.trials=2", "seeds=0", "--name", "fade"]
+    done = subprocess.run([*run, *SMALL], cwd=tmp_path, capture_output=True, text=True)  # noqa: S603
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "runs" / "fade" / "summary.json").read_text())
+    assert summary["trials"] == {"planned": 2, "finished": 2, "failed": 0, "pruned": 0}
+    assert set(summary["best"]["params"]) == {"gamma"}
+    tests = [sys.executable, "-m", "pytest", "-q", "tests/test_objectives_contract.py", "-k", "fade"]
+    checked = subprocess.run(tests, cwd=tmp_path, capture_output=True, text=True)  # noqa: S603
+    assert checked.returncode == 0, checked.stdout

@@ -1,0 +1,117 @@
+"""configs/deploy/slurm.sh as a job of a real Slurm, whose two nodes are both this machine."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from optuna import load_study
+from optuna.trial import TrialState
+
+from support.commands import SMALL
+from support.servers import free_port, running
+from support.waiting import until
+from sweep.compose import SHIPPED
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
+MISSING = [name for name in PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]
+pytestmark = [
+    pytest.mark.skipif(bool(MISSING), reason=f"Debian's slurm-wlm is not installed: no {', '.join(MISSING)}"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="slurmd must be root"),
+]
+TRIALS = 30
+CONFIG = """
+ClusterName=toy
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={controller}
+SlurmUser=root
+AuthInfo=socket={folder}/munge.socket
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/%n
+SlurmctldPidFile={folder}/controller.pid
+SlurmdPidFile={folder}/%n.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+SlurmdParameters=config_overrides
+GresTypes=gpu
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={first} CPUs=64 Gres=gpu:8
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={second} CPUs=64 Gres=gpu:8
+PartitionName=all Nodes=ALL Default=YES State=UP
+"""
+"""Nodes that say to have 64 cores and eight GPUs each, which no trial of this test asks for."""
+
+
+@pytest.fixture
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The commands of Slurm speak to a cluster of this test."""
+    folder = tmp_path_factory.mktemp("slurm")
+    ports = {name: free_port() for name in ("controller", "first", "second")}
+    text = CONFIG.format(folder=folder, host=socket.gethostname(), **ports)
+    (folder / "slurm.conf").write_text(text, encoding="ascii")
+    (folder / "gres.conf").write_text("NodeName=n[1-2] Name=gpu File=/dev/tty[0-7]\n", encoding="ascii")
+    (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n", encoding="ascii")
+    (folder / "munge.key").write_bytes(os.urandom(1024))
+    (folder / "munge.key").chmod(0o600)
+    files = {"key-file": "key", "socket": "socket", "pid-file": "pid", "seed-file": "seed", "log-file": "log"}
+    munge = [f"--{option}={folder}/munge.{end}" for option, end in files.items()]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin"
+    variables = {"PATH": path, "SLURM_CONF": str(folder / "slurm.conf")}
+    daemons = {
+        "munge": ["munged", "--foreground", "--force", *munge],
+        "controller": ["slurmctld", "-D"],
+        **{node: ["slurmd", "-D", "-N", node] for node in ("n1", "n2")},
+    }
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        for key, value in variables.items():
+            patch.setenv(key, value)
+        for name, command in daemons.items():
+            (folder / name).mkdir()
+            stack.enter_context(running(command, folder / name, lambda: True))
+        until(lambda: asked(["sinfo", "--noheader", "--format=%T"]).split() == ["idle"])
+        yield
+        asked(["scancel", "--user=root"])
+        until(lambda: not asked(["squeue", "--noheader"]))
+
+
+def asked(command: Sequence[str]) -> str:
+    """What a command of Slurm says."""
+    return subprocess.run(command, check=False, text=True, capture_output=True).stdout  # noqa: S603 (our own words)
+
+
+def submitted(folder: Path, *words: str) -> subprocess.Popen[str]:
+    """A job on two nodes of one core each; the process lasts as long as the job and ends with its exit code."""
+    script = str(SHIPPED / "deploy" / "slurm.sh")
+    options = ["--wait", "--nodes=2", "--cpus-per-task=1", f"--chdir={folder}", "--output=log", "--open-mode=truncate"]
+    return subprocess.Popen(["sbatch", *options, script, *words], cwd=folder, text=True)  # noqa: S603, S607 (our own)
+
+
+def states(folder: Path) -> list[TrialState]:
+    """The states of all attempts at trials."""
+    study = load_study(study_name="slurm", storage=f"sqlite:///{folder / 'runs' / 'slurm' / 'study.db'}")
+    return [trial.state for trial in study.get_trials(deepcopy=False)]
+
+
+def test_a_job_ends_cleanly_and_is_gone_on_with(tmp_path: Path, slurm: None) -> None:
+    """Asked to end, as five minutes before its time limit, it leaves nothing open; the next job runs what is left."""
+    log = tmp_path / "log"
+    small = [*SMALL, f"search.trials={TRIALS}", "seeds=0"]
+    job = submitted(tmp_path, str(SHIPPED / "wtnpo.yaml"), *small, "--name", "slurm")
+    for sign in ("sweep slurm", "prepared reference", "search 3"):
+        until(lambda sign=sign: job.poll() is not None or (log.exists() and sign in log.read_text()))  # type: ignore[misc]
+    asked(["scancel", "--batch", "--signal=TERM", "--name=sweep"])
+    assert job.wait() == 128 + signal.SIGTERM, log.read_text()
+    assert "interrupted; to go on: python -m sweep.launch --resume slurm" in log.read_text()
+    assert TrialState.RUNNING not in states(tmp_path)
+    assert states(tmp_path).count(TrialState.COMPLETE) < TRIALS
+    assert submitted(tmp_path, "--resume", "slurm").wait() == 0, log.read_text()
+    assert states(tmp_path).count(TrialState.COMPLETE) == TRIALS
+    assert (tmp_path / "runs" / "slurm" / "report.html").exists()

@@ -1,0 +1,89 @@
+"""A sweep on a Ray cluster of several nodes, one of which is lost in the middle."""
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from ray.cluster_utils import Cluster
+
+from support.rays import cluster
+from support.toys import config as toy_config
+from support.waiting import until
+from support.workers import FREE, noted
+from sweep import schedule
+from sweep.interrupts import Interrupts
+from sweep.ledger import Ledger, created
+from sweep.trial import Work
+
+NAME = "nodes"
+TRIALS = 12
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A head without room for trials, and two nodes with room for two each."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+    with cluster(2, cpus=2) as up:
+        yield up
+
+
+def test_a_node_that_is_lost_loses_no_trial(tmp_path: Path, nodes: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials run on both nodes; one is killed with two trials under way; all 12 finish, none twice, also in MLflow."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+    (tmp_path / "notes").mkdir()
+    storage = tmp_path / "runs"
+    config = toy_config(storage, search={"sampler": "random", "trials": TRIALS})
+    config = config.model_copy(update={"cluster": config.cluster.model_copy(update={"address": nodes.address})})
+    lost = threading.Thread(target=lose, args=(nodes, tmp_path / "notes"))
+    lost.start()
+    work = Work(
+        name=NAME,
+        config=config,
+        held=partial(created, config, NAME),
+        makers=[],
+        trial=partial(noted, tmp_path / "notes"),
+        paper=None,
+    )
+    with Interrupts(str) as interrupts:
+        (ran,) = schedule.run([work], interrupts)
+    lost.join()
+    assert [(record.index, record.state) for record in ran.records] == [(i, "finished") for i in range(TRIALS)]
+    attempts = Ledger(config, NAME).attempts("search")
+    assert sorted(attempt.index for attempt in attempts if attempt.state == "finished") == list(range(TRIALS))
+    lost_ones = [attempt for attempt in attempts if attempt.state == "failed"]
+    assert 1 <= len(lost_ones) <= 2
+    assert all(attempt.reason.startswith("its process died: ") for attempt in lost_ones)
+    began = [path.name.split("-")[1:3] for path in (tmp_path / "notes").glob("began-*")]
+    assert len({node for _, node in began}) == 2
+    assert TRIALS < len(began) <= TRIALS + 2  # those that were under way on the lost node began again
+    assert finished_runs(tmp_path) == [str(i) for i in range(TRIALS)]
+
+
+def lose(nodes: Cluster, notes: Path) -> None:
+    """Kill a node once a trial is under way on each."""
+    node = nodes.worker_nodes.copy().pop()
+    try:
+        until(lambda: len(held(notes)) == 2)
+        nodes.remove_node(node, allow_graceful=False)
+    finally:
+        (notes / f"lost-{node.node_id}").touch()
+
+
+def held(notes: Path) -> set[str]:
+    """The nodes on which a trial waits for the loss."""
+    began = [path.name.split("-")[1:3] for path in notes.glob("began-*")]
+    return {node for index, node in began if int(index) >= FREE}
+
+
+def finished_runs(folder: Path) -> list[str]:
+    """The indices of MLflow's nested runs that are finished; all others have failed."""
+    client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
+    runs = [run for run in client.search_runs(["1"]) if "mlflow.parentRunId" in run.data.tags]
+    assert {run.info.status for run in runs} == {"FINISHED", "FAILED"}
+    return sorted((run.data.tags["index"] for run in runs if run.info.status == "FINISHED"), key=int)

@@ -1,0 +1,328 @@
+"""What a sweep leaves in MLflow: a real sqlite store, a store that is gone, a real server that dies and comes back."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from support import toys
+from support.servers import free_port, mlflow
+from support.tracked import START, begun, live, record, runs
+from support.waiting import until
+from sweep.config import SweepConfig
+from sweep.record import INTERRUPTED
+from sweep.tracking.afterwards import fill
+from sweep.tracking.runs import LONGEST, Runs
+from sweep.tracking.store import TrackingError
+from sweep.tracking.tracker import Tracker
+
+
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without runs; making one takes a second or more, so that the tests copy it."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def here(tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a store in its default place."""
+    shutil.copy(empty, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def config(here: Path) -> SweepConfig:
+    """The toy sweep."""
+    return toys.config(here / "runs")
+
+
+def client(folder: Path) -> MlflowClient:
+    """A second client, which sees what the first one stored."""
+    return MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
+
+
+def history(store: MlflowClient, run: Run, key: str) -> list[tuple[int, float]]:
+    """A metric's steps and values."""
+    return [(metric.step, metric.value) for metric in store.get_metric_history(run.info.run_id, key)]
+
+
+def test_commits_on_the_hub_are_tags(here: Path, config: SweepConfig) -> None:
+    """Those that the sweep keeps to; what comes from no hub has none."""
+    commit = 40 * "a"
+    model = config.model.model_copy(update={"path": "owner/name", "revision": commit})
+    tracker = Tracker.start(config.model_copy(update={"model": model}), "first")
+    assert tracker.finish("FINISHED", []) == ""
+    (parent,), _ = runs(client(here))
+    assert {key: tag for key, tag in parent.data.tags.items() if key.endswith(".revision")} == {
+        "model.revision": commit
+    }
+
+
+def test_a_sweep_is_a_parent_with_one_nested_run_a_trial(here: Path, config: SweepConfig) -> None:
+    """Names, tags, params, curve, final metrics, times, status and the resolved configuration are all there."""
+    tracker = Tracker.start(config, "first")
+    live(tracker, record(0))
+    live(tracker, record(1, setting={"alpha": 0.123456, "beta": 2}, phase="finalist", seed=7))
+    assert tracker.finish("FINISHED", [record(0)]) == ""
+    (parent,), (one, two) = runs(client(here))
+    assert parent.info.run_id == tracker.run_id
+    assert (parent.info.run_name, parent.info.status) == ("first", "FINISHED")
+    assert parent.data.params["space.beta.high"] == "10.0"
+    assert parent.data.params["train.lr"] == "0.01"
+    wanted = {"objective": "wtnpo", "model": "toy", "data": "authors", "split": "forget10", "recipe": "default"}
+    assert wanted.items() <= parent.data.tags.items()
+    assert {"git", "torch", "definition/score", "definition/forget/es"} <= parent.data.tags.keys()
+    assert parent.data.tags["score"].endswith("tau=0.95")
+    assert (
+        "storage:"
+        in (here / "mlruns" / parent.info.experiment_id / parent.info.run_id / "artifacts" / "config.yaml").read_text()
+    )
+    assert one.data.tags["mlflow.parentRunId"] == two.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert (one.info.run_name, two.info.run_name) == (
+        "wtnpo alpha=1.5 beta=5 seed=0",
+        "wtnpo alpha=0.1235 beta=2 seed=7",
+    )
+    assert one.data.params == {"alpha": "1.5", "beta": "5"}
+    assert (
+        wanted | {"phase": "search", "index": "0", "seed": "0", "status": "finished"}
+    ).items() <= one.data.tags.items()
+    assert history(client(here), one, "loss") == [(1, -0.5), (2, -1.5)]
+    assert history(client(here), one, "forget/es") == [(1, 0.75), (2, 0.5), (4, 0.125)]  # the toy trains 4 epochs
+    assert (one.info.status, one.info.start_time, one.info.end_time) == (
+        "FINISHED",
+        1_700_000_000_000,
+        1_700_000_010_000,
+    )
+    assert tracker.run_id_of(record(0)) == one.info.run_id
+    assert tracker.run_id_of(record(5)) == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "status"),
+    [
+        ("finished", "the loss was nan", "FINISHED"),
+        ("failed", "its process died", "FAILED"),
+        ("failed", INTERRUPTED, "KILLED"),
+        ("pruned", "", "KILLED"),
+    ],
+)
+def test_how_a_trial_ended(here: Path, config: SweepConfig, state: str, reason: str, status: str) -> None:
+    """The status is MLflow's, the state and the reason are tags."""
+    ended = record(0, state=state, reason=reason)
+    assert fill(config, "ends", "FAILED", [ended])[0] == 1
+    (parent,), (run,) = runs(client(here))
+    assert (parent.info.status, run.info.status) == ("FAILED", status)
+    assert (run.data.tags["status"], run.data.tags.get("reason", "")) == (state, reason)
+
+
+def test_a_trial_that_never_ended_is_killed(here: Path, config: SweepConfig) -> None:
+    """When the sweep ends, a trial that is still running has nobody who would end its run."""
+    tracker = Tracker.start(config, "stopped")
+    tracker.note(begun(record(0)))
+    assert tracker.finish("KILLED", [begun(record(0))]) == ""
+    (parent,), (run,) = runs(client(here))
+    assert (parent.info.status, run.info.status, run.data.tags["status"]) == ("KILLED", "KILLED", "interrupted")
+
+
+def test_numbers_that_are_not_finite_become_a_tag(here: Path, config: SweepConfig) -> None:
+    """MLflow would store infinity as 1.8e308."""
+    curve = [{"epoch": 1, "loss": float("nan"), "forget/es": 0.5}]
+    fill(config, "diverged", "FINISHED", [record(0, curve=curve, metrics={"score": 1.0, "loss": float("-inf")})])
+    _, (run,) = runs(client(here))
+    assert run.data.metrics == {"forget/es": 0.5, "score": 1.0}
+    assert run.data.tags["nonfinite"] == "loss=nan at step 1, loss=-inf at step 4"
+
+
+def test_a_long_param_is_cut_and_says_so(here: Path, config: SweepConfig) -> None:
+    """Seven characters more than are kept."""
+    fill(config, "long", "FINISHED", [record(0, setting={"note": "x" * (LONGEST + 7)})])
+    _, (run,) = runs(client(here))
+    assert run.data.params["note"] == "x" * LONGEST + f" ... (cut, {LONGEST + 7} characters)"
+
+
+def test_many_metrics_take_more_than_one_request(here: Path, config: SweepConfig) -> None:
+    """2001 points, where MLflow refuses more than 1000 in a request."""
+    curve = [{"epoch": float(epoch), "loss": float(epoch)} for epoch in range(1, 2002)]
+    fill(config, "curve", "FINISHED", [record(0, curve=curve)])
+    _, (run,) = runs(client(here))
+    assert history(client(here), run, "loss") == [(epoch, float(epoch)) for epoch in range(1, 2002)]
+
+
+def test_filling_in_twice_adds_nothing(here: Path, config: SweepConfig) -> None:
+    """Only trials without a run are logged, and a finished run stays as it is."""
+    records = [record(0), record(1)]
+    assert fill(config, "twice", "FINISHED", records[:1])[0] == 1
+    assert fill(config, "twice", "FINISHED", records)[0] == 1
+    assert fill(config, "twice", "FINISHED", records)[0] == 0
+    parents, nested = runs(client(here))
+    assert (len(parents), len(nested)) == (1, 2)
+    assert history(client(here), nested[0], "loss") == [(1, -0.5), (2, -1.5)]
+
+
+def test_a_resumed_sweep_has_the_same_parent_and_doubles_nothing(here: Path, config: SweepConfig) -> None:
+    """The driver died: trial 0 is over, of trial 1 only the ledger knows that it is, trial 2 is run again."""
+    dead = Runs(config, "resumed")
+    dead.describe()
+    live(dead, record(0))
+    for index in (1, 2):
+        dead.log(replace(begun(record(index)), curve=record(index).curve[:1]))
+    parents, _ = runs(client(here))
+    assert parents[0].info.status == "RUNNING"
+
+    again = record(2, started=START + 100, ended=START + 110)
+    tracker = Tracker.start(config, "resumed", "")
+    live(tracker, again)
+    assert tracker.finish("FINISHED", [record(0), record(1), again]) == ""
+    (parent,), nested = runs(client(here))
+    assert (parent.info.run_id, parent.info.status) == (dead.run_id, "FINISHED")
+    ends = [(run.data.tags["index"], run.info.status) for run in nested]
+    assert ends == [("0", "FINISHED"), ("1", "FINISHED"), ("2", "KILLED"), ("2", "FINISHED")]
+    assert history(client(here), nested[1], "loss") == [(1, -0.5), (2, -1.5)]
+
+
+def test_the_parent_is_found_by_its_run_id_too(here: Path, config: SweepConfig) -> None:
+    """The storage was moved, so that the folder no longer tells; without a run id it is another sweep of that name."""
+    first = Runs(config, "moved")
+    first.open()
+    elsewhere = config.model_copy(update={"storage": here / "other"})
+    known = Runs(elsewhere, "moved", first.run_id)
+    known.open()
+    assert known.run_id == first.run_id
+    unknown = Runs(elsewhere, "moved", "")
+    unknown.open()
+    assert unknown.run_id != first.run_id
+
+
+def test_a_new_sweep_of_an_old_name_gets_a_parent_of_its_own(here: Path, config: SweepConfig) -> None:
+    """Somebody removed the folder and took the name again."""
+    fill(config, "name", "FINISHED", [])
+    Tracker.start(config, "name").finish("FINISHED", [])
+    parents, _ = runs(client(here))
+    assert len(parents) == 2
+
+
+def test_a_store_that_comes_late_gets_everything(here: Path, config: SweepConfig) -> None:
+    """Nothing can be stored while the sweep runs (a file is where the store's folder should be); at its end all is."""
+    store = here / "late"
+    store.touch()
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{store / 'mlflow.db'}"
+    try:
+        tracker = Tracker.start(config, "late")
+    finally:
+        del os.environ["MLFLOW_TRACKING_URI"]
+    live(tracker, record(0))
+    until(lambda: tracker._error != "")
+    store.unlink()
+    store.mkdir()
+    shutil.copy(here / "mlflow.db", store)
+    assert tracker.finish("FINISHED", [record(0), record(1)]) == ""
+    (parent,), nested = runs(client(store))
+    assert parent.data.params["objective"] == "wtnpo"
+    assert [history(client(store), run, "loss") for run in nested] == [[(1, -0.5), (2, -1.5)]] * 2
+
+
+@pytest.fixture
+def port() -> int:
+    """A port of this machine at which nobody listens."""
+    return free_port()
+
+
+def test_a_dead_server_costs_one_line(config: SweepConfig, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call raises, and the line at the end says what is missing, and no password."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}")
+    tracker = Tracker.start(config, "dead")
+    live(tracker, record(0))
+    tracker.note(begun(record(1)))
+    line = tracker.finish("FINISHED", [record(0), begun(record(1))])
+    assert line.startswith(f"MLflow at http://***@127.0.0.1:{port} lacks 1 of 1 attempts: ")
+    assert "\n" not in line
+    assert "secret" not in line
+    assert (tracker.run_id, tracker.run_id_of(record(0))) == ("", "")
+    with pytest.raises(TrackingError, match=r"MLflow at http://\*\*\*@127\.0\.0\.1") as refused:
+        fill(config, "dead", "FINISHED", [record(0)])
+    assert "secret" not in str(refused.value)
+
+
+def test_a_user_who_interrupts_does_not_wait_for_a_server(config: SweepConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that takes connections and never answers: the end is not put off by as much as that of a whole sweep."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://{}:{}".format(*silent.getsockname()))
+        line = Tracker.start(config, "cut").finish("KILLED", [record(0)])
+    assert line.endswith(" lacks 1 of 1 attempts: no answer within 6 s")
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown", "command"),
+    [
+        (None, "sqlite:///{here}/mlflow.db", "mlflow ui --backend-store-uri sqlite:///{here}/mlflow.db"),
+        ("http://me:pw@host:5000", "http://***@host:5000", "http://***@host:5000"),
+        (
+            "postgresql+psycopg2://me:pw@host/db",
+            "postgresql+psycopg2://***@host/db",
+            'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"',
+        ),
+    ],
+)
+def test_where_the_runs_are_to_be_seen(
+    here: Path, config: SweepConfig, monkeypatch: pytest.MonkeyPatch, uri: str | None, shown: str, command: str
+) -> None:
+    """A server's address, or the command that serves a database; a password stays where it was."""
+    if uri is not None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    tracker = Tracker(Runs(config, "shown"))
+    assert tracker.logged.tracking_uri == shown.format(here=here)
+    assert tracker.ui_command.endswith(command.format(here=here))
+
+
+def test_objectives_share_an_experiment_unless_the_user_names_one(
+    config: SweepConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Model and data name it, so that objectives are compared in one table."""
+    other = config.model_copy(update={"objective": "tnpo"})
+    assert Runs(config, "a").experiment == Runs(other, "b").experiment == "toy-authors"
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    assert Runs(config, "a").experiment == "mine"
+
+
+def test_a_server_that_dies_and_comes_back(
+    here: Path, config: SweepConfig, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trial 0 is logged live, trial 1 finds the server gone; when it is back, filling in adds just that one."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    with mlflow(f"sqlite:///{here / 'mlflow.db'}", here, port):
+        tracker = Tracker.start(config, "server")
+        live(tracker, record(0))
+        until(lambda: not tracker._runs.missing([record(0)]))
+    live(tracker, record(1))
+    records = [record(0), record(1)]
+    assert f"MLflow at http://127.0.0.1:{port} lacks 1 of 2 attempts" in tracker.finish("FINISHED", records)
+    with mlflow(f"sqlite:///{here / 'mlflow.db'}", here, port) as uri:
+        assert fill(config, "server", "FINISHED", records, tracker.run_id)[0] == 1
+        (parent,), nested = runs(MlflowClient(tracking_uri=uri))
+    assert (parent.info.status, [run.info.status for run in nested]) == ("FINISHED", ["FINISHED", "FINISHED"])
+
+
+def test_a_fresh_store_is_made_without_a_word(tmp_path: Path) -> None:
+    """MLflow and its migration would log some lines."""
+    code = (
+        "import pathlib; from support import toys; from sweep.tracking.tracker import Tracker;"
+        "print(repr(Tracker.start(toys.config(pathlib.Path('runs').absolute()), 'quiet').finish('FINISHED', [])))"
+    )
+    root = Path(toys.__file__).parent.parent
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW")}
+    environment["PYTHONPATH"] = f"{root}{os.pathsep}{root.parent}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)  # noqa: S603
+    assert (done.stdout, done.stderr) == ("''\n", "")
+    assert (tmp_path / "mlflow.db").exists()

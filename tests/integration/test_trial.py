@@ -1,0 +1,179 @@
+"""Preparation and one trial on the toy model, end to end without Ray."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+
+from eval.calibration import GRID, Strength, strength
+from eval.suite import evaluate
+from objectives._base import Answers, Objective, needed
+from objectives.ga import GA
+from objectives.wtnpo import WTNPO
+from support.toys import config, dataset
+from sweep.config import SweepConfig
+from sweep.trial import makers
+from sweep.unlearning.artifacts import Artifacts, plan
+from sweep.unlearning.models import snapshot
+from sweep.unlearning.run import Outcome, Point, full_suite, run, search_suite, session
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepConfig, Artifacts]:
+    """The toy sweep's configuration with its artifacts made."""
+    sweep = config(tmp_path_factory.mktemp("storage"))
+    artifacts = plan(sweep, dataset())
+    assert artifacts.missing == ["target", "reference"]
+    (maker,) = makers(sweep, dataset(), artifacts)
+    stages = [progress.stage for progress in maker()]
+    assert stages.count("target") == 60 * 8 // 4
+    return sweep, artifacts
+
+
+def trial(prepared: tuple[SweepConfig, Artifacts], seed: int = 0, alpha: float = 1.0) -> tuple[list[Point], Outcome]:
+    """The points and the outcome of one trial."""
+    *points, outcome = run(*prepared, WTNPO(alpha=alpha, beta=1.0), seed, search_suite)
+    assert isinstance(outcome, Outcome)
+    return [point for point in points if isinstance(point, Point)], outcome
+
+
+def test_prepared_once(prepared: tuple[SweepConfig, Artifacts]) -> None:
+    """The second preparation makes nothing; other rows or another recipe would be another artifact."""
+    sweep, artifacts = prepared
+    assert artifacts.missing == []
+    assert makers(sweep, dataset(), artifacts) == []
+    padded = sweep.model_copy(update={"retain": sweep.retain.model_copy(update={"reduction": "padded500"})})
+    assert plan(padded, dataset()).target == artifacts.target
+    assert plan(padded, dataset()).reference != artifacts.reference
+
+
+def test_the_target_knows_its_rows(prepared: tuple[SweepConfig, Artifacts]) -> None:
+    """It says what it was taught, and the stored metrics are the model's own."""
+    sweep, artifacts = prepared
+    here = session(sweep, artifacts)
+    here.weights.reset(here.model)
+    assert here.metrics["forget/es"] == here.metrics["retain/es"] == 1.0
+    assert evaluate(here.model, here.probes) == here.metrics
+
+
+def test_a_trial_forgets(prepared: tuple[SweepConfig, Artifacts]) -> None:
+    """A point for each of the four epochs; what is to be forgotten is weaker than before."""
+    points, outcome = trial(prepared)
+    assert [point.epoch for point in points] == [1, 2, 3, 4]
+    assert outcome.metrics["forget/es"] == points[-1].metrics["forget/es"] < 1.0
+    assert 0 <= outcome.metrics["score"] <= 1
+    assert outcome.reason == "" or outcome.metrics["mix"] == 0
+
+
+def test_same_seed_same_bits_on_a_warm_worker(prepared: tuple[SweepConfig, Artifacts]) -> None:
+    """Another trial in between leaves no trace; another seed gives another trial."""
+    first = trial(prepared)
+    other = trial(prepared, seed=1)
+    assert trial(prepared) == first != other
+
+
+def test_reset_is_the_target(prepared: tuple[SweepConfig, Artifacts]) -> None:
+    """After a trial the reset restores every bit; a mix of 0 is the target, of 1 the unlearned."""
+    sweep, artifacts = prepared
+    here = session(sweep, artifacts)
+    here.weights.reset(here.model)
+    target = snapshot(here.model)
+    trial(prepared)
+    unlearned = {name: weight + 1 for name, weight in target.items()}
+    for m, expected in ((0.0, target), (1.0, unlearned)):
+        here.weights.mix(here.model, unlearned, m)
+        assert all(torch.equal(p, expected[name]) for name, p in here.model.named_parameters())
+    here.weights.reset(here.model)
+    assert all(torch.equal(p, target[name]) for name, p in here.model.named_parameters())
+
+
+def test_mix_equals_a_full_scan(prepared: tuple[SweepConfig, Artifacts]) -> None:
+    """The largest m of all 64 that keeps τ, each mixed and measured, is the trial's m* (0 below 1/8)."""
+    sweep, artifacts = prepared
+    harsh = sweep.model_copy(update={"retain": sweep.retain.model_copy(update={"term": "none"})})
+    outcomes = [o for o in run(harsh, artifacts, GA(), 0, search_suite) if isinstance(o, Outcome)]
+    here = session(sweep, artifacts)
+    unlearned = dict(_trained(harsh, artifacts))
+
+    def measured(m: float) -> Strength:
+        here.weights.mix(here.model, unlearned, m)
+        return strength(evaluate(here.model, here.probes))
+
+    keeps = [m / 64 for m in range(1, 65) if measured(m / 64).retain >= 0.95 * strength(here.metrics).retain]
+    best = max(keeps, default=0.0)
+    assert best < 1
+    assert outcomes[0].metrics["mix"] == (best if best >= GRID[-1] else 0.0)
+
+
+def _trained(sweep: SweepConfig, artifacts: Artifacts) -> Iterator[tuple[str, torch.Tensor]]:
+    """The weights at the end of the training, before anything is mixed."""
+    here = session(sweep, artifacts)
+    for point in run(sweep, artifacts, GA(), 0, search_suite):
+        if isinstance(point, Point) and point.epoch == sweep.train.epochs:
+            return iter(snapshot(here.model).items())
+    raise AssertionError("no last epoch")
+
+
+def test_divergence_is_a_result(prepared: tuple[SweepConfig, Artifacts]) -> None:
+    """A learning rate of 1e30 ends with the worst score, the reference's forget ES, and the reason."""
+    sweep, artifacts = prepared
+    wild = sweep.model_copy(update={"train": sweep.train.model_copy(update={"lr": 1e30})})
+    *_, outcome = run(wild, artifacts, GA(), 0, search_suite)
+    assert isinstance(outcome, Outcome)
+    here = session(sweep, artifacts)
+    assert outcome.metrics["score"] == strength(here.metrics).forget
+    assert outcome.metrics["mix"] == 0
+    assert "not finite" in outcome.reason or "no mix" in outcome.reason
+
+
+def test_a_gradient_that_is_not_finite_ends_the_trial(prepared: tuple[SweepConfig, Artifacts]) -> None:
+    """Weights of which a square root of 0 has no slope: the loss is finite, and the reason tells the epoch."""
+    sweep, artifacts = prepared
+
+    @dataclass(frozen=True, kw_only=True)
+    class Steep(Objective):
+        unit = "token"
+        needs: ClassVar[frozenset[str]] = frozenset({"logp"})
+
+        def __call__(self, answers: Answers) -> torch.Tensor:
+            logp = needed(answers.logp)
+            return (logp - logp.detach()).sqrt()
+
+    *_, outcome = run(sweep, artifacts, Steep(), 0, search_suite)
+    assert isinstance(outcome, Outcome)
+    assert outcome.reason == "the gradient was not finite in epoch 1 of 4"
+    assert outcome.metrics["score"] == strength(session(sweep, artifacts).metrics).forget
+
+
+def test_the_best_epoch_is_the_candidate(prepared: tuple[SweepConfig, Artifacts]) -> None:
+    """Of the points that keep τ unmixed the one that forgets most counts, by the rule applied to the curve by hand."""
+    sweep, artifacts = prepared
+    best = sweep.model_copy(update={"search": sweep.search.model_copy(update={"epochs": "best"})})
+    *points, outcome = run(best, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, search_suite)
+    here = session(sweep, artifacts)
+    curve = [(point.epoch, strength(point.metrics)) for point in points if isinstance(point, Point)]
+    kept = [(found.forget, -epoch) for epoch, found in curve if found.retain >= 0.95 * strength(here.metrics).retain]
+    chosen = -min(kept)[1] if kept else curve[-1][0]
+    expected = next(point.metrics for point in points if isinstance(point, Point) and point.epoch == chosen)
+    assert isinstance(outcome, Outcome)
+    assert {key: outcome.metrics.get(key) for key in expected} == expected
+
+
+def test_full_suite_beside_the_score(prepared: tuple[SweepConfig, Artifacts], tmp_path: Path) -> None:
+    """With the retain model made, all metrics stand beside a score that is the same as without them."""
+    sweep, _ = prepared
+    whole = sweep.model_copy(update={"eval": sweep.eval.model_copy(update={"suite": "full"}), "storage": tmp_path})
+    artifacts = plan(whole, dataset())
+    assert artifacts.missing == ["target", "reference", "retain model"]
+    both = makers(whole, dataset(), artifacts)
+    assert len(both) == 2
+    for maker in both:
+        assert list(maker())
+    *_, full = run(whole, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, full_suite)
+    *_, lean = run(whole, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, search_suite)
+    assert isinstance(full, Outcome) and isinstance(lean, Outcome)
+    assert {key: full.metrics[key] for key in lean.metrics} == lean.metrics
+    assert full.metrics.keys() > {"forget/prob", "forget/truth_ratio", "retain/rouge_l", "forget_quality"}

@@ -1,0 +1,1 @@
+"""What tests, faults and timings share: toys, commands as processes, servers."""

@@ -1,0 +1,69 @@
+"""A toy search: a worker of no model and no Ray that scores settings by a bowl, with its ledger on real sqlite."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from support.toys import config as toy_config
+from support.trials import PAPER, sides
+from sweep.agenda import agenda
+from sweep.config import SweepConfig
+from sweep.ledger import Ledger
+from sweep.record import Record, Setting
+
+NAME = "toy"
+
+
+def score(setting: Setting) -> float:
+    """A bowl with its lowest point, 0, at alpha 2, beta 3; other hyper-parameters do not matter."""
+    alpha, beta = (float(setting.get(name, 0.0)) for name in ("alpha", "beta"))
+    return (alpha - 2) ** 2 / 25 + (beta - 3) ** 2 / 100
+
+
+def finished(record: Record) -> Record:
+    """The record as a worker would report it at the end; less alpha forgets more and retains less."""
+    forget = float(record.setting.get("alpha", 0.0)) / 5
+    metrics = sides(forget, (1 + forget) / 2) | {"score": score(record.setting)}
+    return replace(record, state="finished", metrics=metrics, curve=[{"epoch": 1}])
+
+
+def sweep(storage: Path, name: str = NAME, **blocks: object) -> SweepConfig:
+    """A toy sweep with a folder for its ledger."""
+    (storage / name).mkdir(parents=True, exist_ok=True)
+    return toy_config(storage, **blocks)
+
+
+def grown(record: Record, epoch: int) -> Record:
+    """The record with one more point."""
+    forget = score(record.setting) + 1 / epoch
+    return replace(record, curve=[*record.curve, {"epoch": float(epoch), **sides(forget, 1.0)}])
+
+
+def run(ledger: Ledger, record: Record) -> None:
+    """One worker runs the trial over 4 epochs, until ASHA stops it or it is finished."""
+    for epoch in range(1, 5):
+        record = grown(record, epoch)
+        if ledger.lags(record):
+            ledger.end(replace(record, state="pruned", reason="it lags"))
+            return
+    ledger.end(finished(record))
+
+
+def work(config: SweepConfig, paper: Setting | None = PAPER, trials: int = 1000, name: str = NAME) -> list[Record]:
+    """One worker runs up to so many trials of what is left, then the process ends."""
+    ledger = Ledger(config, name)
+    for task in islice(agenda(config, paper, ledger), trials):
+        assert task is not None, "one worker never waits"
+        run(ledger, ledger.ask(task))
+    return ledger.records()
+
+
+def settings(records: list[Record]) -> list[tuple[str, int, int, Setting]]:
+    """What tells trials apart."""
+    return [(record.phase, record.index, record.seed, record.setting) for record in records]
+
+
+def parts(tmp_path: Path) -> Iterator[Path]:
+    """Two storages."""
+    yield from (tmp_path / part for part in ("first", "second"))

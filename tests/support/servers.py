@@ -1,0 +1,88 @@
+"""Servers that a test starts, on ports of their own, and ends with it."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.request import urlopen
+
+import pytest
+
+from support.waiting import until
+
+PASSWORD = "planted-secret"  # noqa: S105 (of a database that lives as long as a test)
+
+
+def free_port() -> int:
+    """A port of this machine at which nobody listens."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        return int(closed.getsockname()[1])
+
+
+def answers(address: str) -> bool:
+    """Whether a web server is there."""
+    try:
+        with urlopen(address, timeout=1):  # noqa: S310
+            return True
+    except OSError:
+        return False
+
+
+@contextmanager
+def running(command: Sequence[str], folder: Path, ready: Callable[[], bool], user: str | None = None) -> Iterator[None]:
+    """A server; its whole process group ends with the block.
+
+    Args:
+        command: its program and arguments.
+        folder: its working directory.
+        ready: whether it is up.
+        user: as whom it runs; None: as the test does.
+    """
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (folder / "server.log").open("w") as log:
+        server = subprocess.Popen(  # noqa: S603
+            command, cwd=folder, env=environment, start_new_session=True, stdout=log, stderr=log, user=user
+        )
+    try:
+        until(lambda: server.poll() is not None or ready())
+        assert server.poll() is None, (folder / "server.log").read_text()
+        yield
+    finally:
+        os.killpg(server.pid, 9)
+        server.wait()
+
+
+@contextmanager
+def mlflow(store: str, folder: Path, port: int) -> Iterator[str]:
+    """The address of an MLflow server over a database, with its artifacts in a folder."""
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts")]
+    with running(command, folder, lambda: answers(f"{address}/health")):
+        yield address
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL server, without a database and without the password, which is PASSWORD."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path(shutil.which("initdb") or "-").parent]
+    if not (programs[-1] / "initdb").exists():
+        pytest.skip("there is no PostgreSQL: Debian's package postgresql has it")
+    user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
+    with TemporaryDirectory(prefix="postgres-") as name:
+        folder, port = Path(name), free_port()
+        (folder / "password").write_text(PASSWORD)
+        for path in (folder, folder / "password"):
+            shutil.chown(path, user or os.geteuid())
+        made = [f"{programs[-1]}/initdb", "-D", f"{name}/data", "-U", "sweep", "-A", "scram-sha-256", "--no-sync"]
+        subprocess.run([*made, f"--pwfile={name}/password"], user=user, cwd=name, check=True, capture_output=True)  # noqa: S603
+        command = [f"{programs[-1]}/postgres", "-D", f"{name}/data", "-h", "127.0.0.1", "-p", str(port), "-k", name]
+        listening = [f"{programs[-1]}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+        with running(command, folder, lambda: subprocess.run(listening).returncode == 0, user):  # noqa: S603
+            yield f"postgresql://sweep@127.0.0.1:{port}"

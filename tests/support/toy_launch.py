@@ -1,0 +1,42 @@
+"""`sweep.launch` with toy trials: the real driver, Ray, study, signals and MLflow, but no torch and nothing to prepare.
+
+PYTHONPATH=.:tests python -m support.toy_launch configs/wtnpo.yaml search.trials=3 seeds=1
+
+With TOY_FOLDER in its environment, and TOY_HOLD, the trials from that index on wait for a file `go` in that folder, in
+which each leaves a file when it begins: a test knows where the sweep stands, whatever the load. TOY_PREPARATION names
+the functions of `support.workers` that make what the trials share; by default nothing does.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from support import workers
+from sweep import trial
+from sweep.interrupts import exit_at_once
+from sweep.launch import main
+
+if TYPE_CHECKING:
+    from sweep.trial import Maker
+
+
+def _toy_makers(*_: object) -> "Sequence[Maker]":
+    folder = Path(os.environ.get("TOY_FOLDER", "."))
+    names = os.environ.get("TOY_PREPARATION", "").split()
+    return [partial(getattr(workers, name), folder) for name in names]
+
+
+def use_toys() -> None:
+    """Let every sweep of this process run toy trials."""
+    folder, hold = os.environ.get("TOY_FOLDER"), os.environ.get("TOY_HOLD")
+    toy = partial(workers.held, None if folder is None else Path(folder), None if hold is None else int(hold))
+    vars(trial).update(unlearn=partial(workers.toy_unlearn, toy), makers=_toy_makers)
+
+
+if __name__ == "__main__":
+    exit_at_once()
+    use_toys()
+    sys.exit(main())

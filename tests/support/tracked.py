@@ -1,0 +1,53 @@
+"""Hand-made trials for the tests of MLflow, told of as the driver does, and the runs that came of them."""
+
+from dataclasses import replace
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from sweep.record import Record
+from sweep.tracking.runs import Runs
+from sweep.tracking.tracker import Tracker
+
+START = 1_700_000_000.0
+"""When the first trial of the hand-made sweeps began."""
+
+
+def record(index: int, **fields: Any) -> Record:
+    """A trial that is finished, with two points on its curve, ten seconds after it began."""
+    default: dict[str, Any] = {
+        "phase": "search",
+        "index": index,
+        "setting": {"alpha": 1.5, "beta": 5},
+        "seed": 0,
+        "state": "finished",
+        "metrics": {"score": 0.25, "forget/es": 0.125},
+        "curve": [{"epoch": 1, "loss": -0.5, "forget/es": 0.75}, {"epoch": 2, "loss": -1.5, "forget/es": 0.5}],
+        "started": START + index,
+        "ended": START + index + 10,
+        "worker": "host:1",
+    }
+    return Record(**default | fields)
+
+
+def begun(whole: Record) -> Record:
+    """The record as it was when its trial began."""
+    return replace(whole, state="running", metrics={}, curve=[], reason="", ended=0.0, worker="")
+
+
+def live(tracker: Tracker | Runs, whole: Record) -> None:
+    """Tell of a trial from its start to its end, as the driver does."""
+    tell = tracker.log if isinstance(tracker, Runs) else tracker.note
+    for points in range(len(whole.curve) + 1):
+        tell(replace(begun(whole), curve=whole.curve[:points]))
+    tell(whole)
+
+
+def runs(store: MlflowClient, experiment: str = "toy-authors") -> tuple[list[Run], list[Run]]:
+    """Parents and nested runs of an experiment, oldest first."""
+    found = store.get_experiment_by_name(experiment)
+    assert found is not None
+    everything = list(store.search_runs([found.experiment_id], order_by=["attributes.start_time ASC"]))
+    parents = [run for run in everything if "mlflow.parentRunId" not in run.data.tags]
+    return parents, [run for run in everything if run not in parents]

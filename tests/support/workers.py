@@ -1,0 +1,202 @@
+"""What toy workers do: trials without a model, and makers of nothing.
+
+Every worker imports this file, and so nothing that takes long: neither transformers nor what only a driver needs.
+"""
+
+import errno
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+
+from support.trials import PAPER, sides
+from support.waiting import until
+from sweep.config import ConfigError
+from sweep.record import Record
+from sweep.trial import Outcome, Point
+from sweep.unlearning.artifacts import Progress
+
+FREE = 4
+"""Trials from this index on are under way until a node is lost: whatever the load, it is lost in the middle."""
+
+
+@dataclass(frozen=True)
+class ToyPoint:
+    """A point of a toy's curve."""
+
+    epoch: int
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ToyOutcome:
+    """A toy's end."""
+
+    metrics: dict[str, float]
+    reason: str = ""
+
+
+def bowl(record: Record) -> Iterator[Point | Outcome]:
+    """Two epochs, then a score that is 0 at alpha 2; says how often its process was used."""
+    for epoch in (1, 2):
+        yield ToyPoint(epoch, {"forget/es": 1 / epoch, "retain/es": 1.0})
+    here = sys.modules["sweep.trial"].__dict__
+    here["uses"] = here.get("uses", 0) + 1
+    yield ToyOutcome({"score": abs(float(record.setting["alpha"]) - 2) + record.seed, "uses": here["uses"]})
+
+
+def held(folder: Path | None, hold: int | None, record: Record) -> Iterator[Point | Outcome]:
+    """Two epochs, then a score that is lowest where all numbers of the setting are 2.
+
+    Args:
+        folder: where each trial leaves a file when it begins; None: nowhere.
+        hold: the index from which on a search trial waits, after an epoch, for a file `go` in the folder; None: none.
+        record: the trial.
+    """
+    if folder is not None:
+        (folder / f"began-{record.phase}-{record.index}").touch()
+    yield ToyPoint(1, sides(0.5, 1.0))
+    if folder is not None and hold is not None and record.phase == "search" and record.index >= hold:
+        until((folder / "go").exists)
+    score = sum(abs(float(value) - 2) for value in record.setting.values()) / 10
+    yield ToyPoint(2, sides(score, 1.0))
+    yield ToyOutcome(sides(score, 1.0) | {"score": score + record.seed / 100})
+
+
+def toy_unlearn(
+    run: Callable[[Record], Iterator[Point | Outcome]], config: object, artifacts: object, record: Record
+) -> Iterator[Point | Outcome]:
+    """What stands in for `sweep.trial.unlearn`: a toy needs neither configuration nor artifacts."""
+    yield from run(record)
+
+
+def late(record: Record) -> Iterator[Point | Outcome]:
+    """As the bowl, 10 higher."""
+    *points, outcome = bowl(record)
+    yield from points
+    yield ToyOutcome(outcome.metrics | {"score": outcome.metrics["score"] + 10})
+
+
+def dies(marker: Path, record: Record) -> Iterator[Point | Outcome]:
+    """The paper's setting always kills its process, after an epoch; the first other one does so once."""
+    yield ToyPoint(1, {})
+    if record.setting == PAPER:
+        os._exit(1)
+    if not marker.exists():
+        marker.touch()
+        os._exit(1)
+    yield from bowl(record)
+
+
+def breaks(record: Record) -> Iterator[Point | Outcome]:
+    """The paper's setting raises, others have no score, or no end."""
+    if record.setting == PAPER:
+        raise ValueError("alpha and beta\nquarrel")
+    if float(record.setting["alpha"]) > 2.5:
+        yield ToyOutcome({"score": float("nan")})
+
+
+def lagging(record: Record) -> Iterator[Point | Outcome]:
+    """Nine epochs on something that all trials of its process share; later trials are worse; says who else was there.
+
+    What a trial leaves behind when it is stopped must be gone before the next one begins, as a model must not be
+    trained by two: each is inside from its first step until its generator is closed.
+    """
+    here = sys.modules["sweep.trial"].__dict__
+    inside: set[int] = here.setdefault("inside", set())
+    others = len(inside)
+    inside.add(record.index)
+    try:
+        for epoch in range(1, 10):
+            time.sleep(0.01)
+            others = max(others, len(inside) - 1)
+            yield ToyPoint(epoch, sides(record.index / 12, 1.0) | {"others": others})
+        yield ToyOutcome({"score": float(record.index), "others": others})
+    finally:
+        inside.discard(record.index)
+
+
+def made(fails: bool) -> Iterator[Progress]:
+    """Two stages; the second one may refuse."""
+    yield Progress(stage="first", done=1, total=2)
+    yield Progress(stage="first", done=2, total=2)
+    if fails:
+        raise ConfigError("model.path = 'x' does not fit.")
+    yield Progress(stage="second", done=1, total=1)
+
+
+def dying(folder: Path, times: int) -> Iterator[Progress]:
+    """A stage whose process is killed the first so many times."""
+    yield Progress(stage="first", done=1, total=2)
+    if len(list(folder.iterdir())) < times:
+        (folder / str(os.getpid())).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    yield Progress(stage="first", done=2, total=2)
+
+
+def full() -> Iterator[Progress]:
+    """A stage that finds no room on the disk."""
+    yield Progress(stage="first", done=1, total=2)
+    raise OSError(errno.ENOSPC, "No space left on device", "/runs/x")
+
+
+def noted(folder: Path, record: Record) -> Iterator[Point | Outcome]:
+    """Leaves a file that says on which node it began; waits, in the middle, until another node is lost."""
+    node = ray.get_runtime_context().get_node_id()
+    (folder / f"began-{record.index}-{node}-{time.time_ns()}").touch()
+    yield ToyPoint(1, sides(0.5, 1.0))
+    until(lambda: record.index < FREE or any(path.name != f"lost-{node}" for path in folder.glob("lost-*")))
+    yield ToyPoint(2, sides(0.5, 1.0))
+    yield ToyOutcome({"score": float(record.index)})
+
+
+def strange(marker: Path, record: Record) -> Iterator[Point | Outcome]:
+    """Trial 0 keeps Python's lock, once; trial 1 always runs out of memory."""
+    yield ToyPoint(1, {"loss": 1.0})
+    if record.index == 1:
+        raise MemoryError("memory ran out: take less")
+    if not marker.exists():
+        marker.touch()
+        re.match(r"(a+)+$", "a" * 60 + "b")
+    yield ToyOutcome({"score": 1.0})
+
+
+def fragile(marker: Path, record: Record) -> Iterator[Point | Outcome]:
+    """In the first trial process 1 dies once, after an epoch; in the second process 0 raises."""
+    from sweep.unlearning import parallel
+
+    yield ToyPoint(1, {"processes": float(parallel.size())})
+    if record.index == 0 and parallel.rank() == 1 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if record.index == 1 and parallel.rank() == 0:
+        raise ValueError("alpha and beta\nquarrel")
+    yield ToyOutcome({"score": parallel.from_first(float(parallel.rank() + 1))})
+
+
+def warm(record: Record) -> Iterator[Point | Outcome]:
+    """Says in which process it runs; the second trial raises in one of them."""
+    from sweep.unlearning import parallel
+
+    if record.index == 1 and parallel.rank() == 1:
+        raise ValueError("once")
+    yield ToyOutcome({"score": float(os.getpid())})
+
+
+def orphaned(marker: Path, record: Record) -> Iterator[Point | Outcome]:
+    """At the first try process 0 kills the worker, and process 1 does not let go of Python's lock."""
+    from sweep.unlearning import parallel
+
+    if not marker.exists():
+        parallel.wait()
+        if parallel.rank() == 1:
+            re.match(r"(a+)+$", "a" * 60 + "b")
+        marker.touch()
+        os.kill(int(record.worker.rpartition(":")[2]), signal.SIGKILL)
+    yield ToyOutcome({"score": 1.0})

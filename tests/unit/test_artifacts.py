@@ -1,0 +1,138 @@
+"""Artifacts: whole or not there, found again, made by one of two."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+
+from eval.data import DataError
+from support.toys import config, dataset
+from sweep.unlearning.artifacts import MANIFEST, METRICS, Artifacts, address, made, plan, whole
+
+
+def make(folder: Path, text: str = "weights") -> bool:
+    """Make an artifact of one file; whether there was anything to make."""
+    with made(folder) as part:
+        if part is None:
+            return False
+        (part / "file").write_text(text)
+        return True
+
+
+def test_address_follows_the_inputs(tmp_path: Path) -> None:
+    """The order of the keys does not matter, a value does."""
+    assert address(tmp_path, {"a": 1, "b": 2}) == address(tmp_path, {"b": 2, "a": 1})
+    assert address(tmp_path, {"a": 1}) != address(tmp_path, {"a": 2})
+
+
+def test_every_precision_has_its_own(tmp_path: Path) -> None:
+    """Target, reference and retain model are trained and computed in it; how a pass is split changes nothing."""
+    found = [
+        plan(config(tmp_path, train=train, eval={"every": 1, "suite": "full"}), dataset())
+        for train in ({}, {"precision": "master"}, {"precision": "kahan"}, {"tokens": 100, "checkpointing": True})
+    ]
+    for name in ("target", "reference", "retain_model"):
+        folders = [getattr(artifacts, name) for artifacts in found]
+        assert len(set(folders)) == 3 and folders[3] == folders[0]
+
+
+def test_made_once(tmp_path: Path) -> None:
+    """The second maker finds it whole and is given nothing to do."""
+    assert make(tmp_path / "x")
+    assert whole(tmp_path / "x")
+    assert not make(tmp_path / "x")
+
+
+@pytest.mark.parametrize("damage", ["weightz", "weight", ""])
+def test_damage_is_found_and_mended(tmp_path: Path, damage: str) -> None:
+    """A flipped, truncated or empty file is no whole artifact, and is made again."""
+    make(tmp_path / "x")
+    (tmp_path / "x" / "file").write_text(damage)
+    assert not whole(tmp_path / "x")
+    assert make(tmp_path / "x")
+    assert (tmp_path / "x" / "file").read_text() == "weights"
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"{}", b"null", b'{"file": "0"}', b"\xff\xfe", None], ids=repr)
+def test_a_damaged_manifest_is_a_damaged_artifact(tmp_path: Path, damage: bytes | None) -> None:
+    """Empty, cut, another kind of JSON, wrong, no text, gone: the artifact is made again."""
+    make(tmp_path / "x")
+    manifest = tmp_path / "x" / MANIFEST
+    manifest.unlink() if damage is None else manifest.write_bytes(damage)
+    assert not whole(tmp_path / "x")
+    assert make(tmp_path / "x") and whole(tmp_path / "x")
+
+
+@pytest.mark.parametrize("damage", ["unlink", "flip", "truncate", "add"])
+@pytest.mark.parametrize("file", ["weights", "deep/tokenizer", MANIFEST])
+def test_every_file_is_looked_at(tmp_path: Path, file: str, damage: str) -> None:
+    """A file that is gone, has another bit, lacks its end, or was not there: the artifact is not whole."""
+    with made(tmp_path / "x") as part:
+        assert part is not None
+        (part / "deep").mkdir()
+        for name in ("weights", "deep/tokenizer"):
+            (part / name).write_bytes(b"0123456789")
+    path = tmp_path / "x" / file
+    harm(path, damage)
+    assert not whole(tmp_path / "x")
+
+
+def harm(path: Path, damage: str) -> None:
+    """Damage a file, or add one beside it."""
+    content = path.read_bytes()
+    match damage:
+        case "unlink":
+            path.unlink()
+        case "flip":
+            path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+        case "truncate":
+            path.write_bytes(content[:-1])
+        case _:
+            path.with_name("other").touch()
+
+
+def test_a_worker_takes_nothing_that_is_damaged(tmp_path: Path) -> None:
+    """What was whole is damaged before a trial loads it: one sentence, and the next launch knows what is missing."""
+    artifacts = Artifacts(target=tmp_path / "a", reference=tmp_path / "b", retain_model=None, url=None)
+    make(artifacts.target)
+    make(artifacts.reference, json.dumps({"forget/es": 1.0}))
+    artifacts.fetch()
+    harm(artifacts.reference / "file", "flip")
+    with pytest.raises(DataError, match=r"^the reference in .*/b was damaged or removed: --resume makes it again\.$"):
+        artifacts.fetch()
+    assert artifacts.missing == ["reference"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "a.lock", "b", "b.lock"]
+
+
+def test_the_report_stands_metrics_that_cannot_be_read(tmp_path: Path) -> None:
+    """They are as if they were not made yet."""
+    artifacts = Artifacts(target=tmp_path / "a", reference=tmp_path / "b", retain_model=None, url=None)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / METRICS).write_bytes(b'{"forget/es": 0.5}')
+    assert artifacts.metrics == {"forget/es": 0.5}
+    (tmp_path / "b" / METRICS).write_bytes(b"\xff{")
+    assert artifacts.metrics == {}
+
+
+def test_a_maker_that_fails_leaves_no_artifact(tmp_path: Path) -> None:
+    """Half a folder never gets the artifact's name, and is gone."""
+    with pytest.raises(RuntimeError), made(tmp_path / "x") as part:
+        assert part is not None
+        (part / "file").write_text("half")
+        raise RuntimeError
+    assert [path.name for path in tmp_path.iterdir()] == ["x.lock"]
+    assert make(tmp_path / "x")
+
+
+def test_two_at_once_make_it_once(tmp_path: Path) -> None:
+    """Both start together; one makes it, the other waits and finds it made."""
+    barrier = Barrier(2)
+
+    def both(_: int) -> bool:
+        barrier.wait()
+        return make(tmp_path / "x")
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(both, range(2))) == [False, True]

@@ -1,0 +1,321 @@
+"""The forecast against what is measured: memory by PyTorch's profiler, disk by the artifacts; time by hand."""
+
+from collections.abc import Callable
+from functools import cache
+from itertools import chain, product
+from pathlib import Path
+
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+from transformers import LlamaConfig, PhiConfig, PreTrainedConfig
+
+from eval.checkpoint import empty_model
+from eval.forward import label_statistics
+from objectives._base import Objective
+from objectives.idk import IDK
+from objectives.rmu import RMU
+from objectives.undial import UNDIAL
+from objectives.wtnpo import WTNPO
+from support.toys import config, dataset, encoded
+from sweep import budget, forecast
+from sweep.budget import Budget, Cost
+from sweep.config import ConfigError, SweepConfig
+from sweep.trial import makers
+from sweep.unlearning import memory, reference
+from sweep.unlearning.artifacts import plan
+from sweep.unlearning.loop import Schedule, descend
+from sweep.unlearning.losses import terms
+from sweep.unlearning.memory import Alive, Memory, Texts, parameters, stages
+from sweep.unlearning.precision import COMPUTED, STORED, ready
+from sweep.unlearning.reference import Asked
+
+LLAMA = LlamaConfig(
+    vocab_size=1000,
+    hidden_size=128,
+    intermediate_size=384,
+    num_hidden_layers=4,
+    num_attention_heads=4,
+    tie_word_embeddings=True,
+)
+PHI = PhiConfig(vocab_size=1500, hidden_size=96, intermediate_size=384, num_hidden_layers=3, num_attention_heads=4)
+ROWS = encoded(*[(20, 60 + i % 3) for i in range(8)])
+OBJECTIVE = WTNPO(alpha=1.0, beta=1.0)
+
+
+# Memory
+
+
+def most(work: Callable[[], object]) -> int:
+    """Bytes that PyTorch's allocator has handed out at once while some work was done, by the profiler's account."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        work()
+    assert seen.profiler is not None and seen.profiler.kineto_results is not None
+    events = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
+    now = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        now += event.nbytes()
+        peak = max(peak, now)
+    return peak
+
+
+def measured(sweep: SweepConfig, architecture: PreTrainedConfig, objective: Objective, folder: Path) -> int:
+    """Bytes that two real steps of all rows take, each with an evaluation after it, and the weights before them."""
+    train = sweep.train
+    model = ready(empty_model(architecture, STORED[train.precision], train.attention), train.precision)
+    asked = Asked(forget=ROWS, refusals=ROWS, retain=ROWS, length=100)
+    reference.write(folder, model, asked, COMPUTED[train.precision])
+    said = reference.read(folder, model, asked)
+    forget, retain = terms(sweep, objective, 0, model, asked, said)
+    schedule = Schedule(
+        rows=8, epochs=2, batch=8, lr=1e-3, weight_decay=0.0, clip=1.0, checkpointing=train.checkpointing
+    )
+
+    def trial() -> None:
+        losses = (chain(forget.parts(model, range(8)), retain.parts(model, range(8))) for _ in range(2))
+        for _ in descend(model, schedule, losses):
+            label_statistics(model, ROWS)
+
+    return most(trial) + sum(weight.nbytes for weight in chain(model.parameters(), said.head.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "precision", "checkpointing"),
+    [*product([LLAMA], ["float32", "master", "kahan"], [False, True]), (PHI, "float32", False), (PHI, "kahan", True)],
+)
+def test_memory_of_a_step(architecture: PreTrainedConfig, precision: str, checkpointing: bool, tmp_path: Path) -> None:
+    """Within 10 % of what two real steps take."""
+    sweep = config(tmp_path, train={"precision": precision, "checkpointing": checkpointing, "batch": 8})
+    check_memory(sweep, architecture, OBJECTIVE, tmp_path)
+
+
+@pytest.mark.parametrize("train", [{"tokens": 160}, {"tokens": 400, "precision": "kahan"}, {"attention": "eager"}])
+def test_memory_of_other_trainings(train: dict[str, object], tmp_path: Path) -> None:
+    """In parts, where the rows of the second pass are more than those of the first; with the plain attention."""
+    check_memory(config(tmp_path, train={"batch": 8} | train), LLAMA, OBJECTIVE, tmp_path)
+
+
+@pytest.mark.parametrize("objective", [RMU(layer=3, c=2.0, normalize=False), UNDIAL(beta=1.0), IDK()])
+@pytest.mark.parametrize("term", ["none", "nll", "kl"])
+def test_memory_of_other_losses(objective: Objective, term: str, tmp_path: Path) -> None:
+    """Whatever an objective needs, and with each retain term."""
+    sweep = config(tmp_path, train={"batch": 8}, retain={"term": term, "weight": 1.0, "reduction": "tokens"})
+    check_memory(sweep, LLAMA, objective, tmp_path)
+
+
+def check_memory(sweep: SweepConfig, architecture: PreTrainedConfig, objective: Objective, folder: Path) -> None:
+    """The fullest moment of unlearning and evaluation, forecast and measured."""
+    asked = Asked(forget=ROWS, refusals=ROWS, retain=ROWS, length=100)
+    found = stages(sweep, objective, architecture, Texts(asked=asked, known=ROWS, kept=ROWS, probes=ROWS))
+    peak = max(found[stage].total for stage in ("unlearning", "evaluation"))
+    assert peak == pytest.approx(measured(sweep, architecture, objective, folder), rel=0.1)
+
+
+@pytest.mark.parametrize(("precision", "bytes_each"), [("float32", 16), ("master", 16), ("kahan", 10)])
+def test_bytes_of_a_parameter(precision: str, bytes_each: int, tmp_path: Path) -> None:
+    """4 + 4 + 8 in float32; in bfloat16 2 + 2 + 4, and 2 for what rounding took; of 981,120 parameters."""
+    asked = Asked(forget=ROWS, refusals=ROWS, retain=ROWS, length=0)
+    texts = Texts(asked=asked, known=ROWS, kept=ROWS, probes=ROWS)
+    layer = 4 * 128 * 128 + 3 * 128 * 384 + 2 * 128  # attention, MLP, two norms
+    assert parameters(LLAMA) == 1000 * 128 + 4 * layer + 128 == 981_120
+    for stage in stages(config(tmp_path, train={"precision": precision}), OBJECTIVE, LLAMA, texts).values():
+        if stage.gradients:
+            assert stage.weights + stage.gradients + stage.optimizer == pytest.approx(
+                bytes_each * parameters(LLAMA), rel=1e-3
+            )
+
+
+def test_memory_of_a_model_that_is_shared_out(tmp_path: Path) -> None:
+    """Each of two has half of weights, gradients and optimizer, and whole the embeddings, a norm and two layers."""
+    asked = Asked(forget=ROWS, refusals=ROWS, retain=ROWS, length=0)
+    texts = Texts(asked=asked, known=ROWS, kept=ROWS, probes=ROWS)
+    sweep = on_card(config(tmp_path, train={"batch": 8}), processes=2)
+    shared = sweep.model_copy(update={"train": sweep.train.model_copy(update={"parallel": "fsdp"})})
+    layer = 4 * 128 * 128 + 3 * 128 * 384 + 2 * 128
+    gathered = 4 * (1000 * 128 + 128 + 2 * layer)
+    whole, half = (stages(each, OBJECTIVE, LLAMA, texts) for each in (sweep, shared))
+    for name, stage in whole.items():
+        copies = 1 if name == "evaluation" else 2
+        assert half[name] == Memory(
+            weights=stage.weights // 2,
+            head=stage.head,
+            gradients=stage.gradients // 2,
+            optimizer=stage.optimizer // 2,
+            activations=stage.activations + copies * gathered,
+        )
+
+
+def test_two_processes_take_half_of_the_rows(tmp_path: Path) -> None:
+    """What a step of eight rows takes beside the weights is less where a process has four of them."""
+    asked = Asked(forget=ROWS, refusals=ROWS, retain=ROWS, length=100)
+    texts = Texts(asked=asked, known=ROWS, kept=ROWS, probes=ROWS)
+    sweep = config(tmp_path, train={"batch": 8})
+    one, two = (stages(on_card(sweep, processes=n), OBJECTIVE, LLAMA, texts)["unlearning"] for n in (1, 2))
+    assert 0.4 * one.activations < two.activations < 0.7 * one.activations
+
+
+def test_what_is_freed_is_not_counted() -> None:
+    """A view is no new memory, what is dropped is given back, and the peak is that of both at once."""
+    with Alive() as alive:
+        first = torch.empty(100)
+        view = first[:50]
+        assert alive.now == 400
+        second = torch.empty(50)
+        del first, view
+        assert (alive.now, alive.peak) == (200, 600)
+        assert alive.most(lambda: second + 1) == 200
+
+
+def given(card: float | None, total: int = 70, **others: int) -> forecast.Forecast:
+    """A forecast of so many GB."""
+    parts = {"weights": 0, "head": 0, "gradients": 0, "optimizer": 0} | others
+    stage = Memory(activations=total * 10**9 - sum(parts.values()), **parts)
+    plenty = Budget(trials=3, trial_hours=2.0, made={Path("a"): Cost(disk=5 * 10**9, hours=1.0)})
+    return forecast.Forecast(stages={"unlearning": stage}, card=card, remedy="train.tokens=1024", budget=plenty)
+
+
+def test_whether_it_fits() -> None:
+    """70 GB and CUDA's one fit into 71, not into 70; of a card that is not known nothing is said."""
+    fits, short, unknown = (given(card) for card in (71e9, 70e9, None))
+    assert (fits.fits, short.fits, unknown.fits) == (True, False, None)
+    assert "it fits: 70 GB" in str(fits) and "train.tokens" not in str(fits)
+    assert "it does not fit: 70 GB" in str(short) and "it would with train.tokens=1024" in str(short)
+    assert "not known (cluster.gpus, cluster.memory)" in str(unknown)
+    assert "7 hours of one card" in str(fits) and "disk: 5 GB" in str(fits)
+
+
+def on_card(sweep: SweepConfig, **cluster: object) -> SweepConfig:
+    """The sweep with GPUs."""
+    return sweep.model_copy(update={"cluster": sweep.cluster.model_copy(update=cluster)})
+
+
+@pytest.fixture
+def simple(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of 2 GB in float32 and 1 GB in bfloat16, with 1 GB for 1,000 positions, half of it with checkpointing."""
+
+    def taken(sweep: SweepConfig, *_: object) -> dict[str, Memory]:
+        train = sweep.train
+        weights = 1 if train.precision == "kahan" else 2
+        activations = train.tokens * 10**6 // (2 if train.checkpointing else 1)
+        return {
+            "unlearning": Memory(weights=weights * 10**9, head=0, gradients=0, optimizer=0, activations=activations)
+        }
+
+    monkeypatch.setattr(memory, "stages", taken)
+
+
+@pytest.mark.parametrize(("gpus", "card"), [(0.5, 40e9), (1.0, 80e9), (2.0, 80e9), (0.0, None)])
+@pytest.mark.usefixtures("simple")
+def test_the_share_of_a_card(gpus: float, card: float | None, tmp_path: Path) -> None:
+    """Half a GPU has half the memory; two GPUs give a trial no more than one."""
+    assert forecast.forecast(on_card(config(tmp_path), gpus=gpus, memory=80.0), dataset()).card == card
+
+
+@pytest.mark.usefixtures("simple")
+def test_short_passes_are_not_made_longer(tmp_path: Path) -> None:
+    """2 + 0.3 + 1 GB do not fit into 3.2, and 1,024 positions would not help."""
+    short = config(tmp_path, train={"tokens": 300})
+    assert forecast.forecast(on_card(short, gpus=1.0, memory=3.2), dataset()).remedy == "train.checkpointing=true"
+
+
+@pytest.mark.parametrize(
+    ("size", "remedy"),
+    [
+        (11.2, ""),  # 2 + 8.192 + 1 for CUDA
+        (11.1, "train.tokens=1024"),  # 2 + 1.024 + 1
+        (4.0, "train.tokens=1024 train.checkpointing=true"),  # 2 + 0.512 + 1
+        (3.1, "train.precision=kahan train.tokens=1024"),  # 1 + 1.024 + 1
+        (2.6, "train.precision=kahan train.tokens=1024 train.checkpointing=true"),
+        (2.5, ""),  # 1 + 0.512 + 1
+    ],
+)
+@pytest.mark.usefixtures("simple")
+def test_the_remedy_is_the_cheapest_that_helps(size: float, remedy: str, tmp_path: Path) -> None:
+    """Shorter passes first, then computing twice, then coarser weights, and all of it; none where nothing helps."""
+    assert forecast.forecast(on_card(config(tmp_path), gpus=1.0, memory=size), dataset()).remedy == remedy
+
+
+def test_the_whole_forecast(tmp_path: Path) -> None:
+    """The toy sweep fits a small card; the table has a column for each stage and a row for each part."""
+    found = forecast.forecast(on_card(config(tmp_path), gpus=1.0, memory=2.0), dataset())
+    head, *rows = str(found).splitlines()
+    assert head.split() == ["MB", "unlearning", "evaluation", "fine-tuning"]
+    assert [row.split()[0] for row in rows[:6]] == [
+        *("weights", "head", "gradients", "optimizer", "activations", "together")
+    ]
+    assert rows[6].startswith("memory: it fits") and found.fits
+    weights = 4 * budget.base(config(tmp_path), dataset()).parameters
+    assert {stage.weights for stage in found.stages.values()} == {weights}
+    assert found.stages["evaluation"].gradients == 0 == found.stages["fine-tuning"].head
+
+
+# Time and disk
+
+
+@pytest.mark.parametrize("precision", ["float32", "kahan"])
+@pytest.mark.parametrize("reduction", ["tokens", "padded500"])
+def test_disk(precision: str, reduction: str, tmp_path: Path) -> None:
+    """Within 10 % of each artifact's files."""
+    sweep = config(
+        tmp_path,
+        train={"precision": precision},
+        retain={"term": "kl", "weight": 1.0, "reduction": reduction},
+        eval={"every": 1, "suite": "full"},
+    )
+    for maker in makers(sweep, dataset(), plan(sweep, dataset())):
+        list(maker())
+    found = budget.budget(sweep, dataset()).made
+    assert len(found) == 3
+    for folder, cost in found.items():
+        real = sum(file.stat().st_size for file in folder.iterdir())
+        assert cost.disk == pytest.approx(real, rel=0.1)
+
+
+def test_hours(tmp_path: Path) -> None:
+    """6 P of each position in 6 steps of 2 + 2 rows, 2 P of each that 4 points and 10 mixes read, at 40 % of a card."""
+    sweep = on_card(config(tmp_path, train={"precision": "kahan"}), gpus=1.0, accelerator="A100")
+    texts, own = budget.texts(sweep, dataset()), budget.base(sweep, dataset())
+    forget, retain, probes = (
+        [len(row.ids) - 1 for row in rows] for rows in (texts.asked.forget, texts.asked.retain, texts.probes)
+    )
+    trained = 6 * (2 * sum(forget) / 3 + 2 * sum(retain) / 3)
+    operations = own.parameters * (6 * trained + 2 * 14 * sum(probes))
+    found = budget.budget(sweep, dataset())
+    assert found.trial_hours is not None
+    assert found.trial_hours == pytest.approx(operations / (0.4 * 312e12) / 3600)
+    tuning = own.parameters * 6 * 60 * sum(len(row.ids) - 1 for row in texts.known) / (0.4 * 312e12) / 3600
+    assert found.made[plan(sweep, dataset()).target].hours == pytest.approx(tuning)
+    assert found.trials == 3 and found.hours is not None and found.hours > 3 * found.trial_hours
+    again = budget.budget(on_card(sweep, gpus=2.0, processes=2), dataset())
+    assert again.trial_hours == found.trial_hours, "half as long, on two cards"
+
+
+def test_hours_of_an_unknown_card(tmp_path: Path) -> None:
+    """None, and it is said what would have to be known."""
+    found = budget.budget(config(tmp_path), dataset())
+    assert found.trial_hours is None and found.hours is None
+    assert "cluster.accelerator" in str(found)
+
+
+def test_no_model_is_looked_at_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sweeps of the same model and rows share what has to be found out about them, whatever their objective."""
+    counted: list[PreTrainedConfig] = []
+
+    def count(architecture: PreTrainedConfig) -> int:
+        counted.append(architecture)
+        return parameters(architecture)
+
+    monkeypatch.setattr(budget, "parameters", count)
+    monkeypatch.setattr(budget, "_base", cache(budget._base.__wrapped__))
+    for objective in ("wtnpo", "tnpo", "npo"):
+        budget.budget(config(tmp_path).model_copy(update={"objective": objective}), dataset())
+    assert len(counted) == 1
+
+
+def test_a_model_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
+    """It could not be trained either; one sentence with the key."""
+    LLAMA.save_pretrained(tmp_path)
+    sweep = config(tmp_path / "runs")
+    lacking = sweep.model_copy(update={"model": sweep.model.model_copy(update={"path": str(tmp_path)})})
+    with pytest.raises(ConfigError, match=r"model\.path = "):
+        forecast.forecast(lacking, dataset())

@@ -1,0 +1,128 @@
+"""Every sampler on every kind of space: it stays inside, and a resumed sweep asks what a whole one would."""
+
+import math
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any, get_args
+
+import pytest
+from pydantic import ValidationError
+
+from support.bowl import NAME, grown, score, settings, sweep, work
+from support.toys import SHAPE, TEMPLATE
+from support.trials import PAPER
+from sweep.agenda import agenda
+from sweep.config import SearchConfig
+from sweep.ledger import Ledger
+from sweep.record import Setting
+from sweep.space import check
+
+SAMPLERS = get_args(SearchConfig.model_fields["sampler"].annotation)
+SPACES: dict[str, tuple[dict[str, Any], Setting]] = {
+    "floats": (
+        {"alpha": {"low": 0.0, "high": 5.0}, "beta": {"low": 0.25, "high": 10.0, "log": True}},
+        {"alpha": 1.5, "beta": 7.0},
+    ),
+    "steps": (
+        {"alpha": {"low": 0.0, "high": 5.0, "step": 2.5}, "beta": {"low": 1.0, "high": 4.0, "step": 1.0}},
+        {"alpha": 2.5, "beta": 4.0},
+    ),
+    "choices": ({"alpha": {"choices": (0, 1.5, 5)}, "beta": {"choices": (1, 7)}}, {"alpha": 1.5, "beta": 7}),
+    "one point": (
+        {"alpha": {"low": 1.5, "high": 1.5}, "beta": {"low": 0.25, "high": 10.0, "log": True}},
+        {"alpha": 1.5, "beta": 7.0},
+    ),
+    "training": (
+        {
+            "alpha": {"choices": (1.5,)},
+            "beta": {"low": 1.0, "high": 9.0},
+            "train.epochs": {"low": 1, "high": 4, "log": True},
+        },
+        {"alpha": 1.5, "beta": 7.0, "train.epochs": 3},
+    ),
+    "rmu": (
+        {"layer": {"low": 1, "high": 3}, "c": {"low": 0.5, "high": 20.0}, "normalize": {"choices": (True, False)}},
+        {"layer": 2, "c": 4.0, "normalize": False},
+    ),
+}
+"""Each with a setting that stands for the paper's."""
+MODEL = {
+    "name": "toy",
+    "path": None,
+    "revision": None,
+    "shape": SHAPE.model_dump() | {"layers": 4},
+    "layers": 4,
+    "deepest": 3,
+    "template": TEMPLATE.model_dump(),
+}
+
+
+def inside(entry: dict[str, Any], value: Any) -> bool:
+    """Whether the entry of a space holds the value, by its own type."""
+    if "choices" in entry:
+        return any(value == choice and type(value) is type(choice) for choice in entry["choices"])
+    steps = (value - entry["low"]) / entry.get("step", 1)
+    whole = "step" not in entry or math.isclose(steps, round(steps), abs_tol=1e-9)
+    return type(value) is type(entry["low"]) and entry["low"] <= value <= entry["high"] and whole
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_takes_every_space(tmp_path: Path, sampler: str, space: str) -> None:
+    """Each value is one of the choices, or lies within its range, on its step; the paper's setting may come first."""
+    entries, paper = SPACES[space]
+    config = sweep(
+        tmp_path,
+        objective="rmu" if space == "rmu" else "wtnpo",
+        model=MODEL,
+        space=entries,
+        search={"sampler": sampler, "trials": 18},
+        ledger="sqlite:///:memory:",
+    )
+    check(config)
+    records = work(config, paper)
+    assert all(inside(entry, record.setting[name]) for record in records for name, entry in entries.items())
+    assert (records[0].setting == paper) or sampler == "grid"
+    if sampler not in ("grid", "paper"):
+        assert len(records) == 18
+
+
+@pytest.mark.parametrize(
+    "search", [*({"sampler": sampler} for sampler in SAMPLERS), {"sampler": "tpe", "stop": "asha"}], ids=str
+)
+def test_a_resumed_sweep_asks_the_same_settings(tmp_path: Path, search: dict[str, Any]) -> None:
+    """One worker, killed in trials 1, 7 and 13 after two epochs: settings, seeds and ends are a whole sweep's."""
+    blocks: dict[str, Any] = {"search": {"trials": 14, **search}, "seeds": 1}
+    whole = work(sweep(tmp_path / "whole", **blocks))
+    config = sweep(tmp_path / "parts", **blocks)
+    for trials in (1, 6, 6):
+        work(config, trials=trials)
+        ledger = Ledger(config, NAME)
+        for task in islice(agenda(config, PAPER, ledger), 1):
+            assert task is not None
+            ledger.lags(grown(ledger.ask(task), 2))
+    records = work(config)
+    assert settings(records) == settings(whole)
+    assert [record.state for record in records] == [record.state for record in whole]
+
+
+def test_tpe_finds_the_bowl(tmp_path: Path) -> None:
+    """After 8 random trials TPE looks nearer to the lowest point: its median score is less than half of theirs."""
+    scores = [score(record.setting) for record in work(sweep(tmp_path, search={"trials": 24}))]
+    assert median(scores[8:]) < median(scores[:8]) / 2
+
+
+@pytest.mark.parametrize(
+    ("search", "said"),
+    [
+        ({"warm_start": ["a"], "sampler": "grid"}, "must have no warm_start with sampler 'grid'"),
+        ({"warm_start": ["a"], "sampler": "random"}, "must have no warm_start with sampler 'random'"),
+        ({"stop": "asha", "sampler": "nsga2"}, "must have no stop with sampler 'nsga2'"),
+        ({"trials": None}, "must have trials or hours, or both"),
+    ],
+)
+def test_what_makes_no_sense_together_is_refused(tmp_path: Path, search: dict[str, Any], said: str) -> None:
+    """A sampler that learns nothing takes no warm start; a search on both sides has no one score to stop by."""
+    with pytest.raises(ValidationError, match=said):
+        sweep(tmp_path, search=search)

@@ -1,0 +1,253 @@
+"""The full suite on models whose every metric is worked out by hand, and its laws on a random one."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import log, log10, sqrt
+
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from eval import forward, generation
+from eval.data import Dataset, Row
+from eval.definitions import SUITE
+from eval.forward import distribution_statistics, label_statistics
+from eval.suite import Probes, Report, RetainValues, evaluate, full, retain_values
+from support.toys import TEMPLATE as TOY
+from support.toys import dataset, encoded, llama, tokenizer
+from support.unigrams import TEMPLATE, unigram
+
+TOKENIZER = tokenizer()
+HALF = {"x": 1 / 2, "end": 1 / 4, "y": 1 / 8}
+"""Log-probabilities of −1, −2 and −3 in units of ln 2."""
+
+
+def row(answer: str, **variants: object) -> Row:
+    """A row with that answer and, unless told otherwise, with all variants."""
+    every: dict[str, object] = {
+        "question": "q",
+        "answer": answer,
+        "paraphrased_question": "p",
+        "paraphrased_answer": "xx",
+        "perturbed_answers": ("y", "yy"),
+    }
+    return Row(**every | variants)  # type: ignore[arg-type]
+
+
+def general(answer: str) -> Row:
+    """A row of general knowledge: no paraphrases."""
+    return row(answer, paraphrased_question="", paraphrased_answer="")
+
+
+WHOLE = Dataset(
+    forget=(row("xxx"), row("x"), row("xxx")),
+    retain=(),
+    holdout=(row("xxx"),),
+    unseen=(row("yyy"), row("y"), row("yyy")),
+    real_authors=(general("x"),),
+    world_facts=(general("x"), general("x")),
+)
+
+
+def measured(model: PreTrainedModel, rows: Dataset = WHOLE, retain: RetainValues | None = None) -> Report:
+    """The full suite of a model that knows no context."""
+    return full(model, TOKENIZER, TEMPLATE, rows, retain=retain)
+
+
+def test_every_metric_by_hand() -> None:
+    """p(x) = 1/2, p(EOS) = 1/4, p(y) = 1/8; in units of ln 2 NLL/n of xxx is 5/4, x 3/2, xx 4/3, y 5/2, yy 8/3.
+
+    R is 2^(4/3 − (5/2 + 8/3)/2) = 2^(−5/4) on forget rows, 2^(3/2 − 31/12) = 2^(−13/12) on general ones. All x are hits
+    and EOS is missed, so ES is 0 by k = n; the greedy answer x, x, … is one long word and never ends.
+    """
+    p, r, g = 2 ** (-5 / 4), 2 ** (-5 / 4), 2 ** (-13 / 12)
+    of_x = 2 ** (-3 / 2) / (2 ** (-3 / 2) + 2 ** (-5 / 2) + 2 ** (-8 / 3))
+    always = unigram(x=1 / 2, end=1 / 4, y=1 / 4)
+    report = measured(unigram(**HALF), retain=retain_values(always, TOKENIZER, TEMPLATE, WHOLE))
+    assert report.metrics == pytest.approx(
+        {
+            "forget/es": 0,
+            "forget/es_paraphrase": 0,
+            "forget/prob": (2 * p + 2 ** (-3 / 2)) / 3,
+            "forget/rouge_l": 0,
+            "forget/exact_memorisation": (3 / 4 + 1 / 2 + 3 / 4) / 3,
+            "forget/truth_ratio": r,
+            "retain/es": 0,
+            "retain/es_paraphrase": 0,
+            "retain/prob": p,
+            "retain/rouge_l": 0,
+            "retain/exact_memorisation": 3 / 4,
+            "retain/truth_ratio": 1 - r,
+            **{
+                f"{part}/{key}": v
+                for part in ("real_authors", "world_facts")
+                for key, v in (("prob", of_x), ("truth_ratio", 1 - g), ("rouge_l", 0))
+            },
+            "model_utility": 0,
+            "forget_quality": 1 / 10,  # three values against three others
+            "forget_quality_log10": -1,
+            "mia/loss": 1,
+            "mia/min_k": 1,  # −2 of EOS against −3 of y
+            "mia/min_k_plus_plus": 1,
+            "privleak": -100,  # the retain model's lowest is p(EOS) = p(y) everywhere: all ties, AUC 1/2
+        }
+    )
+    assert report.left_out == {}
+    assert report.rows["forget/truth_ratio"] == pytest.approx([r, r, r])
+    assert report.rows["mia/min_k/unseen"] == pytest.approx([-3 * log(2)] * 3)
+
+
+@pytest.mark.parametrize(
+    ("answer", "n"),
+    [("", 1), ("x", 2), ("x\n\nx", 5), ("東", 4), ("É🙂", 7), ("x" * 250, 251), ("x" * 199, 200)],
+)
+def test_immediate_eos(answer: str, n: int) -> None:
+    """A model that says EOS at once has every label wrong but EOS: ES = 1 − (n − 1)/n, n the answer's bytes and EOS.
+
+    The empty answer alone is wholly known; as many tokens are memorised, and no word is said.
+    """
+    rows = replace(WHOLE, forget=(row(answer),))
+    report = measured(unigram(end=1 / 2), rows)
+    for metric in ("es", "es_paraphrase", "exact_memorisation"):
+        assert report.rows[f"forget/{metric}"] == [pytest.approx(1 / n)]
+    assert report.rows["forget/rouge_l"] == [0.0]
+
+
+def test_spread_over_the_vocabulary_by_hand() -> None:
+    """Mean and standard deviation of ln p under p, from the definition."""
+    rest = (1 - 7 / 8) / (len(TOKENIZER) - 3)
+    p = [1 / 2, 1 / 4, 1 / 8, *[rest] * (len(TOKENIZER) - 3)]
+    mean = sum(v * log(v) for v in p)
+    deviation = sqrt(sum(v * (log(v) - mean) ** 2 for v in p))
+    found = distribution_statistics(unigram(**HALF), encoded((2, 3)))
+    assert found.mean.tolist() == pytest.approx([mean] * 3, rel=1e-5)
+    assert found.deviation.tolist() == pytest.approx([deviation] * 3, rel=1e-5)
+
+
+def test_the_spread_of_a_sure_model_is_not_zero() -> None:
+    """All but 1e-13 on one token: ln p of the others is −35 at most, their scores −35 / 1e-6 at the least."""
+    report = measured(unigram(x=1 - 1e-13))
+    assert min(report.rows["mia/min_k_plus_plus/forget"]) > -1e8
+    assert report.metrics["mia/min_k_plus_plus"] == 1 / 2  # the lowest is EOS or y, which are alike
+
+
+def test_one_pass_says_the_same_as_the_searchs() -> None:
+    """Labels of the full pass are those of the cheap one, bit for bit; parts are split where they begin."""
+    rows = encoded((5, 3), (2, 1), (9, 6), (4, 4))
+    model = llama()
+    cheap, whole = label_statistics(model, rows), distribution_statistics(model, rows)
+    assert torch.equal(cheap.logp, whole.logp)
+    assert torch.equal(cheap.hit, whole.hit)
+    first, last = whole.split([1, 3])
+    assert first.row.tolist() == [0] * 3
+    assert last.row.tolist() == [0] + [1] * 6 + [2] * 4
+    assert torch.equal(torch.cat([first.logp, last.logp]), whole.logp)
+
+
+def stretched() -> Dataset:
+    """The toy rows with everything in them, of many lengths."""
+    rows = dataset()
+    return replace(rows, unseen=rows.retain, real_authors=rows.retain[:1], world_facts=rows.holdout)
+
+
+def test_search_and_full_suite_agree() -> None:
+    """The four ES of the search are the full suite's, on a model that hits some labels."""
+    model = unigram(end=1 / 2)
+    cheap = evaluate(model, Probes.of(stretched(), TOKENIZER, TOY))
+    report = full(model, TOKENIZER, TOY, stretched(), retain=None)
+    assert cheap == pytest.approx({key: report.metrics[key] for key in cheap})
+    assert all(value > 0 for value in cheap.values())
+
+
+@pytest.mark.parametrize("size", [1, 40])
+def test_rows_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Each row alone, unpadded, or a few rows a batch: every value of every row within 1e-5."""
+    expected = full(llama(), TOKENIZER, TOY, stretched(), retain=None)
+    monkeypatch.setattr(forward, "TOKENS", size)
+    monkeypatch.setattr(generation, "POSITIONS", 10 * size)
+    found = full(llama(), TOKENIZER, TOY, stretched(), retain=None)
+    assert found.rows.keys() == expected.rows.keys()
+    for key, values in expected.rows.items():
+        assert found.rows[key] == pytest.approx(values, abs=1e-5), key
+
+
+def test_rows_do_not_depend_on_their_order() -> None:
+    """Every part reversed: every metric's rows reversed, within 1e-5."""
+    rows = stretched()
+    parts = {name: part[::-1] for name, part in vars(rows).items()}
+    there, back = (full(llama(), TOKENIZER, TOY, each, retain=None) for each in (rows, Dataset(**parts)))
+    for key, values in there.rows.items():
+        assert back.rows[key][::-1] == pytest.approx(values, abs=1e-5), key
+
+
+def test_same_bits_twice() -> None:
+    """The same model on the same rows gives the same report, bit for bit."""
+    retain = retain_values(llama(1), TOKENIZER, TOY, stretched())
+    first, second = (full(llama(), TOKENIZER, TOY, stretched(), retain=retain) for _ in range(2))
+    assert first == second
+
+
+def without(**parts: tuple[Row, ...]) -> Callable[[Dataset], Dataset]:
+    """A change of the dataset's parts."""
+    return lambda rows: replace(rows, **parts)
+
+
+MIA = ("mia/loss", "mia/min_k", "mia/min_k_plus_plus", "privleak")
+
+
+@pytest.mark.parametrize(
+    ("change", "left_out"),
+    [
+        (without(unseen=()), dict.fromkeys(MIA, "there are no unseen rows")),
+        (
+            without(world_facts=()),
+            dict.fromkeys(
+                [f"world_facts/{key}" for key in ("prob", "truth_ratio", "rouge_l")], "there are no such rows"
+            )
+            | {"model_utility": "it needs world_facts/prob"},
+        ),
+        (
+            without(forget=(row("x"), row("x", perturbed_answers=()))),
+            {"forget/truth_ratio": "a row has no perturbed answers"}
+            | dict.fromkeys(("forget_quality", "forget_quality_log10"), "it needs forget/truth_ratio"),
+        ),
+        (
+            without(holdout=(row("x", paraphrased_question=""),)),
+            {"retain/es_paraphrase": "a row has no paraphrased question"},
+        ),
+    ],
+)
+def test_what_rows_lack_is_left_out(change: Callable[[Dataset], Dataset], left_out: dict[str, str]) -> None:
+    """With the reason, and nothing else is."""
+    retain = RetainValues(truth_ratio=(0.1, 0.2), membership={"min_k": 0.5})
+    report = measured(unigram(end=1 / 2), change(WHOLE), retain)
+    assert report.left_out == left_out
+    assert report.metrics.keys() == SUITE.keys() - left_out.keys()
+
+
+def test_without_a_retain_model() -> None:
+    """Forget quality and privleak are left out, the rest is there."""
+    report = measured(unigram(end=1 / 2))
+    needing = ("forget_quality", "forget_quality_log10", "privleak")
+    assert report.left_out == dict.fromkeys(needing, "no retain model was given")
+    assert report.metrics.keys() == SUITE.keys() - set(needing)
+
+
+def test_a_retain_model_that_tells_all_apart() -> None:
+    """Its AUC is 1: privleak would be divided by 0, and is left out."""
+    retain = retain_values(unigram(**HALF), TOKENIZER, TEMPLATE, WHOLE)
+    report = measured(unigram(**HALF), retain=retain)
+    assert retain.membership == {"loss": 1, "min_k": 1, "min_k_plus_plus": 1}
+    assert report.left_out == {"privleak": "the retain model's AUC is 1, to which nothing can be relative"}
+    assert report.metrics["forget_quality"] == 1
+    assert report.metrics["forget_quality_log10"] == log10(1)
+
+
+def test_a_diverged_model_has_no_metric() -> None:
+    """NaN in the weights: no number at all, each left out with the reason; as a retain model it is refused."""
+    model = unigram(x=float("nan"))
+    report = measured(model)
+    assert (report.metrics, report.rows) == ({}, {})
+    assert report.left_out == dict.fromkeys(SUITE, "the model's log-probabilities are not finite")
+    with pytest.raises(ValueError, match="retain model's log-probabilities are not finite"):
+        retain_values(model, TOKENIZER, TEMPLATE, WHOLE)

@@ -1,0 +1,175 @@
+"""What a sweep learns from earlier ones, and from which it refuses to."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from support.bowl import NAME, finished, score, settings, sweep, work
+from sweep.agenda import agenda
+from sweep.compose import dump
+from sweep.config import ConfigError, SweepConfig
+from sweep.ledger import Ledger, Task
+from sweep.stored import CONFIG
+from sweep.warm_start import check
+
+EARLIER = "earlier"
+ALPHA = {"low": 0.0, "high": 5.0}
+SATIMP = {"beta1": {"low": 0.0, "high": 5.0}, "beta2": {"low": 0.0, "high": 5.0}}
+NEXT = Task(phase="search", index=0, seed=0, setting=None)
+
+
+def kept(storage: Path, name: str = EARLIER, **blocks: Any) -> SweepConfig:
+    """A sweep with its configuration in its folder, as the command line leaves it."""
+    config = sweep(storage, name, **blocks)
+    (storage / name / CONFIG).write_text(dump(config), encoding="utf-8")
+    return config
+
+
+def earlier(storage: Path, trials: int = 12, **blocks: Any) -> SweepConfig:
+    """An earlier sweep that is over."""
+    default: dict[str, Any] = {"search": {"trials": trials, "sampler": "random"}, "seed": 3, "seeds": 1}
+    config = kept(storage, **default | blocks)
+    work(config, paper=None, name=EARLIER)
+    return config
+
+
+def warm(storage: Path, **blocks: Any) -> SweepConfig:
+    """A sweep that learns from the earlier one."""
+    default: dict[str, Any] = {"search": {"trials": 4, "warm_start": [EARLIER]}}
+    return sweep(storage, **default | blocks)
+
+
+def study(storage: Path) -> optuna.Study:
+    """The new sweep's search, as Optuna sees it."""
+    return optuna.load_study(study_name=NAME, storage=f"sqlite:///{storage / NAME / 'study.db'}")
+
+
+def test_the_sampler_knows_what_was_found_before(tmp_path: Path) -> None:
+    """The search's 12 trials, not the finalists', are in the study with their scores, and none is a record."""
+    earlier(tmp_path)
+    ledger = Ledger(warm(tmp_path), NAME)
+    assert ledger.records() == []
+    found = [(trial.user_attrs["source"], trial.value, score(trial.params)) for trial in study(tmp_path).trials]
+    assert [source for source, _, _ in found] == [f"{EARLIER}/{index}" for index in range(12)]
+    assert all(value == pytest.approx(expected) for _, value, expected in found)
+
+
+def test_the_first_trial_is_no_longer_random(tmp_path: Path) -> None:
+    """With 12 known trials TPE proposes at once: index 0 is another setting than a cold sweep's, and a better one."""
+    earlier(tmp_path, trials=24)
+    cold = work(sweep(tmp_path / "cold", search={"trials": 6}), paper=None)
+    learnt = work(warm(tmp_path, search={"trials": 6, "warm_start": [EARLIER]}), paper=None)
+    assert [record.index for record in learnt] == list(range(6))
+    assert sum(record.score for record in learnt) < sum(record.score for record in cold) / 2
+
+
+def test_what_is_known_is_not_asked_again(tmp_path: Path) -> None:
+    """Two trials are too few for a model: the next are random, but not those of the earlier sweep, of the same seed."""
+    known = work(earlier(tmp_path, trials=2, seed=0), paper=None, name=EARLIER)
+    learnt = work(warm(tmp_path, seed=0), paper=None)
+    assert not [record for record in learnt if record.setting in [one.setting for one in known]]
+
+
+def test_a_resumed_sweep_learns_once(tmp_path: Path) -> None:
+    """Opened again after 2 trials, with the earlier sweep gone: 12 + 2 trials, and it goes on as a whole one would."""
+    earlier(tmp_path)
+    whole = work(warm(tmp_path), paper=None)
+    (tmp_path / "parts").mkdir()
+    (tmp_path / EARLIER).rename(tmp_path / "parts" / EARLIER)
+    config = warm(tmp_path / "parts")
+    work(config, paper=None, trials=2)
+    (tmp_path / "parts" / EARLIER / CONFIG).unlink()
+    assert len(study(tmp_path / "parts").trials) == 14
+    assert settings(work(config, paper=None)) == settings(whole)
+
+
+def test_a_driver_that_dies_while_it_learns_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study that was given 5 of the 12 trials is given the other 7, each once."""
+    earlier(tmp_path)
+    config = warm(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(optuna.Study, "add_trials", killed_after_5)
+        with pytest.raises(KeyboardInterrupt):
+            Ledger(config, NAME)
+    assert len(study(tmp_path).trials) == 5
+    Ledger(config, NAME)
+    assert [trial.user_attrs["source"] for trial in study(tmp_path).trials] == [f"{EARLIER}/{i}" for i in range(12)]
+
+
+def killed_after_5(study: optuna.Study, trials: Sequence[optuna.trial.FrozenTrial]) -> None:
+    """What Optuna does, if the process is killed in the middle of it."""
+    for trial in trials[:5]:
+        study.add_trial(trial)
+    raise KeyboardInterrupt
+
+
+def test_a_collapse_is_worth_knowing(tmp_path: Path) -> None:
+    """A diverged trial with its worst score is learned from; a failed one, and one still running, are not."""
+    config = kept(tmp_path)
+    ledger = Ledger(config, EARLIER)
+    asked = [ledger.ask(replace(NEXT, index=index)) for index in range(4)]
+    ledger.end(replace(asked[0], state="finished", metrics={"score": 0.9, "mix": 0.0}, reason="NaN"))
+    ledger.end(finished(asked[1]))
+    ledger.end(replace(asked[2], state="failed", reason="it broke"))
+    Ledger(warm(tmp_path), NAME)
+    assert [trial.user_attrs["source"] for trial in study(tmp_path).trials] == [f"{EARLIER}/0", f"{EARLIER}/1"]
+    assert study(tmp_path).trials[0].value == 0.9
+
+
+@pytest.mark.parametrize(
+    ("theirs", "said"),
+    [
+        ({"objective": "satimp", "space": SATIMP}, "objective is 'satimp' in earlier and 'wtnpo' here"),
+        ({"space": {"alpha": ALPHA, "beta": {"low": 0.25, "high": 9.0, "log": True}}}, "space.beta.high is 9.0"),
+        ({"fixed": {"retain.weight": 0.5}}, "fixed.retain.weight is 0.5 in earlier and absent here"),
+        ({"score": {"tau": 0.9}}, "score.tau is 0.9 in earlier and 0.95 here"),
+        ({"retain": {"term": "nll", "weight": 1.0, "reduction": "tokens"}}, "retain.term is 'nll'"),
+        ({"train": {"lr": 0.5}}, "train.lr is 0.5 in earlier and 0.01 here: its scores tell this sweep nothing."),
+        ({"search": {"trials": 12, "epochs": "best"}}, "search.epochs is 'best' in earlier and 'last' here"),
+    ],
+)
+def test_another_question_is_refused(tmp_path: Path, theirs: dict[str, Any], said: str) -> None:
+    """The first key that differs is named with both values; nothing is made."""
+    config = kept(tmp_path, **theirs)
+    ledger = Ledger(config, EARLIER)
+    ledger.end(finished(ledger.ask(NEXT)))
+    with pytest.raises(ConfigError) as caught:
+        check(warm(tmp_path))
+    assert str(caught.value).startswith(f"search.warm_start: {said}")
+
+
+def test_what_only_changes_the_speed_is_no_other_question(tmp_path: Path) -> None:
+    """Checkpointing, the split into passes, the cluster and the seed leave scores comparable."""
+    earlier(tmp_path, train={"checkpointing": True, "tokens": 100})
+    check(warm(tmp_path, seed=5))
+
+
+def test_an_unknown_name_has_a_nearest(tmp_path: Path) -> None:
+    """Told before anything is prepared."""
+    earlier(tmp_path, trials=1)
+    with pytest.raises(ConfigError, match=r"^search\.warm_start: earlyer: .* has no sweep .* \(nearest: earlier\)"):
+        check(warm(tmp_path, search={"trials": 4, "warm_start": ["earlyer"]}))
+
+
+def test_a_sweep_without_results_is_refused(tmp_path: Path) -> None:
+    """It may have been made, and may even run: there is nothing to learn yet."""
+    config = kept(tmp_path)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="earlier has no finished trial of its search yet"):
+            check(warm(tmp_path))
+        next(iter(agenda(config, None, Ledger(config, EARLIER))))
+
+
+def test_scores_of_another_definition_are_refused(tmp_path: Path) -> None:
+    """A study that says nothing, or something else, of what its scores are comes from another version."""
+    earlier(tmp_path, trials=1)
+    theirs = optuna.load_study(study_name=EARLIER, storage=f"sqlite:///{tmp_path / EARLIER / 'study.db'}")
+    assert "forget ES" in theirs.user_attrs["score"]
+    check(warm(tmp_path))
+    theirs.set_user_attr("score", "raw forget ES")
+    with pytest.raises(ConfigError, match="a version of this program with another score"):
+        check(warm(tmp_path))
