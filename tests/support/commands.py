@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -38,7 +38,7 @@ class Command:
     """The command as a process of its own, and every process that it starts."""
 
     def __init__(
-        self, here: Path, *argv: str, module: str = "sweep.launch", variables: Mapping[str, str] | None = None
+        self, here: Path, *argv: str, module: str = "sweep.launch", variables: dict[str, str] | None = None
     ) -> None:
         """Start it in a folder, with more variables in its environment."""
         self._mark = uuid.uuid4().hex

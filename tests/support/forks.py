@@ -62,6 +62,7 @@ def _run(here: Path, argv: list[str], variables: dict[str, str], out: Path) -> N
     sys.stderr = os.fdopen(2, "w", 1, closefd=False)
     sys.argv = ["toy_launch", *argv]
     from support import toy_launch
+    from sweep import launch
 
     toy_launch.use_toys()
-    sys.exit(toy_launch.main(argv))
+    sys.exit(launch.main(argv))
