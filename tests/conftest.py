@@ -7,12 +7,14 @@ it form a group, which one worker of pytest-xdist runs.
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 
+from support import targets
 from support.waiting import SCALE, TIER_TIMEOUTS_S
 
 # Toys are too small for two threads, which only wait for one another when the machine is busy.
@@ -63,3 +65,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("home")
         patch.setenv("HOME", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> targets.Prepared:
+    """Gives the toy sweep in a precision, its target trained by the first worker of the session that asks for it."""
+    own = tmp_path_factory.getbasetemp()
+    session = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    return partial(targets.prepared, session / "prepared")
