@@ -1,4 +1,4 @@
-"""Jobs on a real head with a dashboard and a token: a whole sweep, a mistake, Ctrl-C, the plain `ray job submit`."""
+"""Jobs on a real head with a dashboard and a token: a whole sweep, mistakes, Ctrl-C, the plain `ray job submit`."""
 
 import json
 import shutil
@@ -12,13 +12,20 @@ import pytest
 
 from support import rays
 from support.commands import ROOT, SMALL
-from support.own import CLUSTER, FADE, MINE
+from support.own import mine
+from support.submits import submitted as submitted_each
 
 WTNPO = str(ROOT / "configs" / "wtnpo.yaml")
 PLANTED = {
     key: f"planted-{key}" for key in ("MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "PGPASSWORD")
 }
 """Secrets of the machine that submits and of the head."""
+TOKENS = {
+    "Missing authentication token": {"RAY_AUTH_MODE": "disabled"},
+    "Invalid authentication token": {"RAY_AUTH_TOKEN": "wrong-0123456789abcdef0123456789"},
+    "RAY_AUTH_TOKEN_PATH": {"RAY_AUTH_TOKEN": "", "HOME": "/nosuch"},
+}
+"""What is said of a token that is missing or wrong: the variables of a machine that has none, or a wrong one."""
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +35,19 @@ def head() -> Iterator[rays.Head]:
         yield up
 
 
+@pytest.fixture(scope="module")
+def bad(head: rays.Head, tmp_path_factory: pytest.TempPathFactory) -> "subprocess.CompletedProcess[str]":
+    """A job whose driver refuses what is not there, once it is over."""
+    words = (WTNPO, "data=tofu-forget01", "data.path=/nosuch", "--name", "bad")
+    command = submitted(tmp_path_factory.mktemp("bad"), head, *words)
+    said, _ = command.communicate()
+    return subprocess.CompletedProcess(command.args, command.returncode, said)
+
+
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
     """A working directory with a config and an objective of the user's own."""
-    for name, text in {"mine.yaml": MINE, "cluster/mine.yaml": CLUSTER, "mine/fade.py": FADE}.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    return tmp_path
+    return Path(mine(tmp_path))
 
 
 def submitted(here: Path, head: rays.Head, *words: str, **variables: str) -> "subprocess.Popen[str]":
@@ -77,26 +90,38 @@ def test_a_sweep_runs_as_a_job(head: rays.Head, here: Path) -> None:
     assert [name for name, text in left.items() if any(secret in text for secret in secrets)] == []
 
 
-def test_what_only_the_driver_finds_bad(head: rays.Head, here: Path) -> None:
-    """Exit code 2 through the job, its sentence in the log; then the name is taken, which is told in one sentence."""
-    words = (WTNPO, "data=tofu-forget01", "data.path=/nosuch", "--name", "bad")
-    command = submitted(here, head, *words)
-    said, _ = command.communicate()
-    assert command.returncode == 2, said
-    assert said.splitlines()[-1].startswith("error: ")
-    assert "/nosuch" in said.splitlines()[-1]
-    again = submitted(here, head, *words)
-    said, _ = again.communicate()
-    assert again.returncode == 2
-    assert said.splitlines()[-1] == "error: name = 'bad' is the name of a job there: choose another with --name."
+def test_what_only_the_driver_finds_bad(head: rays.Head, bad: "subprocess.CompletedProcess[str]") -> None:
+    """Exit code 2 through the job, its sentence in the log."""
+    assert bad.returncode == 2, bad.stdout
+    last = bad.stdout.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "/nosuch" in last
+
+
+def test_what_the_head_refuses(head: rays.Head, here: Path, bad: object) -> None:
+    """A name that is taken, a token that is missing or wrong: one sentence, exit code 2, and nothing was sent."""
+    uri = {"MLFLOW_TRACKING_URI": f"sqlite:///{here / 'tracked.db'}"}
+    own = rays.environment(PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}", **uri, **PLANTED)
+    words = (WTNPO, f"storage={here / 'runs'}", "--address", head.dashboard, "--name")
+    shut = [*words, "shut"]
+    said = submitted_each(here, [({}, [*words, "bad"]), *((variables, shut) for variables in TOKENS.values())], own)
+    assert [one.code for one in said] == [2] * (1 + len(TOKENS))
+    taken, *refused = (one.text for one in said)
+    assert taken.splitlines()[-1] == "error: name = 'bad' is the name of a job there: choose another with --name."
+    for says, text in zip(TOKENS, refused, strict=True):
+        assert text.count("\n") == 1
+        assert text.startswith(f"error: {head.dashboard} refuses: ")
+        assert says in text
+        assert "wrong-0" not in text
+    assert "shut" not in ray_job(head, "list")
 
 
 def test_control_c_leaves_the_job_alone(head: rays.Head, here: Path) -> None:
     """130, and the commands that look after it, which are used: it runs, and is stopped."""
-    command = submitted(here, head, WTNPO, "--name", "long")
+    command = submitted(here, head, WTNPO, "target.epochs=10000", "--name", "long")
     assert command.stdout is not None
     lines = iter(command.stdout.readline, "")
-    assert any(line == "sweep long\n" for line in lines)
+    assert any("Running entrypoint for job long" in line for line in lines)  # its log is shown
     command.send_signal(signal.SIGINT)
     said = "".join(lines)
     assert command.wait() == 130
@@ -104,27 +129,7 @@ def test_control_c_leaves_the_job_alone(head: rays.Head, here: Path) -> None:
     assert [line.split()[2] for line in after] == ["status", "logs", "stop"]
     assert all(line.endswith(f"long --address {head.dashboard}") for line in after)
     assert "RUNNING" in ray_job(head, "status", "long")
-    ray_job(head, "stop", "long")
-    assert "was stopped" in ray_job(head, "status", "long")
-
-
-@pytest.mark.parametrize(
-    ("variables", "says"),
-    [
-        ({"RAY_AUTH_MODE": "disabled"}, "Missing authentication token"),
-        ({"RAY_AUTH_TOKEN": "wrong-0123456789abcdef0123456789"}, "Invalid authentication token"),
-        ({"RAY_AUTH_TOKEN": "", "HOME": "/nosuch"}, "RAY_AUTH_TOKEN_PATH"),
-    ],
-)
-def test_a_token_that_is_missing_or_wrong(head: rays.Head, here: Path, variables: dict[str, str], says: str) -> None:
-    """One sentence, exit code 2, and nothing was sent."""
-    command = submitted(here, head, WTNPO, "--name", "shut", **variables)
-    said, _ = command.communicate()
-    assert command.returncode == 2
-    assert said.count("\n") == 1
-    assert said.startswith(f"error: {head.dashboard} refuses: ")
-    assert says in said
-    assert "wrong-0" not in said
+    assert "was stopped" in ray_job(head, "stop", "long")
 
 
 def test_a_job_without_the_command(head: rays.Head, here: Path) -> None:

@@ -4,7 +4,8 @@ PYTHONPATH=.:tests python -m support.toy_launch configs/wtnpo.yaml search.trials
 
 With TOY_FOLDER in its environment, and TOY_HOLD, the trials from that index on wait for a file `go` in that folder, in
 which each leaves a file when it begins: a test knows where the sweep stands, whatever the load. TOY_PREPARATION names
-the functions of `support.workers` that make what the trials share; by default nothing does.
+the functions of `support.workers` that make what the trials share; by default nothing does. TOY_RUN names the one that
+runs a trial: `held` by default.
 """
 
 import os
@@ -32,7 +33,8 @@ def _toy_makers(*_: object) -> "Sequence[Maker]":
 def use_toys() -> None:
     """Let every sweep of this process run toy trials."""
     folder, hold = os.environ.get("TOY_FOLDER"), os.environ.get("TOY_HOLD")
-    toy = partial(workers.held, None if folder is None else Path(folder), None if hold is None else int(hold))
+    run = getattr(workers, os.environ.get("TOY_RUN", "held"))
+    toy = partial(run, None if folder is None else Path(folder), None if hold is None else int(hold))
     vars(trial).update(unlearn=partial(workers.toy_unlearn, toy), makers=_toy_makers)
 
 

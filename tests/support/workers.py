@@ -69,6 +69,12 @@ def held(folder: Path | None, hold: int | None, record: Record) -> Iterator[Poin
     yield ToyOutcome(sides(score, 1.0) | {"score": score + record.seed / 100})
 
 
+def broken(folder: Path | None, hold: int | None, record: Record) -> Iterator[Point | Outcome]:
+    """An epoch, then an error: a trial in the place of `held` that never succeeds."""
+    yield ToyPoint(1, sides(0.5, 1.0))
+    raise RuntimeError("broken on purpose")
+
+
 def toy_unlearn(
     run: Callable[[Record], Iterator[Point | Outcome]], config: object, artifacts: object, record: Record
 ) -> Iterator[Point | Outcome]:
@@ -137,6 +143,14 @@ def dying(folder: Path, times: int) -> Iterator[Progress]:
     if len(list(folder.iterdir())) < times:
         (folder / str(os.getpid())).touch()
         os.kill(os.getpid(), signal.SIGKILL)
+    yield Progress(stage="first", done=2, total=2)
+
+
+def waiting(folder: Path) -> Iterator[Progress]:
+    """A stage that leaves a file `preparing` in the folder and waits for a file `go`."""
+    yield Progress(stage="first", done=1, total=2)
+    (folder / "preparing").touch()
+    until((folder / "go").exists)
     yield Progress(stage="first", done=2, total=2)
 
 

@@ -1,0 +1,33 @@
+"""Ctrl-C in a real sweep, which is gone on with; toy sweeps have all other signals (test_interrupted_sweeps.py)."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from support.commands import ROOT, SMALL, Command
+from support.own import held
+from support.stores import statuses
+from support.waiting import until
+
+
+def test_a_sweep_ends_cleanly_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 130, how to go on, MLflow's runs KILLED, no process left; the resumed sweep is complete."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    small = (*SMALL, "search.trials=2", "seeds=0", "cluster.concurrency=1")
+    command = Command(tmp_path, held(tmp_path), *small, "--name", "cut")
+    command.wait_for("search ")
+    until(lambda: command.over or len(statuses(tmp_path)) == 3)  # MLflow has the other trial too
+    command.signal(signal.SIGINT)
+    assert command.end() == 130, command.said()
+    assert "to go on: python -m sweep.launch --resume cut\n" in command.said()
+    assert "KILLED" in statuses(tmp_path)
+    assert "RUNNING" not in statuses(tmp_path)
+    (tmp_path / "go").touch()
+    again = Command(tmp_path, "--resume", "cut")
+    assert again.end() == 0, again.said()
+    summary = json.loads((tmp_path / "runs" / "cut" / "summary.json").read_text())
+    assert summary["trials"] == {"planned": 2, "finished": 2, "failed": 0, "pruned": 0}
+    assert [line.startswith("search ") for line in again.said().splitlines()].count(True) == 1
+    assert "prepared" not in again.said()

@@ -1,0 +1,61 @@
+"""`sweep.submit` again and again, each time in a process of its own that begins with everything imported.
+
+Ray takes longer to import than to be refused by a head, and keeps the first token that it has read.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Said(NamedTuple):
+    """How a command ended, and what it printed to stdout and stderr."""
+
+    code: int
+    text: str
+
+
+def submitted(
+    here: Path, tries: Sequence[tuple[Mapping[str, str], Sequence[str]]], own: Mapping[str, str]
+) -> list[Said]:
+    """What came of each, started in a folder.
+
+    Args:
+        here: the folder.
+        tries: the variables that each has beside, and its words.
+        own: the environment of all.
+    """
+    command = [sys.executable, "-m", "support.submits", json.dumps(tries)]
+    done = subprocess.run(command, cwd=here, env=own, capture_output=True, text=True, check=True)  # noqa: S603 (our own)
+    return [Said(*json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def _forked(variables: Mapping[str, str], words: Sequence[str]) -> Said:
+    from sweep.submit import main
+
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.environ.update(variables)
+        for stream in (1, 2):
+            os.dup2(writer, stream)
+        code = main(words)
+        sys.stdout.flush()
+        os._exit(code)
+    os.close(writer)
+    with os.fdopen(reader) as said:
+        text = said.read()
+    return Said(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text)
+
+
+if __name__ == "__main__":
+    import ray.job_submission  # noqa: F401
+
+    from sweep import plans, upload  # noqa: F401
+
+    for one in json.loads(sys.argv[1]):
+        print(json.dumps(_forked(*one)), flush=True)
