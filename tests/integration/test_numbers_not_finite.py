@@ -17,38 +17,28 @@ from eval.forward import Each
 from eval.suite import Probes, evaluate
 from objectives._base import Answers, Objective, needed
 from objectives.ga import GA
+from support.targets import Prepared, Toy
 from support.toys import config, dataset, llama, tokenizer
 from support.trials import trial
 from support.workers import ToyOutcome, ToyPoint
 from sweep import agenda, results, tables
-from sweep.config import ConfigError, SweepConfig
+from sweep.config import ConfigError
 from sweep.record import Logged, Record, Setting
 from sweep.report import files
 from sweep.report.source import Reported
 from sweep.trial import grow, makers
 from sweep.unlearning import models
-from sweep.unlearning.artifacts import Artifacts, plan
+from sweep.unlearning.artifacts import plan
 from sweep.unlearning.run import Outcome, Point, run, search_suite, session
 
-Prepared = tuple[SweepConfig, Artifacts]
 ENDS = (1, 3, 4, 6)
 """Steps of the toy trial when each of its four epochs is over: 3 rows, 2 a batch."""
 
 
 @pytest.fixture(scope="module", params=["float32", "master", "kahan"])
-def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    """The toy sweep in each precision, with its artifacts made."""
-    sweep = toy(tmp_path_factory.mktemp("storage"), precision=request.param)
-    artifacts = plan(sweep, dataset())
-    for maker in makers(sweep, dataset(), artifacts):
-        assert list(maker())
-    return sweep, artifacts
-
-
-def toy(storage: Path, lr: float = 1e-2, **train: object) -> SweepConfig:
-    """The toy sweep, with a target that is fine-tuned for fifteen epochs only."""
-    target = {"path": None, "revision": None, "epochs": 15, "lr": lr, "batch": 4, "weight_decay": 0.0}
-    return config(storage, target=target, train=train)
+def toy(request: pytest.FixtureRequest, prepared: Prepared) -> Toy:
+    """The toy sweep in each precision, with its artifacts."""
+    return prepared(request.param)
 
 
 def breaking(step: int, broken: Callable[[torch.Tensor], torch.Tensor]) -> Objective:
@@ -78,9 +68,9 @@ def steep(logp: torch.Tensor) -> torch.Tensor:
     return logp + (logp - logp.detach()).sqrt()
 
 
-def ended(prepared: Prepared, objective: Objective, clip: float | None = None) -> Outcome:
+def ended(toy: Toy, objective: Objective, clip: float | None = None) -> Outcome:
     """How the trial ends, clipped or not."""
-    sweep, artifacts = prepared
+    sweep, artifacts = toy
     own = sweep.model_copy(update={"train": sweep.train.model_copy(update={"clip": clip})})
     *points, outcome = run(own, artifacts, objective, 0, search_suite)
     assert isinstance(outcome, Outcome)
@@ -88,54 +78,50 @@ def ended(prepared: Prepared, objective: Objective, clip: float | None = None) -
     return outcome
 
 
-def check_worst(prepared: Prepared, outcome: Outcome, reason: str) -> None:
+def check_worst(toy: Toy, outcome: Outcome, reason: str) -> None:
     """The reference's forget ES, nothing mixed in, and the reason."""
     assert outcome.reason == reason
-    assert outcome.metrics["score"] == strength(session(*prepared).metrics).forget
+    assert outcome.metrics["score"] == strength(session(*toy).metrics).forget
     assert outcome.metrics["mix"] == 0
     assert all(math.isfinite(value) for value in outcome.metrics.values())
 
 
 @pytest.mark.parametrize(("step", "clip"), [(0, None), (3, 1.0), (5, None)])
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e38])
-def test_a_loss_that_is_not_finite_is_a_result(prepared: Prepared, value: float, step: int, clip: float | None) -> None:
+def test_a_loss_that_is_not_finite_is_a_result(toy: Toy, value: float, step: int, clip: float | None) -> None:
     """In the first, a middle and the last step; 1e38 times the log-probabilities of a batch overflows too."""
     epoch = next(number for number, end in enumerate(ENDS, start=1) if step < end)
-    outcome = ended(prepared, breaking(step, times(value)), clip)
+    outcome = ended(toy, breaking(step, times(value)), clip)
     what = "gradient" if "gradient" in outcome.reason and value == 1e38 else "loss"
-    check_worst(prepared, outcome, f"the {what} was not finite in epoch {epoch} of 4")
+    check_worst(toy, outcome, f"the {what} was not finite in epoch {epoch} of 4")
 
 
 @pytest.mark.parametrize(("step", "epoch", "clip"), [(0, 1, 1.0), (3, 3, None), (5, 4, 1.0)])
-def test_a_gradient_that_is_not_finite_is_a_result(
-    prepared: Prepared, step: int, epoch: int, clip: float | None
-) -> None:
+def test_a_gradient_that_is_not_finite_is_a_result(toy: Toy, step: int, epoch: int, clip: float | None) -> None:
     """Its loss is finite; clipping does not hide it."""
-    check_worst(
-        prepared, ended(prepared, breaking(step, steep), clip), f"the gradient was not finite in epoch {epoch} of 4"
-    )
+    check_worst(toy, ended(toy, breaking(step, steep), clip), f"the gradient was not finite in epoch {epoch} of 4")
 
 
-def test_the_next_trial_starts_afresh(prepared: Prepared) -> None:
+def test_the_next_trial_starts_afresh(toy: Toy) -> None:
     """What diverged leaves nothing behind on its worker, bit for bit."""
-    before = ended(prepared, GA())
-    ended(prepared, breaking(5, times(math.nan)))
-    assert ended(prepared, GA()) == before
+    before = ended(toy, GA())
+    ended(toy, breaking(5, times(math.nan)))
+    assert ended(toy, GA()) == before
 
 
 @pytest.mark.parametrize("metric", ["forget/es", "forget/es_paraphrase", "retain/es", "retain/es_paraphrase"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_metric_that_is_not_finite_is_a_result(
-    prepared: Prepared, monkeypatch: pytest.MonkeyPatch, metric: str, value: float
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, metric: str, value: float
 ) -> None:
     """Of every model but the reference: the trial has finished, with a score that is finite."""
 
     def broken(model: PreTrainedModel, probes: Probes, each: Each) -> Mapping[str, float]:
         return evaluate(model, probes, each) | {metric: value}
 
-    session(*prepared)
+    session(*toy)
     monkeypatch.setattr("sweep.unlearning.run.evaluate", broken)
-    outcome = ended(prepared, GA())
+    outcome = ended(toy, GA())
     assert math.isfinite(outcome.metrics["score"])
     assert outcome.reason or (metric.startswith("retain") and value == math.inf)
 
@@ -143,7 +129,8 @@ def test_a_metric_that_is_not_finite_is_a_result(
 @pytest.mark.parametrize("lr", [1e9, 1e38])
 def test_a_target_that_diverged_is_one_sentence(tmp_path: Path, lr: float) -> None:
     """Every trial would start from it: it is no artifact, and none is left half-made."""
-    sweep = toy(tmp_path, lr=lr)
+    target = {"path": None, "revision": None, "epochs": 15, "lr": lr, "batch": 4, "weight_decay": 0.0}
+    sweep = config(tmp_path, target=target)
     (maker,) = makers(sweep, dataset(), artifacts := plan(sweep, dataset()))
     with pytest.raises(ConfigError) as caught:
         list(maker())
@@ -157,7 +144,7 @@ def test_a_target_that_diverged_is_one_sentence(tmp_path: Path, lr: float) -> No
 @pytest.mark.parametrize("key", ["model", "target"])
 def test_a_tokenizer_of_another_model_is_one_sentence(tmp_path: Path, key: str) -> None:
     """Weights of 100 tokens beside a tokenizer of more, as the base model and as the tuned one."""
-    sweep = toy(tmp_path)
+    sweep = config(tmp_path)
     model = llama()
     model.resize_token_embeddings(100)
     models.save(model, tokenizer(), folder := tmp_path / "odd")
@@ -194,7 +181,7 @@ def test_a_sweep_in_which_every_trial_diverged(tmp_path: Path, capsys: pytest.Ca
         trial(index, setting, 0.75, metrics=metrics, curve=curve, reason=reason)
         for index, setting in enumerate(settings)
     ]
-    sweep, folder = toy(tmp_path), tmp_path / "all"
+    sweep, folder = config(tmp_path), tmp_path / "all"
     folder.mkdir()
     where = Logged(tracking_uri="sqlite:///x", experiment="x", run_id="x")
     results.write(folder, sweep, records, seconds=results.Seconds(prepare=1, sweep=1, total=2), logged=where)

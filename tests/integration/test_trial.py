@@ -1,5 +1,6 @@
 """Preparation and one trial on the toy model, end to end without Ray."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from eval.suite import evaluate
 from objectives._base import Answers, Objective, needed
 from objectives.ga import GA
 from objectives.wtnpo import WTNPO
+from support.targets import FULL, Prepared, Toy
 from support.toys import config, dataset
 from sweep.config import SweepConfig
 from sweep.trial import makers
@@ -22,27 +24,31 @@ from sweep.unlearning.run import Outcome, Point, full_suite, run, search_suite, 
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepConfig, Artifacts]:
-    """The toy sweep's configuration with its artifacts made."""
-    sweep = config(tmp_path_factory.mktemp("storage"))
-    artifacts = plan(sweep, dataset())
-    assert artifacts.missing == ["target", "reference"]
-    (maker,) = makers(sweep, dataset(), artifacts)
-    stages = [progress.stage for progress in maker()]
-    assert stages.count("target") == 60 * 8 // 4
-    return sweep, artifacts
+def toy(prepared: Prepared) -> Toy:
+    """The toy sweep in float32 with its artifacts."""
+    return prepared()
 
 
-def trial(prepared: tuple[SweepConfig, Artifacts], seed: int = 0, alpha: float = 1.0) -> tuple[list[Point], Outcome]:
+def trial(toy: Toy, seed: int = 0, alpha: float = 1.0) -> tuple[list[Point], Outcome]:
     """The points and the outcome of one trial."""
-    *points, outcome = run(*prepared, WTNPO(alpha=alpha, beta=1.0), seed, search_suite)
+    *points, outcome = run(*toy, WTNPO(alpha=alpha, beta=1.0), seed, search_suite)
     assert isinstance(outcome, Outcome)
     return [point for point in points if isinstance(point, Point)], outcome
 
 
-def test_prepared_once(prepared: tuple[SweepConfig, Artifacts]) -> None:
+def test_prepared_once(tmp_path: Path) -> None:
     """The second preparation makes nothing; other rows or another recipe would be another artifact."""
-    sweep, artifacts = prepared
+    target = {"path": None, "revision": None, "epochs": 2, "lr": 1e-2, "batch": 4, "weight_decay": 0.0}
+    sweep = config(tmp_path, target=target, eval=FULL)
+    lean = config(tmp_path, target=target)
+    assert plan(lean, dataset()).missing == ["target", "reference"]
+    assert len(makers(lean, dataset(), plan(lean, dataset()))) == 1
+    artifacts = plan(sweep, dataset())
+    assert artifacts.missing == ["target", "reference", "retain model"]
+    both = makers(sweep, dataset(), artifacts)
+    assert len(both) == 2
+    stages = Counter(progress.stage for maker in both for progress in maker())
+    assert stages == {"target": 2 * 8 // 4, "reference": 2, "retain model": 2 * 5 // 4}
     assert artifacts.missing == []
     assert makers(sweep, dataset(), artifacts) == []
     padded = sweep.model_copy(update={"retain": sweep.retain.model_copy(update={"reduction": "padded500"})})
@@ -50,38 +56,38 @@ def test_prepared_once(prepared: tuple[SweepConfig, Artifacts]) -> None:
     assert plan(padded, dataset()).reference != artifacts.reference
 
 
-def test_the_target_knows_its_rows(prepared: tuple[SweepConfig, Artifacts]) -> None:
+def test_the_target_knows_its_rows(toy: Toy) -> None:
     """It says what it was taught, and the stored metrics are the model's own."""
-    sweep, artifacts = prepared
+    sweep, artifacts = toy
     here = session(sweep, artifacts)
     here.weights.reset(here.model)
     assert here.metrics["forget/es"] == here.metrics["retain/es"] == 1.0
     assert evaluate(here.model, here.probes) == here.metrics
 
 
-def test_a_trial_forgets(prepared: tuple[SweepConfig, Artifacts]) -> None:
+def test_a_trial_forgets(toy: Toy) -> None:
     """A point for each of the four epochs; what is to be forgotten is weaker than before."""
-    points, outcome = trial(prepared)
+    points, outcome = trial(toy)
     assert [point.epoch for point in points] == [1, 2, 3, 4]
     assert outcome.metrics["forget/es"] == points[-1].metrics["forget/es"] < 1.0
     assert 0 <= outcome.metrics["score"] <= 1
     assert outcome.reason == "" or outcome.metrics["mix"] == 0
 
 
-def test_same_seed_same_bits_on_a_warm_worker(prepared: tuple[SweepConfig, Artifacts]) -> None:
+def test_same_seed_same_bits_on_a_warm_worker(toy: Toy) -> None:
     """Another trial in between leaves no trace; another seed gives another trial."""
-    first = trial(prepared)
-    other = trial(prepared, seed=1)
-    assert trial(prepared) == first != other
+    first = trial(toy)
+    other = trial(toy, seed=1)
+    assert trial(toy) == first != other
 
 
-def test_reset_is_the_target(prepared: tuple[SweepConfig, Artifacts]) -> None:
+def test_reset_is_the_target(toy: Toy) -> None:
     """After a trial the reset restores every bit; a mix of 0 is the target, of 1 the unlearned."""
-    sweep, artifacts = prepared
+    sweep, artifacts = toy
     here = session(sweep, artifacts)
     here.weights.reset(here.model)
     target = snapshot(here.model)
-    trial(prepared)
+    trial(toy)
     unlearned = {name: weight + 1 for name, weight in target.items()}
     for m, expected in ((0.0, target), (1.0, unlearned)):
         here.weights.mix(here.model, unlearned, m)
@@ -90,9 +96,9 @@ def test_reset_is_the_target(prepared: tuple[SweepConfig, Artifacts]) -> None:
     assert all(torch.equal(p, target[name]) for name, p in here.model.named_parameters())
 
 
-def test_mix_equals_a_full_scan(prepared: tuple[SweepConfig, Artifacts]) -> None:
+def test_mix_equals_a_full_scan(toy: Toy) -> None:
     """The largest m of all 64 that keeps τ, each mixed and measured, is the trial's m* (0 below 1/8)."""
-    sweep, artifacts = prepared
+    sweep, artifacts = toy
     harsh = sweep.model_copy(update={"retain": sweep.retain.model_copy(update={"term": "none"})})
     outcomes = [o for o in run(harsh, artifacts, GA(), 0, search_suite) if isinstance(o, Outcome)]
     here = session(sweep, artifacts)
@@ -117,9 +123,9 @@ def _trained(sweep: SweepConfig, artifacts: Artifacts) -> Iterator[tuple[str, to
     raise AssertionError("no last epoch")
 
 
-def test_divergence_is_a_result(prepared: tuple[SweepConfig, Artifacts]) -> None:
+def test_divergence_is_a_result(toy: Toy) -> None:
     """A learning rate of 1e30 ends with the worst score, the reference's forget ES, and the reason."""
-    sweep, artifacts = prepared
+    sweep, artifacts = toy
     wild = sweep.model_copy(update={"train": sweep.train.model_copy(update={"lr": 1e30})})
     *_, outcome = run(wild, artifacts, GA(), 0, search_suite)
     assert isinstance(outcome, Outcome)
@@ -129,9 +135,9 @@ def test_divergence_is_a_result(prepared: tuple[SweepConfig, Artifacts]) -> None
     assert "not finite" in outcome.reason or "no mix" in outcome.reason
 
 
-def test_a_gradient_that_is_not_finite_ends_the_trial(prepared: tuple[SweepConfig, Artifacts]) -> None:
+def test_a_gradient_that_is_not_finite_ends_the_trial(toy: Toy) -> None:
     """Weights of which a square root of 0 has no slope: the loss is finite, and the reason tells the epoch."""
-    sweep, artifacts = prepared
+    sweep, artifacts = toy
 
     @dataclass(frozen=True, kw_only=True)
     class Steep(Objective):
@@ -148,9 +154,9 @@ def test_a_gradient_that_is_not_finite_ends_the_trial(prepared: tuple[SweepConfi
     assert outcome.metrics["score"] == strength(session(sweep, artifacts).metrics).forget
 
 
-def test_the_best_epoch_is_the_candidate(prepared: tuple[SweepConfig, Artifacts]) -> None:
+def test_the_best_epoch_is_the_candidate(toy: Toy) -> None:
     """Of the points that keep τ unmixed the one that forgets most counts, by the rule applied to the curve by hand."""
-    sweep, artifacts = prepared
+    sweep, artifacts = toy
     best = sweep.model_copy(update={"search": sweep.search.model_copy(update={"epochs": "best"})})
     *points, outcome = run(best, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, search_suite)
     here = session(sweep, artifacts)
@@ -162,16 +168,9 @@ def test_the_best_epoch_is_the_candidate(prepared: tuple[SweepConfig, Artifacts]
     assert {key: outcome.metrics.get(key) for key in expected} == expected
 
 
-def test_full_suite_beside_the_score(prepared: tuple[SweepConfig, Artifacts], tmp_path: Path) -> None:
+def test_full_suite_beside_the_score(prepared: Prepared) -> None:
     """With the retain model made, all metrics stand beside a score that is the same as without them."""
-    sweep, _ = prepared
-    whole = sweep.model_copy(update={"eval": sweep.eval.model_copy(update={"suite": "full"}), "storage": tmp_path})
-    artifacts = plan(whole, dataset())
-    assert artifacts.missing == ["target", "reference", "retain model"]
-    both = makers(whole, dataset(), artifacts)
-    assert len(both) == 2
-    for maker in both:
-        assert list(maker())
+    whole, artifacts = prepared(eval=FULL)
     *_, full = run(whole, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, full_suite)
     *_, lean = run(whole, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, search_suite)
     assert isinstance(full, Outcome) and isinstance(lean, Outcome)
