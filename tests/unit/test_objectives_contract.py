@@ -19,9 +19,8 @@ import objectives
 from objectives.__main__ import documented, main
 from objectives._base import NEEDS, Answers, Objective, SettingError
 from support.answers import as_double, extreme, only, random, rows_of
-from sweep.compose import SHIPPED, load
+from support.composing import SWEEPS, shipped
 from sweep.config import SweepConfig
-from sweep.matrix import is_matrix
 from sweep.space import distributions
 
 REFUSED = {"≥": (operator.sub, 1), ">": (operator.sub, 0), "≤": (operator.add, 1), "<": (operator.add, 0)}
@@ -37,8 +36,7 @@ def corners(name: str) -> list[dict[str, Any]]:
 
 @cache
 def _shipped() -> list[SweepConfig]:
-    paths = [path for path in sorted(SHIPPED.glob("*.yaml")) if path.stem != "base" and not is_matrix(path)]
-    return [load(path) for path in paths]
+    return [shipped(name) for name in SWEEPS]
 
 
 def _corners(config: SweepConfig) -> list[dict[str, Any]]:

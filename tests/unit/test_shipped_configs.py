@@ -2,28 +2,32 @@
 
 import pytest
 
-from sweep.compose import SHIPPED, load
+from support.composing import SWEEPS, shipped
+from sweep.compose import SHIPPED
 from sweep.config import Range, SweepConfig
 from sweep.explain import GROUPS
-from sweep.matrix import is_matrix
 from sweep.recovery import paper_setting
 from sweep.space import check
 
-SWEEPS = sorted(path.stem for path in SHIPPED.glob("*.yaml") if path.stem != "base" and not is_matrix(path))
 OPTIONS = {group: sorted(path.stem for path in (SHIPPED / group).glob("*.yaml")) for group in GROUPS}
 ROUNDS = range(max(map(len, OPTIONS.values())))
-SPLITS = ("forget01", "forget05", "forget10")
+SPLITS = {"tofu-forget01", "tofu-forget05", "tofu-forget10"}
 
 
-def composed(name: str, *overrides: str) -> SweepConfig:
-    """A shipped sweep with overrides."""
-    return load(SHIPPED / f"{name}.yaml", overrides)
+def chosen(turn: int) -> dict[str, str]:
+    """An option of each group: in each turn the next, until each has had all of its own."""
+    return {group: options[turn % len(options)] for group, options in OPTIONS.items()}
+
+
+def composed(name: str, turn: int) -> SweepConfig:
+    """A shipped sweep with the options of a turn."""
+    return shipped(name, *(f"{group}={option}" for group, option in chosen(turn).items()))
 
 
 def test_groups_have_the_options_that_the_readme_names() -> None:
-    """The options of each group; a lost file would not be missed by the test below."""
+    """The options of each group; a lost file would not be missed by the tests below."""
     assert {"llama-2-7b", "phi-1.5", "smollm2-135m", "tiny"} <= set(OPTIONS["model"])
-    assert {"authors", "tofu-forget01", "tofu-forget05", "tofu-forget10"} <= set(OPTIONS["data"])
+    assert {"authors", *SPLITS} <= set(OPTIONS["data"])
     assert {"a100", "local"} <= set(OPTIONS["cluster"])
     assert OPTIONS["recipe"] == ["default", "paper"]
 
@@ -31,24 +35,24 @@ def test_groups_have_the_options_that_the_readme_names() -> None:
 @pytest.mark.parametrize("name", SWEEPS)
 @pytest.mark.parametrize("turn", ROUNDS)
 def test_every_config_composes_with_every_option(name: str, turn: int) -> None:
-    """In each turn every group takes its next option, until each has had all of its own; each block is the option's."""
-    chosen = {group: options[turn % len(options)] for group, options in OPTIONS.items()}
-    config = composed(name, *(f"{group}={option}" for group, option in chosen.items()))
+    """Each block is the option's, and the space is one that the objective takes."""
+    config = composed(name, turn)
     check(config)
     names = {"model": config.model.name, "data": config.data.name, "cluster": config.cluster.name}
-    assert names | {"recipe": config.recipe} == chosen
+    assert names | {"recipe": config.recipe} == chosen(turn)
 
 
 @pytest.mark.parametrize("name", SWEEPS)
-@pytest.mark.parametrize("split", SPLITS)
-def test_the_paper_lies_strictly_inside_every_space(name: str, split: str) -> None:
+def test_the_paper_lies_strictly_inside_every_space(name: str) -> None:
     """A search whose bounds are the paper's values could not find that they are best; λ of the paper is 1."""
-    config = composed(name, f"data=tofu-{split}")
-    paper = {"retain.weight": 1.0} | (paper_setting(config) or {})
-    for key in config.space.keys() & paper.keys():
-        entry = config.space[key]
-        assert isinstance(entry, Range)
-        assert entry.low < float(paper[key]) < entry.high
+    split = {chosen(turn)["data"]: turn for turn in ROUNDS}
+    assert split.keys() >= SPLITS
+    for config in [*(composed(name, split[data]) for data in SPLITS), shipped(name)]:
+        paper = {"retain.weight": 1.0} | (paper_setting(config) or {})
+        for key in config.space.keys() & paper.keys():
+            entry = config.space[key]
+            assert isinstance(entry, Range)
+            assert entry.low < float(paper[key]) < entry.high
 
 
 @pytest.mark.parametrize("name", SWEEPS)

@@ -11,15 +11,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from objectives.ga import GA
 from objectives.rmu import RMU
 from objectives.wtnpo import WTNPO
-from sweep.compose import SHIPPED, load
-from sweep.config import ConfigError, Range, SweepConfig
+from support.composing import shipped
+from sweep.config import ConfigError, Range
 from sweep.record import Setting
 from sweep.space import check, distributions, objective_of
-
-
-def composed(name: str, *overrides: str) -> SweepConfig:
-    """A shipped sweep with overrides."""
-    return load(SHIPPED / f"{name}.yaml", overrides)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +74,7 @@ def composed(name: str, *overrides: str) -> SweepConfig:
 def test_refused_space_is_told_in_one_sentence(name: str, overrides: list[str], said: str) -> None:
     """Each mistake names the key, the value, and what is allowed or nearest."""
     with pytest.raises(ConfigError) as caught:
-        check(composed(name, *overrides))
+        check(shipped(name, *overrides))
     message = str(caught.value)
     assert said in message and message.endswith(".") and "\n" not in message
 
@@ -99,7 +94,7 @@ def test_refused_space_is_told_in_one_sentence(name: str, overrides: list[str], 
 )
 def test_accepted_spaces(name: str, overrides: list[str]) -> None:
     """Searched, fixed and chosen values within range pass; an objective without fields needs nothing."""
-    check(composed(name, *overrides))
+    check(shipped(name, *overrides))
 
 
 def test_objective_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +115,7 @@ def test_objective_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "        return answers.logp\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    config = composed("wtnpo", "objective=theirs.named", "~space.alpha", "~space.beta", "space.form={choices: [a, b]}")
+    config = shipped("wtnpo", "objective=theirs.named", "~space.alpha", "~space.beta", "space.form={choices: [a, b]}")
     check(config)
     assert distributions(config) == {"form": CategoricalDistribution(("a", "b"))}
     with pytest.raises(ConfigError, match="form = c must be a or b"):
@@ -132,41 +127,39 @@ def test_objective_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_distributions_are_those_of_the_space() -> None:
     """A number's range is a float distribution, a whole number's an int one, choices are a category."""
     assert distributions(
-        composed("wtnpo", "space.alpha.step=0.5", "space.train.epochs={low: 1, high: 8, log: true}")
+        shipped("wtnpo", "space.alpha.step=0.5", "space.train.epochs={low: 1, high: 8, log: true}")
     ) == {
         "alpha": FloatDistribution(0.0, 5.0, step=0.5),
         "beta": FloatDistribution(0.25, 10.0, log=True),
         "train.epochs": IntDistribution(1, 8, log=True),
     }
-    stepped = composed("rmu", "space.layer.step=2", "~space.c", "space.c={choices: [2, 4.0]}")
+    stepped = shipped("rmu", "space.layer.step=2", "~space.c", "space.c={choices: [2, 4.0]}")
     assert distributions(stepped) == {
         "layer": IntDistribution(1, 3, step=2),
         "c": CategoricalDistribution((2, 4.0)),
     }
-    assert distributions(composed("ga_kl", "~space.retain.weight")) == {}
+    assert distributions(shipped("ga_kl", "~space.retain.weight")) == {}
 
 
 def test_objective_of_takes_the_fields_of_a_setting() -> None:
     """Keys with a dot are the trial's; an int field stays an int."""
     setting: Setting = {"alpha": 1.5, "beta": 7.0, "retain.weight": 0.3, "train.lr": 1e-3}
-    assert objective_of(composed("wtnpo"), setting) == WTNPO(alpha=1.5, beta=7.0)
-    assert objective_of(composed("ga_kl"), {"retain.weight": 2.0}) == GA()
-    assert objective_of(composed("rmu"), {"layer": 2, "c": 4.0, "normalize": False}) == RMU(
+    assert objective_of(shipped("wtnpo"), setting) == WTNPO(alpha=1.5, beta=7.0)
+    assert objective_of(shipped("ga_kl"), {"retain.weight": 2.0}) == GA()
+    assert objective_of(shipped("rmu"), {"layer": 2, "c": 4.0, "normalize": False}) == RMU(
         layer=2, c=4.0, normalize=False
     )
 
 
 def test_whatever_optuna_draws_the_objective_takes() -> None:
     """The corners that `check` tries stand for all that lies between: any space that passes makes objectives."""
-    shipped = composed("rmu")
+    rmu = shipped("rmu")
     bound = st.integers(1, 3)
 
     @settings(deadline=None)
     @given(layers=st.tuples(bound, bound).map(sorted), log=st.booleans(), seed=st.integers(0, 9))
     def law(layers: list[int], log: bool, seed: int) -> None:
-        config = shipped.model_copy(
-            update={"space": shipped.space | {"layer": Range(low=layers[0], high=layers[1], log=log)}}
-        )
+        config = rmu.model_copy(update={"space": rmu.space | {"layer": Range(low=layers[0], high=layers[1], log=log)}})
         check(config)
         drawn: Setting = {name: _draw(distribution, seed) for name, distribution in distributions(config).items()}
         objective = objective_of(config, drawn | config.fixed)
