@@ -4,18 +4,26 @@ Tests of the unit tier may run side by side in any order. What starts servers or
 it form a group, which one worker of pytest-xdist runs.
 """
 
+import gc
 import os
+import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from hypothesis import settings
 
-from support import targets
-from support.waiting import SCALE, TIER_TIMEOUTS_S
+from support import commands, servers, targets
+from support.waiting import SCALE, TIER_TIMEOUTS_S, until
+
+if TYPE_CHECKING:
+    from support import rays
+    from support.comparison import Comparison, Launched
 
 # Toys are too small for two threads, which only wait for one another when the machine is busy.
 torch.set_num_threads(1)
@@ -52,10 +60,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         tier = item.path.parent.name
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SCALE * TIER_TIMEOUTS_S.get(tier, TIER_TIMEOUTS_S["e2e"])))
-        groups = [SHARED[name] for name in getattr(item, "fixturenames", ()) if name in SHARED]
+        groups = [SHARED[name] for name in _fixtures(item) if name in SHARED]
         item.add_marker(pytest.mark.xdist_group(groups[0] if groups else item.path.stem))
     tiers = [*reversed(TIER_TIMEOUTS_S)]
     items.sort(key=lambda item: tiers.index(item.path.parent.name))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what all tests share out of every garbage collection, which takes long where it is a lot."""
+    gc.collect()
+    gc.freeze()
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    """The fixtures of a test by name, also those that a parameter names."""
+    named = item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+    return [*getattr(item, "fixturenames", ()), *(name for name in named if isinstance(name, str))]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,9 +87,134 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def composed_once() -> Iterator[None]:
+    """What shipped configurations say together is composed once; tests of composing ask for `composed_anew`."""
+    from support import composing
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sweep.compose.composed", composing.composed)
+        yield
+
+
+@pytest.fixture
+def composed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each load composes from the files, as a command does."""
+    from sweep import yamls
+
+    monkeypatch.setattr("sweep.compose.composed", yamls.composed)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left() -> Iterator[None]:
+    """No process of a command outlives the tests; those that are ending have a while for it."""
+    yield
+    with suppress(AssertionError):
+        until(lambda: not commands.left_over(), 20 * SCALE)
+    assert commands.left_over() == {}
+
+
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> targets.Prepared:
     """Gives the toy sweep in a precision, its target trained by the first worker of the session that asks for it."""
     own = tmp_path_factory.getbasetemp()
     session = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     return partial(targets.prepared, session / "prepared")
+
+
+@pytest.fixture(scope="session")
+def ray_slots() -> "Iterator[rays.Slots]":
+    """One Ray for the tests that run toy trials as drivers; `support.rays` is imported where it is needed."""
+    from support import rays
+
+    with rays.slots() as up:
+        yield up
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of one PostgreSQL, with a database for MLflow and one for ledgers."""
+    with servers.postgres(["mlflow", "ledgers"]) as url:
+        yield url
+
+
+@pytest.fixture
+def postgres(postgres_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of one PostgreSQL, without the password, which is in the environment."""
+    monkeypatch.setenv("PGPASSWORD", servers.PASSWORD)
+    return postgres_server
+
+
+@pytest.fixture(scope="session")
+def mlflow_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the MLflow server has its artifacts and its log."""
+    return tmp_path_factory.mktemp("mlflow_server")
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(postgres_server: str, mlflow_folder: Path) -> Iterator[str]:
+    """The address of one MLflow server, over PostgreSQL."""
+    store, password = f"{postgres_server}/mlflow", {"PGPASSWORD": servers.PASSWORD}
+    with servers.mlflow(store, mlflow_folder, servers.free_port(), password) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def object_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The host and port of one object store."""
+    with servers.object_store(tmp_path_factory.mktemp("objects")) as server:
+        yield server
+
+
+@pytest.fixture
+def object_store(object_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The host and port of one object store, whose keys are in the environment."""
+    for key, value in servers.KEYS.items():
+        monkeypatch.setenv(key, value)
+    return object_server
+
+
+@pytest.fixture(scope="session")
+def comparison(
+    postgres_server: str,
+    mlflow_server: str,
+    mlflow_folder: Path,
+    object_server: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> "Comparison":
+    """One finished comparison of two real sweeps, on all the servers; its tests read and change nothing."""
+    from support.comparison import Servers, compare
+
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in servers.KEYS.items():
+            patch.setenv(key, value)
+        artifacts = servers.bucket(object_server, "comparison")
+    used = Servers(tracking=mlflow_server, mlflow=mlflow_folder, postgres=postgres_server, artifacts=artifacts)
+    return compare(tmp_path_factory.mktemp("comparison"), used)
+
+
+@pytest.fixture(scope="session")
+def run_again(comparison: "Comparison") -> "Launched":
+    """The found setting of the comparison's first sweep, run again by the command that its summary has for it."""
+    from support.comparison import run_found_again
+
+    return run_found_again(comparison)
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database without runs, to be copied: making one takes seconds, so that the session makes one."""
+    from sweep.tracking.store import client_of
+
+    own = tmp_path_factory.getbasetemp()
+    path = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "mlflow.db"
+    client_of(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def mlflow_here(tmp_path: Path, empty_mlflow: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory whose mlflow.db, MLflow's default place, has no runs yet."""
+    shutil.copy(empty_mlflow, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -1,72 +1,30 @@
-"""Two sweeps at once against what a cluster has: an MLflow server, and one PostgreSQL for it and for the ledgers."""
+"""Two sweeps at once against what a cluster has: MLflow, PostgreSQL for it and for the ledgers, an object store."""
 
-import json
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
 
 import optuna
-import psycopg
 import pytest
-from mlflow import MlflowClient
-from mlflow.entities import Run
-from psycopg.sql import SQL, Identifier
 
-from support import toys
-from support.commands import ROOT, SMALL, Command
-from support.servers import PASSWORD, free_port, mlflow, postgres
-from sweep import studies
+from support.comparison import NAME, NAMES, Comparison, trial_lines
 
-NAMES = ("wga", "npo")
 TRIALS = 6
-"""Three of the search, and two or three settings on one seed: npo's paper setting counts, wga's too."""
+"""Three of the search, and three settings on one seed, the paper's among them."""
 
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """PostgreSQL with a database for MLflow and one for the ledgers."""
-    with postgres() as url, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PGPASSWORD", PASSWORD)
-        with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
-            connection.execute("create database mlflow")
-            connection.execute("create database ledgers")
-        yield url
-
-
-@pytest.fixture(scope="module")
-def here(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, MlflowClient]]:
-    """The folder of two sweeps that ran at once, and MLflow as it is after them."""
-    folder = tmp_path_factory.mktemp("cluster")
-    with mlflow(f"{server}/mlflow", folder, free_port()) as address, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", address)
-        patch.setenv("PYTHONPATH", str(ROOT))
-        patch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-        words = (*SMALL, "cluster.concurrency=1", f"ledger={server}/ledgers")
-        commands = [Command(folder, str(ROOT / "configs" / f"{name}.yaml"), *words, "--name", name) for name in NAMES]
-        for command in commands:
-            assert command.end() == 0, command.said()
-        yield folder, MlflowClient(tracking_uri=address)
-
-
-def runs(client: MlflowClient) -> list[Run]:
-    """All runs of the experiment."""
-    (experiment,) = [found for found in client.search_experiments() if found.name == "tiny-authors"]
-    return list(client.search_runs([experiment.experiment_id]))
+FRONTS = tuple(f"{name} {phase} " for name in NAMES for phase in ("search", "finalist"))
+"""How the line of a trial begins."""
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_sweep_has_its_runs(here: tuple[Path, MlflowClient], server: str, name: str) -> None:
-    """One parent with its report and configuration; below it one run for each trial of the ledger, with its score."""
-    _, client = here
-    (parent,) = [run for run in runs(client) if run.data.tags.get("sweep") == name]
-    nested = [run for run in runs(client) if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+def test_each_sweep_has_its_runs(comparison: Comparison, postgres: str, name: str) -> None:
+    """One parent with its configuration; below it one run for each trial of the ledger, with its score."""
+    (parent,) = [run for run in comparison.runs if run.data.tags.get("sweep") == name]
+    nested = [run for run in comparison.runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert {run.info.status for run in [parent, *nested]} == {"FINISHED"}
-    artifacts = {file.path for file in client.list_artifacts(parent.info.run_id)}
-    assert {"config.yaml", "report.html", "plots"} <= artifacts
+    artifacts = {file.path for file in comparison.client.list_artifacts(parent.info.run_id)}
+    assert {"config.yaml", "report.html", "plots", NAME} <= artifacts
     scores = {(run.data.tags["phase"], int(run.data.tags["index"])): run.data.metrics["score"] for run in nested}
-    assert scores == ledger(server, name)
-    assert len(scores) == TRIALS
+    assert scores == ledger(postgres, name)
+    assert len(scores) == len(nested) == TRIALS
 
 
 def ledger(server: str, name: str) -> dict[tuple[str, int], float]:
@@ -79,35 +37,51 @@ def ledger(server: str, name: str) -> dict[tuple[str, int], float]:
     return found
 
 
-@pytest.mark.parametrize("database", ["first", "second", "third"])
-def test_many_may_be_the_first_in_a_database(server: str, tmp_path: Path, database: str) -> None:
-    """Eight sweeps open a fresh one at the same moment; one makes the tables, and all have their studies."""
-    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        connection.execute(SQL("create database {}").format(Identifier(database)))
-    config, barrier = toys.config(tmp_path, ledger=f"{server}/{database}"), Barrier(8)
-
-    def open_one(number: int) -> str:
-        barrier.wait()
-        return studies.opened(config, f"sweep-{number}")["search"].study_name
-
-    with ThreadPoolExecutor(8) as pool:
-        names = list(pool.map(open_one, range(8)))
-    assert names == [f"sweep-{number}" for number in range(8)]
-    assert {*names} < {*optuna.get_all_study_names(f"{server}/{database}")}
+@pytest.mark.parametrize("name", NAMES)
+def test_each_run_has_the_report(comparison: Comparison, tmp_path: Path, name: str) -> None:
+    """Of the sweep and of the comparison, as they are in the storage, and the plots of the sweep."""
+    client = comparison.client
+    (parent,) = [run.info.run_id for run in comparison.runs if run.data.tags.get("sweep") == name]
+    for artifact, folder in (("report.html", name), (f"{NAME}/report.html", NAME)):
+        kept = Path(client.download_artifacts(parent, artifact, str(tmp_path)))
+        assert kept.read_bytes() == (comparison.path(folder) / "report.html").read_bytes()
+    assert [file.path for file in client.list_artifacts(parent, "plots") if file.path.endswith(".png")]
 
 
-def test_nothing_lies_beside_the_servers(here: tuple[Path, MlflowClient]) -> None:
-    """No study and no MLflow database in the working directory; each sweep's files are there."""
-    folder, _ = here
-    assert not list(folder.rglob("study.db")) and not list(folder.rglob("mlflow.db"))
-    for name in NAMES:
-        assert json.loads((folder / "runs" / name / "summary.json").read_text())["trials"]["finished"] == 3
+@pytest.mark.parametrize("name", NAMES)
+def test_each_sweep_has_its_files(comparison: Comparison, name: str) -> None:
+    """All but the study; they say that every trial finished, and its setting shows in its metrics."""
+    files = {"config.yaml", "trials.csv", "times.csv", "summary.json", "best.yaml", "report.html"}
+    assert files <= {path.name for path in comparison.path(name).iterdir()}
+    assert comparison.summary(name)["trials"] == {"planned": 3, "finished": 3, "failed": 0, "pruned": 0}
+    lines = trial_lines((comparison.path(name) / "trials.csv").read_text())
+    tuned = comparison.summary(name)["recovery"]["tuned"]
+    assert len({tuple(value for key, value in line.items() if key not in tuned) for line in lines}) == 3
 
 
-def test_the_password_is_nowhere(here: tuple[Path, MlflowClient]) -> None:
-    """Neither in a file of the sweeps nor in what the server holds of them."""
-    folder, client = here
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    assert len(files) > 10
-    assert not [path for path in files if PASSWORD.encode() in path.read_bytes()]
-    assert PASSWORD not in str([run.to_dictionary() for run in runs(client)])
+def test_the_comparison_has_its_files(comparison: Comparison) -> None:
+    """The list of its sweeps, both tables and the report of both."""
+    files = {"sweeps.yaml", "comparison.csv", "comparison.json", "report.html"}
+    assert files <= {path.name for path in comparison.path(NAME).iterdir()}
+
+
+def test_nothing_lies_beside_the_servers(comparison: Comparison) -> None:
+    """No study and no MLflow database in the working directory."""
+    assert {Path(path).name for path in comparison.modes} & {"study.db", "mlflow.db", "mlruns"} == set()
+
+
+def test_the_output_is_short(comparison: Comparison) -> None:
+    """Under 10 lines beside the trials and the result, which tells the verdicts and ends with the server's address."""
+    lines = comparison.output.splitlines()
+    trials = [line for line in lines if line.startswith(FRONTS)]
+    assert len(trials) == len(NAMES) * TRIALS
+    result = lines[lines.index(trials[-1]) + 1 :]
+    assert len(lines) - len(trials) - len(result) + 2 < 10
+    assert len([line for line in result if "stand-in" in line]) >= len(NAMES)
+    assert result[-1].startswith("runs:   http://***@127.0.0.1:")
+
+
+def test_the_models_are_in_the_object_store(comparison: Comparison) -> None:
+    """All three were made, once for both sweeps."""
+    made = [line for line in comparison.output.splitlines() if line.startswith("prepared ")]
+    assert sorted(made) == ["prepared reference", "prepared retain model", "prepared target"]

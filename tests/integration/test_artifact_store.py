@@ -1,47 +1,28 @@
-"""Artifacts at a URL, through a real server of the S3 protocol: made once, fetched by nodes that share no folder."""
+"""Artifacts at a URL, in a folder or an object store: made once, fetched by nodes that share no folder."""
 
 import json
-import sys
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 from pyarrow.fs import FileSystem
 
-from support.commands import ROOT, SMALL, Command
-from support.servers import answers, free_port, running
+from support.servers import bucket
 from support.toys import config, dataset
 from sweep.config import ConfigError
 from sweep.unlearning import remote
 from sweep.unlearning.artifacts import METRICS, made, plan, whole
 
-KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true"}
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A place for artifacts that is empty."""
+    return (tmp_path / "kept").as_uri()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an object store that answers."""
-    port = free_port()
-    command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
-    folder = tmp_path_factory.mktemp("objects")
-    ready = partial(answers, f"http://127.0.0.1:{port}")
-    with running(command, folder, ready), pytest.MonkeyPatch.context() as m:
-        for key, value in KEYS.items():
-            m.setenv(key, value)
-        yield f"127.0.0.1:{port}"
-
-
-@pytest.fixture(params=["file", "s3"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A place for artifacts that is empty: a folder, or a bucket of its own."""
-    if request.param == "file":
-        return (tmp_path / "kept").as_uri()
-    server = request.getfixturevalue("server")
-    options = f"endpoint_override={server}&scheme=http&region=us-east-1"
-    bucket = tmp_path.name.replace("_", "-").strip("-").lower()
-    FileSystem.from_uri(f"s3://{bucket}?{options}&allow_bucket_creation=true")[0].create_dir(bucket)
-    return f"s3://{bucket}/artifacts?{options}"
+@pytest.fixture
+def s3(object_store: str, tmp_path: Path) -> str:
+    """The same in the object store."""
+    return bucket(object_store, tmp_path.name.replace("_", "-").strip("-").lower())
 
 
 def make(folder: Path, url: str, content: str = "weights") -> bool:
@@ -77,6 +58,16 @@ def test_what_was_made_without_the_url_is_brought_there(tmp_path: Path, url: str
 
 def test_half_a_copy_is_none(tmp_path: Path, url: str) -> None:
     """A node that died while it copied has left files, but nothing that names them."""
+    half_a_copy_is_none(tmp_path, url)
+
+
+def test_half_a_copy_is_none_in_an_object_store(tmp_path: Path, s3: str) -> None:
+    """Which has no folders and renames nothing."""
+    half_a_copy_is_none(tmp_path, s3)
+
+
+def half_a_copy_is_none(tmp_path: Path, url: str) -> None:
+    """Whoever needs it makes it again, and the next one fetches that."""
     make(tmp_path / "one" / "hash", url)
     files, base = FileSystem.from_uri(url)
     files.delete_file(f"{base}/hash/{remote.CURRENT}")
@@ -88,6 +79,16 @@ def test_half_a_copy_is_none(tmp_path: Path, url: str) -> None:
 
 def test_damage_there_is_told(tmp_path: Path, url: str) -> None:
     """One byte less: no node takes it, and none is left with half a folder."""
+    damage_is_told(tmp_path, url)
+
+
+def test_damage_in_an_object_store_is_told(tmp_path: Path, s3: str) -> None:
+    """In the same words."""
+    damage_is_told(tmp_path, s3)
+
+
+def damage_is_told(tmp_path: Path, url: str) -> None:
+    """Where one byte is missing."""
     make(tmp_path / "one" / "hash", url)
     files, base = FileSystem.from_uri(url)
     assert remote.text(url, "hash", "below/file") == "weights"
@@ -119,18 +120,3 @@ def test_a_url_that_is_none(tmp_path: Path, url: str) -> None:
     """One sentence that names the key and the value."""
     with pytest.raises(ConfigError, match=rf"artifacts = '{url}' cannot be used: "):
         remote.holds(url, "hash")
-
-
-def test_a_sweep_on_another_disk_prepares_nothing(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first sweep makes target and reference; the second, with a storage of its own, fetches them."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    words = (str(ROOT / "configs" / "wtnpo.yaml"), *SMALL, "seeds=0", f'artifacts="{url}"')
-    first = Command(tmp_path, *words, "storage=one", "--name", "first")
-    assert first.end() == 0, first.said()
-    assert "prepared target" in first.said()
-    second = Command(tmp_path, *words, "storage=two", "--name", "second")
-    assert second.end() == 0, second.said()
-    assert "prepared" not in second.said()
-    scores = [(tmp_path / path / "trials.csv").read_text() for path in ("one/first", "two/second")]
-    assert len(set(scores)) == 1

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from support.reports import large, small
-from support.servers import answers, free_port, mlflow, running
+from support.servers import answers, free_port, running
 from sweep.ledger import created
 from sweep.report.files import write
 from sweep.tracking.afterwards import attach, fill
@@ -63,6 +63,7 @@ class Visit:
 
     def __init__(self, browser: Browser, *, width: int = 1200, dark: bool = False) -> None:
         """An empty page."""
+        self.dark = dark
         self.complaints: list[str] = []
         self.requests: list[Request] = []
         self.page: Page = browser.new_page(
@@ -87,21 +88,32 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("report"), [large()])[0]
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [1200, 400])
-def test_the_report_is_whole_and_alone(browser: Browser, report: Path, width: int, dark: bool) -> None:
+@pytest.fixture(scope="module", params=["wide and light", "narrow and dark"])
+def visit(browser: Browser, report: Path, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    """The report as it opens on a desk by day and on a phone by night; who visits leaves it so."""
+    own = Visit(browser, width=400, dark=True) if request.param == "narrow and dark" else Visit(browser)
+    own.open(report)
+    yield own
+    own.page.close()
+
+
+def whole_and_alone(visit: Visit, report: Path) -> None:
     """No complaint, no request but for itself; nothing wider than the page, no text cut off or on another."""
-    visit = Visit(browser, width=width, dark=dark)
-    page = visit.open(report)
     assert visit.complaints == []
     assert {request.url for request in visit.requests if not request.url.startswith("data:")} == {report.as_uri()}
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate(OVERLAPPING) == []
+    assert visit.page.viewport_size is not None
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= visit.page.viewport_size["width"]
+    assert visit.page.evaluate(OVERLAPPING) == []
 
 
-def test_every_plot_has_a_name(browser: Browser, report: Path) -> None:
+def test_the_report_is_whole_and_alone(visit: Visit, report: Path) -> None:
+    """As it opens."""
+    whole_and_alone(visit, report)
+
+
+def test_every_plot_has_a_name(visit: Visit) -> None:
     """As the accessibility tree has it: an image with what it shows, and nothing inside."""
-    page = Visit(browser).open(report)
+    page = visit.page
     tree = page.locator("main").aria_snapshot()
     names = re.findall(r'\bimg "(.+?)"', tree)
     assert len(names) == page.locator(".plot").count() >= 9
@@ -109,16 +121,17 @@ def test_every_plot_has_a_name(browser: Browser, report: Path) -> None:
     assert len(re.findall(r"\bimg\b", tree)) == len(names)
 
 
-def test_the_report_follows_light_and_dark(browser: Browser, report: Path) -> None:
-    """The plots too, when the preference changes while it is open: each has the colour of its card."""
-    page = Visit(browser).open(report)
-    colour = "(place) => getComputedStyle(place).backgroundColor"
-    (light,) = set(page.evaluate(f"[...document.querySelectorAll('figure, .plot svg')].map({colour})"))
-    page.emulate_media(color_scheme="dark")
-    page.wait_for_function(
-        f"new Set([...document.querySelectorAll('figure, .plot svg')].map({colour})).size === 1"
-        f" && ({colour})(document.querySelector('figure')) !== '{light}'"
-    )
+def test_the_report_follows_light_and_dark(visit: Visit, report: Path) -> None:
+    """The plots too, when the preference changes while it is open, and back: each has the colour of its card."""
+    page, olds = visit.page, []
+    colours = "[...document.querySelectorAll('figure, .plot svg')].map((one) => getComputedStyle(one).backgroundColor)"
+    for dark in (not visit.dark, visit.dark):
+        (old,) = set(page.evaluate(colours))
+        olds.append(old)
+        page.emulate_media(color_scheme="dark" if dark else "light")
+        page.wait_for_function(f"{DRAWN} && {colours}.every((one, i, all) => one === all[0] && one !== '{old}')")
+        whole_and_alone(visit, report)
+    assert {*page.evaluate(colours)} == {olds[0]}
 
 
 def test_the_numbers_can_be_reached_by_keyboard(browser: Browser, report: Path) -> None:
@@ -145,10 +158,9 @@ def test_the_numbers_can_be_reached_by_keyboard(browser: Browser, report: Path) 
     assert [float(cell) for cell in table.locator("tbody td:nth-child(3)").all_inner_texts()] == column[::-1]
 
 
-def test_markup_in_a_reason_is_never_run(browser: Browser, report: Path) -> None:
+def test_markup_in_a_reason_is_never_run(visit: Visit) -> None:
     """Not in a table, and not where a plot is pointed at."""
-    visit = Visit(browser, width=400)
-    page = visit.open(report)
+    page = visit.page
     failed = page.locator("figure").last.locator(".mark-text.role-mark text").first
     failed.scroll_into_view_if_needed()
     failed.hover(force=True)
@@ -157,7 +169,8 @@ def test_markup_in_a_reason_is_never_run(browser: Browser, report: Path) -> None
     box = page.locator("#vg-tooltip-element").bounding_box()
     assert box is not None
     assert box["x"] >= 0
-    assert box["x"] + box["width"] <= 400
+    assert page.viewport_size is not None
+    assert box["x"] + box["width"] <= page.viewport_size["width"]
     assert visit.complaints == []
 
 
@@ -175,37 +188,35 @@ def test_several_sweeps(browser: Browser, tmp_path: Path) -> None:
 
 
 class Served(NamedTuple):
-    """An MLflow server with a sweep in it: its address, the parent's run, those of the search's finished trials."""
+    """A sweep on the MLflow server: its experiment's pages and id, the parent's run, the search's finished ones."""
 
     address: str
+    experiment: str
     parent: str
     nested: list[str]
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A real one, on sqlite."""
-    folder = tmp_path_factory.mktemp("mlflow")
+def served(mlflow_server: str, tmp_path_factory: pytest.TempPathFactory) -> Served:
+    """A sweep with a failed trial and repeats, as its driver leaves it."""
+    folder = tmp_path_factory.mktemp("served")
     sweep = small()
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+        patch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+        patch.setenv("MLFLOW_EXPERIMENT_NAME", "browser")
         _, parent = fill(sweep.config, sweep.name, "FINISHED", sweep.records)
         attach(parent, folder, write(folder, [sweep]), {})
-    store = f"sqlite:///{folder / 'mlflow.db'}"
-    runs = MlflowClient(tracking_uri=store).search_runs(["1"])
-    nested = [
-        run.info.run_id for run in runs if run.data.tags.get("phase") == "search" and run.info.status == "FINISHED"
-    ]
-    with mlflow(store, folder, free_port()) as address:
-        yield Served(address, parent.run_id, nested)
+    client = MlflowClient(tracking_uri=mlflow_server)
+    experiment = client.get_run(parent.run_id).info.experiment_id
+    found = "tags.phase = 'search' and attributes.status = 'FINISHED'"
+    nested = [run.info.run_id for run in client.search_runs([experiment], found)]
+    return Served(mlflow_server, experiment, parent.run_id, nested)
 
 
 def test_the_experiment_lists_runs_that_a_person_recognises(browser: Browser, served: Served) -> None:
     """The parent by the sweep's name; below it, once unfolded, each trial by its setting and seed."""
     page = Visit(browser).page
-    page.goto(f"{served.address}/#/experiments/1/runs")
+    page.goto(f"{served.address}/#/experiments/{served.experiment}/runs")
     parent = page.get_by_role("gridcell").filter(has=page.get_by_role("link", name="mine", exact=True))
     parent.get_by_role("button").first.click()
     expect(page.get_by_role("link", name="wtnpo alpha=1.5 beta=7 seed=0")).to_be_visible()
@@ -216,9 +227,8 @@ def test_the_compare_page_draws_settings_against_the_score(browser: Browser, ser
     """Parallel coordinates of both hyper-parameters; the metric is one of the list."""
     visit = Visit(browser, width=1500)
     page = visit.page
-    page.goto(
-        f"{served.address}/#/compare-runs?runs={quote(json.dumps(served.nested))}&experiments={quote(json.dumps(['1']))}"
-    )
+    runs, experiments = quote(json.dumps(served.nested)), quote(json.dumps([served.experiment]))
+    page.goto(f"{served.address}/#/compare-runs?runs={runs}&experiments={experiments}")
     plot = page.locator(".js-plotly-plot").first
     expect(plot).to_contain_text("alpha")
     metrics = page.get_by_role("combobox").nth(1)
@@ -235,7 +245,7 @@ def test_the_compare_page_draws_settings_against_the_score(browser: Browser, ser
 def test_the_report_opens_as_an_artifact(browser: Browser, served: Served) -> None:
     """Inside MLflow's own page, drawn, and without a request to anybody but the server."""
     visit = Visit(browser)
-    visit.page.goto(f"{served.address}/#/experiments/1/runs/{served.parent}/artifacts/report.html")
+    visit.page.goto(f"{served.address}/#/experiments/{served.experiment}/runs/{served.parent}/artifacts/report.html")
     frame = visit.page.frame_locator("iframe").first
     expect(frame.locator("h1")).to_have_text("wtnpo on toy, authors")
     expect(frame.locator(".plot svg").first).to_be_visible()

@@ -16,6 +16,8 @@ import pytest
 from support.waiting import until
 
 PASSWORD = "planted-secret"  # noqa: S105 (of a database that lives as long as a test)
+KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true"}
+"""What a client of the object store needs in its environment."""
 
 
 def free_port() -> int:
@@ -35,7 +37,13 @@ def answers(address: str) -> bool:
 
 
 @contextmanager
-def running(command: Sequence[str], folder: Path, ready: Callable[[], bool], user: str | None = None) -> Iterator[None]:
+def running(
+    command: Sequence[str],
+    folder: Path,
+    ready: Callable[[], bool],
+    user: str | None = None,
+    variables: dict[str, str] | None = None,
+) -> Iterator[None]:
     """A server; its whole process group ends with the block.
 
     Args:
@@ -43,8 +51,10 @@ def running(command: Sequence[str], folder: Path, ready: Callable[[], bool], use
         folder: its working directory.
         ready: whether it is up.
         user: as whom it runs; None: as the test does.
+        variables: more of its environment.
     """
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment |= variables or {}
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(  # noqa: S603
             command, cwd=folder, env=environment, start_new_session=True, stdout=log, stderr=log, user=user
@@ -59,18 +69,21 @@ def running(command: Sequence[str], folder: Path, ready: Callable[[], bool], use
 
 
 @contextmanager
-def mlflow(store: str, folder: Path, port: int) -> Iterator[str]:
+def mlflow(store: str, folder: Path, port: int, variables: dict[str, str] | None = None) -> Iterator[str]:
     """The address of an MLflow server over a database, with its artifacts in a folder."""
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts")]
-    with running(command, folder, lambda: answers(f"{address}/health")):
+    with running(command, folder, lambda: answers(f"{address}/health"), variables=variables):
         yield address
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL server, without a database and without the password, which is PASSWORD."""
+def postgres(databases: Sequence[str]) -> Iterator[str]:
+    """The URL of a PostgreSQL server that has these databases, without one of them and without the PASSWORD."""
+    import psycopg
+    from psycopg.sql import SQL, Identifier
+
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path(shutil.which("initdb") or "-").parent]
     if not (programs[-1] / "initdb").exists():
         pytest.skip("there is no PostgreSQL: Debian's package postgresql has it")
@@ -85,4 +98,26 @@ def postgres() -> Iterator[str]:
         command = [f"{programs[-1]}/postgres", "-D", f"{name}/data", "-h", "127.0.0.1", "-p", str(port), "-k", name]
         listening = [f"{programs[-1]}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
         with running(command, folder, lambda: subprocess.run(listening).returncode == 0, user):  # noqa: S603
-            yield f"postgresql://sweep@127.0.0.1:{port}"
+            url = f"postgresql://sweep@127.0.0.1:{port}"
+            with psycopg.connect(f"{url}/postgres", password=PASSWORD, autocommit=True) as connection:
+                for database in databases:
+                    connection.execute(SQL("create database {}").format(Identifier(database)))
+            yield url
+
+
+@contextmanager
+def object_store(folder: Path) -> Iterator[str]:
+    """The host and port of a server of the S3 protocol, which keeps its objects in memory."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
+    with running(command, folder, lambda: answers(f"http://127.0.0.1:{port}")):
+        yield f"127.0.0.1:{port}"
+
+
+def bucket(server: str, name: str) -> str:
+    """The URL of an empty folder in a new bucket of the object store; KEYS are in the environment."""
+    from pyarrow.fs import FileSystem
+
+    options = f"endpoint_override={server}&scheme=http&region=us-east-1"
+    FileSystem.from_uri(f"s3://{name}?{options}&allow_bucket_creation=true")[0].create_dir(name)
+    return f"s3://{name}/artifacts?{options}"

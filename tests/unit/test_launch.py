@@ -1,14 +1,12 @@
 """The command: what it refuses and how, and what it only shows."""
 
-import json
 from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
 
-from support.commands import ROOT, SMALL, Command, refusal
-from support.stores import statuses
+from support.commands import ROOT, SMALL, refusal
 from sweep.launch import main
 from sweep.ledger import created
 from sweep.plans import again, asked
@@ -100,24 +98,3 @@ def test_a_sweep_is_found_where_it_is(here: Path) -> None:
     assert [one.config for one in found.plans] == [plan.config.model_copy(update={"storage": here / "moved"})]
     assert found.again == f"python -m sweep.launch --resume mine storage={here / 'moved'}"
     assert first.again == "give the same command again"
-
-
-def test_a_whole_sweep(here: Path) -> None:
-    """The real thing, small: exit code 0, its files, 1 + 3 + 3 MLflow runs, under 10 lines beside table and result."""
-    command = Command(here, WTNPO, *SMALL, "--name", "whole")
-    assert command.end() == 0, command.said()
-    files = {"config.yaml", "study.db", "trials.csv", "times.csv", "summary.json", "best.yaml", "report.html"}
-    assert files <= {path.name for path in (here / "runs" / "whole").iterdir()}
-    summary = json.loads((here / "runs" / "whole" / "summary.json").read_text())
-    assert summary["trials"] == {"planned": 3, "finished": 3, "failed": 0, "pruned": 0}
-    assert statuses(here) == ["FINISHED"] * 7
-    lines = command.said().splitlines()
-    table = [line for line in lines if line.startswith(("search ", "finalist "))]
-    assert len(table) == 6
-    result = lines[lines.index(table[-1]) + 1 :]
-    assert len(lines) - len(table) - len(result) + 2 < 10
-    assert any("stand-in" in line for line in result)
-    (parent,) = here.glob("mlruns/*/*/artifacts/report.html")
-    assert parent.read_bytes() == (here / "runs" / "whole" / "report.html").read_bytes()
-    assert sorted(path.name for path in parent.parent.glob("plots/*.png"))
-    assert "mlflow ui --backend-store-uri sqlite:///" in result[-1]

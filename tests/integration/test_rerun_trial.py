@@ -1,0 +1,26 @@
+"""The configuration of a setting by itself, run: the trial is the one that the sweep had."""
+
+from pathlib import Path
+
+from support import toys
+from support.targets import Prepared
+from support.trials import PAPER, trial
+from sweep.again import alone
+from sweep.compose import load
+from sweep.record import Setting
+from sweep.trial import unlearn
+from sweep.unlearning.artifacts import plan
+
+FOUND: Setting = {"alpha": 0.1 + 0.2, "beta": 2}
+RECORDS = (trial(0, PAPER, 0.5), trial(1, FOUND, 0.25), trial(2, {"alpha": 2.0, "beta": 2.0}, 0.75))
+
+
+def test_the_trial_is_the_same_to_the_last_bit(prepared: Prepared, tmp_path: Path) -> None:
+    """A toy trial that is not the sweep's first, then the file's only one: equal curves, metrics, and artifacts."""
+    config, artifacts = prepared(seed=3)
+    (tmp_path / "found.yaml").write_text(alone("mine", config, RECORDS)["found.yaml"])
+    again = load(tmp_path / "found.yaml")
+    assert plan(again, toys.dataset()) == artifacts
+    assert artifacts.missing == []
+    first = [*unlearn(config, artifacts, trial(1, FOUND, 0.25, seed=config.seed))]
+    assert [*unlearn(again, artifacts, trial(0, again.fixed, 0.0, seed=again.seed))] == first
