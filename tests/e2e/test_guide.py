@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -21,9 +23,15 @@ def blocks() -> dict[str, str]:
     return dict(re.findall(r"`((?:objectives|configs)/\w+\.\w+)`[^\n]*\n\n```\w+\n(.*?)```", guide, re.DOTALL))
 
 
-def started(command: list[str], folder: Path) -> "subprocess.Popen[str]":
-    """A command in a folder, its output in one text."""
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603
+@contextmanager
+def started(command: list[str], folder: Path) -> "Iterator[subprocess.Popen[str]]":
+    """A command in a folder, its output in one text, until the block ends."""
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_new_objective_is_two_files(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """`sweep.submit` again and again, each time in a process of its own that begins with everything imported.
 
-Ray takes longer to import than to be refused by a head, and keeps the first token that it has read.
+Ray takes longer to import than a head to refuse, and keeps the first token that it has read: hence the processes.
 """
 
 import json
@@ -35,12 +35,15 @@ def submitted(
 
 
 def _forked(variables: Mapping[str, str], words: Sequence[str]) -> Said:
+    from ray._private.authentication_test_utils import reset_auth_token_state
+
     from sweep.submit import main
 
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.environ.update(variables)
+        reset_auth_token_state()  # it was read at the import
         for stream in (1, 2):
             os.dup2(writer, stream)
         code = main(words)
