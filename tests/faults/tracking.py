@@ -3,53 +3,22 @@
 PYTHONPATH=tests python -m faults.tracking
 """
 
-import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
 
 from faults.common import NAME, RESUME, SWEEP, Outcome, over, show, start, whole
 from support.commands import Command
+from support.lost_servers import broken, silent
 from support.servers import free_port, mlflow
 from sweep.tracking.tracker import PATIENCE
 
 SYNC = f"to fill it in: python -m sweep.sync {NAME}\n"
 SPARE = 60.0
 """Seconds that the end may take beside the waiting for MLflow; on a busy machine the report takes tens."""
-
-
-@contextmanager
-def silent(port: int) -> Iterator[None]:
-    """Takes connections and never answers."""
-    with socket.create_server(("127.0.0.1", port), backlog=100):
-        yield
-
-
-class Refusal(BaseHTTPRequestHandler):
-    """Answers 500 to everything."""
-
-    def do_GET(self) -> None:
-        """Answer 500."""
-        self.send_error(500)
-
-    do_POST = do_PATCH = do_GET
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (http.server's name)
-        """Say nothing."""
-
-
-@contextmanager
-def broken(port: int) -> Iterator[None]:
-    """Answers 500."""
-    with ThreadingHTTPServer(("127.0.0.1", port), Refusal) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield
-        server.shutdown()
 
 
 def real(here: Path, port: int) -> AbstractContextManager[str]:

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
+from support.tracked import client
 from sweep.sync import main
 
 SCORES = {
@@ -22,17 +22,9 @@ SCORES = {
 }
 
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
-    """A working directory of its own, whose mlflow.db is the store."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-    return MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
-
-
-def test_scores_become_one_run(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
+def test_scores_become_one_run(mlflow_here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Metrics, why others are left out, and the file itself; a second call finds the run."""
+    store = client(mlflow_here)
     Path("scores.json").write_text(json.dumps(SCORES))
     assert main(["scores.json"]) == main(["scores.json"]) == 0
     experiment = store.get_experiment_by_name("checkpoints")

@@ -1,10 +1,6 @@
-"""What a sweep leaves in MLflow: a real sqlite store, a store that is gone, a real server that dies and comes back."""
+"""What a sweep leaves in MLflow, a real sqlite store, also in one that comes late."""
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,44 +9,25 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from support import toys
-from support.servers import free_port, mlflow
-from support.tracked import START, begun, live, record, runs
+from support.tracked import START, begun, client, live, record, runs
 from support.waiting import until
 from sweep.config import SweepConfig
 from sweep.record import INTERRUPTED
 from sweep.tracking.afterwards import fill
 from sweep.tracking.runs import LONGEST, Runs
-from sweep.tracking.store import TrackingError
 from sweep.tracking.tracker import Tracker
 
 
-@pytest.fixture(scope="session")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database without runs; making one takes a second or more, so that the tests copy it."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
-def here(tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(mlflow_here: Path) -> Path:
     """A working directory with a store in its default place."""
-    shutil.copy(empty, tmp_path / "mlflow.db")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-    return tmp_path
+    return mlflow_here
 
 
 @pytest.fixture
 def config(here: Path) -> SweepConfig:
     """The toy sweep."""
     return toys.config(here / "runs")
-
-
-def client(folder: Path) -> MlflowClient:
-    """A second client, which sees what the first one stored."""
-    return MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
 
 
 def history(store: MlflowClient, run: Run, key: str) -> list[tuple[int, float]]:
@@ -109,22 +86,20 @@ def test_a_sweep_is_a_parent_with_one_nested_run_a_trial(here: Path, config: Swe
     assert tracker.run_id_of(record(5)) == ""
 
 
-@pytest.mark.parametrize(
-    ("state", "reason", "status"),
-    [
+def test_how_a_trial_ended(here: Path, config: SweepConfig) -> None:
+    """The status is MLflow's, the state and the reason are tags."""
+    ends = [
         ("finished", "the loss was nan", "FINISHED"),
         ("failed", "its process died", "FAILED"),
         ("failed", INTERRUPTED, "KILLED"),
         ("pruned", "", "KILLED"),
-    ],
-)
-def test_how_a_trial_ended(here: Path, config: SweepConfig, state: str, reason: str, status: str) -> None:
-    """The status is MLflow's, the state and the reason are tags."""
-    ended = record(0, state=state, reason=reason)
-    assert fill(config, "ends", "FAILED", [ended])[0] == 1
-    (parent,), (run,) = runs(client(here))
-    assert (parent.info.status, run.info.status) == ("FAILED", status)
-    assert (run.data.tags["status"], run.data.tags.get("reason", "")) == (state, reason)
+    ]
+    ended = [record(index, state=state, reason=reason) for index, (state, reason, _) in enumerate(ends)]
+    assert fill(config, "ends", "FAILED", ended)[0] == 4
+    (parent,), nested = runs(client(here))
+    assert parent.info.status == "FAILED"
+    told = [(run.data.tags["status"], run.data.tags.get("reason", ""), run.info.status) for run in nested]
+    assert told == ends
 
 
 def test_a_trial_that_never_ended_is_killed(here: Path, config: SweepConfig) -> None:
@@ -217,11 +192,9 @@ def test_a_store_that_comes_late_gets_everything(here: Path, config: SweepConfig
     """Nothing can be stored while the sweep runs (a file is where the store's folder should be); at its end all is."""
     store = here / "late"
     store.touch()
-    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{store / 'mlflow.db'}"
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store / 'mlflow.db'}")
         tracker = Tracker.start(config, "late")
-    finally:
-        del os.environ["MLFLOW_TRACKING_URI"]
     live(tracker, record(0))
     until(lambda: tracker._error != "")
     store.unlink()
@@ -231,36 +204,6 @@ def test_a_store_that_comes_late_gets_everything(here: Path, config: SweepConfig
     (parent,), nested = runs(client(store))
     assert parent.data.params["objective"] == "wtnpo"
     assert [history(client(store), run, "loss") for run in nested] == [[(1, -0.5), (2, -1.5)]] * 2
-
-
-@pytest.fixture
-def port() -> int:
-    """A port of this machine at which nobody listens."""
-    return free_port()
-
-
-def test_a_dead_server_costs_one_line(config: SweepConfig, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No call raises, and the line at the end says what is missing, and no password."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}")
-    tracker = Tracker.start(config, "dead")
-    live(tracker, record(0))
-    tracker.note(begun(record(1)))
-    line = tracker.finish("FINISHED", [record(0), begun(record(1))])
-    assert line.startswith(f"MLflow at http://***@127.0.0.1:{port} lacks 1 of 1 attempts: ")
-    assert "\n" not in line
-    assert "secret" not in line
-    assert (tracker.run_id, tracker.run_id_of(record(0))) == ("", "")
-    with pytest.raises(TrackingError, match=r"MLflow at http://\*\*\*@127\.0\.0\.1") as refused:
-        fill(config, "dead", "FINISHED", [record(0)])
-    assert "secret" not in str(refused.value)
-
-
-def test_a_user_who_interrupts_does_not_wait_for_a_server(config: SweepConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that takes connections and never answers: the end is not put off by as much as that of a whole sweep."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://{}:{}".format(*silent.getsockname()))
-        line = Tracker.start(config, "cut").finish("KILLED", [record(0)])
-    assert line.endswith(" lacks 1 of 1 attempts: no answer within 6 s")
 
 
 @pytest.mark.parametrize(
@@ -294,35 +237,3 @@ def test_objectives_share_an_experiment_unless_the_user_names_one(
     assert Runs(config, "a").experiment == Runs(other, "b").experiment == "toy-authors"
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
     assert Runs(config, "a").experiment == "mine"
-
-
-def test_a_server_that_dies_and_comes_back(
-    here: Path, config: SweepConfig, port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Trial 0 is logged live, trial 1 finds the server gone; when it is back, filling in adds just that one."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    with mlflow(f"sqlite:///{here / 'mlflow.db'}", here, port):
-        tracker = Tracker.start(config, "server")
-        live(tracker, record(0))
-        until(lambda: not tracker._runs.missing([record(0)]))
-    live(tracker, record(1))
-    records = [record(0), record(1)]
-    assert f"MLflow at http://127.0.0.1:{port} lacks 1 of 2 attempts" in tracker.finish("FINISHED", records)
-    with mlflow(f"sqlite:///{here / 'mlflow.db'}", here, port) as uri:
-        assert fill(config, "server", "FINISHED", records, tracker.run_id)[0] == 1
-        (parent,), nested = runs(MlflowClient(tracking_uri=uri))
-    assert (parent.info.status, [run.info.status for run in nested]) == ("FINISHED", ["FINISHED", "FINISHED"])
-
-
-def test_a_fresh_store_is_made_without_a_word(tmp_path: Path) -> None:
-    """MLflow and its migration would log some lines."""
-    code = (
-        "import pathlib; from support import toys; from sweep.tracking.tracker import Tracker;"
-        "print(repr(Tracker.start(toys.config(pathlib.Path('runs').absolute()), 'quiet').finish('FINISHED', [])))"
-    )
-    root = Path(toys.__file__).parent.parent
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW")}
-    environment["PYTHONPATH"] = f"{root}{os.pathsep}{root.parent}"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)  # noqa: S603
-    assert (done.stdout, done.stderr) == ("''\n", "")
-    assert (tmp_path / "mlflow.db").exists()

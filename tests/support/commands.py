@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,8 @@ SMALL = (
     *("search.trials=3", "seeds=1"),
 )
 """Changes that make the default sweep take seconds; its numbers mean nothing."""
+STARTED: "list[Command]" = []
+"""All commands so far."""
 
 
 def refusal(main: Callable[[Sequence[str]], int], capsys: pytest.CaptureFixture[str], *argv: str) -> str:
@@ -38,13 +40,14 @@ class Command:
     """The command as a process of its own, and every process that it starts."""
 
     def __init__(
-        self, here: Path, *argv: str, module: str = "sweep.launch", variables: dict[str, str] | None = None
+        self, here: Path, *argv: str, module: str = "sweep.launch", variables: Mapping[str, str] | None = None
     ) -> None:
         """Start it in a folder, with more variables in its environment."""
-        self._mark = uuid.uuid4().hex
+        self.here, self._mark = here, uuid.uuid4().hex
         self._out = here / f"{self._mark}.txt"
         own = os.environ | {"PYTHONUNBUFFERED": "1", "SWEEP_TEST": self._mark} | (variables or {})
         self._process = self._start(here, [module, *argv], own)
+        STARTED.append(self)
 
     def _start(self, here: Path, words: list[str], variables: dict[str, str]) -> "subprocess.Popen[bytes] | Forked":
         return subprocess.Popen(  # noqa: S603 (our own)
@@ -69,6 +72,11 @@ class Command:
     def said(self) -> str:
         """What it has printed."""
         return self._out.read_text()
+
+    @property
+    def last_said(self) -> float:
+        """When it printed something for the last time, by the machine's clock."""
+        return self._out.stat().st_mtime
 
     def wait_for(self, text: str) -> None:
         """Until it prints the text, or ends."""
@@ -102,12 +110,7 @@ class Command:
         return dict(self._living())
 
     def _living(self) -> Iterator[tuple[int, str]]:
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if self._mark.encode() in (folder / "environ").read_bytes():
-                    yield int(folder.name), (folder / "cmdline").read_text().replace("\0", " ")
-            except OSError:
-                continue
+        return _marked({self._mark})
 
 
 class ToyCommand(Command):
@@ -120,3 +123,20 @@ class ToyCommand(Command):
         yield from super()._living()
         if not self.over:
             yield self.pid, "toy_launch"
+
+
+def left_over() -> dict[int, str]:
+    """The processes of all commands so far that live: their command lines by id."""
+    marked = dict(_marked({command._mark for command in STARTED}))
+    return {command.pid: type(command).__name__ for command in STARTED if not command.over} | marked
+
+
+def _marked(marks: set[str]) -> Iterator[tuple[int, str]]:
+    """The processes that have one of the marks in their environment."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (folder / "environ").read_bytes()
+            if any(f"SWEEP_TEST={mark}".encode() in environment for mark in marks):
+                yield int(folder.name), (folder / "cmdline").read_text().replace("\0", " ")
+        except OSError:
+            continue

@@ -1,6 +1,7 @@
 """Hand-made trials for the tests of MLflow, told of as the driver does, and the runs that came of them."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
@@ -42,6 +43,11 @@ def live(tracker: Tracker | Runs, whole: Record) -> None:
     for points in range(len(whole.curve) + 1):
         tell(replace(begun(whole), curve=whole.curve[:points]))
     tell(whole)
+
+
+def client(folder: Path) -> MlflowClient:
+    """A client of the MLflow database in a folder, which sees what others stored."""
+    return MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
 
 
 def runs(store: MlflowClient, experiment: str = "toy-authors") -> tuple[list[Run], list[Run]]:

@@ -12,9 +12,9 @@ LONGEST_WAIT_S = SCALE * TIER_TIMEOUTS_S["e2e"]
 """Seconds after which what is waited for will never come: no test may take longer."""
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until the condition holds; raises AssertionError if it never does."""
-    end = time.monotonic() + LONGEST_WAIT_S
+def until(condition: Callable[[], bool], longest_s: float = LONGEST_WAIT_S) -> None:
+    """Wait until the condition holds; raises AssertionError if it does not within the seconds."""
+    end = time.monotonic() + longest_s
     while not condition():
-        assert time.monotonic() < end, f"it did not happen within {LONGEST_WAIT_S:.0f} s"
+        assert time.monotonic() < end, f"it did not happen within {longest_s:.0f} s"
         time.sleep(0.05)

@@ -11,10 +11,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 from rich.console import Console
 
 from support import toys
+from support.tracked import client
 from support.trials import PAPER, repeats, trial
 from sweep.comparison import Sweep
 from sweep.config import SweepConfig
@@ -212,13 +212,11 @@ def _expressions(node: object) -> list[str]:
     ]
 
 
-def test_mlflow_keeps_it(config: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_keeps_it(config: SweepConfig, mlflow_here: Path) -> None:
     """Tags, params and names hold it letter for letter; none is a note, which would be Markdown."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    stored = config.model_copy(update={"experiment": "hostile", "storage": tmp_path})
+    stored = config.model_copy(update={"experiment": "hostile", "storage": mlflow_here})
     fill(stored, "sweep", "FINISHED", records())
-    store = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    store = client(mlflow_here)
     experiment = store.get_experiment_by_name("hostile")
     assert experiment is not None
     runs = store.search_runs([experiment.experiment_id])
