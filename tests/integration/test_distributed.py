@@ -8,25 +8,21 @@ from typing import ClassVar
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor
 
 from objectives._base import Answers, Objective, needed
 from objectives.rmu import RMU
 from objectives.wtnpo import WTNPO
+from support.targets import FULL, made
 from support.together import PROCESSES, together
 from support.toys import config, dataset, encoded, llama
-from sweep import training
-from sweep.compose import SHIPPED, load
-from sweep.config import ConfigError, SweepConfig
-from sweep.trial import makers
-from sweep.unlearning import losses, reference
-from sweep.unlearning.artifacts import Artifacts, plan
+from sweep.config import SweepConfig
+from sweep.unlearning import reference
+from sweep.unlearning.artifacts import plan
 from sweep.unlearning.loop import Schedule, descend, stream
-from sweep.unlearning.losses import passes, terms
-from sweep.unlearning.parallel import deal, shared_out, whole
+from sweep.unlearning.losses import terms
+from sweep.unlearning.parallel import shared_out, whole
 from sweep.unlearning.reference import Asked
 from sweep.unlearning.run import full_suite, run
 
@@ -34,66 +30,8 @@ FORGET = encoded((3, 2), (2, 5), (6, 4), (4, 1), (9, 3))
 ASKED = Asked(forget=FORGET, refusals=FORGET, retain=encoded((4, 4), (2, 2), (7, 3), (3, 6)), length=0)
 """Rows of unlike length, taken three at a time: one process has two of them."""
 CPU = torch.device("cpu")
-
-WTNPO_CONFIG = SHIPPED / "wtnpo.yaml"
-
-lengths = st.lists(st.integers(1, 50), min_size=1, max_size=12)
-
-
-@given(lengths, st.integers(1, 5))
-def test_all_is_dealt_evenly(lengths: list[int], hands: int) -> None:
-    """Each place once and in order; who holds most would hold least without one of its rows."""
-    dealt = deal(lengths, hands)
-    assert sorted(chain(*dealt)) == list(range(len(lengths)))
-    assert all(hand == sorted(hand) for hand in dealt)
-    held = [sum(lengths[place] for place in hand) for hand in dealt]
-    most = max(range(hands), key=lambda i: held[i])
-    assert held[most] - min(lengths[place] for place in dealt[most]) <= min(held)
-
-
-@given(lengths, st.integers(1, 5), st.integers(1, 60))
-def test_all_processes_make_as_many_passes(lengths: list[int], processes: int, tokens: int) -> None:
-    """What counts is every chosen row once; what does not is a row of the batch."""
-    rows = encoded(*((1, length) for length in lengths))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(losses, "size", lambda: processes)
-        found = []
-        for rank in range(processes):
-            patch.setattr(losses, "rank", lambda rank=rank: rank)
-            found.append(list(passes(rows, range(len(rows)), tokens)))
-    assert len({len(own) for own in found}) == 1
-    counted = [i for own in found for group, weight in own for i in group if weight]
-    assert sorted(counted) == list(range(len(rows)))
-    assert {weight for own in found for _, weight in own} <= {0.0, 1.0}
-
-
-@pytest.mark.parametrize(
-    ("typed", "processes"),
-    [([], 1), (["cluster.processes=3"], 3), (["cluster=multi-gpu"], 2), (["cluster.gpus=0.5"], 1)],
-)
-def test_a_process_for_each_gpu(typed: list[str], processes: int) -> None:
-    """Unless their number is given, where there is no GPU."""
-    assert load(WTNPO_CONFIG, typed).cluster.processes == processes
-
-
-@pytest.mark.parametrize(
-    ("typed", "words"),
-    [
-        ("cluster.gpus=1.5", "cluster.gpus = 1.5 must be a whole number"),
-        ("cluster.gpus=2 cluster.processes=3", "cluster.processes = 3 must be 2 where cluster.gpus = 2"),
-        ("cluster.gpus=0.5 cluster.processes=2", "cluster.processes = 2 must be 1 where cluster.gpus = 0.5"),
-        ("train.parallel=fsdp", "train.parallel = 'fsdp' must be ddp where cluster.processes = 1"),
-        (
-            "cluster=multi-gpu train.parallel=fsdp train.precision=kahan target.weight_decay=0",
-            "train.parallel = 'fsdp' must be ddp where train.precision = 'kahan'",
-        ),
-    ],
-)
-def test_what_cannot_work_together_is_refused(typed: str, words: str) -> None:
-    """One sentence, with the key."""
-    with pytest.raises(ConfigError) as caught:
-        training.check(load(WTNPO_CONFIG, typed.split()))
-    assert str(caught.value).startswith(words)
+TRAIN = {"batch": 3}
+TARGET = {"path": None, "revision": None, "epochs": 10, "lr": 1e-2, "batch": 4, "weight_decay": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,13 +64,15 @@ ALONE = {
     "checkpointed": Case(objective=WTNPO(alpha=1.0, beta=1.0), retain="kl", checkpointing=True),
     "nan": Case(objective=NaNOnce()),
 }
-CASES = {
-    (name, parallel): replace(case, parallel=parallel) for name, case in ALONE.items() for parallel in ("ddp", "fsdp")
-}
+PARALLEL = ("ddp", "fsdp")
+"""The ways to hold the model."""
+CASES = {(name, parallel): replace(case, parallel=parallel) for name, case in ALONE.items() for parallel in PARALLEL}
+Trained = dict[str, Tensor]
+"""Losses and norms of the steps, and the weights after them, in float64."""
 
 
-def trained(case: Case, folder: Path) -> dict[str, Tensor]:
-    """Losses and norms of the steps, and the weights after them, in float64."""
+def trained(case: Case, folder: Path) -> Trained:
+    """What a training comes to."""
     sweep = config(folder, train={"tokens": 1}, retain={"term": case.retain, "weight": 0.7, "reduction": "tokens"})
     own = llama().double()
     model = shared_out(own, CPU) if case.parallel == "fsdp" else own
@@ -148,44 +88,9 @@ def trained(case: Case, folder: Path) -> dict[str, Tensor]:
     return told | weights
 
 
-def all_trained(folder: Path) -> dict[tuple[str, str], dict[str, Tensor]]:
-    """Every case, in a process that is not alone."""
-    return {name: trained(case, folder) for name, case in CASES.items()}
-
-
-@pytest.fixture(scope="module")
-def steps(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[tuple[str, str], dict[str, Tensor]]]]:
-    """The folder of the reference, and what each of two processes trained."""
-    folder = tmp_path_factory.mktemp("steps")
-    reference.write(folder, llama(1).double(), ASKED, torch.float64)
-    return folder, together(all_trained, folder)
-
-
-@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
-@pytest.mark.parametrize("name", ALONE)
-def test_the_steps_are_those_of_one_process(
-    name: str, parallel: str, steps: tuple[Path, list[dict[tuple[str, str], dict[str, Tensor]]]]
-) -> None:
-    """Loss, norm and every weight after three steps, on both; a row that is not a number ends the trial on both."""
-    folder, found = steps
-    expected = trained(ALONE[name], folder)
-    assert math.isfinite(expected["loss"].sum()) == (name != "nan")
-    for own in found:
-        for key, value in expected.items():
-            torch.testing.assert_close(own[name, parallel][key], value, rtol=1e-9, atol=1e-9, equal_nan=True)
-
-
 def toy(folder: Path, parallel: str = "ddp") -> SweepConfig:
-    """A sweep with all metrics, three rows a batch."""
-    return config(folder, train={"parallel": parallel, "batch": 3}, eval={"every": 1, "suite": "full"})
-
-
-def prepared(sweep: SweepConfig) -> Artifacts:
-    """Its artifacts, made where they are missing."""
-    artifacts = plan(sweep, dataset())
-    for maker in makers(sweep, dataset(), artifacts):
-        list(maker())
-    return artifacts
+    """A sweep with all metrics, three rows a batch, whose target knows its rows in part."""
+    return config(folder, train=TRAIN | {"parallel": parallel}, eval=FULL, target=TARGET)
 
 
 def metrics(sweep: SweepConfig) -> list[dict[str, float]]:
@@ -193,21 +98,85 @@ def metrics(sweep: SweepConfig) -> list[dict[str, float]]:
     return [item.metrics for item in run(sweep, plan(sweep, dataset()), WTNPO(alpha=1.0, beta=1.0), 0, full_suite)]
 
 
-def both(folder: Path) -> dict[str, list[dict[str, float]]]:
-    """Of each way to hold the model: a preparation, and a trial of what was prepared alone; not in one process."""
-    for parallel in ("ddp", "fsdp"):
-        prepared(toy(folder / parallel, parallel))
-    return {parallel: metrics(toy(folder, parallel)) for parallel in ("ddp", "fsdp")}
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a process that is not alone tells.
+
+    Attributes:
+        trained: of every case.
+        metrics: of a trial with each way to hold the model.
+    """
+
+    trained: dict[tuple[str, str], Trained]
+    metrics: dict[str, list[dict[str, float]]]
 
 
-def test_a_trial_is_that_of_one_process(tmp_path: Path) -> None:
-    """Each metric of the curve and of the end; and the same target is made, but for what 160 steps make of rounding."""
-    alone = prepared(toy(tmp_path))
-    expected = [pytest.approx(point, rel=1e-4, abs=1e-5) for point in metrics(toy(tmp_path))]
-    assert together(both, tmp_path) == [dict.fromkeys(("ddp", "fsdp"), expected)] * PROCESSES
-    for parallel in ("ddp", "fsdp"):
-        made = plan(toy(tmp_path / parallel), dataset())
-        assert made.missing == []
-        weights = load_file(made.target / "model.safetensors")
-        for name, weight in load_file(alone.target / "model.safetensors").items():
-            torch.testing.assert_close(weights[name], weight, rtol=1e-2, atol=1e-2)
+def told(folder: Path) -> Told:
+    """Train every case; make a target with each way to hold the model; run a trial of the one that was made alone."""
+    for parallel in PARALLEL:
+        made(toy(folder / parallel, parallel))
+    return Told(
+        trained={name: trained(case, folder) for name, case in CASES.items()},
+        metrics={parallel: metrics(toy(folder / "alone", parallel)) for parallel in PARALLEL},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """The work of this process alone, and of two together.
+
+    Attributes:
+        folder: of the reference; what was made lies in it, alone and with each way to hold the model.
+        alone: every case, by name.
+        metrics: of a trial, alone.
+        together: what each of two processes tells.
+    """
+
+    folder: Path
+    alone: dict[str, Trained]
+    metrics: list[dict[str, float]]
+    together: list[Told]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Work:
+    """All that is compared, done once."""
+    folder = tmp_path_factory.mktemp("work")
+    reference.write(folder, llama(1).double(), ASKED, torch.float64)
+    made(toy(folder / "alone"))
+    return Work(
+        folder=folder,
+        alone={name: trained(case, folder) for name, case in ALONE.items()},
+        metrics=metrics(toy(folder / "alone")),
+        together=together(told, folder),
+    )
+
+
+@pytest.mark.parametrize("parallel", PARALLEL)
+@pytest.mark.parametrize("name", ALONE)
+def test_the_steps_are_those_of_one_process(name: str, parallel: str, work: Work) -> None:
+    """Loss, norm and every weight after three steps, on both; a row that is not a number ends the trial on both."""
+    expected = work.alone[name]
+    assert math.isfinite(expected["loss"].sum()) == (name != "nan")
+    assert len(work.together) == PROCESSES
+    for own in work.together:
+        for key, value in expected.items():
+            torch.testing.assert_close(own.trained[name, parallel][key], value, rtol=1e-9, atol=1e-9, equal_nan=True)
+
+
+@pytest.mark.parametrize("parallel", PARALLEL)
+def test_a_trial_is_that_of_one_process(parallel: str, work: Work) -> None:
+    """Each metric of the curve and of the end, on both."""
+    expected = [pytest.approx(point, rel=1e-4, abs=1e-5) for point in work.metrics]
+    assert 0 < work.metrics[-1]["forget/prob"] < 1
+    assert [own.metrics[parallel] for own in work.together] == [expected] * PROCESSES
+
+
+@pytest.mark.parametrize("parallel", PARALLEL)
+def test_the_same_target_is_made(parallel: str, work: Work) -> None:
+    """With its reference and its retain model, but for what the steps make of rounding."""
+    alone, found = plan(toy(work.folder / "alone"), dataset()), plan(toy(work.folder / parallel), dataset())
+    assert found.missing == []
+    weights = load_file(found.target / "model.safetensors")
+    for name, weight in load_file(alone.target / "model.safetensors").items():
+        torch.testing.assert_close(weights[name], weight, rtol=1e-2, atol=1e-2)

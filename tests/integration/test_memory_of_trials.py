@@ -3,7 +3,6 @@
 import ctypes
 import gc
 import resource
-from collections.abc import Iterator
 from typing import Any, ClassVar
 from weakref import WeakSet
 
@@ -20,12 +19,10 @@ PRECISIONS = ("float32", "master", "kahan")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def only_ours() -> Iterator[None]:
+def only_ours() -> None:
     """What was there before is left out of all that `gc` looks through, which takes long where it is a lot."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

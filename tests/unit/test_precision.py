@@ -1,6 +1,6 @@
 """Precision, attention and checkpointing of a training: what is held, computed, lost and refused."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
@@ -15,18 +15,15 @@ from eval.forward import blocks, head_of, hidden_states, label_logp
 from objectives._base import Objective
 from objectives.rmu import RMU
 from objectives.wtnpo import WTNPO
-from support.toys import config, dataset, encoded, llama
+from support.toys import config, encoded, llama
 from sweep import training
 from sweep.config import ConfigError, SweepConfig
-from sweep.trial import makers
 from sweep.unlearning import reference
-from sweep.unlearning.artifacts import Artifacts, plan
 from sweep.unlearning.loop import Schedule, checkpointed, descend
 from sweep.unlearning.losses import kl, nll_parts, terms
 from sweep.unlearning.models import snapshot
 from sweep.unlearning.precision import COMPUTED, STORED, adamw, check_attention, ready
 from sweep.unlearning.reference import Asked, frozen
-from sweep.unlearning.run import Outcome, Point, full_suite, run, session
 
 PRECISIONS = ("float32", "master", "kahan")
 ROWS = encoded((3, 2), (2, 5), (4, 1), (6, 2))
@@ -234,65 +231,6 @@ def test_checkpointing_turns_no_dropout_on() -> None:
     plain = [gradient.clone() for gradient in gradients(model)]
     with checkpointed(model):
         assert all(torch.equal(a, b) for a, b in zip(plain, gradients(model), strict=True))
-
-
-# Whole trials
-
-
-@pytest.fixture(scope="module", params=PRECISIONS)
-def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepConfig, Artifacts]:
-    """The toy sweep in one precision, its artifacts made, the retain model among them."""
-    storage = tmp_path_factory.mktemp(request.param)
-    sweep = config(storage, train={"precision": request.param}, eval={"every": 1, "suite": "full"})
-    for maker in makers(sweep, dataset(), plan(sweep, dataset())):
-        list(maker())
-    return sweep, plan(sweep, dataset())
-
-
-def outcome(found: Iterator[Point | Outcome]) -> Outcome:
-    """How a trial ended."""
-    *_, last = found
-    assert isinstance(last, Outcome)
-    return last
-
-
-def test_a_trial_in_each_precision(prepared: tuple[SweepConfig, Artifacts]) -> None:
-    """The target knows its rows, the trial forgets, all metrics can be had, and a warm worker repeats every bit."""
-    sweep, artifacts = prepared
-    first = outcome(run(sweep, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, full_suite))
-    assert session(sweep, artifacts).metrics["forget/es"] == 1.0 > first.metrics["forget/es"]
-    assert first.metrics.keys() >= {"score", "forget/rouge_l", "forget_quality"}
-    assert outcome(run(sweep, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, full_suite)) == first
-
-
-def test_reset_mix_and_snapshot(prepared: tuple[SweepConfig, Artifacts]) -> None:
-    """A reset restores every bit; a mix is taken in float32 and rounded once; all in the precision's own type."""
-    sweep, artifacts = prepared
-    here = session(sweep, artifacts)
-    here.weights.reset(here.model)
-    target, dtype = snapshot(here.model), STORED[sweep.train.precision]
-    assert {weight.dtype for weight in target.values()} == {dtype}
-    unlearned = {name: (weight.float() + 0.37).to(dtype) for name, weight in target.items()}
-    here.weights.mix(here.model, unlearned, 0.3)
-    for name, parameter in here.model.named_parameters():
-        exact = 0.7 * target[name].double() + 0.3 * unlearned[name].double()
-        # Half a step of the type that it is rounded to; float32's own steps on the way.
-        assert torch.allclose(parameter.double(), exact, rtol=torch.finfo(dtype).eps / 2, atol=1e-7), name
-    here.weights.reset(here.model)
-    assert all(torch.equal(p, target[name]) for name, p in here.model.named_parameters())
-
-
-def test_attention_changes_little(prepared: tuple[SweepConfig, Artifacts]) -> None:
-    """The plain formula gives nearly the same loss as PyTorch's kernel; it is another session, not another artifact."""
-    sweep, artifacts = prepared
-    plain = sweep.model_copy(update={"train": sweep.train.model_copy(update={"attention": "eager"})})
-    assert plan(plain, dataset()) == artifacts
-    losses = [
-        next(iter(run(one, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, full_suite))).metrics["loss"]
-        for one in (sweep, plain)
-    ]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4 if sweep.train.precision == "float32" else 0.2, abs=1e-3)
-    assert session(plain, artifacts).model.config._attn_implementation == "eager"
 
 
 # What is refused

@@ -1,0 +1,130 @@
+"""The forecast against what is measured: memory by PyTorch's profiler, disk by the artifacts.
+
+THOROUGH=1 python -m pytest tests/integration/test_forecast_measured.py     # every case, not only one of each kind
+"""
+
+import os
+from collections.abc import Callable
+from itertools import chain, product
+from pathlib import Path
+
+import pytest
+from torch.profiler import ProfilerActivity, profile
+from transformers import LlamaConfig, PhiConfig, PreTrainedConfig
+
+from eval.checkpoint import empty_model
+from eval.forward import label_statistics
+from objectives._base import Objective
+from objectives.idk import IDK
+from objectives.rmu import RMU
+from objectives.undial import UNDIAL
+from objectives.wtnpo import WTNPO
+from support.targets import FULL, Prepared
+from support.toys import config, dataset, encoded
+from sweep import budget
+from sweep.config import SweepConfig
+from sweep.unlearning import reference
+from sweep.unlearning.loop import Schedule, descend
+from sweep.unlearning.losses import terms
+from sweep.unlearning.memory import Texts, stages
+from sweep.unlearning.precision import COMPUTED, STORED, ready
+from sweep.unlearning.reference import Asked
+
+THOROUGH = "THOROUGH" in os.environ
+LLAMA = LlamaConfig(
+    vocab_size=1000,
+    hidden_size=128,
+    intermediate_size=384,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    tie_word_embeddings=True,
+)
+PHI = PhiConfig(vocab_size=1500, hidden_size=96, intermediate_size=384, num_hidden_layers=3, num_attention_heads=4)
+ROWS = encoded(*[(20, 60 + i % 3) for i in range(8)])
+OBJECTIVE = WTNPO(alpha=1.0, beta=1.0)
+RMU_2, UNDIAL_1 = RMU(layer=2, c=2.0, normalize=False), UNDIAL(beta=1.0)
+
+KINDS = [
+    (LLAMA, "float32", False),
+    (LLAMA, "master", False),  # keeps the layers' weights in bfloat16 for the backward pass
+    (LLAMA, "master", True),  # makes them again
+    (LLAMA, "kahan", False),
+    (PHI, "kahan", True),  # whose head is not its embedding and has a bias
+]
+EVERY_KIND = [*product([LLAMA, PHI], ["float32", "master", "kahan"], [False, True])]
+LOSSES = [(RMU_2, "none"), (UNDIAL_1, "kl"), (IDK(), "nll")]
+"""One of each family of needs (hidden states; two distributions; refusals), and each retain term."""
+EVERY_LOSS = [*product([RMU_2, UNDIAL_1, IDK()], ["none", "nll", "kl"])]
+
+
+def most(work: Callable[[], object]) -> int:
+    """Bytes that PyTorch's allocator has handed out at once while some work was done, by the profiler's account."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        work()
+    assert seen.profiler is not None and seen.profiler.kineto_results is not None
+    events = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
+    now = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        now += event.nbytes()
+        peak = max(peak, now)
+    return peak
+
+
+def measured(sweep: SweepConfig, architecture: PreTrainedConfig, objective: Objective, folder: Path) -> int:
+    """Bytes that two real steps of all rows take, each with an evaluation after it, and the weights before them."""
+    train = sweep.train
+    model = ready(empty_model(architecture, STORED[train.precision], train.attention), train.precision)
+    asked = Asked(forget=ROWS, refusals=ROWS, retain=ROWS, length=100)
+    reference.write(folder, model, asked, COMPUTED[train.precision])
+    said = reference.read(folder, model, asked)
+    forget, retain = terms(sweep, objective, 0, model, asked, said)
+    schedule = Schedule(
+        rows=8, epochs=2, batch=8, lr=1e-3, weight_decay=0.0, clip=1.0, checkpointing=train.checkpointing
+    )
+
+    def trial() -> None:
+        losses = (chain(forget.parts(model, range(8)), retain.parts(model, range(8))) for _ in range(2))
+        for _ in descend(model, schedule, losses):
+            label_statistics(model, ROWS)
+
+    return most(trial) + sum(weight.nbytes for weight in chain(model.parameters(), said.head.parameters()))
+
+
+@pytest.mark.parametrize(("architecture", "precision", "checkpointing"), EVERY_KIND if THOROUGH else KINDS)
+def test_memory_of_a_step(architecture: PreTrainedConfig, precision: str, checkpointing: bool, tmp_path: Path) -> None:
+    """Within 10 % of what two real steps take."""
+    sweep = config(tmp_path, train={"precision": precision, "checkpointing": checkpointing, "batch": 8})
+    check_memory(sweep, architecture, OBJECTIVE, tmp_path)
+
+
+@pytest.mark.parametrize("train", [{"tokens": 160}, {"tokens": 400, "precision": "kahan"}, {"attention": "eager"}])
+def test_memory_of_other_trainings(train: dict[str, object], tmp_path: Path) -> None:
+    """In parts, where the rows of the second pass are more than those of the first; with the plain attention."""
+    check_memory(config(tmp_path, train={"batch": 8} | train), LLAMA, OBJECTIVE, tmp_path)
+
+
+@pytest.mark.parametrize(("objective", "term"), EVERY_LOSS if THOROUGH else LOSSES)
+def test_memory_of_other_losses(objective: Objective, term: str, tmp_path: Path) -> None:
+    """Whatever an objective needs, and with each retain term."""
+    sweep = config(tmp_path, train={"batch": 8}, retain={"term": term, "weight": 1.0, "reduction": "tokens"})
+    check_memory(sweep, LLAMA, objective, tmp_path)
+
+
+def check_memory(sweep: SweepConfig, architecture: PreTrainedConfig, objective: Objective, folder: Path) -> None:
+    """The fullest moment of unlearning and evaluation, forecast and measured."""
+    asked = Asked(forget=ROWS, refusals=ROWS, retain=ROWS, length=100)
+    found = stages(sweep, objective, architecture, Texts(asked=asked, known=ROWS, kept=ROWS, probes=ROWS))
+    peak = max(found[stage].total for stage in ("unlearning", "evaluation"))
+    assert peak == pytest.approx(measured(sweep, architecture, objective, folder), rel=0.1)
+
+
+@pytest.mark.parametrize("precision", ["float32", "kahan"])
+@pytest.mark.parametrize("reduction", ["tokens", "padded500"])
+def test_disk(precision: str, reduction: str, prepared: Prepared) -> None:
+    """Within 10 % of each artifact's files."""
+    sweep, _ = prepared(precision, retain={"term": "kl", "weight": 1.0, "reduction": reduction}, eval=FULL)
+    found = budget.budget(sweep, dataset()).made
+    assert len(found) == 3
+    for folder, cost in found.items():
+        real = sum(file.stat().st_size for file in folder.iterdir())
+        assert cost.disk == pytest.approx(real, rel=0.1)
