@@ -90,7 +90,7 @@ def test_a_sweep_runs_as_a_job(head: rays.Head, here: Path) -> None:
     assert [name for name, text in left.items() if any(secret in text for secret in secrets)] == []
 
 
-def test_what_only_the_driver_finds_bad(head: rays.Head, bad: "subprocess.CompletedProcess[str]") -> None:
+def test_what_only_the_driver_finds_bad(bad: "subprocess.CompletedProcess[str]") -> None:
     """Exit code 2 through the job, its sentence in the log."""
     assert bad.returncode == 2, bad.stdout
     last = bad.stdout.splitlines()[-1]

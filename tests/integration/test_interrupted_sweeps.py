@@ -4,8 +4,6 @@ import json
 import signal
 from pathlib import Path
 
-import pytest
-
 from support.commands import ROOT, SMALL, ToyCommand
 from support.stores import statuses
 from support.waiting import until
@@ -61,13 +59,15 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     assert "to go on" not in command.said()
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
-def test_a_signal_while_preparing_leaves_no_sweep(tmp_path: Path, signum: signal.Signals, code: int) -> None:
-    """To all of its group, as a terminal sends it: there is nothing to resume, the same command begins again."""
+def test_a_signal_while_preparing_leaves_no_sweep(tmp_path: Path) -> None:
+    """By SIGHUP to all of its group, as a closed terminal sends it: exit code 129, no process left.
+
+    There is nothing to resume: the same command begins again.
+    """
     command = toy(tmp_path, WTNPO, "--name", "cut", TOY_PREPARATION="waiting")
     wait_for(command, tmp_path / "preparing")
-    command.signal_group(signum)
-    assert command.end() == code
+    command.signal_group(signal.SIGHUP)
+    assert command.end() == 129, command.said()
     assert "give the same command again" in command.said()
     assert not (tmp_path / "runs" / "cut").exists()
 
