@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +23,8 @@ from support import commands, servers, targets
 from support.waiting import SCALE, TIER_TIMEOUTS_S, until
 
 if TYPE_CHECKING:
+    from alembic.config import Config
+
     from support import rays
     from support.comparison import Comparison, Launched
 
@@ -34,6 +37,8 @@ settings.load_profile("same")
 
 FOREIGN = ("AWS_", "HF_", "HYDRA_", "MLFLOW_", "OPTUNA_", "PG", "RAY_", "SWEEP_", "TOY_", "TRANSFORMERS_")
 """How the variables begin that would change what a command does."""
+MEMORY = Path("/dev/shm")  # noqa: S108 (folders in it have names that nobody guesses)
+"""Where files are in memory."""
 SHARED = {"comparison": "servers", "mlflow_server": "servers", "object_store": "servers", "postgres": "servers"} | {
     "ray_slots": "ray"
 }
@@ -60,7 +65,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         tier = item.path.parent.name
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SCALE * TIER_TIMEOUTS_S.get(tier, TIER_TIMEOUTS_S["e2e"])))
-        groups = [SHARED[name] for name in _fixtures(item) if name in SHARED]
+        groups = [SHARED[name] for name in getattr(item, "fixturenames", ()) if name in SHARED]
         item.add_marker(pytest.mark.xdist_group(groups[0] if groups else item.path.stem))
     tiers = [*reversed(TIER_TIMEOUTS_S)]
     items.sort(key=lambda item: tiers.index(item.path.parent.name))
@@ -72,12 +77,6 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def _fixtures(item: pytest.Item) -> list[str]:
-    """The fixtures of a test by name, also those that a parameter names."""
-    named = item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
-    return [*getattr(item, "fixturenames", ()), *(name for name in named if isinstance(name, str))]
-
-
 @pytest.fixture(scope="session", autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home folder of the tests' own, where Ray keeps its token and libraries their caches."""
@@ -87,6 +86,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A folder of the test's own; in the unit tier in memory, since a study waits for the disk at each commit."""
+    if request.path.parent.name != "unit" or not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < 2**29:
+        yield tmp_path
+        return
+    with TemporaryDirectory(dir=MEMORY) as folder:
+        yield Path(folder)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def composed_once() -> Iterator[None]:
     """What shipped configurations say together is composed once; tests of composing ask for `composed_anew`."""
@@ -94,6 +103,22 @@ def composed_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sweep.compose.composed", composing.composed)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrations_once() -> Iterator[None]:
+    """How Optuna's and MLflow's tables came about, which each opening of a database reads from files, is read once."""
+    from alembic.script import ScriptDirectory
+
+    read, kept = ScriptDirectory.from_config, dict[str | None, ScriptDirectory]()
+
+    def once(config: "Config") -> ScriptDirectory:
+        place = config.get_main_option("script_location")
+        return kept.get(place) or kept.setdefault(place, read(config))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", once)
         yield
 
 

@@ -1,48 +1,69 @@
-"""Trials that hang or run out of memory, on a real local Ray: begun again on a fresh process, and the sweep goes on."""
+"""Trials that hang, run out of memory or lose their process, on a real Ray: begun again, and the sweep goes on."""
 
-import os
-import sys
+from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from support import workers
-from support.searches import NAME, Seen, search
+from support.searches import opened, swept
 from support.toys import config as toy_config
-from support.workers import strange
-from sweep.config import SweepConfig
-from sweep.ledger import Ledger
-from sweep.schedule import Beat, connected, fit
-from sweep.search import StudySearcher
+from support.workers import perishing
+from sweep.record import Record
+
+if TYPE_CHECKING:
+    from support.rays import Slots
 
 SECONDS = 10
-"""Until a toy trial is taken to hang; else it takes a moment."""
+"""Until a trial is taken to hang; else it takes a moment, and all others are over by then."""
+TRIALS = 5
 
 
-def toy(folder: Path) -> SweepConfig:
-    """Two random trials, each begun again once."""
-    sweep = toy_config(folder, search={"sampler": "random", "trials": 2})
-    return sweep.model_copy(update={"cluster": sweep.cluster.model_copy(update={"deadline": SECONDS / 3600})})
+@pytest.fixture(scope="module")
+def tries(ray_slots: "Slots", tmp_path_factory: pytest.TempPathFactory) -> Mapping[int, Sequence[Record]]:
+    """Every attempt at each of a sweep's trials, most of which perish; each is begun again once."""
+    folder = tmp_path_factory.mktemp("hanging")
+    sweep = toy_config(
+        folder / "runs",
+        search={"sampler": "random", "trials": TRIALS},
+        cluster=ray_slots.cluster(deadline=SECONDS / 3600).model_dump(),
+    )
+    swept([(sweep, partial(perishing, folder))])
+    attempts = opened(sweep).attempts("search")
+    return {index: [one for one in attempts if one.index == index] for index in range(TRIALS)}
 
 
-def test_trials_that_hang_or_run_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each fails with its reason, and where it was; its second try is another process's."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
-    sweep = toy(tmp_path)
-    (tmp_path / NAME).mkdir()
-    ledger, step = Ledger(sweep, NAME), Beat(lambda: None)
-    with connected(sweep.cluster):
-        searcher = StudySearcher([search(sweep, ledger, Seen())], why=step.why)
-        fit(sweep.cluster, [partial(strange, tmp_path / "hung")], searcher, 1, step)
-    found = ledger.attempts("search")
-    assert [(one.index, one.state) for one in found] == [
-        (0, "failed"),
-        (0, "finished"),
-        (1, "failed"),
-        (1, "failed"),
-    ]
+def states(tries: Sequence[Record]) -> list[str]:
+    """How each ended."""
+    return [one.state for one in tries]
+
+
+def test_a_trial_that_hangs(tries: Mapping[int, Sequence[Record]]) -> None:
+    """It fails after the deadline, and where it was is told; its second try is another process's."""
+    assert states(tries[0]) == ["failed", "finished"]
     late = f"it ran longer than cluster.deadline = {SECONDS / 3600:g} hours: it was at {workers.__file__}, line "
-    assert found[0].reason.startswith(late), found
-    assert {one.reason for one in found[2:]} == {"memory ran out: take less"}
-    assert len({one.worker for one in found}) == 3  # the second try of trial 0 and the first of trial 1 share one
+    assert tries[0][0].reason.startswith(late)
+    assert tries[0][0].worker != tries[0][1].worker
+
+
+def test_a_trial_that_runs_out_of_memory(tries: Mapping[int, Sequence[Record]]) -> None:
+    """It fails with its own words, each time in another process."""
+    assert states(tries[1]) == ["failed", "failed"]
+    assert {one.reason for one in tries[1]} == {"memory ran out: take less"}
+    assert tries[1][0].worker != tries[1][1].worker
+
+
+def test_a_process_that_dies_is_tried_again(tries: Mapping[int, Sequence[Record]]) -> None:
+    """Once is forgiven, and the curve begins anew; after its retries a trial has failed, and the others go on."""
+    assert states(tries[2]) == ["failed", "failed"]
+    assert states(tries[3]) == ["failed", "finished"]
+    assert all("died" in one.reason for one in (*tries[2], tries[3][0]))
+    assert [[point["epoch"] for point in one.curve] for one in tries[3]] == [[1], [1, 1, 2]]
+    assert states(tries[4]) == ["finished"]
+
+
+def test_no_process_outlives_its_trial_when_that_perishes(tries: Mapping[int, Sequence[Record]]) -> None:
+    """Each that failed was the last of its process."""
+    failed = [one for own in tries.values() for one in own if one.state == "failed"]
+    assert len({one.worker for one in failed}) == len(failed) == 6

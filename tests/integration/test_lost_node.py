@@ -1,17 +1,14 @@
 """A sweep on a Ray cluster of several nodes, one of which is lost in the middle."""
 
-import os
-import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from mlflow import MlflowClient
-from ray.cluster_utils import Cluster
 
-from support.rays import cluster
 from support.toys import config as toy_config
 from support.waiting import until
 from support.workers import FREE, noted
@@ -20,27 +17,39 @@ from sweep.interrupts import Interrupts
 from sweep.ledger import Ledger, created
 from sweep.trial import Work
 
+if TYPE_CHECKING:
+    from ray._private.node import Node
+
+    from support.rays import Slots
+
 NAME = "nodes"
 TRIALS = 12
 
 
+KIND = "toy"
+"""What the nodes have and the head has not, and trials ask for."""
+
+
 @pytest.fixture
-def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A head without room for trials, and two nodes with room for two each."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
-    with cluster(2, cpus=2) as up:
-        yield up
+def nodes(ray_slots: "Slots") -> "Iterator[list[Node]]":
+    """Two nodes with room for two trials each, besides the head, which has no room for them."""
+    with ray_slots.apart(), ray_slots.more(2, num_cpus=2, resources={f"accelerator_type:{KIND}": 1}) as added:
+        yield added
 
 
-def test_a_node_that_is_lost_loses_no_trial(tmp_path: Path, nodes: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_is_lost_loses_no_trial(
+    tmp_path: Path, ray_slots: "Slots", nodes: "list[Node]", monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Trials run on both nodes; one is killed with two trials under way; all 12 finish, none twice, also in MLflow."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
     (tmp_path / "notes").mkdir()
-    storage = tmp_path / "runs"
-    config = toy_config(storage, search={"sampler": "random", "trials": TRIALS})
-    config = config.model_copy(update={"cluster": config.cluster.model_copy(update={"address": nodes.address})})
-    lost = threading.Thread(target=lose, args=(nodes, tmp_path / "notes"))
+    config = toy_config(
+        tmp_path / "runs",
+        search={"sampler": "random", "trials": TRIALS},
+        cluster=ray_slots.cluster(accelerator=KIND).model_dump(),
+    )
+    lost = threading.Thread(target=lose, args=(ray_slots, nodes[0], tmp_path / "notes"))
     lost.start()
     work = Work(
         name=NAME,
@@ -65,12 +74,11 @@ def test_a_node_that_is_lost_loses_no_trial(tmp_path: Path, nodes: Cluster, monk
     assert finished_runs(tmp_path) == [str(i) for i in range(TRIALS)]
 
 
-def lose(nodes: Cluster, notes: Path) -> None:
+def lose(slots: "Slots", node: "Node", notes: Path) -> None:
     """Kill a node once a trial is under way on each."""
-    node = nodes.worker_nodes.copy().pop()
     try:
         until(lambda: len(held(notes)) == 2)
-        nodes.remove_node(node, allow_graceful=False)
+        slots.nodes.remove_node(node, allow_graceful=False)
     finally:
         (notes / f"lost-{node.node_id}").touch()
 

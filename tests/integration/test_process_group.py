@@ -1,90 +1,126 @@
-"""Trials of several processes on a real local Ray."""
+"""Trials of several processes on a real Ray."""
 
-import os
 import re
-import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from support import workers
-from support.searches import Seen, search
+from support.searches import Seen, opened, swept
 from support.toys import config as toy_config
 from support.toys import dataset
-from support.workers import fragile, orphaned, warm
+from support.waiting import SCALE, TIER_TIMEOUTS_S, until
+from support.workers import paired
 from sweep.config import SweepConfig
-from sweep.ledger import Ledger
-from sweep.preparation import prepare
 from sweep.record import Record
-from sweep.schedule import Beat, connected, fit
-from sweep.search import StudySearcher
-from sweep.trial import Run, makers, unlearn
-from sweep.unlearning.artifacts import plan
+from sweep.trial import grow, makers, unlearn
+from sweep.unlearning.artifacts import Artifacts, plan
 
-NAME = "toy"
+if TYPE_CHECKING:
+    from support.rays import Slots
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Ray on this machine, whose workers find the packages and this file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
-        with connected(toy_config(tmp_path_factory.mktemp("ray")).cluster):
-            yield
+pytestmark = pytest.mark.timeout(SCALE * TIER_TIMEOUTS_S["e2e"])
+"""Its fixtures start a dozen processes that import torch and transformers, which takes what it takes."""
+EPOCHS = 20
+"""Of the toy target: enough that the trials' metrics are neither 0 nor 1."""
 
 
-def toy(folder: Path, processes: int, trials: int) -> SweepConfig:
-    """A sweep on the toy model, three rows a batch."""
-    sweep = toy_config(folder, train={"batch": 3}, search={"sampler": "random", "trials": trials})
-    return sweep.model_copy(update={"cluster": sweep.cluster.model_copy(update={"processes": processes, "cpus": 2.0})})
+def toy(slots: "Slots", folder: Path, trials: int) -> SweepConfig:
+    """A sweep on the toy model, three rows a batch, two processes for each trial."""
+    return toy_config(
+        folder,
+        train={"batch": 3},
+        search={"sampler": "random", "trials": trials},
+        target={"path": None, "revision": None, "epochs": EPOCHS, "lr": 1e-2, "batch": 4, "weight_decay": 0.0},
+        cluster=slots.cluster(processes=2, cpus=2.0).model_dump(),
+    )
 
 
-def records(sweep: SweepConfig, run: Run) -> list[Record]:
-    """What is in the ledger once all trials have run, one after the other."""
-    (sweep.storage / NAME).mkdir(parents=True, exist_ok=True)
-    ledger, step = Ledger(sweep, NAME), Beat(lambda: None)
-    fit(sweep.cluster, [run], StudySearcher([search(sweep, ledger, Seen())], why=step.why), 1, step)
-    return ledger.records()
+@pytest.fixture(scope="module")
+def made(ray_slots: "Slots", tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepConfig, Artifacts, Seen]:
+    """A sweep of one trial, prepared by two processes, and what was told meanwhile."""
+    from sweep.preparation import prepare
+
+    sweep = toy(ray_slots, tmp_path_factory.mktemp("made"), 1)
+    artifacts, seen = plan(sweep, dataset()), Seen()
+    prepare(sweep.cluster, makers(sweep, dataset(), artifacts), seen, lambda: None)
+    return sweep, artifacts, seen
 
 
-def test_a_sweep_is_that_of_one_process(tmp_path: Path) -> None:
-    """Prepared by two processes: their trial has the curve and the score of one process's."""
-    pair, alone = (toy(tmp_path / name, processes, 1) for name, processes in (("pair", 2), ("alone", 1)))
-    artifacts, seen = plan(pair, dataset()), Seen()
-    prepare(pair.cluster, makers(pair, dataset(), artifacts), seen, lambda: None)
+def test_a_preparation_by_two_processes(made: tuple[SweepConfig, Artifacts, Seen]) -> None:
+    """All is there in the end, and each step of the target is told once."""
+    _, artifacts, seen = made
     assert artifacts.missing == []
-    assert [done for stage, done, _ in seen.progress if stage == "target"] == list(range(1, 60 * 8 // 4 + 1))
-    (found,), (expected,) = (records(sweep, partial(unlearn, sweep, artifacts)) for sweep in (pair, alone))
+    assert [done for stage, done, _ in seen.progress if stage == "target"] == list(range(1, EPOCHS * 8 // 4 + 1))
+
+
+@pytest.fixture(scope="module")
+def attempts(
+    ray_slots: "Slots", made: tuple[SweepConfig, Artifacts, Seen], tmp_path_factory: pytest.TempPathFactory
+) -> Sequence[Record]:
+    """Every attempt at a sweep's toy trials, in the order in which they were begun, one at a time.
+
+    After them the same processes run the one trial of the sweep that was prepared.
+    """
+    folder = tmp_path_factory.mktemp("paired")
+    sweep, (real, artifacts, _) = toy(ray_slots, folder / "runs", 5), made
+    swept([(sweep, partial(paired, folder)), (real, partial(unlearn, real, artifacts))], at_once=1)
+    found = opened(sweep).attempts("search")
+    ended = [(one.index, one.state) for one in found]
+    assert ended[:3] == [(0, "finished"), (1, "failed"), (2, "finished")]
+    assert ended[3:] == [(3, "failed"), (3, "finished"), (4, "failed"), (4, "finished")]
+    return found
+
+
+def test_a_sweep_is_that_of_one_process(attempts: Sequence[Record], made: tuple[SweepConfig, Artifacts, Seen]) -> None:
+    """The trial of two processes has the curve and the score that this process has alone."""
+    sweep, artifacts, _ = made
+    (found,) = opened(sweep).records()
+    *_, expected = grow(partial(unlearn, sweep, artifacts), replace(found, state="running", metrics={}, curve=[]))
     assert found.state == expected.state == "finished"
+    assert found.worker == attempts[-1].worker
     assert found.metrics == pytest.approx(expected.metrics, rel=1e-4, abs=1e-5)
     assert found.curve == [pytest.approx(point, rel=1e-4, abs=1e-5) for point in expected.curve]
+    assert 0 < expected.curve[0]["forget/es"] < 1, "a trial that says something"
 
 
-def test_a_process_that_dies_is_tried_again(tmp_path: Path) -> None:
-    """Both processes are started anew and the trial is whole; one that raises has failed, on both, and is not."""
-    rows = records(toy(tmp_path, 2, 2), partial(fragile, tmp_path / "died"))
-    assert [row.state for row in rows] == ["finished", "failed"]
-    assert (tmp_path / "died").exists()
-    assert re.fullmatch(
-        rf"ValueError: alpha and beta quarrel \({re.escape(workers.__file__)}, line \d+\)", rows[1].reason
-    )
-    assert [row.curve for row in rows] == [[{"epoch": 1, "processes": 2.0}]] * 2
-    assert rows[0].score == 1.0
+def first(attempt: Record) -> int:
+    """The id of the first of its processes."""
+    return int(attempt.curve[0]["pid"])
 
 
-def test_processes_serve_one_trial_after_another(tmp_path: Path) -> None:
+def test_processes_serve_one_trial_after_another(attempts: Sequence[Record]) -> None:
     """Until one raises, of which the others know nothing: those that wait for it are replaced."""
-    first, failed, second, third = records(toy(tmp_path, 2, 4), warm)
-    assert failed.state == "failed"
-    assert first.worker == failed.worker == second.worker == third.worker
-    assert first.score != second.score
-    assert second.score == third.score
+    one, failed, two, three = attempts[:4]
+    assert one.worker == failed.worker == two.worker == three.worker
+    assert first(one) == first(failed)
+    assert first(failed) != first(two)
+    assert first(two) == first(three)
 
 
-def test_processes_end_with_their_worker(tmp_path: Path) -> None:
+def test_a_trial_that_raises_in_one_process_has_failed(attempts: Sequence[Record]) -> None:
+    """It is not tried again, and its reason has the place in that process."""
+    where = rf"{re.escape(workers.__file__)}, line \d+"
+    assert re.fullmatch(rf"ValueError: alpha and beta quarrel \({where}\)", attempts[1].reason)
+
+
+def test_a_process_that_dies_is_tried_again(attempts: Sequence[Record]) -> None:
+    """Both processes are started anew and the trial is whole; all hear what the first one says."""
+    died, again = attempts[3:5]
+    assert died.reason.startswith("its process died: ")
+    assert died.worker != again.worker
+    assert first(died) != first(again)
+    assert {len(one.curve) for one in attempts} == {1}
+    assert {(one.curve[0]["epoch"], one.curve[0]["processes"]) for one in attempts} == {(1, 2)}
+    assert {one.score for one in attempts if one.state == "finished"} == {1}
+
+
+def test_processes_end_with_their_worker(attempts: Sequence[Record]) -> None:
     """A worker is killed while its processes, which hold all there is, are at work: its trial is begun again."""
-    (row,) = records(toy(tmp_path, 2, 1), partial(orphaned, tmp_path / "killed"))
-    assert (tmp_path / "killed").exists()
-    assert row.state == "finished"
+    again, killed, last = attempts[4:]
+    assert again.worker == killed.worker != last.worker
+    until(lambda: not Path(f"/proc/{first(killed)}").exists())

@@ -1,83 +1,89 @@
-"""A storage that nodes do not share: real Ray nodes, one of which has another file system in its place."""
+"""A storage that nodes do not share: a real Ray node that has other file systems in the place of some folders."""
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from support import rays
-from support.commands import ROOT
+from support.commands import ROOT, ToyCommand
 from support.servers import free_port
+from sweep import nodes
+from sweep.config import ConfigError
+
+if TYPE_CHECKING:
+    from support.rays import Slots
 
 WTNPO = str(ROOT / "configs" / "wtnpo.yaml")
-CHECK = (
-    "import sys, ray; from pathlib import Path; from sweep import nodes\n"
-    "ray.init(sys.argv[1], log_to_driver=False, logging_level=40); nodes.check(Path(sys.argv[2]))"
+MOUNTS = (
+    "mount -t tmpfs tmpfs {0}/another",
+    "mount --bind {0}/read-only {0}/read-only",
+    "mount -o remount,bind,ro {0}/read-only",
 )
-"""A driver that does nothing else."""
+"""What the node does before it joins, in a folder of storages."""
+NOT_SEEN = "must be a folder that all nodes share, but node "
 
 
 @pytest.fixture(scope="module")
-def head() -> Iterator[rays.Head]:
-    """One head for all tests."""
-    with rays.head(rays.environment()) as up:
-        yield up
+def storages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders with one file in each."""
+    here = tmp_path_factory.mktemp("storages")
+    for name in ("shared", "another", "read-only"):
+        (here / name).mkdir()
+        (here / name / "there").touch()
+    return here
 
 
-@pytest.fixture
-def storage(tmp_path: Path) -> Path:
-    """A folder with one file in it."""
-    (tmp_path / "shared").mkdir()
-    (tmp_path / "shared" / "there").touch()
-    return tmp_path / "shared"
-
-
-def joins(head: rays.Head, storage: Path, mount: str) -> list[str]:
-    """The command of which `ray start` becomes a node that has mounted something of its own; {} is the storage."""
-    private = ["unshare", "--mount", "sh", "-c", f'{mount.format(storage)} && exec "$@"', "-"]
-    if mount and subprocess.run([*private, "true"], capture_output=True).returncode:  # noqa: S603
+@pytest.fixture(scope="module")
+def node(ray_slots: "Slots", storages: Path) -> Iterator[None]:
+    """A node that has mounted something of its own on two of the storages."""
+    private = ["unshare", "--mount", "sh", "-c", f'{" && ".join(MOUNTS).format(storages)} && exec "$@"', "-"]
+    if subprocess.run([*private, "true"], capture_output=True).returncode:  # noqa: S603
         pytest.skip("this user may not mount a file system that only one node sees")
-    return private if mount else []
+    options = [f"--address={ray_slots.nodes.address}", "--num-cpus=1", f"--dashboard-agent-listen-port={free_port()}"]
+    with rays.node(options, rays.environment(**rays.VARIABLES), storages / "node.txt", private):
+        yield
+
+
+def left(storage: Path) -> list[str]:
+    """What is in it."""
+    return [path.name for path in storage.iterdir()]
+
+
+def test_a_node_alone_needs_to_share_nothing(ray_slots: "Slots") -> None:
+    """The driver's own node is not asked, and nothing is written: nobody could, in /proc."""
+    nodes.check(Path("/proc/runs"))
+
+
+def test_a_storage_that_all_share(node: None, storages: Path) -> None:
+    """All is well; a folder that is not there yet is not made; no probe is left."""
+    nodes.check(storages / "shared" / "runs")
+    assert left(storages / "shared") == ["there"]
 
 
 @pytest.mark.parametrize(
-    ("mount", "says"),
+    ("name", "says"),
     [
-        ("", ""),
-        ("mount -t tmpfs tmpfs {}", "what the driver writes in {} is not seen there"),
-        ("mount --bind {0} {0} && mount -o remount,bind,ro {0}", "it cannot write in {} (Read-only file system)"),
+        ("another", "what the driver writes in {} is not seen there"),
+        ("read-only", "it cannot write in {} (Read-only file system)"),
     ],
-    ids=["shared", "another", "read-only"],
 )
-def test_a_storage_is_asked_of_every_node(head: rays.Head, storage: Path, mount: str, says: str) -> None:
-    """What is wrong is said of the node; a folder that is not there yet is not made; no probe is left."""
-    options = [f"--address={head.address}", "--num-cpus=1", f"--dashboard-agent-listen-port={free_port()}"]
-    front = joins(head, storage, mount)
-    with rays.node(options, rays.environment(), storage.parent / "node.txt", front):
-        command = [sys.executable, "-c", CHECK, head.address, str(storage / "runs")]
-        checked = subprocess.run(command, env=rays.environment(), capture_output=True, text=True)  # noqa: S603
-        launched = launch(head, storage) if "tmpfs" in mount else None
-    assert (checked.returncode == 0) == (says == ""), checked.stderr
-    assert says.format(storage) in checked.stderr
-    assert [path.name for path in storage.iterdir()] == ["there"]
-    if launched is not None:
-        assert launched.returncode == 2
-        assert launched.stderr.startswith(
-            f"error: storage = '{storage}' must be a folder that all nodes share, but node "
-        )
-        assert "prepared" not in launched.stdout
+def test_a_storage_that_a_node_does_not_share(node: None, storages: Path, name: str, says: str) -> None:
+    """What is wrong is said of the node; no probe is left."""
+    with pytest.raises(ConfigError) as caught:
+        nodes.check(storages / name / "runs")
+    assert str(caught.value).startswith(f"storage = '{storages / name / 'runs'}' {NOT_SEEN}")
+    assert str(caught.value).endswith(f": {says.format(storages / name)}.")
+    assert left(storages / name) == ["there"]
 
 
-def launch(head: rays.Head, storage: Path) -> "subprocess.CompletedProcess[str]":
-    """A whole sweep on the cluster."""
-    command = [sys.executable, "-m", "sweep.launch", WTNPO, f"storage={storage}", f"cluster.address={head.address}"]
-    return subprocess.run(command, env=rays.environment(), cwd=storage.parent, capture_output=True, text=True)  # noqa: S603
-
-
-def test_a_node_alone_needs_to_share_nothing(head: rays.Head) -> None:
-    """The driver's own node is not asked, and nothing is written: nobody could, in /proc."""
-    command = [sys.executable, "-c", CHECK, head.address, "/proc/runs"]
-    checked = subprocess.run(command, env=rays.environment(), capture_output=True, text=True)  # noqa: S603
-    assert checked.returncode == 0, checked.stderr
+def test_a_sweep_is_refused(node: None, ray_slots: "Slots", storages: Path, tmp_path: Path) -> None:
+    """In one sentence, before anything is prepared."""
+    words = [WTNPO, f"storage={storages / 'another'}", f"cluster.address={ray_slots.nodes.address}"]
+    command = ToyCommand(tmp_path, *words, variables=rays.VARIABLES)
+    assert command.end() == 2
+    assert command.said().startswith(f"error: storage = '{storages / 'another'}' {NOT_SEEN}")
+    assert command.said().count("\n") == 1
+    assert left(storages / "another") == ["there"]

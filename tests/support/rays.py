@@ -1,25 +1,35 @@
 """Real Ray nodes on this machine, with a token, on ports of their own; each ends with its block."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import ray.util
+from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
+from support import toys
 from support.commands import ROOT
 from support.servers import free_port
 from support.waiting import LONGEST_WAIT_S, until
+from sweep.config import ClusterConfig
+from sweep.schedule import connected
 
 TOKEN = "planted-token-0123456789abcdef0123456789"  # noqa: S105 (of a cluster that lives as long as a test)
 FRONT = Path(sys.executable).parent
 """Where this environment's `ray` and `python` are, which a head runs jobs with."""
+
+
+LEAN = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+"""Options of a head without what toys do not need: three processes less."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +93,7 @@ def node(options: Sequence[str], variables: dict[str, str], log: Path, before: S
 @contextmanager
 def cluster(nodes: int, cpus: int) -> Iterator[Cluster]:
     """A head without room for trials, and nodes with so many cores each, for drivers of this environment."""
-    up = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    up = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **LEAN})
     try:
         for _ in range(nodes):
             up.add_node(num_cpus=cpus)
@@ -91,6 +101,99 @@ def cluster(nodes: int, cpus: int) -> Iterator[Cluster]:
         yield up
     finally:
         up.shutdown()  # type: ignore[no-untyped-call]
+
+
+class Slots:
+    """A Ray that runs two toy trials at once; its driver is the process of the tests, which can be that of only one.
+
+    Attributes:
+        nodes: the cluster: a head with two cores, and the nodes that a test adds for a while.
+        room: how many trials run at once.
+    """
+
+    def __init__(self, nodes: Cluster) -> None:
+        """Be its driver."""
+        self.nodes = nodes
+        self._driver = ExitStack()
+        self.room = self._drive()
+
+    def cluster(self, **changes: Any) -> ClusterConfig:
+        """What a toy sweep says of this Ray, with changes."""
+        return toys.config(Path()).cluster.model_copy(update={"address": self.nodes.address} | changes)
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Let somebody else be a driver in this process during the block."""
+        self.close()
+        try:
+            yield
+        finally:
+            self._drive()
+
+    @contextmanager
+    def more(self, nodes: int, **wants: Any) -> Iterator[list[Node]]:
+        """Nodes besides, until the block ends or the test removes them; `wants` is what each has."""
+        with _as_before(**VARIABLES):
+            added = [self.nodes.add_node(**wants) for _ in range(nodes)]
+        try:
+            yield added
+        finally:
+            for node in self.nodes.worker_nodes & {*added}:
+                self.nodes.remove_node(node)
+            until(lambda: len(self._alive()) == 1 + len(self.nodes.worker_nodes))
+
+    def close(self) -> None:
+        """Be its driver no more."""
+        self._driver.close()
+
+    def _alive(self) -> Sequence[str]:
+        """The ids of the nodes that the head takes to be there."""
+        found: Sequence[str] = self.nodes.global_state._live_node_ids()  # type: ignore[no-untyped-call]
+        return found
+
+    def _drive(self) -> int:
+        handler = signal.getsignal(signal.SIGTERM)
+        with _as_before(**VARIABLES):
+            room = self._driver.enter_context(connected(self.cluster()))
+        signal.signal(signal.SIGTERM, handler)  # Ray has one of its own
+        return room
+
+
+VARIABLES = {
+    "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_prestart_worker_first_driver": "0",
+}
+"""What the processes of `Slots` are given: they find the checkout and the toys, ask for no token, and start no worker
+before it has something to do.
+"""
+HEAD = VARIABLES | {"RAY_health_check_period_ms": "200"}
+"""What its head is given: it looks after its nodes often. One that is busy has the usual time to answer."""
+
+
+@contextmanager
+def slots() -> Iterator[Slots]:
+    """A Ray for all tests of this process; nobody else gets to know of it."""
+    with _as_before(**HEAD):
+        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, **LEAN})
+    try:
+        with closing(Slots(nodes)) as up:
+            yield up
+    finally:
+        nodes.shutdown()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _as_before(**variables: str) -> Iterator[None]:
+    """Set variables for the block; what it sets besides is forgotten."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in {*os.environ} - {*before}:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def listens(host: str, port: int) -> bool:

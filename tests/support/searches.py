@@ -1,6 +1,6 @@
 """Searches for the tests that run toy trials on a real Ray: watched by a view that remembers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from support.trials import PAPER
@@ -8,7 +8,8 @@ from sweep.agenda import agenda
 from sweep.config import SweepConfig
 from sweep.ledger import Ledger
 from sweep.record import Record
-from sweep.search import Search
+from sweep.search import Search, StudySearcher, Watcher
+from sweep.trial import Run
 
 NAME = "toy"
 
@@ -43,13 +44,38 @@ class Seen:
         """Nothing to remember."""
 
 
-def search(config: SweepConfig, ledger: Ledger, seen: Seen) -> Search:
-    """A sweep's search, watched by `seen`."""
+def search(config: SweepConfig, ledger: Ledger, watcher: Watcher) -> Search:
+    """A sweep's search, watched by one who is told all."""
     return Search(
         ledger=ledger,
         tasks=agenda(config, PAPER, ledger),
-        watchers=[seen],
+        watchers=[watcher],
         run_id_of=lambda record: f"run {record.index}",
         retries=1,
         deadline=config.cluster.deadline,
     )
+
+
+def opened(config: SweepConfig) -> Ledger:
+    """The ledger of a sweep, whose folder is made where it is missing."""
+    (config.storage / NAME).mkdir(parents=True, exist_ok=True)
+    return Ledger(config, NAME)
+
+
+def swept(
+    sweeps: Sequence[tuple[SweepConfig, Run]], at_once: int = 2, beat: Callable[[], None] = lambda: None
+) -> list[Seen]:
+    """Run what is left of sweeps of one cluster side by side, as `schedule.run` does, without MLflow.
+
+    Args:
+        sweeps: each with the function of its trials.
+        at_once: how many trials.
+        beat: is called now and then.
+    """
+    from sweep.schedule import Beat, fit
+
+    seen, step = [Seen() for _ in sweeps], Beat(beat)
+    searches = [search(config, opened(config), one) for (config, _), one in zip(sweeps, seen, strict=True)]
+    runs = [run for _, run in sweeps]
+    fit(sweeps[0][0].cluster, runs, StudySearcher(searches, why=step.why), at_once, step)
+    return seen

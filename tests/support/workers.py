@@ -3,9 +3,9 @@
 Every worker imports this file, and so nothing that takes long: neither transformers nor what only a driver needs.
 """
 
+import ctypes
 import errno
 import os
-import re
 import signal
 import sys
 import time
@@ -75,6 +75,15 @@ def broken(folder: Path | None, hold: int | None, record: Record) -> Iterator[Po
     raise RuntimeError("broken on purpose")
 
 
+def hungry(folder: Path | None, hold: int | None, record: Record) -> Iterator[Point | Outcome]:
+    """In the place of `held`: the first trial takes memory, once, until Ray's monitor ends it; 12 GB at most."""
+    assert folder is not None
+    if (record.phase, record.index) == ("search", 0) and _first(folder / "hungry"):
+        taken = [b"x" * 2**27 for _ in range(96)]
+        until(lambda: not taken)
+    yield from held(folder, hold, record)
+
+
 def toy_unlearn(
     run: Callable[[Record], Iterator[Point | Outcome]], config: object, artifacts: object, record: Record
 ) -> Iterator[Point | Outcome]:
@@ -89,13 +98,15 @@ def late(record: Record) -> Iterator[Point | Outcome]:
     yield ToyOutcome(outcome.metrics | {"score": outcome.metrics["score"] + 10})
 
 
-def dies(marker: Path, record: Record) -> Iterator[Point | Outcome]:
-    """The paper's setting always kills its process, after an epoch; the first other one does so once."""
+def perishing(folder: Path, record: Record) -> Iterator[Point | Outcome]:
+    """After an epoch trial 0 keeps Python's lock, once; memory runs out for 1; 2 ends its process; 3 does so once."""
     yield ToyPoint(1, {})
-    if record.setting == PAPER:
-        os._exit(1)
-    if not marker.exists():
-        marker.touch()
+    first = _first(folder / f"perishing-{record.index}")
+    if record.index == 0 and first:
+        _keep_the_lock()
+    if record.index == 1:
+        raise MemoryError("memory ran out: take less")
+    if record.index == 2 or (record.index == 3 and first):
         os._exit(1)
     yield from bowl(record)
 
@@ -170,47 +181,41 @@ def noted(folder: Path, record: Record) -> Iterator[Point | Outcome]:
     yield ToyOutcome({"score": float(record.index)})
 
 
-def strange(marker: Path, record: Record) -> Iterator[Point | Outcome]:
-    """Trial 0 keeps Python's lock, once; trial 1 always runs out of memory."""
-    yield ToyPoint(1, {"loss": 1.0})
-    if record.index == 1:
-        raise MemoryError("memory ran out: take less")
-    if not marker.exists():
-        marker.touch()
-        re.match(r"(a+)+$", "a" * 60 + "b")
-    yield ToyOutcome({"score": 1.0})
+def paired(folder: Path, record: Record) -> Iterator[Point | Outcome]:
+    """A trial of two processes that says which is the first of them; the score is 1 where they hear one another.
 
-
-def fragile(marker: Path, record: Record) -> Iterator[Point | Outcome]:
-    """In the first trial process 1 dies once, after an epoch; in the second process 0 raises."""
+    After an epoch process 1 of trial 1 raises, for which process 0 waits; that of trial 3 dies, once; of trial 4
+    process 0 kills the worker, once, while process 1 does not let go of Python's lock.
+    """
     from sweep.unlearning import parallel
 
-    yield ToyPoint(1, {"processes": float(parallel.size())})
-    if record.index == 0 and parallel.rank() == 1 and not marker.exists():
-        marker.touch()
+    second = parallel.rank() == 1
+    yield ToyPoint(1, {"processes": float(parallel.size()), "pid": float(os.getpid())})
+    if record.index == 1:
+        if second:
+            raise ValueError("alpha and beta\nquarrel")
+        parallel.wait()
+    if record.index == 3 and second and _first(folder / "paired-3"):
         os.kill(os.getpid(), signal.SIGKILL)
-    if record.index == 1 and parallel.rank() == 0:
-        raise ValueError("alpha and beta\nquarrel")
+    if record.index == 4 and not (marker := folder / "paired-4").exists():
+        parallel.wait()
+        if second:
+            _keep_the_lock()
+        marker.touch()
+        os.kill(int(record.worker.rpartition(":")[2]), signal.SIGKILL)
     yield ToyOutcome({"score": parallel.from_first(float(parallel.rank() + 1))})
 
 
-def warm(record: Record) -> Iterator[Point | Outcome]:
-    """Says in which process it runs; the second trial raises in one of them."""
-    from sweep.unlearning import parallel
+def _first(marker: Path) -> bool:
+    """Whether nobody was here before."""
+    try:
+        marker.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
-    if record.index == 1 and parallel.rank() == 1:
-        raise ValueError("once")
-    yield ToyOutcome({"score": float(os.getpid())})
 
-
-def orphaned(marker: Path, record: Record) -> Iterator[Point | Outcome]:
-    """At the first try process 0 kills the worker, and process 1 does not let go of Python's lock."""
-    from sweep.unlearning import parallel
-
-    if not marker.exists():
-        parallel.wait()
-        if parallel.rank() == 1:
-            re.match(r"(a+)+$", "a" * 60 + "b")
-        marker.touch()
-        os.kill(int(record.worker.rpartition(":")[2]), signal.SIGKILL)
-    yield ToyOutcome({"score": 1.0})
+def _keep_the_lock() -> None:
+    """Hang, and let no other thread of Python's have a turn, without keeping a core busy."""
+    while True:
+        ctypes.PyDLL(None).pause()

@@ -1,72 +1,89 @@
 """A cluster that is lost: told once its head was silent for long enough, and not before."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import chain, repeat
 from threading import Event
 
 import pytest
 
 from sweep import pulse
 
-PATIENCE = 0.5
+PATIENT = int(pulse.PATIENCE / pulse.EVERY)
+"""Looks at a silent head until all patience is gone."""
 
 
-@pytest.fixture
-def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """Somebody who listens, and short times."""
-    monkeypatch.setattr(pulse, "EVERY", 0.01)
-    monkeypatch.setattr(pulse, "PATIENCE", PATIENCE)
-    with socket.create_server(("127.0.0.1", 0), backlog=1000) as listens:
-        yield listens
+class Looks(Event):
+    """The event that ends a watch, after so many looks; the time of the waits goes by at once."""
 
-
-def test_a_head_that_answers(head: socket.socket) -> None:
-    """It is let alone, also after the time that a silent one is given; the watch ends when it is told to."""
-    said, over = list[str](), Event()
-    over.wait = Looks(50).wait  # type: ignore[method-assign]
-    pulse.watch(address(head), over, said.append)
-    assert said == []
-
-
-def test_a_head_that_is_gone(head: socket.socket) -> None:
-    """One sentence without its end, once."""
-    said, where = list[str](), address(head)
-    head.close()
-    pulse.watch(where, Event(), said.append)
-    assert said == [f"the cluster is lost, its head {where} does not answer ([Errno 111] Connection refused)"]
-
-
-def test_a_head_that_is_away_for_a_moment(head: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its silence is counted from its last answer."""
-    times = iter([0.0, 0.4, 0.6, 0.8, 1.2])  # it begins; silent, silent too long
-    monkeypatch.setattr("sweep.pulse.time.monotonic", lambda: next(times))
-    answers = iter([OSError("away"), None, OSError("away"), OSError("away")])
-    monkeypatch.setattr(pulse, "knock", lambda _: raised(next(answers)))
-    said = list[str]()
-    pulse.watch("head", Event(), said.append)
-    assert said == ["the cluster is lost, its head head does not answer (away)"]
-    assert list(times) == []
-
-
-class Looks:
-    """An event that comes after so many looks."""
-
-    def __init__(self, left: int) -> None:
-        """So many."""
-        self._left = left
+    def __init__(self, left: float) -> None:
+        """So many looks."""
+        super().__init__()
+        self.left, self.time = left, 1000.0
 
     def wait(self, timeout: float | None = None) -> bool:
         """Whether it has come."""
-        self._left -= 1
-        return self._left < 0
+        assert timeout is not None
+        self.time += timeout
+        self.left -= 1
+        return self.left < 0
 
 
-def raised(error: OSError | None) -> None:
-    """Raise it, if there is one."""
-    if error is not None:
-        raise error
+Watched = Callable[[Looks, Iterator[bool]], list[str]]
 
 
-def address(listens: socket.socket) -> str:
-    """Its host:port."""
-    return "{}:{}".format(*listens.getsockname())
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    """Watches a head for so many looks, at each of which it answers or not; gives what is told."""
+
+    def watch(looks: Looks, answers: Iterator[bool]) -> list[str]:
+        def knock(head: str) -> None:
+            if not next(answers):
+                raise OSError(f"{head} is away")
+
+        said = list[str]()
+        monkeypatch.setattr(pulse, "knock", knock)
+        monkeypatch.setattr("sweep.pulse.time.monotonic", lambda: looks.time)
+        pulse.watch("head", looks, said.append)
+        return said
+
+    return watch
+
+
+def test_a_head_that_answers(watched: Watched) -> None:
+    """It is let alone, also after the time that a silent one is given; the watch ends when it is told to."""
+    looks = Looks(10 * PATIENT)
+    assert watched(looks, repeat(True)) == []
+    assert looks.left == -1
+
+
+def test_a_head_that_is_gone(watched: Watched) -> None:
+    """One sentence without its end, once: at the first look after its time."""
+    looks = Looks(10 * PATIENT)
+    assert watched(looks, repeat(False)) == ["the cluster is lost, its head head does not answer (head is away)"]
+    assert 10 * PATIENT - looks.left == PATIENT + 1
+
+
+def test_a_head_that_is_away_for_a_moment(watched: Watched) -> None:
+    """Its silence is counted from its last answer."""
+    away = repeat(False, PATIENT)
+    looks = Looks(10 * PATIENT)
+    assert watched(looks, chain(away, [True], repeat(False))) != []
+    assert 10 * PATIENT - looks.left == PATIENT + 1 + PATIENT + 1
+
+
+def test_a_watch_that_ends_before_the_head_is_lost(watched: Watched) -> None:
+    """Nothing is told of a head that is silent, if it is not looked after any more."""
+    assert watched(Looks(PATIENT), repeat(False)) == []
+
+
+def test_a_knock() -> None:
+    """It fails with the reason where nobody listens, and only there; what is no host and port is left to Ray."""
+    with socket.create_server(("127.0.0.1", 0)) as listens:
+        address = "{}:{}".format(*listens.getsockname())
+        pulse.knock(address)
+    with closing(listens), pytest.raises(OSError, match=r"^\[Errno 111\] Connection refused$"):
+        pulse.knock(address)
+    for other in ("local", "auto", f"http://{address}", f"ray://{address}"):
+        pulse.knock(other)

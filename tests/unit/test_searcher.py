@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from support.bowl import NAME, finished, sweep
-from support.trials import PAPER, sides
-from sweep.agenda import agenda
+from support.searches import search
+from support.trials import sides
 from sweep.config import SweepConfig
 from sweep.ledger import Ledger
 from sweep.record import Record
-from sweep.search import Search, StudySearcher
+from sweep.search import StudySearcher
 
 
 class Seen:
@@ -30,15 +30,7 @@ class Seen:
 def searching(config: SweepConfig) -> tuple[Ledger, Seen, StudySearcher]:
     """A search under way."""
     ledger, seen = Ledger(config, NAME), Seen()
-    search = Search(
-        ledger=ledger,
-        tasks=agenda(config, PAPER, ledger),
-        watchers=[seen],
-        run_id_of=lambda record: f"run {record.index}",
-        retries=1,
-        deadline=config.cluster.deadline,
-    )
-    return ledger, seen, StudySearcher([search], why=lambda trial: f"{trial} was killed")
+    return ledger, seen, StudySearcher([search(config, ledger, seen)], why=lambda trial: f"{trial} was killed")
 
 
 def test_the_searcher_keeps_what_workers_report(tmp_path: Path) -> None:
