@@ -1,41 +1,80 @@
-"""The short forms of `faults.driver`, `faults.worker` and `faults.node`: a sweep for each, whose checks are theirs."""
+"""The short forms of `faults.driver`, `second`, `worker` and `node`: real drivers of toys; the checks are theirs."""
 
-import random
+import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from faults import driver, node, worker
-from support.commands import ROOT
-
-KILLED = driver.BLOWS["SIGKILL to the driver"]
+from faults import driver, node, second, worker
+from faults.common import RESUME, SWEEP, Held, Toys, over, undisturbed
+from support.commands import ROOT, Command
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> driver.Undisturbed:
-    """A sweep to which nothing happens."""
-    return driver.undisturbed(tmp_path_factory.mktemp("plain"))
+def toys(empty_mlflow: Path) -> Toys:
+    """Starts sweeps of toy trials."""
+    return Toys(empty_mlflow)
 
 
-def test_the_driver_is_killed(tmp_path: Path, plain: driver.Undisturbed) -> None:
-    """In the search; the resumed sweep ends as the one that nobody disturbed, byte for byte."""
-    (hit, *_) = driver.survived(tmp_path, plain, random.Random(0), "the search", KILLED)  # noqa: S311
-    assert hit.code == -signal.SIGKILL
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory, toys: Toys) -> bytes:
+    """The trials.csv of a sweep to which nothing happens."""
+    return undisturbed(tmp_path_factory.mktemp("plain"), toys)
 
 
-def test_a_worker_is_killed(tmp_path: Path, plain: driver.Undisturbed) -> None:
-    """While it imports, or in its first trial: the sweep needs no help to be whole."""
-    assert worker.survived(tmp_path, plain, worker.TRIAL, 1.0) == 1
+@pytest.fixture(scope="module")
+def headless(tmp_path_factory: pytest.TempPathFactory, toys: Toys) -> Iterator[node.Headless]:
+    """A sweep that has lost its head: it notices that while the other tests run."""
+    held = Held(toys, 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")  # of the workers, which the nodes start
+        with node.headless(tmp_path_factory.mktemp("headless"), held.moment, held.start) as one:
+            yield one
+
+
+@pytest.mark.usefixtures("headless")
+def test_a_driver_is_ended_and_killed_and_two_go_on(tmp_path: Path, toys: Toys, plain: bytes) -> None:
+    """Its terminal is closed, the one that goes on is killed, then two go on: it ends as the one nobody disturbed.
+
+    While a driver is there a second one is refused; of the two at once one is, and the other needs no help.
+    """
+    one, two = Held(toys, 1), Held(toys, 2)
+
+    @contextmanager
+    def another_beside(command: Command) -> Iterator[None]:
+        with one.moment(command):
+            second.beside(tmp_path, toys)
+            yield
+
+    closed, killed = driver.BLOWS["terminal closed"], driver.BLOWS["SIGKILL to the driver"]
+    hits = [driver.struck(one.start(tmp_path, *SWEEP), another_beside, closed)]
+    driver.check(hits[0], tmp_path, closed)
+    before = over(tmp_path)
+    hits += [driver.struck(two.start(tmp_path, *RESUME), two.moment, killed)]
+    before += over(tmp_path)
+    second.at_once(tmp_path, toys)
+    driver.check_whole(tmp_path, plain, hits, before)
+    assert [hit.code for hit in hits] == [128 + signal.SIGHUP, -signal.SIGKILL]
+    assert driver.interrupted(tmp_path) == 2
+
+
+def test_a_worker_is_killed(tmp_path: Path, toys: Toys, plain: bytes) -> None:
+    """In a trial, which is begun again: the sweep needs no help to be whole."""
+    held = Held(toys, 1)
+    assert worker.survived(tmp_path, plain, worker.TRIAL, held.moment, held.start) == 1
     assert worker.lost(tmp_path) == 1
 
 
-def test_a_preparation_dies_each_time(tmp_path: Path) -> None:
+def test_a_preparation_dies_each_time(tmp_path: Path, toys: Toys) -> None:
     """It is begun again twice, then the sweep ends with a sentence."""
-    worker.given_up(tmp_path)
+    worker.given_up(tmp_path, partial(toys, TOY_PREPARATION="waiting"))
 
 
-def test_the_head_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_head_is_lost(headless: node.Headless, toys: Toys) -> None:
     """The driver ends with a sentence, and the sweep goes on under another head."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    node.head_lost(tmp_path)
+    node.told(headless)
+    node.goes_on(headless.command.here, toys)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from faults.common import NAME, RESUME, SWEEP, Outcome, over, show, start, whole
+from faults.common import NAME, RESUME, SWEEP, Outcome, over, show, start, trials, whole
 from sweep.unlearning.artifacts import MANIFEST, METRICS
 from sweep.unlearning.artifacts import whole as sound
 from sweep.unlearning.prepare import ROWS
@@ -52,11 +52,6 @@ def folders(here: Path) -> list[Path]:
     found = [path for path in (here / "runs" / ".artifacts").iterdir() if path.is_dir()]
     assert all(path.suffix == "" for path in found), found
     return found
-
-
-def trials(here: Path, name: str) -> bytes:
-    """A sweep's trials.csv."""
-    return (here / "runs" / name / "trials.csv").read_bytes()
 
 
 def run(here: Path, name: str, *words: str) -> str:
@@ -133,7 +128,7 @@ def two_at_once(here: Path, kill: bool) -> None:
 
 def damaged_meanwhile(here: Path, damage: Callable[[Path], None]) -> None:
     """The target is damaged after the preparation, before a worker loads it: never used, and mended by --resume."""
-    command = start(here, *SWEEP)
+    command = start(here, *SWEEP, *MORE)
     command.wait_for("prepared reference")
     (target,) = [folder for folder in folders(here) if (folder / ROWS).exists()]
     damage(target / "model.safetensors")

@@ -1,16 +1,24 @@
-"""What the faults share: a small real sweep, the checks of a sweep that is whole after all, one table."""
+"""What the faults share: a small sweep, the checks of a sweep that is whole after all, one table.
+
+A fault is put into real sweeps by command, and in short into sweeps of toys by the tests: who starts them, and the
+moment at which it comes, are arguments.
+"""
 
 import json
-import sqlite3
+import shutil
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeAlias
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from support.commands import ROOT, SMALL, Command
+from support.commands import ROOT, SMALL, Command, ToyCommand
+from support.waiting import until
 from sweep import agenda, ledger, studies
 from sweep.config import SweepConfig
 from sweep.csvs import trials_csv
@@ -51,11 +59,92 @@ def show(outcomes: Iterable[Outcome]) -> None:
         print(f"| {one.fault} | {one.times} | {one.held} | {one.lost} |", flush=True)
 
 
+class Start(Protocol):
+    """Starts the command in a folder, where its storage and, unless a variable says otherwise, MLflow's database go."""
+
+    def __call__(self, here: Path, *argv: str, **variables: str) -> Command:
+        """The command, with these words and more variables in its environment."""
+
+
+Moment: TypeAlias = Callable[[Command], AbstractContextManager[None]]
+"""Waits until a fault shall come to a command; it comes in the block, at whose end the command is held no longer."""
+
+
 def start(here: Path, *argv: str, **variables: str) -> Command:
-    """The command in a folder, where its storage and, unless a variable says otherwise, MLflow's database go."""
-    own = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    own |= {"MLFLOW_TRACKING_URI": database(here), "MLFLOW_EXPERIMENT_NAME": ""}
+    """A real sweep."""
+    own = {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": database(here), "MLFLOW_EXPERIMENT_NAME": ""}
     return Command(here, *argv, variables=own | variables)
+
+
+@dataclass(frozen=True)
+class Toys:
+    """Starts sweeps of toy trials.
+
+    Attributes:
+        empty: an MLflow database without runs; making one takes seconds.
+    """
+
+    empty: Path
+
+    def __call__(self, here: Path, *argv: str, **variables: str) -> Command:
+        """The command; toys leave their files in the folder, unless a variable says otherwise."""
+        if not (here / "mlflow.db").exists():
+            shutil.copy(self.empty, here / "mlflow.db")
+        own = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "TOY_FOLDER": str(here)}
+        own |= {"MLFLOW_TRACKING_URI": database(here), "MLFLOW_EXPERIMENT_NAME": ""}
+        return ToyCommand(here, *argv, variables=own | variables)
+
+
+@dataclass(frozen=True)
+class Held:
+    """Starts sweeps of toy trials that are held in a trial of the search, until the block of their moment ends.
+
+    Attributes:
+        toys: starts such sweeps.
+        index: the trial's.
+    """
+
+    toys: Toys
+    index: int
+
+    def start(self, here: Path, *argv: str, **variables: str) -> Command:
+        """The command."""
+        self._folder(here).mkdir(exist_ok=True)
+        return self.toys(here, *argv, TOY_FOLDER=str(self._folder(here)), TOY_HOLD=str(self.index), **variables)
+
+    @contextmanager
+    def moment(self, command: Command) -> Iterator[None]:
+        """The trial is under way; what came before is over."""
+        folder = self._folder(command.here)
+        until(lambda: command.over or (folder / f"began-search-{self.index}").exists())
+        assert not command.over, command.said()
+        try:
+            yield
+        finally:
+            (folder / "go").touch()
+
+    def _folder(self, here: Path) -> Path:
+        return here / f"held-{self.index}"
+
+
+def printed(mark: str, delay: float = 0.0) -> Moment:
+    """So many seconds after the command has printed the mark."""
+
+    @contextmanager
+    def moment(command: Command) -> Iterator[None]:
+        command.wait_for(mark)
+        time.sleep(delay)
+        yield
+
+    return moment
+
+
+def undisturbed(here: Path, begin: Start) -> bytes:
+    """The trials.csv of a sweep to which nothing happens."""
+    command = begin(here, *SWEEP)
+    assert command.end() == 0, command.said()
+    whole(here)
+    return trials(here)
 
 
 def database(here: Path) -> str:
@@ -76,12 +165,9 @@ def attempts(here: Path, name: str = NAME) -> dict[Phase, list[Record]]:
     return {phase: studies.attempts(phase, study) for phase, study in there.items()}
 
 
-def statuses(here: Path) -> list[str]:
-    """How MLflow's runs have ended, those of sweeps and of trials; none where there is no database."""
-    if not (here / "mlflow.db").exists():
-        return []
-    with sqlite3.connect(here / "mlflow.db") as store:
-        return sorted(status for (status,) in store.execute("select status from runs"))
+def trials(here: Path, name: str = NAME) -> bytes:
+    """A sweep's trials.csv."""
+    return (here / "runs" / name / "trials.csv").read_bytes()
 
 
 def whole(

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from faults.common import NAME, RESUME, SWEEP, Outcome, over, show, start, whole
+from faults.common import NAME, RESUME, SWEEP, Moment, Outcome, Start, over, printed, show, start, whole
 
 SIZE = "32m"
 """Of the disk; the artifacts of the small sweep take 3 MB, and its own folder another 3."""
@@ -48,16 +48,16 @@ def fill(folder: Path) -> Path:
     return filler
 
 
-def full_storage(here: Path, mark: str) -> None:
-    """The storage's disk is full once the sweep has printed the mark, until it ends; then it goes on."""
+def full_storage(here: Path, moment: Moment, begin: Start = start) -> None:
+    """The storage's disk is full from a moment of the sweep on, until it ends; then it goes on."""
     with small(here / "runs"):
-        command = start(here, *SWEEP)
-        command.wait_for(mark)
-        filler = fill(here / "runs")
+        command = begin(here, *SWEEP)
+        with moment(command):
+            filler = fill(here / "runs")
         check(command.end(), command.said())
         before = over(here)
         filler.unlink()
-        again = start(here, *(RESUME if (here / "runs" / NAME).exists() else SWEEP))
+        again = begin(here, *(RESUME if (here / "runs" / NAME).exists() else SWEEP))
         assert again.end() == 0, again.said()
         whole(here, before=before)
 
@@ -90,7 +90,7 @@ def faults() -> Iterator[Outcome]:
     """The storage's disk at each moment, then MLflow's."""
     for moment, mark in MOMENTS.items():
         with TemporaryDirectory(prefix="faults-") as folder:
-            full_storage(Path(folder), mark)
+            full_storage(Path(folder), printed(mark))
         yield Outcome(
             fault=f"the disk of the storage is full {moment}",
             times=1,

@@ -13,9 +13,10 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from faults.common import NAME, RESUME, SWEEP, Outcome, attempts, over, show, start, statuses, whole
+from faults.common import NAME, RESUME, SWEEP, Moment, Outcome, attempts, over, printed, show, start, trials, whole
 from support.commands import Command
-from sweep.record import INTERRUPTED
+from support.stores import statuses
+from sweep.record import INTERRUPTED, Record
 
 MARKS = {
     "the start": "",
@@ -106,36 +107,35 @@ def undisturbed(here: Path) -> Undisturbed:
     return Undisturbed(trials=trials(here), seconds=dict(zip(MARKS, lasted, strict=True)))
 
 
-def trials(here: Path) -> bytes:
-    """The sweep's trials.csv."""
-    return (here / "runs" / NAME / "trials.csv").read_bytes()
-
-
-def struck(here: Path, words: Sequence[str], mark: str, delay: float, blow: Blow) -> Struck:
-    """Start the command; send it a signal so many seconds after it has printed the mark; wait for its end."""
-    command = start(here, *words)
-    command.wait_for(mark)
-    time.sleep(delay)
-    (command.signal_group if blow.group else command.signal)(blow.signum)
-    sent = time.monotonic()
-    return Struck(command=command, code=command.code(), seconds=time.monotonic() - sent)
+def struck(command: Command, moment: Moment, blow: Blow) -> Struck:
+    """Send the command a signal at a moment, and wait for its end."""
+    with moment(command):
+        (command.signal_group if blow.group else command.signal)(blow.signum)
+        sent = time.monotonic()
+        return Struck(command=command, code=command.code(), seconds=time.monotonic() - sent)
 
 
 def survived(here: Path, plain: Undisturbed, dice: random.Random, stage: str, blow: Blow) -> list[Struck]:
     """A sweep that a signal comes to in a stage, and half the time once more after it went on, is whole in the end."""
-    hits = [struck(here, SWEEP, MARKS[stage], dice.random() * plain.seconds[stage], blow)]
+    hits = [struck(start(here, *SWEEP), printed(MARKS[stage], dice.random() * plain.seconds[stage]), blow)]
     check(hits[-1], here, blow)
     before = over(here)
     if dice.random() < 0.5:
-        hits.append(struck(here, again(here), "", dice.random() * sum(plain.seconds.values()) / 2, blow))
+        later = printed("", dice.random() * sum(plain.seconds.values()) / 2)
+        hits.append(struck(start(here, *again(here)), later, blow))
         check(hits[-1], here, blow)
     last = start(here, *again(here))
     assert last.end() == 0, last.said()
+    check_whole(here, plain.trials, hits, before)
+    return hits
+
+
+def check_whole(here: Path, plain: bytes, hits: Sequence[Struck], before: Sequence[Record]) -> None:
+    """A sweep that went on after blows is whole, and as the one to which nothing happened; no process is left."""
     whole(here, before=before)
-    assert trials(here) == plain.trials
+    assert trials(here) == plain
     assert all(hit.command.end() == hit.code for hit in hits)
     assert interrupted(here) <= len(hits)
-    return hits
 
 
 def again(here: Path) -> Sequence[str]:

@@ -3,24 +3,23 @@
 PYTHONPATH=tests python -m faults.memory
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from faults.common import SWEEP, Outcome, attempts, show, start, whole
+from faults.common import SWEEP, Outcome, Start, attempts, show, start, whole
 from faults.strange import SHORT, strange
 
 ROOM = 6 * 2**30
 """Bytes that a sweep may take beside what is taken when it begins; Ray's monitor sees to it."""
+ENDED = "its process died: memory ran out (the node's, of which "
+"""How the reason of a trial begins that Ray's monitor has ended."""
 ACTS = {
     "PyTorch's allocator refuses": ("torch.empty(2**60)", "memory ran out ("),
     "Python's does": ("bytearray(2**62)", "memory ran out"),
     "a GPU's does": ('raise torch.OutOfMemoryError("CUDA out of memory.\\nTried")', "memory ran out (CUDA out of"),
     "the system kills the process": ("os.kill(os.getpid(), 9)", "its process died: "),
-    "Ray's monitor does": (
-        f"_ = b'x' * {2 * ROOM}; time.sleep(60)",
-        "its process died: memory ran out (the node's, of which ",
-    ),
+    "Ray's monitor does": (f"_ = b'x' * {2 * ROOM}; time.sleep(60)", ENDED),
 }
 """What is done, and how the reason begins."""
 HELPS = ("train.tokens", "train.checkpointing", "train.precision")
@@ -34,9 +33,17 @@ def watched() -> dict[str, str]:
     return {"RAY_memory_usage_threshold": f"{limit:.3f}", "RAY_memory_monitor_refresh_ms": "250"}
 
 
-def ran_out(here: Path, act: str, says: str, times: int = 1) -> None:
-    """It happens to the first trial, at the first try or at each: begun again, or failed for good; others go on."""
-    command = start(here, *SWEEP, *SHORT, *strange(here, act, times), **watched())
+def ran_out(here: Path, words: Sequence[str], says: str, times: int = 1, begin: Start = start) -> None:
+    """It happens to the first trial, at the first try or at each: begun again, or failed for good; others go on.
+
+    Args:
+        here: the folder in which the command runs.
+        words: the sweep's, beside its own.
+        says: how the reason of the trial begins.
+        times: so many tries fail.
+        begin: starts it.
+    """
+    command = begin(here, *SWEEP, *SHORT, *words, **watched())
     assert command.end() == 0, command.said()
     own = [one for one in attempts(here)["search"] if one.index == 0]
     assert [one.state for one in own] == ["failed", "finished" if times == 1 else "failed"], own
@@ -51,7 +58,7 @@ def faults() -> Iterator[Outcome]:
     for fault, (act, says) in ACTS.items():
         for times in (1, 2) if fault.startswith("PyTorch") else (1,):
             with TemporaryDirectory(prefix="faults-") as folder:
-                ran_out(Path(folder), act, says, times)
+                ran_out(Path(folder), strange(Path(folder), act, times), says, times)
             yield Outcome(
                 fault=f"memory runs out in a trial: {fault}",
                 times=times,

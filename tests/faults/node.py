@@ -6,13 +6,15 @@ PYTHONPATH=tests python -m faults.node
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
-from faults.common import RESUME, SWEEP, Outcome, over, show, start, whole
+from faults.common import RESUME, SWEEP, Moment, Outcome, Start, over, printed, show, start, whole
 from faults.worker import PREPARATION, TRIAL
 from support.commands import ROOT, Command
 from support.rays import cluster
@@ -41,26 +43,50 @@ def nodes_lost(here: Path) -> None:
     whole(here)
 
 
-def head_lost(here: Path) -> float:
-    """The driver ends with a sentence, and the sweep goes on under another head; gives the seconds until the end."""
+@dataclass(frozen=True, kw_only=True)
+class Headless:
+    """A sweep that has lost its head.
+
+    Attributes:
+        command: its driver.
+        lost: when it was lost, by the machine's clock.
+    """
+
+    command: Command
+    lost: float
+
+
+@contextmanager
+def headless(here: Path, moment: Moment, begin: Start = start) -> Iterator[Headless]:
+    """A sweep whose head is lost at a moment; its other node is there until the block ends."""
     with cluster(1, cpus=1) as up:
-        command = start(here, *SWEEP, RAY_ADDRESS=up.address)
-        command.wait_for("search 0")
-        assert up.head_node is not None
-        up.remove_node(up.head_node, allow_graceful=False)
-        lost = time.monotonic()
-        assert command.code() == 1, command.said()
-        seconds = time.monotonic() - lost
+        command = begin(here, *SWEEP, RAY_ADDRESS=up.address)
+        with moment(command):
+            assert up.head_node is not None
+            up.remove_node(up.head_node, allow_graceful=False)
+            lost = time.time()
+        yield Headless(command=command, lost=lost)
+
+
+def told(one: Headless) -> float:
+    """The driver ends with a sentence; gives the seconds until it says so."""
+    code, said = one.command.code(), one.command.said()
+    seconds = one.command.last_said - one.lost
+    assert code == 1, said
     assert seconds < PROMISED
-    error = command.said().splitlines()[-1]
-    assert error.startswith("error: the cluster is lost, "), command.said()
-    assert error.endswith("; to go on: python -m sweep.launch --resume faults"), command.said()
+    error = said.splitlines()[-1]
+    assert error.startswith("error: the cluster is lost, "), said
+    assert error.endswith("; to go on: python -m sweep.launch --resume faults"), said
+    return seconds
+
+
+def goes_on(here: Path, begin: Start = start) -> None:
+    """The sweep is whole under another head."""
     before = over(here)
     with cluster(1, cpus=1) as up:
-        again = start(here, *RESUME, RAY_ADDRESS=up.address)
+        again = begin(here, *RESUME, RAY_ADDRESS=up.address)
         assert again.end() == 0, again.said()
     whole(here, before=before)
-    return seconds
 
 
 def faults() -> Iterator[Outcome]:
@@ -75,7 +101,9 @@ def faults() -> Iterator[Outcome]:
         lost="the attempt under way",
     )
     with TemporaryDirectory(prefix="faults-") as folder:
-        seconds = head_lost(Path(folder))
+        with headless(Path(folder), printed("search 0")) as one:
+            seconds = told(one)
+        goes_on(Path(folder))
     yield Outcome(
         fault="the head lost",
         times=1,

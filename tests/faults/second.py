@@ -8,25 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from faults.common import RESUME, SWEEP, Outcome, over, show, start, whole
-from support.commands import Command
+from faults.common import RESUME, SWEEP, Outcome, Start, over, show, start, whole
 
 REFUSED = "error: name = 'faults': another process is running this sweep.\n"
 
 
-def beside(here: Path) -> Command:
-    """While a driver is in the search a second one is refused; gives the first, which goes on."""
-    first = start(here, *SWEEP, "train.epochs=100")  # it must not be over before the second has begun
-    first.wait_for("search 0")
-    second = start(here, *RESUME)
+def beside(here: Path, begin: Start = start) -> None:
+    """While a driver is in the search a second one is refused."""
+    second = begin(here, *RESUME)
     assert (second.end(), second.said()) == (2, REFUSED)
-    return first
 
 
-def at_once(here: Path) -> None:
+def at_once(here: Path, begin: Start = start) -> None:
     """Of two that go on at the same moment one is refused, and the other makes the sweep whole."""
     before = over(here)
-    both = [start(here, *RESUME) for _ in range(2)]
+    both = [begin(here, *RESUME) for _ in range(2)]
     assert sorted(one.end() for one in both) == [0, 2], [one.said() for one in both]
     assert any(one.said().endswith(REFUSED) for one in both), [one.said() for one in both]
     whole(here, before=before)
@@ -35,7 +31,9 @@ def at_once(here: Path) -> None:
 def faults() -> Iterator[Outcome]:
     """A second driver beside the first, which is then killed, its lock left behind, and two go on."""
     with TemporaryDirectory(prefix="faults-") as folder:
-        first = beside(Path(folder))
+        first = start(Path(folder), *SWEEP, "train.epochs=100")  # it must not be over before the second has begun
+        first.wait_for("search 0")
+        beside(Path(folder))
         yield Outcome(fault="a second driver on a sweep", times=1, held="refused, exit code 2", lost="nothing")
         first.signal(signal.SIGKILL)
         first.code()

@@ -9,12 +9,15 @@ import signal
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from faults.common import NAME, SWEEP, Outcome, attempts, show, start, statuses, whole
-from faults.driver import MARKS, Undisturbed, folder_in, trials, undisturbed
+from faults.common import NAME, SWEEP, Moment, Outcome, Start, attempts, show, start, trials, whole
+from faults.driver import MARKS, folder_in, undisturbed
 from support.commands import Command
+from support.stores import statuses
+from support.waiting import until
 
 PREPARATION, TRIAL = "ray::_made", "ray::ImplicitFunc"
 """What Ray calls the process of the preparation, and one of trials, also between two of them."""
@@ -23,17 +26,26 @@ AT = {PREPARATION: "the preparation", TRIAL: "the first trial"}
 RETRIES = 2
 
 
-def strike(command: Command, title: str, delay: float) -> bool:
-    """Kill the command's processes of this title, so many seconds after there is one; gives whether there was one."""
-    while not (command.over or victims(command, title)):
-        time.sleep(0.05)
-    time.sleep(delay)
+def strike(command: Command, title: str) -> bool:
+    """Kill the command's processes of this title; gives whether there was one."""
     found = victims(command, title)
     for pid in found:
         os.kill(pid, signal.SIGKILL)
-    while {*found} & {*victims(command, title)}:
-        time.sleep(0.05)
+    until(lambda: not {*found} & {*victims(command, title)})
     return bool(found)
+
+
+def seen(title: str, delay: float) -> Moment:
+    """So many seconds after a process of this title is seen."""
+
+    @contextmanager
+    def moment(command: Command) -> Iterator[None]:
+        command.wait_for(MARKS[AT[title]])
+        until(lambda: command.over or bool(victims(command, title)))
+        time.sleep(delay)
+        yield
+
+    return moment
 
 
 def victims(command: Command, title: str) -> list[int]:
@@ -41,23 +53,32 @@ def victims(command: Command, title: str) -> list[int]:
     return [pid for pid, line in command.left().items() if line.startswith(title)]
 
 
-def survived(here: Path, plain: Undisturbed, title: str, delay: float) -> int:
-    """A sweep of which a process is killed is whole in the end, by itself; gives how many were killed, 0 or 1."""
-    command = start(here, *SWEEP)
-    command.wait_for(MARKS[AT[title]])
-    hit = strike(command, title, delay)
+def survived(here: Path, plain: bytes, title: str, moment: Moment, begin: Start = start) -> int:
+    """A sweep of which a process is killed is whole in the end, by itself; gives how many were killed, 0 or 1.
+
+    Args:
+        here: the folder in which the command runs.
+        plain: the trials.csv of a sweep to which nothing happens.
+        title: what Ray calls the process.
+        moment: when it is killed.
+        begin: starts the command.
+    """
+    command = begin(here, *SWEEP)
+    with moment(command):
+        hit = strike(command, title)
     assert command.end() == 0, command.said()
     assert "raylet" not in command.said(), command.said()
     whole(here)
-    assert trials(here) == plain.trials
+    assert trials(here) == plain
     return int(hit)
 
 
-def given_up(here: Path) -> None:
+def given_up(here: Path, begin: Start = start) -> None:
     """A preparation whose process dies each time ends the sweep with a sentence; nothing of it was begun."""
-    command = start(here, *SWEEP, f"cluster.retries={RETRIES}")
+    command = begin(here, *SWEEP, f"cluster.retries={RETRIES}")
     for _ in range(RETRIES + 1):
-        assert strike(command, PREPARATION, 0), command.said()
+        until(lambda: command.over or bool(victims(command, PREPARATION)))
+        assert strike(command, PREPARATION), command.said()
     assert command.end() == 1, command.said()
     error = command.said().splitlines()[-1]
     assert error.startswith("error: the preparation failed, its process died: "), command.said()
@@ -80,7 +101,7 @@ def faults(times: int, seed: int) -> Iterator[Outcome]:
         spans = {PREPARATION: plain.seconds["the preparation"] / 2, TRIAL: plain.trial_seconds}
         for title, span in spans.items():
             folders = [folder_in(folder, f"{AT[title]} {number}") for number in range(times)]
-            hits = sum(survived(here, plain, title, dice.random() * span) for here in folders)
+            hits = sum(survived(here, plain.trials, title, seen(title, dice.random() * span)) for here in folders)
             yield Outcome(
                 fault=f"SIGKILL to a process of {title.removeprefix('ray::')}",
                 times=hits,

@@ -3,32 +3,42 @@
 The imports of a driver take as long as all the rest of a toy sweep.
 """
 
+import atexit
 import multiprocessing
 import os
 import signal
+import site
 import subprocess
 import sys
+import tempfile
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from support.waiting import until
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
 
-PRELOADED = ["support.preloaded"]
+PATHS = f"{Path(__file__).parents[2]}{os.pathsep}{Path(__file__).parents[1]}"
+"""Where the checkout's packages are, and the tests' own."""
+VARIABLES = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "TUNE_"))}
+"""The environment before any test has changed it, and without what a driver sets itself."""
 
 
 class Forked:
-    """A toy driver, as `subprocess.Popen` shows a process."""
+    """A toy driver, as `subprocess.Popen` shows a process; it ends with the tests at the latest."""
 
     def __init__(self, here: Path, argv: list[str], variables: dict[str, str], out: Path) -> None:
         """Start it in a folder, with its whole environment; its output goes to a file."""
         out.touch()
+        _preload()
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(PRELOADED)
-        self._process: ForkServerProcess = context.Process(target=_run, args=(here, argv, variables, out))
+        self._process: ForkServerProcess = context.Process(target=_run, args=(here, argv, variables, out), daemon=True)
         self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
+        until(self._leads)
 
     def poll(self) -> int | None:
         """The exit code once it has ended, negative where a signal ended it."""
@@ -46,23 +56,56 @@ class Forked:
         if self._process.exitcode is None:
             os.kill(self.pid, signum)
 
+    def _leads(self) -> bool:
+        """Whether it leads a group of its own, or has ended."""
+        return self._process.exitcode is not None or os.getpgid(self.pid) == self.pid
+
+
+def _preload() -> None:
+    """Start the process from which all are forked, once; what tests have set meanwhile is not there."""
+    before = dict(os.environ)
+    forkserver.set_forkserver_preload(["support.preloaded"])
+    try:
+        os.environ.clear()
+        os.environ.update(VARIABLES | {"HOME": before["HOME"], "PYTHONPATH": PATHS, "PYTHONSAFEPATH": "1"})
+        forkserver.ensure_running()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
 
 def _run(here: Path, argv: list[str], variables: dict[str, str], out: Path) -> None:
     """Become the process that `python -m support.toy_launch` would have been."""
-    os.setsid()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    from support import preloaded, toy_launch
+    from sweep.interrupts import exit_at_once
+    from sweep.launch import main
+
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_DFL)
+    exit_at_once()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.chdir(here)
     os.environ.clear()
-    os.environ.update(variables)
-    with out.open("w") as file:
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+    os.environ.update(variables | preloaded.SET)
+    tempfile.tempdir = None
+    _print_to(out)
+    sys.argv = [toy_launch.__file__, *argv]
+    own = [path for path in variables.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.path[:] = [str(here), *own, *(path for path in preloaded.PATH if path not in PATHS.split(os.pathsep))]
+    site.execsitecustomize()  # type: ignore[attr-defined]
+    os.setsid()  # the last step: who starts it waits for this one
+    toy_launch.use_toys()
+    try:
+        sys.exit(main(argv))
+    finally:
+        atexit._run_exitfuncs()  # multiprocessing leaves them out
+
+
+def _print_to(out: Path) -> None:
+    """Send what it prints to the file, unbuffered; it reads nothing."""
+    file = os.open(out, os.O_WRONLY | os.O_APPEND)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
     sys.stdout = os.fdopen(1, "w", 1, closefd=False)
     sys.stderr = os.fdopen(2, "w", 1, closefd=False)
-    sys.argv = ["toy_launch", *argv]
-    from support import toy_launch
-    from sweep import launch
-
-    toy_launch.use_toys()
-    sys.exit(launch.main(argv))

@@ -1,6 +1,42 @@
-"""What a driver imports until it ends, for `support.forks`: importing this module is its whole point."""
+"""What a driver imports and makes until it ends, for `support.forks`: importing this module is its whole point."""
 
-from sweep import finish, launch, plans, schedule
-from sweep.report import files
+import os
+import sys
+from importlib import import_module
 
-__all__ = ["files", "finish", "launch", "plans", "schedule"]
+from sweep.report import page, theme
+
+MODULES = ("sweep.plans", "sweep.schedule", "sweep.finish", "sweep.report.files", "support.toy_launch")
+"""In the order in which a driver imports them: `sweep.schedule` tells Ray how, before anybody imports it."""
+
+
+def _set() -> dict[str, str]:
+    """Import them; gives the variables that they set."""
+    before = dict(os.environ)
+    for name in (*MODULES, "support.workers"):
+        import_module(name)
+    return {name: value for name, value in os.environ.items() if before.get(name) != value}
+
+
+def _script() -> str:
+    """The script of a report's page, from a process that ends: what makes it starts threads, and takes seconds."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with os.fdopen(writer, "w", encoding="utf-8") as file:
+            file.write(page.script())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, encoding="utf-8") as file:
+        made = file.read()
+    assert os.waitpid(child, 0)[1] == 0
+    return made
+
+
+SET = _set()
+"""The variables that a driver sets while it imports."""
+PATH = list(sys.path)
+"""Where a process finds its modules that has nothing of the tests' own."""
+vars(page)["script"] = _script().__str__
+for one in (theme.LIGHT, theme.DARK):
+    theme.config(one)  # altair reads its schemas, once

@@ -15,8 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from support import workers
-from sweep import trial
 from sweep.interrupts import exit_at_once
 from sweep.launch import main
 
@@ -24,7 +22,12 @@ if TYPE_CHECKING:
     from sweep.trial import Maker
 
 
+# Ray is imported where the driver does so, which tells it how first: so is what imports it.
+
+
 def _toy_makers(*_: object) -> "Sequence[Maker]":
+    from support import workers
+
     folder = Path(os.environ.get("TOY_FOLDER", "."))
     names = os.environ.get("TOY_PREPARATION", "").split()
     return [partial(getattr(workers, name), folder) for name in names]
@@ -32,6 +35,9 @@ def _toy_makers(*_: object) -> "Sequence[Maker]":
 
 def use_toys() -> None:
     """Let every sweep of this process run toy trials."""
+    from sweep import schedule, trial  # noqa: F401, I001 (first of all)
+    from support import workers
+
     folder, hold = os.environ.get("TOY_FOLDER"), os.environ.get("TOY_HOLD")
     run = getattr(workers, os.environ.get("TOY_RUN", "held"))
     toy = partial(run, None if folder is None else Path(folder), None if hold is None else int(hold))
