@@ -66,9 +66,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SCALE * TIER_TIMEOUTS_S.get(tier, TIER_TIMEOUTS_S["e2e"])))
         groups = [SHARED[name] for name in getattr(item, "fixturenames", ()) if name in SHARED]
-        item.add_marker(pytest.mark.xdist_group(groups[0] if groups else item.path.stem))
+        _grouped(item, groups[0] if groups else item.path.stem)
     tiers = [*reversed(TIER_TIMEOUTS_S)]
     items.sort(key=lambda item: tiers.index(item.path.parent.name))
+
+
+def _grouped(item: pytest.Item, group: str) -> None:
+    """Have a worker of pytest-xdist name a test with its group, by which tests are dealt out.
+
+    The mark `xdist_group` is of no use here: pytest-xdist 3.8 adds it to a name that pytest 9.2 keeps elsewhere.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        item._id = item.id.parse(f"{item.nodeid}@{group}")
 
 
 def pytest_collection_finish() -> None:

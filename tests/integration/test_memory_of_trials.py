@@ -155,5 +155,5 @@ def test_nothing_grows_with_the_trials(prepared: Prepared) -> None:
     objects, *_ = zip(*found, strict=True)
     assert [tensors for _, *tensors in found[2:]] == [[*found[1][1:]]] * 8
     assert objects[9] - objects[1] < 8
-    assert outside[9] - outside[5] < 100_000
+    assert min(outside[7] - outside[5], outside[9] - outside[7]) < 10_000, "the same two trials over again"
     assert process[9] <= 1.05 * process[1]
