@@ -24,4 +24,4 @@ def test_the_disk_is_full(tmp_path: Path, empty_mlflow: Path) -> None:
 
 def test_an_artifact_is_damaged_before_the_trials(tmp_path: Path) -> None:
     """Of a real sweep: no trial uses it; --resume makes it again, and the sweep is whole."""
-    artifact.damaged_meanwhile(tmp_path, artifact.flipped)
+    artifact.damaged_meanwhile(tmp_path, artifact.flipped, artifact.made_before(tmp_path))

@@ -7,10 +7,12 @@ import json
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from faults.common import NAME, RESUME, SWEEP, Outcome, over, show, start, trials, whole
+from sweep.plans import asked
 from sweep.unlearning.artifacts import MANIFEST, METRICS
 from sweep.unlearning.artifacts import whole as sound
 from sweep.unlearning.prepare import ROWS
@@ -126,10 +128,25 @@ def two_at_once(here: Path, kill: bool) -> None:
         assert trials(here, "first") == trials(here, "second")
 
 
-def damaged_meanwhile(here: Path, damage: Callable[[Path], None]) -> None:
-    """The target is damaged after the preparation, before a worker loads it: never used, and mended by --resume."""
+def made_before(here: Path) -> str:
+    """Make the artifacts of a sweep of one trial, in this process; gives what it prints once it knows that of them."""
+    with chdir(here):
+        (plan,) = asked([*SWEEP[:-2], *MORE], NAME).plans
+        for maker in plan.makers:
+            list(maker())
+    return f"sweep {NAME}\n"
+
+
+def damaged_meanwhile(here: Path, damage: Callable[[Path], None], mark: str = "prepared reference") -> None:
+    """The target is damaged before a worker loads it: never used, and mended by --resume.
+
+    Args:
+        here: the folder in which the command runs.
+        damage: what is done to its weights.
+        mark: what the command prints when the artifacts are there, made by it or before.
+    """
     command = start(here, *SWEEP, *MORE)
-    command.wait_for("prepared reference")
+    command.wait_for(mark)
     (target,) = [folder for folder in folders(here) if (folder / ROWS).exists()]
     damage(target / "model.safetensors")
     code, said = command.end(), command.said()

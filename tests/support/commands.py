@@ -45,7 +45,7 @@ class Command:
         """Start it in a folder, with more variables in its environment."""
         self.here, self._mark = here, uuid.uuid4().hex
         self._out = here / f"{self._mark}.txt"
-        own = os.environ | {"PYTHONUNBUFFERED": "1", "SWEEP_TEST": self._mark} | (variables or {})
+        own = os.environ | {"PYTHONUNBUFFERED": "1", "SWEEP_TEST": self._mark} | dict(variables or {})
         self._process = self._start(here, [module, *argv], own)
         STARTED.append(self)
 

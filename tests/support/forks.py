@@ -92,7 +92,7 @@ def _run(here: Path, argv: list[str], variables: dict[str, str], out: Path) -> N
     sys.argv = [toy_launch.__file__, *argv]
     own = [path for path in variables.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:] = [str(here), *own, *(path for path in preloaded.PATH if path not in PATHS.split(os.pathsep))]
-    site.execsitecustomize()  # type: ignore[attr-defined]
+    site.execsitecustomize()
     os.setsid()  # the last step: who starts it waits for this one
     toy_launch.use_toys()
     try:
