@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 NAME = "nodes"
 TRIALS = 12
-
-
 KIND = "toy"
 """What the nodes have and the head has not, and trials ask for."""
 
@@ -38,25 +36,25 @@ def nodes(ray_slots: "Slots") -> "Iterator[list[Node]]":
 
 
 def test_a_node_that_is_lost_loses_no_trial(
-    tmp_path: Path, ray_slots: "Slots", nodes: "list[Node]", monkeypatch: pytest.MonkeyPatch
+    mlflow_here: Path, ray_slots: "Slots", nodes: "list[Node]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trials run on both nodes; one is killed with two trials under way; all 12 finish, none twice, also in MLflow."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{mlflow_here / 'mlflow.db'}")
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-    (tmp_path / "notes").mkdir()
+    (mlflow_here / "notes").mkdir()
     config = toy_config(
-        tmp_path / "runs",
+        mlflow_here / "runs",
         search={"sampler": "random", "trials": TRIALS},
         cluster=ray_slots.cluster(accelerator=KIND).model_dump(),
     )
-    lost = threading.Thread(target=lose, args=(ray_slots, nodes[0], tmp_path / "notes"))
+    lost = threading.Thread(target=lose, args=(ray_slots, nodes[0], mlflow_here / "notes"))
     lost.start()
     work = Work(
         name=NAME,
         config=config,
         held=partial(created, config, NAME),
         makers=[],
-        trial=partial(noted, tmp_path / "notes"),
+        trial=partial(noted, mlflow_here / "notes"),
         paper=None,
     )
     with Interrupts(str) as interrupts:
@@ -68,10 +66,10 @@ def test_a_node_that_is_lost_loses_no_trial(
     lost_ones = [attempt for attempt in attempts if attempt.state == "failed"]
     assert 1 <= len(lost_ones) <= 2
     assert all(attempt.reason.startswith("its process died: ") for attempt in lost_ones)
-    began = [path.name.split("-")[1:3] for path in (tmp_path / "notes").glob("began-*")]
+    began = [path.name.split("-")[1:3] for path in (mlflow_here / "notes").glob("began-*")]
     assert len({node for _, node in began}) == 2
     assert TRIALS < len(began) <= TRIALS + 2  # those that were under way on the lost node began again
-    assert finished_runs(tmp_path) == [str(i) for i in range(TRIALS)]
+    assert finished_runs(mlflow_here) == [str(i) for i in range(TRIALS)]
 
 
 def lose(slots: "Slots", node: "Node", notes: Path) -> None:

@@ -1,5 +1,6 @@
 """The schedule on a real Ray with toy trials: warm workers, sweeps side by side, interrupts, the preparation."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 import ray
 
+from support.rays import HEAD
 from support.searches import Seen, opened, swept
 from support.toys import config as toy_config
 from support.trials import PAPER
@@ -179,6 +181,12 @@ def test_a_preparation_that_fails_ends_with_a_sentence(ray_slots: "Slots") -> No
     said = str(caught.value)
     front = "the preparation failed: OSError: [Errno 28] No space left on device: '/runs/x' ("
     assert said.startswith(front) and "workers.py, line " in said and "\n" not in said
+
+
+def test_no_other_command_gets_to_know_of_this_ray(ray_slots: "Slots") -> None:
+    """What the tests start besides finds nothing of it in its environment."""
+    assert ray.is_initialized()
+    assert {"RAY_ADDRESS", *HEAD} & {name for name in os.environ if name.startswith("RAY_")} == set()
 
 
 def test_as_many_as_fit_run_at_once(ray_slots: "Slots") -> None:
