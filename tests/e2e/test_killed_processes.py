@@ -11,7 +11,7 @@ import pytest
 
 from faults import driver, node, second, worker
 from faults.common import RESUME, SWEEP, Held, Toys, over, undisturbed
-from support.commands import ROOT, Command
+from support.commands import FORSAKEN, ROOT, Command
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_a_driver_is_ended_and_killed_and_two_go_on(tmp_path: Path, toys: Toys, 
     hits = [driver.struck(one.start(tmp_path, *SWEEP), another_beside, closed)]
     driver.check(hits[0], tmp_path, closed)
     before = over(tmp_path)
-    hits += [driver.struck(two.start(tmp_path, *RESUME), two.moment, killed)]
+    hits += [driver.struck(two.start(tmp_path, *RESUME, **FORSAKEN), two.moment, killed)]
     before += over(tmp_path)
     second.at_once(tmp_path, toys)
     driver.check_whole(tmp_path, plain, hits, before)

@@ -4,14 +4,11 @@ import json
 import signal
 from pathlib import Path
 
-from support.commands import ROOT, SMALL, ToyCommand
+from support.commands import FORSAKEN, ROOT, SMALL, ToyCommand
 from support.stores import statuses
 from support.waiting import until
 
 WGA, NPO, WTNPO = (str(ROOT / "configs" / f"{name}.yaml") for name in ("wga", "npo", "wtnpo"))
-
-FORSAKEN = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
-"""Lets Ray's agents, whose head has died without a word, call for it no longer than so many seconds, instead of 60."""
 
 
 def toy(here: Path, *words: str, **variables: str) -> ToyCommand:

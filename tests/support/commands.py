@@ -24,6 +24,8 @@ SMALL = (
 """Changes that make the default sweep take seconds; its numbers mean nothing."""
 STARTED: "list[Command]" = []
 """All commands so far."""
+FORSAKEN = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
+"""Lets Ray's agents, whose head has died without a word, call for it no longer than so many seconds, instead of 60."""
 
 
 def refusal(main: Callable[[Sequence[str]], int], capsys: pytest.CaptureFixture[str], *argv: str) -> str:

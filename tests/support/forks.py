@@ -11,9 +11,10 @@ import site
 import subprocess
 import sys
 import tempfile
+from importlib import import_module
 from multiprocessing import forkserver
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from support.waiting import until
 
@@ -58,7 +59,10 @@ class Forked:
 
     def _leads(self) -> bool:
         """Whether it leads a group of its own, or has ended."""
-        return self._process.exitcode is not None or os.getpgid(self.pid) == self.pid
+        try:
+            return self._process.exitcode is not None or os.getpgid(self.pid) == self.pid
+        except ProcessLookupError:
+            return True
 
 
 def _preload() -> None:
@@ -86,8 +90,9 @@ def _run(here: Path, argv: list[str], variables: dict[str, str], out: Path) -> N
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.chdir(here)
     os.environ.clear()
-    os.environ.update(variables | preloaded.SET)
+    os.environ.update(preloaded.DEFAULTS | variables | preloaded.SET)
     tempfile.tempdir = None
+    _tell_ray()
     _print_to(out)
     sys.argv = [toy_launch.__file__, *argv]
     own = [path for path in variables.get("PYTHONPATH", "").split(os.pathsep) if path]
@@ -99,6 +104,13 @@ def _run(here: Path, argv: list[str], variables: dict[str, str], out: Path) -> N
         sys.exit(main(argv))
     finally:
         atexit._run_exitfuncs()  # multiprocessing leaves them out
+
+
+def _tell_ray() -> None:
+    """Let Ray read its variables and its token again, which it did when it was imported."""
+    compiled: Any = import_module("ray._raylet")
+    compiled.Config.initialize("")
+    compiled.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _print_to(out: Path) -> None:

@@ -4,8 +4,6 @@ import os
 import sys
 from importlib import import_module
 
-from sweep.report import page, theme
-
 MODULES = ("sweep.plans", "sweep.schedule", "sweep.finish", "sweep.report.files", "support.toy_launch")
 """In the order in which a driver imports them: `sweep.schedule` tells Ray how, before anybody imports it."""
 
@@ -20,6 +18,8 @@ def _set() -> dict[str, str]:
 
 def _script() -> str:
     """The script of a report's page, from a process that ends: what makes it starts threads, and takes seconds."""
+    from sweep.report import page
+
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -33,10 +33,14 @@ def _script() -> str:
     return made
 
 
-SET = _set()
-"""The variables that a driver sets while it imports."""
+_SET = _set()
+SET = {name: value for name, value in _SET.items() if name.startswith(("RAY_", "TUNE_"))}
+"""The variables that a driver sets while it imports, whatever they were."""
+DEFAULTS = {name: value for name, value in _SET.items() if name not in SET and not name.startswith("_")}
+"""Those that it sets where they are not set; MLflow's own differ from process to process."""
 PATH = list(sys.path)
 """Where a process finds its modules that has nothing of the tests' own."""
-vars(page)["script"] = _script().__str__
-for one in (theme.LIGHT, theme.DARK):
-    theme.config(one)  # altair reads its schemas, once
+vars(import_module("sweep.report.page"))["script"] = _script().__str__
+_theme = import_module("sweep.report.theme")
+for _one in (_theme.LIGHT, _theme.DARK):
+    _theme.config(_one)  # altair reads its schemas, once
