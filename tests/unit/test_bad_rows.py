@@ -28,6 +28,7 @@ VALUES = st.recursive(
     max_leaves=5,
 )
 LONG = "word " * 20_000
+EXAMPLES = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def read(folder: Path) -> Dataset:
@@ -63,7 +64,7 @@ def check_law(folder: Path) -> None:
         assert row.perturbed_answers
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@EXAMPLES
 @given(st.data())
 def test_any_value_anywhere(tmp_path: Path, data: st.DataObject) -> None:
     """Of any type, in any column, known or not, of any row of any split; a column less, a row twice or elsewhere."""
@@ -80,7 +81,7 @@ def test_any_value_anywhere(tmp_path: Path, data: st.DataObject) -> None:
     check_law(write(tmp_path, splits))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@EXAMPLES
 @given(st.data())
 def test_any_bytes_anywhere(tmp_path: Path, data: st.DataObject) -> None:
     """Cut, overwritten or put in at any place of any file."""

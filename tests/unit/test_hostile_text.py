@@ -22,7 +22,9 @@ from sweep.csvs import comparison_csv, trials_csv
 from sweep.ledger import Ledger
 from sweep.progress import Board, Lines
 from sweep.record import Record, printable
-from sweep.report.files import PAGE, write
+from sweep.report.files import PAGE, PLOTS, write
+from sweep.report.page import page
+from sweep.report.sections import comparisons, section
 from sweep.report.source import Reported
 from sweep.standings import standings
 from sweep.tables import render, render_comparison
@@ -37,7 +39,6 @@ PAGES = (
 )
 HOSTILE = f"{PAGES}{MARKUP}{TERMINAL}"
 WORD = "x" * len(HOSTILE)
-KEPT = ("report", "harmless")
 
 
 def named(storage: Path, word: str) -> SweepConfig:
@@ -158,31 +159,40 @@ class Elements(HTMLParser):
             self.scripts.append(data)
 
 
-def page(config: SweepConfig, trials: Sequence[Record], folder: Path) -> Elements:
-    """The report of two sweeps that are compared, as a browser takes it apart."""
-    folder.mkdir()
+def compared(config: SweepConfig, trials: Sequence[Record]) -> list[Reported]:
+    """Two sweeps that are compared."""
     repeated = repeats(0, trials[0].setting, 0.5, 0.25)
     one = Reported(name="one", config=config, records=[*trials, *repeated], reference={})
-    path, *_ = write(folder, [one, replace(one, name="two")])
-    assert path == folder / PAGE
-    return Elements(path.read_text(encoding="utf-8"))
+    return [one, replace(one, name="two")]
 
 
-@pytest.fixture
-def shown(config: SweepConfig, tmp_path: Path) -> Elements:
-    """The hostile one's."""
-    return page(config, records(), tmp_path / "report")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the report of the hostile ones is written."""
+    above = tmp_path_factory.mktemp("above")
+    own = above / "report"
+    own.mkdir()
+    path, *_ = write(own, compared(named(above / HOSTILE.replace("/", "|"), HOSTILE), records()))
+    assert path == own / PAGE
+    return own
 
 
-def test_the_report_shows_it(shown: Elements, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def shown(folder: Path) -> Elements:
+    """The page, as a browser takes it apart."""
+    return Elements((folder / PAGE).read_text(encoding="utf-8"))
+
+
+def test_the_report_shows_it(shown: Elements, folder: Path) -> None:
     """It has the elements and attributes of a page of harmless names; files stay in their folder."""
-    harmless = page(named(tmp_path, WORD), records(WORD), tmp_path / "harmless")
+    sweeps = compared(named(folder, WORD), records(WORD))
+    harmless = Elements(page([section(one) for one in sweeps], comparisons(sweeps)))
     assert [(tag, [*values]) for tag, values in shown.found] == [(tag, [*values]) for tag, values in harmless.found]
     assert shown.text.count("{{ 7 * 7 }} {% raw %}") > 10
     ids = [str(values["id"]) for _, values in shown.found if "id" in values]
     assert len(ids) == len(set(ids))
     assert all(re.fullmatch(r"[\w.-]+", name, re.ASCII) for name in ids)
-    assert {file.parent for file in tmp_path.rglob("*.png")} == {tmp_path / name / "plots" for name in KEPT}
+    assert {file.parent for file in folder.parent.rglob("*") if file.is_file()} == {folder, folder / PLOTS}
 
 
 def test_plots_hold_it_as_data(shown: Elements) -> None:

@@ -64,12 +64,11 @@ def test_a_config_may_have_any_name(here: Path, name: str) -> None:
     folder.mkdir()
     file = folder / f"{name}.yaml"
     file.write_text(TEXT, encoding="utf-8")
-    assert load(file) == load(WTNPO)
     (folder / "data").mkdir()
     (folder / "data" / "mine.yaml").write_text(
         (SHIPPED / "data" / "authors.yaml").read_text().replace("forget: 6", "forget: 5")
     )
-    assert load(file, ["data=mine"]).data.model_dump()["forget"] == 5
+    assert load(file, ["data=mine"]) == load(WTNPO, ["data.forget=5"])
 
 
 def _fifo(file: Path) -> None:

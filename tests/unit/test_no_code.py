@@ -80,13 +80,12 @@ def test_in_a_file(here: Path, hostile: str) -> None:
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-@pytest.mark.parametrize("head", [GLOBAL, "# @package hydra.callbacks\n"])
-def test_in_a_group(here: Path, hostile: str, head: str) -> None:
+def test_in_a_group(here: Path, hostile: str) -> None:
     """Beside the file, chosen by the file or by a word; in any package, Hydra's own too."""
-    text = HOSTILE[hostile]
     (here / "model").mkdir()
-    (here / "model" / "evil.yaml").write_text(head + text)
-    (here / "chosen.yaml").write_text(HEAD.replace("tiny", "evil"))
+    (here / "model" / "evil.yaml").write_text(GLOBAL + HOSTILE[hostile])
+    (here / "model" / "worse.yaml").write_text("# @package hydra.callbacks\n" + HOSTILE[hostile])
+    (here / "chosen.yaml").write_text(HEAD.replace("tiny", "worse"))
     (here / "other.yaml").write_text(HEAD)
     refused("chosen.yaml")
     refused("other.yaml", "model=evil")

@@ -21,14 +21,14 @@ OUTSIDE: Setting = {"alpha": 9.0, "beta": 7.0}
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
-    """A sweep of 24 trials and its finalists that nobody interrupted."""
-    return work(sweep(tmp_path_factory.mktemp("whole"), search={"trials": 24}, seeds=1))
+    """A sweep of 12 trials and its finalists that nobody interrupted."""
+    return work(sweep(tmp_path_factory.mktemp("whole"), search={"trials": 12}, seeds=1))
 
 
 def test_a_trial_in_flight_is_run_again(tmp_path: Path, whole: list[Record]) -> None:
-    """Killed in trial 0, 7, 12, 20 and in a repeat: each is run again under its index and seed with its setting."""
-    config = sweep(tmp_path, search={"trials": 24}, seeds=1)
-    for trials in (0, 7, 5, 8, 5):
+    """Killed in trial 0, 7, 10 and in a repeat: each is run again under its index and seed with its setting."""
+    config = sweep(tmp_path, search={"trials": 12}, seeds=1)
+    for trials in (0, 7, 3, 3):
         work(config, trials=trials)
         ledger = Ledger(config, NAME)
         task = next(agenda(config, PAPER, ledger))
@@ -41,8 +41,8 @@ def test_a_trial_in_flight_is_run_again(tmp_path: Path, whole: list[Record]) -> 
 
 def test_a_driver_that_dies_while_it_asks_leaves_no_trial(tmp_path: Path, whole: list[Record]) -> None:
     """An Optuna trial without our index is nobody's: the sweep is the same without it."""
-    config = sweep(tmp_path, search={"trials": 24}, seeds=1)
-    for trials in (3, 9):
+    config = sweep(tmp_path, search={"trials": 12}, seeds=1)
+    for trials in (3, 6):
         work(config, trials=trials)
         optuna.load_study(study_name=NAME, storage=f"sqlite:///{tmp_path / NAME / 'study.db'}").ask()
     assert settings(work(config)) == settings(whole)

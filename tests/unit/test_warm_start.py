@@ -1,5 +1,6 @@
 """What a sweep learns from earlier ones, and from which it refuses to."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from sweep.compose import dump
 from sweep.config import ConfigError, SweepConfig
 from sweep.ledger import Ledger, Task
 from sweep.stored import CONFIG
+from sweep.studies import FILE
 from sweep.warm_start import check
 
 EARLIER = "earlier"
@@ -37,6 +39,22 @@ def earlier(storage: Path, trials: int = 12, **blocks: Any) -> SweepConfig:
     return config
 
 
+@pytest.fixture(scope="module")
+def over(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The storage of an earlier sweep of 12 trials."""
+    storage = tmp_path_factory.mktemp("over")
+    earlier(storage)
+    return storage
+
+
+@pytest.fixture
+def storage(tmp_path: Path, over: Path) -> Path:
+    """A storage that holds a copy of it."""
+    kept(tmp_path, search={"trials": 12, "sampler": "random"}, seed=3, seeds=1)
+    shutil.copy(over / EARLIER / FILE, tmp_path / EARLIER / FILE)
+    return tmp_path
+
+
 def warm(storage: Path, **blocks: Any) -> SweepConfig:
     """A sweep that learns from the earlier one."""
     default: dict[str, Any] = {"search": {"trials": 4, "warm_start": [EARLIER]}}
@@ -48,21 +66,19 @@ def study(storage: Path) -> optuna.Study:
     return optuna.load_study(study_name=NAME, storage=f"sqlite:///{storage / NAME / 'study.db'}")
 
 
-def test_the_sampler_knows_what_was_found_before(tmp_path: Path) -> None:
+def test_the_sampler_knows_what_was_found_before(storage: Path) -> None:
     """The search's 12 trials, not the finalists', are in the study with their scores, and none is a record."""
-    earlier(tmp_path)
-    ledger = Ledger(warm(tmp_path), NAME)
+    ledger = Ledger(warm(storage), NAME)
     assert ledger.records() == []
-    found = [(trial.user_attrs["source"], trial.value, score(trial.params)) for trial in study(tmp_path).trials]
+    found = [(trial.user_attrs["source"], trial.value, score(trial.params)) for trial in study(storage).trials]
     assert [source for source, _, _ in found] == [f"{EARLIER}/{index}" for index in range(12)]
     assert all(value == pytest.approx(expected) for _, value, expected in found)
 
 
-def test_the_first_trial_is_no_longer_random(tmp_path: Path) -> None:
+def test_the_first_trial_is_no_longer_random(storage: Path) -> None:
     """With 12 known trials TPE proposes at once: index 0 is another setting than a cold sweep's, and a better one."""
-    earlier(tmp_path, trials=24)
-    cold = work(sweep(tmp_path / "cold", search={"trials": 6}), paper=None)
-    learnt = work(warm(tmp_path, search={"trials": 6, "warm_start": [EARLIER]}), paper=None)
+    cold = work(sweep(storage / "cold", search={"trials": 6}), paper=None)
+    learnt = work(warm(storage, search={"trials": 6, "warm_start": [EARLIER]}), paper=None)
     assert [record.index for record in learnt] == list(range(6))
     assert sum(record.score for record in learnt) < sum(record.score for record in cold) / 2
 
@@ -74,30 +90,28 @@ def test_what_is_known_is_not_asked_again(tmp_path: Path) -> None:
     assert not [record for record in learnt if record.setting in [one.setting for one in known]]
 
 
-def test_a_resumed_sweep_learns_once(tmp_path: Path) -> None:
+def test_a_resumed_sweep_learns_once(storage: Path) -> None:
     """Opened again after 2 trials, with the earlier sweep gone: 12 + 2 trials, and it goes on as a whole one would."""
-    earlier(tmp_path)
-    whole = work(warm(tmp_path), paper=None)
-    (tmp_path / "parts").mkdir()
-    (tmp_path / EARLIER).rename(tmp_path / "parts" / EARLIER)
-    config = warm(tmp_path / "parts")
+    whole = work(warm(storage), paper=None)
+    (storage / "parts").mkdir()
+    (storage / EARLIER).rename(storage / "parts" / EARLIER)
+    config = warm(storage / "parts")
     work(config, paper=None, trials=2)
-    (tmp_path / "parts" / EARLIER / CONFIG).unlink()
-    assert len(study(tmp_path / "parts").trials) == 14
+    (storage / "parts" / EARLIER / CONFIG).unlink()
+    assert len(study(storage / "parts").trials) == 14
     assert settings(work(config, paper=None)) == settings(whole)
 
 
-def test_a_driver_that_dies_while_it_learns_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_that_dies_while_it_learns_goes_on(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A study that was given 5 of the 12 trials is given the other 7, each once."""
-    earlier(tmp_path)
-    config = warm(tmp_path)
+    config = warm(storage)
     with monkeypatch.context() as patched:
         patched.setattr(optuna.Study, "add_trials", killed_after_5)
         with pytest.raises(KeyboardInterrupt):
             Ledger(config, NAME)
-    assert len(study(tmp_path).trials) == 5
+    assert len(study(storage).trials) == 5
     Ledger(config, NAME)
-    assert [trial.user_attrs["source"] for trial in study(tmp_path).trials] == [f"{EARLIER}/{i}" for i in range(12)]
+    assert [trial.user_attrs["source"] for trial in study(storage).trials] == [f"{EARLIER}/{i}" for i in range(12)]
 
 
 def killed_after_5(study: optuna.Study, trials: Sequence[optuna.trial.FrozenTrial]) -> None:
@@ -144,7 +158,7 @@ def test_another_question_is_refused(tmp_path: Path, theirs: dict[str, Any], sai
 
 def test_what_only_changes_the_speed_is_no_other_question(tmp_path: Path) -> None:
     """Checkpointing, the split into passes, the cluster and the seed leave scores comparable."""
-    earlier(tmp_path, train={"checkpointing": True, "tokens": 100})
+    earlier(tmp_path, trials=1, train={"checkpointing": True, "tokens": 100})
     check(warm(tmp_path, seed=5))
 
 
