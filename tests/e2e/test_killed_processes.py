@@ -42,7 +42,7 @@ def test_a_driver_is_ended_and_killed_and_two_go_on(tmp_path: Path, toys: Toys, 
 
     While a driver is there a second one is refused; of the two at once one is, and the other needs no help.
     """
-    one, two = Held(toys, 1), Held(toys, 2)
+    one, two, three = Held(toys, 1, "one"), Held(toys, 2, "two"), Held(toys, 2, "three")
 
     @contextmanager
     def another_beside(command: Command) -> Iterator[None]:
@@ -56,7 +56,7 @@ def test_a_driver_is_ended_and_killed_and_two_go_on(tmp_path: Path, toys: Toys, 
     before = over(tmp_path)
     hits += [driver.struck(two.start(tmp_path, *RESUME, **FORSAKEN), two.moment, killed)]
     before += over(tmp_path)
-    second.at_once(tmp_path, toys)
+    second.at_once(tmp_path, three.start, three.let_go)
     driver.check_whole(tmp_path, plain, hits, before)
     assert [hit.code for hit in hits] == [128 + signal.SIGHUP, -signal.SIGKILL]
     assert driver.interrupted(tmp_path) == 2

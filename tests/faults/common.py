@@ -102,10 +102,12 @@ class Held:
     Attributes:
         toys: starts such sweeps.
         index: the trial's.
+        name: of the folder in which they leave their files; those that are let go on are held no more.
     """
 
     toys: Toys
     index: int
+    name: str = "held"
 
     def start(self, here: Path, *argv: str, **variables: str) -> Command:
         """The command."""
@@ -121,10 +123,14 @@ class Held:
         try:
             yield
         finally:
-            (folder / "go").touch()
+            self.let_go(command.here)
+
+    def let_go(self, here: Path) -> None:
+        """Let the commands in a folder go on."""
+        (self._folder(here) / "go").touch()
 
     def _folder(self, here: Path) -> Path:
-        return here / f"held-{self.index}"
+        return here / self.name
 
 
 def printed(mark: str, delay: float = 0.0) -> Moment:

@@ -4,11 +4,12 @@ PYTHONPATH=tests python -m faults.second
 """
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from faults.common import RESUME, SWEEP, Outcome, Start, over, show, start, whole
+from support.waiting import until
 
 REFUSED = "error: name = 'faults': another process is running this sweep.\n"
 
@@ -19,10 +20,18 @@ def beside(here: Path, begin: Start = start) -> None:
     assert (second.end(), second.said()) == (2, REFUSED)
 
 
-def at_once(here: Path, begin: Start = start) -> None:
-    """Of two that go on at the same moment one is refused, and the other makes the sweep whole."""
+def at_once(here: Path, begin: Start = start, let_go: Callable[[Path], object] = lambda _: None) -> None:
+    """Of two that go on at the same moment one is refused, and the other makes the sweep whole.
+
+    Args:
+        here: the folder in which they run.
+        begin: starts them.
+        let_go: lets the other go on, which it could else have done to the end before the one has begun.
+    """
     before = over(here)
     both = [begin(here, *RESUME) for _ in range(2)]
+    until(lambda: any(one.over for one in both))
+    let_go(here)
     assert sorted(one.end() for one in both) == [0, 2], [one.said() for one in both]
     assert any(one.said().endswith(REFUSED) for one in both), [one.said() for one in both]
     whole(here, before=before)
