@@ -1,6 +1,6 @@
 """Bad input: a mutation of a shipped configuration passes a dry run or is one sentence; nothing is started or left.
 
-RANDOM=1 MUTATIONS=20000 python -m pytest tests/unit/test_mutated_configs.py   # so many examples of each law, instead of a few
+RANDOM=1 MUTATIONS=20000 python -m pytest tests/unit/test_mutated_configs.py   # so many examples of a law
 """
 
 import os
