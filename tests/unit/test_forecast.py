@@ -192,6 +192,17 @@ def test_hours(tmp_path: Path) -> None:
     assert again.trial_hours == found.trial_hours, "half as long, on two cards"
 
 
+def test_sweeps_together_pay_once_for_what_they_share() -> None:
+    """3 · 2 + 2 · 1 hours of trials and one of an artifact; one whose hours are not known adds none."""
+    shared, own = {Path("a"): Cost(disk=5 * 10**9, hours=1.0)}, {Path("b"): Cost(disk=10**9, hours=None)}
+    first = Budget(trials=3, trial_hours=2.0, made=shared)
+    second = Budget(trials=2, trial_hours=1.0, made=shared | own)
+    assert budget.together([first, second]) == (
+        "together: time 9 hours of one card at 40% of its peak, as assumed; disk 6 GB for what the trials share"
+    )
+    assert second.hours == 3.0
+
+
 def test_hours_of_an_unknown_card(tmp_path: Path) -> None:
     """None, and it is said what would have to be known."""
     found = budget.budget(config(tmp_path), dataset())

@@ -102,6 +102,7 @@ def test_any_words_of_the_command_line(capsys: pytest.CaptureFixture[str], file:
         (["model.shape.layers=1000000", "model.deepest=999999"], "model.shape.layers"),
         (["cluster.processes=1000000"], "cluster.processes"),
         (["cluster.retries=" + "9" * 30], "cluster.retries"),
+        (["cluster.retries=1001"], "cluster.retries = 1001 must be less than or equal to 1000."),
         (["data.forget=1000000000"], "data.forget"),
         (["data.seed=" + "9" * 400], "data.seed"),
         (["space.alpha.step=1e-9", "search.sampler=grid"], "space.alpha.step = 1e-09 must divide 0.0 to 5.0 into at"),

@@ -9,7 +9,7 @@ import pytest
 
 from support.commands import ROOT, refusal
 from support.own import mine
-from sweep import upload
+from sweep import submit, upload
 from sweep.config import ConfigError
 from sweep.submit import connected, environment, main, new, resumed
 
@@ -174,3 +174,13 @@ def test_a_word_with_blanks_stays_one_word() -> None:
     """The head runs the command through a shell."""
     job = new([WTNPO, SHARED, "experiment='a b; c'"], "mine", NOWHERE)
     assert shlex.split(shlex.join(job.command))[5] == "experiment='a b; c'"
+
+
+def test_a_job_that_nobody_waits_for(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it is sent --detach ends with 0, and prints the commands that look after it."""
+    sent: list[str] = []
+    monkeypatch.setattr(submit, "connected", lambda address: None)
+    monkeypatch.setattr(submit, "send", lambda job, client, variables: sent.append(job.name))
+    assert main([WTNPO, SHARED, "--name", "long", "--address", NOWHERE, "--detach"]) == 0
+    assert sent == ["long"]
+    assert f"ray job status long --address {NOWHERE}" in capsys.readouterr().out
