@@ -123,6 +123,7 @@ def test_a_model_that_caps_its_logits_is_refused(
         initializer_range=0.5,
     )
     Gemma2ForCausalLM(shape).save_pretrained(folder)
+    capsys.readouterr()  # the bar of what was just saved
     said = refused(capsys, folder, *TEXT)
     assert said == f"{folder} cannot be measured: it caps or scales its logits behind its output layer"
 
