@@ -4,14 +4,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedModel
 
 from eval.encode import Batch, Encoded, by_length, collate
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel  # takes seconds to import
 
 CHUNK = 1024
 """Positions whose logits are held at once."""
@@ -31,13 +33,13 @@ class Each(Protocol):
         """What the work gives for each of the groups, in their order."""
 
 
-def hidden_states(model: PreTrainedModel, batch: Batch) -> Tensor:
+def hidden_states(model: "PreTrainedModel", batch: Batch) -> Tensor:
     """The final hidden states [B, T, d], as the model's head takes them."""
     states: Tensor = model.base_model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).last_hidden_state
     return states
 
 
-def blocks(model: PreTrainedModel) -> nn.ModuleList:
+def blocks(model: "PreTrainedModel") -> nn.ModuleList:
     """The model's layers, from the first to the last."""
     layers = model.config.num_hidden_layers
     return next(m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == layers)
@@ -51,7 +53,7 @@ class _ReachedError(Exception):
         self.states = states
 
 
-def layer_states(model: PreTrainedModel, batch: Batch, layer: int) -> Tensor:
+def layer_states(model: "PreTrainedModel", batch: Batch, layer: int) -> Tensor:
     """`hidden_states[layer]` [B, T, d], the output of the first `layer` blocks; those above it are not run."""
     handle = blocks(model)[layer].register_forward_pre_hook(_stop, with_kwargs=True)
     try:
@@ -67,7 +69,7 @@ def _stop(block: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor])
     raise _ReachedError(args[0] if args else kwargs["hidden_states"])
 
 
-def head_of(model: PreTrainedModel) -> nn.Module:
+def head_of(model: "PreTrainedModel") -> nn.Module:
     """The output layer, from hidden states to logits, with its bias."""
     head = model.get_output_embeddings()
     assert isinstance(head, nn.Module)
@@ -75,7 +77,7 @@ def head_of(model: PreTrainedModel) -> nn.Module:
 
 
 @torch.no_grad()
-def head_is_last(model: PreTrainedModel, rows: Sequence[Encoded]) -> bool:
+def head_is_last(model: "PreTrainedModel", rows: Sequence[Encoded]) -> bool:
     """Whether the model's logits are its head applied to its final hidden states, as all else here takes for granted.
 
     Models that cap or scale their logits afterwards (Gemma 2, Cohere, Granite) are those where they are not.
@@ -141,13 +143,13 @@ class Distributions(Labels):
         ]
 
 
-def label_statistics(model: PreTrainedModel, rows: Sequence[Encoded], each: Each = map) -> Labels:
+def label_statistics(model: "PreTrainedModel", rows: Sequence[Encoded], each: Each = map) -> Labels:
     """One teacher-forced pass over the rows' real tokens, sorted by length so that little is padded."""
     logp, hit = _of_tokens(model, rows, _of_labels, each)
     return Labels(row=_row_of_tokens(rows), logp=logp, hit=hit)
 
 
-def distribution_statistics(model: PreTrainedModel, rows: Sequence[Encoded], each: Each = map) -> Distributions:
+def distribution_statistics(model: "PreTrainedModel", rows: Sequence[Encoded], each: Each = map) -> Distributions:
     """The same pass, which looks at the whole vocabulary besides."""
     logp, hit, mean, deviation = _of_tokens(model, rows, _of_vocabulary, each)
     return Distributions(row=_row_of_tokens(rows), logp=logp, hit=hit, mean=mean, deviation=deviation)
@@ -162,7 +164,7 @@ Statistics = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
 """From logits [n, V], float32, and labels [n] to something about each of the tokens [n]."""
 
 
-def _of_tokens(model: PreTrainedModel, rows: Sequence[Encoded], statistics: Statistics, each: Each) -> list[Tensor]:
+def _of_tokens(model: "PreTrainedModel", rows: Sequence[Encoded], statistics: Statistics, each: Each) -> list[Tensor]:
     """What `statistics` says of all answer tokens, on the CPU, in row order."""
     first = [0, *accumulate(len(row.labels) for row in rows)]
     groups = by_length([len(row.inputs) for row in rows], TOKENS)
@@ -173,7 +175,7 @@ def _of_tokens(model: PreTrainedModel, rows: Sequence[Encoded], statistics: Stat
 
 @torch.no_grad()
 def _of_group(
-    model: PreTrainedModel, rows: Sequence[Encoded], statistics: Statistics, group: Sequence[int]
+    model: "PreTrainedModel", rows: Sequence[Encoded], statistics: Statistics, group: Sequence[int]
 ) -> list[Tensor]:
     batch = collate([rows[i] for i in group], model.device)
     hidden = hidden_states(model, batch)[batch.row, batch.position]

@@ -55,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ |= {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_prestart_worker_first_driver": "0",  # of a worker for each core most would have nothing to do
         "RAY_worker_niceness": "0",  # Ray's workers would wait for everybody else on a machine that is shared
     }
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
 from types import MethodType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -20,9 +20,11 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not name
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
-from transformers import PreTrainedModel
 
 from eval.forward import Each, blocks
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel  # takes seconds to import
 
 NODE = "127.0.0.1"
 PATIENCE = timedelta(hours=24)
@@ -68,7 +70,7 @@ def deal(lengths: Sequence[int], hands: int) -> list[list[int]]:
     return [sorted(hand) for hand in dealt]
 
 
-def shared_out(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
+def shared_out(model: "PreTrainedModel", device: torch.device) -> "PreTrainedModel":
     """The model itself, each process left with its share of every weight, on the device.
 
     Each layer is a group that is gathered as one; embedding, last norm and head are another, so that tied weights stay
@@ -86,18 +88,18 @@ def shared_out(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
     return model
 
 
-def _compute(model: PreTrainedModel, work: Callable[[], Found]) -> Found:
+def _compute(model: "PreTrainedModel", work: Callable[[], Found]) -> Found:
     return work()
 
 
-def computed(model: PreTrainedModel, work: Callable[[], Found]) -> Found:
+def computed(model: "PreTrainedModel", work: Callable[[], Found]) -> Found:
     """What some work with the model's parts gives; weights that are shared out are gathered for it, layer by layer."""
     own: Any = model
     found: Found = own.compute(work) if isinstance(model, FSDPModule) else work()
     return found
 
 
-def each_of(model: PreTrainedModel) -> Each:
+def each_of(model: "PreTrainedModel") -> Each:
     """A `map` that shares its groups out over the processes; each of them has everything that was found, in order."""
     return map if size() == 1 else Spread(model)
 
@@ -105,7 +107,7 @@ def each_of(model: PreTrainedModel) -> Each:
 class Spread:
     """Each process takes one group of every `size()`; where too few are left, some do the first again for nothing."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: "PreTrainedModel") -> None:
         """Work with this model."""
         self._model = model
 

@@ -1,4 +1,4 @@
-"""configs/deploy/slurm.sh as a job of a real Slurm, whose two nodes are both this machine."""
+"""configs/deploy/slurm.sh as a job of a real Slurm, whose two nodes are both this machine; the trials are toys."""
 
 import os
 import shutil
@@ -14,8 +14,7 @@ import pytest
 from optuna import load_study
 from optuna.trial import TrialState
 
-from support.commands import SMALL
-from support.own import held
+from support.commands import ROOT, SMALL
 from support.servers import free_port, running
 from support.waiting import until
 from sweep.compose import SHIPPED
@@ -48,6 +47,14 @@ NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={second} CPUs=64 Gres=gp
 PartitionName=all Nodes=ALL Default=YES State=UP
 """
 """Nodes that say to have 64 cores and eight GPUs each, which no trial of this test asks for."""
+PYTHON = f"""#!/bin/sh
+if [ "$1 $2" = "-m sweep.launch" ]; then
+    shift 2
+    exec {sys.executable} -m support.toy_launch "$@"
+fi
+exec {sys.executable} "$@"
+"""
+"""The `python` that the script finds: it runs toy trials where the script runs sweep.launch."""
 
 
 @pytest.fixture
@@ -63,8 +70,11 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     (folder / "munge.key").chmod(0o600)
     files = {"key-file": "key", "socket": "socket", "pid-file": "pid", "seed-file": "seed", "log-file": "log"}
     munge = [f"--{option}={folder}/munge.{end}" for option, end in files.items()]
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin"
-    variables = {"PATH": path, "SLURM_CONF": str(folder / "slurm.conf")}
+    (folder / "python").write_text(PYTHON, encoding="utf-8")
+    (folder / "python").chmod(0o700)
+    path = f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin"
+    own = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "TOY_HOLD": "1"}
+    variables = own | {"PATH": path, "SLURM_CONF": str(folder / "slurm.conf")}
     daemons = {
         "munge": ["munged", "--foreground", "--force", *munge],
         "controller": ["slurmctld", "-D"],
@@ -87,11 +97,15 @@ def asked(command: Sequence[str]) -> str:
     return subprocess.run(command, check=False, text=True, capture_output=True).stdout  # noqa: S603 (our own words)
 
 
-def submitted(folder: Path, *words: str) -> subprocess.Popen[str]:
-    """A job on two nodes of one core each; the process lasts as long as the job and ends with its exit code."""
+def submitted(folder: Path, *words: str) -> subprocess.Popen[bytes]:
+    """A job on two nodes of one core each; the process lasts as long as the job and ends with its exit code.
+
+    Its trials leave their files in the folder, and wait there for one.
+    """
     script = str(SHIPPED / "deploy" / "slurm.sh")
     options = ["--wait", "--nodes=2", "--cpus-per-task=1", f"--chdir={folder}", "--output=log", "--open-mode=truncate"]
-    return subprocess.Popen(["sbatch", *options, script, *words], cwd=folder, text=True)  # noqa: S603, S607 (our own)
+    variables = os.environ | {"TOY_FOLDER": str(folder)}
+    return subprocess.Popen(["sbatch", *options, script, *words], cwd=folder, env=variables)  # noqa: S603, S607 (our own)
 
 
 def states(folder: Path) -> list[TrialState]:
@@ -100,20 +114,18 @@ def states(folder: Path) -> list[TrialState]:
     return [trial.state for trial in study.get_trials(deepcopy=False)]
 
 
-def test_a_job_ends_cleanly_and_is_gone_on_with(tmp_path: Path, slurm: None) -> None:
+def test_a_job_ends_cleanly_and_is_gone_on_with(mlflow_here: Path, slurm: None) -> None:
     """Asked to end, as five minutes before its time limit, it leaves nothing open; the next job runs what is left."""
-    log = tmp_path / "log"
-    small = [*SMALL, "search.trials=2", "seeds=0"]
-    job = submitted(tmp_path, held(tmp_path), *small, "--name", "slurm")
-    for sign in ("sweep slurm", "prepared reference", "search "):
-        until(lambda sign=sign: job.poll() is not None or (log.exists() and sign in log.read_text()))  # type: ignore[misc]
-    until(lambda: job.poll() is not None or len(states(tmp_path)) == 2)
+    log = mlflow_here / "log"
+    job = submitted(mlflow_here, str(SHIPPED / "wtnpo.yaml"), *SMALL, "search.trials=2", "seeds=0", "--name", "slurm")
+    until(lambda: job.poll() is not None or (mlflow_here / "began-search-1").exists())
+    until(lambda: job.poll() is not None or TrialState.COMPLETE in states(mlflow_here))
     asked(["scancel", "--batch", "--signal=TERM", "--name=sweep"])
     assert job.wait() == 128 + signal.SIGTERM, log.read_text()
     assert "interrupted; to go on: python -m sweep.launch --resume slurm" in log.read_text()
-    assert TrialState.RUNNING not in states(tmp_path)
-    assert states(tmp_path).count(TrialState.COMPLETE) == 1
-    (tmp_path / "go").touch()
-    assert submitted(tmp_path, "--resume", "slurm").wait() == 0, log.read_text()
-    assert states(tmp_path).count(TrialState.COMPLETE) == 2
-    assert (tmp_path / "runs" / "slurm" / "report.html").exists()
+    assert TrialState.RUNNING not in states(mlflow_here)
+    assert states(mlflow_here).count(TrialState.COMPLETE) == 1
+    (mlflow_here / "go").touch()
+    assert submitted(mlflow_here, "--resume", "slurm").wait() == 0, log.read_text()
+    assert states(mlflow_here).count(TrialState.COMPLETE) == 2
+    assert (mlflow_here / "runs" / "slurm" / "report.html").exists()

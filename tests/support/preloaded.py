@@ -3,6 +3,8 @@
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 MODULES = ("sweep.plans", "sweep.schedule", "sweep.finish", "sweep.report.files", "support.toy_launch")
 """In the order in which a driver imports them: `sweep.schedule` tells Ray how, before anybody imports it."""
@@ -14,6 +16,18 @@ def _set() -> dict[str, str]:
     for name in (*MODULES, "support.workers"):
         import_module(name)
     return {name: value for name, value in os.environ.items() if before.get(name) != value}
+
+
+def _open_databases() -> None:
+    """Make a study and an MLflow database, and forget them: what makes the first ones imports a lot."""
+    import optuna
+
+    from sweep.tracking.store import client_of
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with TemporaryDirectory() as folder:
+        optuna.create_study(storage=f"sqlite:///{Path(folder) / 'study.db'}")
+        client_of(f"sqlite:///{Path(folder) / 'mlflow.db'}").search_experiments()
 
 
 def _script() -> str:
@@ -34,6 +48,7 @@ def _script() -> str:
 
 
 _SET = _set()
+_open_databases()
 SET = {name: value for name, value in _SET.items() if name.startswith(("RAY_", "TUNE_"))}
 """The variables that a driver sets while it imports, whatever they were."""
 DEFAULTS = {name: value for name, value in _SET.items() if name not in SET and not name.startswith("_")}

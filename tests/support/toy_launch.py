@@ -42,6 +42,20 @@ def use_toys() -> None:
     run = getattr(workers, os.environ.get("TOY_RUN", "held"))
     toy = partial(run, None if folder is None else Path(folder), None if hold is None else int(hold))
     vars(trial).update(unlearn=partial(workers.toy_unlearn, toy), makers=_toy_makers)
+    _leave_out_of_ray()
+
+
+def _leave_out_of_ray() -> None:
+    """Let a Ray that starts here be without its dashboard, its log monitor and its autoscaler, which nobody asks.
+
+    They are four processes of Python, whose start takes longer than a toy sweep.
+    """
+    from ray._private import utils
+    from ray._private.node import Node
+
+    for start in (Node.start_api_server, Node.start_log_monitor, Node.start_monitor):
+        setattr(Node, start.__name__, lambda *_, **__: None)
+    vars(utils)["get_dashboard_dependency_error"] = lambda: ImportError("not needed")  # of the agent of each node
 
 
 if __name__ == "__main__":
