@@ -162,11 +162,8 @@ class Slots:
 VARIABLES = {
     "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
     "RAY_AUTH_MODE": "disabled",
-    "RAY_prestart_worker_first_driver": "0",
 }
-"""What the processes of `Slots` are given: they find the checkout and the toys, ask for no token, and start no worker
-before it has something to do.
-"""
+"""What the processes of `Slots` are given: they find the checkout and the toys, and ask for no token."""
 HEAD = VARIABLES | {"RAY_health_check_period_ms": "200"}
 """What its head is given: it looks after its nodes often. One that is busy has the usual time to answer."""
 
