@@ -13,16 +13,18 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval import arguments, hub
-from eval.arguments import UsageError, Wording
-from eval.data import DataError, Dataset
+from eval import cli
+from eval.cli import UsageError, Wording
 from eval.definitions import PAPER, SUITE
+from eval.models import hub
+from eval.rows.types import DataError, Dataset
 
 if TYPE_CHECKING:
     from rich.table import Table
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     from eval.suite import Report, RetainValues
+
 
 # What takes long to import is imported where it is used: --help and mistakes are answered without waiting for it.
 
@@ -43,11 +45,11 @@ class Task:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; gives its exit code."""
     try:
-        typed = arguments.parse(argv)
-        arguments.check_out(typed.out)
+        typed = cli.parse(argv)
+        cli.check_out(typed.out)
         for checkpoint in filter(None, (typed.checkpoint, typed.reference, typed.retain_model)):
-            arguments.check_checkpoint(checkpoint)
-        task = Task(wording=arguments.wording(typed), dataset=arguments.dataset(typed), paper=typed.ps)
+            cli.check_checkpoint(checkpoint)
+        task = Task(wording=cli.wording(typed), dataset=cli.dataset(typed), paper=typed.ps)
         scores = measure(typed, task)
     except (UsageError, DataError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -112,7 +114,7 @@ def _with_paper(
     from dataclasses import replace
     from statistics import fmean
 
-    from eval.binary_search import paper_ps
+    from eval.metrics.paper_extraction_strength import paper_ps
 
     sides = {"forget": task.dataset.forget, "retain": task.dataset.holdout}
     rows = {f"{side}/paper_ps": paper_ps(model, tokenizer, task.wording, asked) for side, asked in sides.items()}
@@ -136,13 +138,13 @@ def _load(checkpoint: str, task: Task) -> "tuple[PreTrainedModel, PreTrainedToke
         UsageError: they cannot be measured.
         DataError: they cannot be had, or only by running code from the checkpoint, or have no positions for a row.
     """
-    from eval import positions
-    from eval.encode import encode_rows
-    from eval.forward import head_is_last
+    from eval.models.forward import head_is_last
+    from eval.rows import length_check
+    from eval.rows.encode import encode_rows
 
     model, tokenizer = _read(checkpoint)
     most = getattr(model.config, "max_position_embeddings", None)
-    positions.check(task.dataset, task.wording, lambda: (tokenizer, most))
+    length_check.check(task.dataset, task.wording, lambda: (tokenizer, most))
     if not head_is_last(model, encode_rows(tokenizer, task.wording, task.dataset.forget[:1])):
         raise UsageError(f"{checkpoint} cannot be measured: it caps or scales its logits behind its output layer")
     return model, tokenizer
@@ -152,7 +154,7 @@ def _read(checkpoint: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
     import torch
     from transformers.utils import logging as transformers_logging
 
-    from eval.checkpoint import load_model, load_tokenizer
+    from eval.models.checkpoint import load_model, load_tokenizer
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

@@ -12,20 +12,20 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from eval import membership
-from eval.data import Dataset, Row
 from eval.definitions import SUITE
-from eval.encode import Encoded, Template, encode_paraphrased, encode_rows
-from eval.extraction import extraction_strength
-from eval.forward import Each, Labels, label_statistics
-from eval.generation import greedy
-from eval.memorisation import exact_memorisation
-from eval.probability import mean_logp, probability, share
-from eval.quality import floored_log10, forget_quality
-from eval.rouge import rouge_l
-from eval.texts import FACTS, SIDES, Part, ask, parts, row_of_wrong
-from eval.truth_ratio import closeness, margin, truth_ratio
-from eval.utility import NINE, model_utility
+from eval.metrics import membership_inference
+from eval.metrics.exact_memorization import exact_memorisation
+from eval.metrics.extraction_strength import extraction_strength
+from eval.metrics.forget_quality import floored_log10, forget_quality
+from eval.metrics.model_utility import NINE, model_utility
+from eval.metrics.probability import mean_logp, probability, share
+from eval.metrics.rouge import rouge_l
+from eval.metrics.truth_ratio import closeness, margin, truth_ratio
+from eval.models.answers import FACTS, SIDES, Part, ask, parts, row_of_wrong
+from eval.models.forward import Each, Labels, label_statistics
+from eval.models.generation import greedy
+from eval.rows.encode import Encoded, Template, encode_paraphrased, encode_rows
+from eval.rows.types import Dataset, Row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +119,7 @@ def retain_values(
     ratio = _ratio(said["forget"], rows["forget"], "paraphrased_answer")
     return RetainValues(
         truth_ratio=() if isinstance(ratio, str) else tuple(ratio.tolist()),
-        membership={attack: membership.auc(*scores) for attack, scores in _attacks(said).items()},
+        membership={attack: membership_inference.auc(*scores) for attack, scores in _attacks(said).items()},
     )
 
 
@@ -235,8 +235,8 @@ def _attacks(said: Mapping[str, Part]) -> Attacks:
     """The scores of each attack; none where there are no rows to compare."""
     if not said["forget"] or not said["unseen"]:
         return {}
-    forget, unseen = (membership.scores(said[part]["answer"]) for part in ("forget", "unseen"))
-    return {attack: (forget[attack].tolist(), unseen[attack].tolist()) for attack in membership.ATTACKS}
+    forget, unseen = (membership_inference.scores(said[part]["answer"]) for part in ("forget", "unseen"))
+    return {attack: (forget[attack].tolist(), unseen[attack].tolist()) for attack in membership_inference.ATTACKS}
 
 
 def _scores(attacks: Attacks) -> dict[str, list[float]]:
@@ -250,8 +250,8 @@ def _scores(attacks: Attacks) -> dict[str, list[float]]:
 
 def _membership(attacks: Attacks, retain: RetainValues | None) -> dict[str, Value]:
     if not attacks:
-        return dict.fromkeys([*(f"mia/{attack}" for attack in membership.ATTACKS), "privleak"], NO_UNSEEN)
-    auc = {attack: membership.auc(*scores) for attack, scores in attacks.items()}
+        return dict.fromkeys([*(f"mia/{attack}" for attack in membership_inference.ATTACKS), "privleak"], NO_UNSEEN)
+    auc = {attack: membership_inference.auc(*scores) for attack, scores in attacks.items()}
     found: dict[str, Value] = {f"mia/{attack}": value for attack, value in auc.items()}
     return found | {"privleak": _privleak(auc["min_k"], retain)}
 
@@ -261,4 +261,4 @@ def _privleak(auc: float, retain: RetainValues | None) -> Value:
         return NO_RETAIN_MODEL
     if retain.membership["min_k"] == 1:
         return "the retain model's AUC is 1, to which nothing can be relative"
-    return membership.privacy_leak(auc, retain.membership["min_k"])
+    return membership_inference.privacy_leak(auc, retain.membership["min_k"])

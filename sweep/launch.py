@@ -9,10 +9,12 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sweep.interrupts import BrokenOffError, Interrupted, Interrupts, exit_at_once, unread
+from sweep.errors import BrokenOffError, Interrupted
+from sweep.signals import Interrupts, exit_at_once, unread
 
 if TYPE_CHECKING:
-    from sweep.plans import Plans
+    from sweep.plan.launch_plan import Plans
+
 
 # What takes long to import is imported where it is used: --help and mistakes are answered without waiting for it, and
 # Ctrl-C is known from the first moment.
@@ -21,16 +23,18 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; gives its exit code."""
     began = time.monotonic()
-    from eval.data import DataError
-    from sweep.arguments import parse
-    from sweep.config import ConfigError
+    from eval.rows.types import DataError
+    from sweep.cli import parse
+    from sweep.errors import ConfigError
     from sweep.redaction import line
 
     try:
         typed = parse(argv)
-        from sweep import plans
+        from sweep.plan import launch_plan
 
-        wanted = plans.again(typed.words, typed.resume) if typed.resume else plans.asked(typed.words, typed.name)
+        wanted = (
+            launch_plan.again(typed.words, typed.resume) if typed.resume else launch_plan.asked(typed.words, typed.name)
+        )
         if typed.dry_run:
             print(wanted, flush=True)
             return 0
@@ -45,15 +49,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(wanted: "Plans", began: float) -> int:
     """Run the sweeps, write their files and print what came of them; 0 where a trial of each finished, else 1."""
-    from sweep import finish, schedule
-    from sweep.disks import room_in
+    from sweep import outputs, run
+    from sweep.atomic_io import room_in
 
     with Interrupts(lambda: wanted.again) as interrupts:
         try:
             with room_in(wanted.folder.parent):
-                ran = schedule.run(wanted.works, interrupts)
+                ran = run.run(wanted.works, interrupts)
                 interrupts.raise_at_once()  # every file is whole at every moment
-                finish.sweeps(wanted, ran, time.monotonic() - began)
+                outputs.sweeps(wanted, ran, time.monotonic() - began)
         except Interrupted as stop:
             print(f"interrupted; to go on: {wanted.again}", file=sys.stderr)
             return 128 + stop.signum

@@ -3,30 +3,19 @@
 python -m sweep.submit configs/wtnpo.yaml cluster=a100 storage=/shared/runs --address http://HEAD:8265
 """
 
-import asyncio
-import logging
-import os
-import shlex
-import socket
 import sys
 from argparse import Namespace, RawDescriptionHelpFormatter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from sweep.arguments import Parser
-from sweep.config import ConfigError
-from sweep.redaction import has_secret
+from sweep.cli import Parser
+from sweep.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ray.job_submission import JobSubmissionClient
-
-    from sweep.matrix import Member
+    from sweep.config.matrix import Member
+from sweep.cluster.jobs import Job, connected, environment, follow, hints, is_local, send
 
 # What takes long to import is imported where it is used: --help and mistakes are answered without waiting for it.
 
@@ -47,25 +36,6 @@ exit codes: those of python -m sweep.launch, which the job runs; 2 also where no
 the job goes on"""
 LAUNCH = ("python", "-m", "sweep.launch")
 """The command of a job, before its words."""
-PATIENCE = 5.0
-"""Seconds that the head may take to take a connection."""
-PASSED_ON = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
-"""Variables that the job gets from here; all others are the cluster's."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A job that can be sent.
-
-    Attributes:
-        name: its submission id.
-        command: what the head runs.
-        files: what it runs it with, by where it lies in the job's working directory.
-    """
-
-    name: str
-    command: Sequence[str]
-    files: Mapping[Path, Path]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -118,14 +88,16 @@ def new(words: Sequence[str], name: str | None, address: str) -> Job:
     Raises:
         ConfigError: anything in a configuration is wrong, or means something only on this machine.
     """
-    from sweep import plan, plans, upload
+    from sweep.cluster import upload
+    from sweep.config import request
+    from sweep.plan import sweep_plan
 
-    wish = plans.wished(words, name)
+    wish = request.wished(words, name)
     for member in wish.members.values():
         _check_places(member)
     for config in wish.configs.values():
         there = config.cluster.model_copy(update={"address": address})
-        plan.check(config.model_copy(update={"cluster": there}))
+        sweep_plan.check(config.model_copy(update={"cluster": there}))
     sources = [*wish.files, *(member.file for member in wish.members.values())]
     files = upload.gathered(sources, [config.objective for config in wish.configs.values()])
     sent = [str(upload.place(file)) for file in wish.files]
@@ -138,137 +110,23 @@ def resumed(words: Sequence[str], name: str) -> Job:
     Raises:
         ConfigError: no sweep may have this name, or a word beside it is no absolute storage=DIR.
     """
-    from sweep import plan, upload
-    from sweep.compose import default_name, valid_name
+    from sweep.cluster import upload
+    from sweep.config import stored
+    from sweep.config.compose import default_name, valid_name
 
-    plan.storage_of(words, "--resume")
-    _check_storage(words[-1].removeprefix("storage=") if words else str(plan.STORAGE))
+    stored.storage_of(words, "--resume")
+    _check_storage(words[-1].removeprefix("storage=") if words else str(stored.STORAGE))
     again = default_name(f"{valid_name(name)}-again", datetime.now(UTC))
     return Job(name=again, command=[*LAUNCH, "--resume", name, *words], files=upload.gathered([], []))
 
 
-def environment() -> dict[str, str]:
-    """What the job's environment gets from this one's: where MLflow is, and nothing secret.
-
-    Raises:
-        ConfigError: MLFLOW_TRACKING_URI is not set, holds a password, or names a file of the job's working directory.
-    """
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if not uri:
-        raise ConfigError(
-            "MLFLOW_TRACKING_URI is not set: a job needs one that its cluster reaches, as http://HOST:5000."
-        )
-    if has_secret(uri):
-        raise ConfigError(
-            "MLFLOW_TRACKING_URI holds a password, which a job would show: leave it out, and set"
-            " MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD on the cluster."
-        )
-    if uri.startswith("file:") or (uri != "databricks" and _is_local(uri)):
-        raise ConfigError(
-            f"MLFLOW_TRACKING_URI = {uri!r} would be lost with the job: set a server, as http://HOST:5000."
-        )
-    passed = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
-    return passed | {"PYTHONUNBUFFERED": "1"}  # the log is shown line by line
-
-
-def connected(address: str) -> "JobSubmissionClient":
-    """A client of the cluster's Jobs API.
-
-    Raises:
-        ConfigError: ray[default] is not installed, the address is none, nobody answers there, or it wants a token.
-    """
-    url = urlsplit(address)
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise ConfigError(f"--address {address} must be the URL of the head's dashboard, as http://HOST:8265.")
-    try:
-        from ray.job_submission import JobSubmissionClient
-    except ImportError:
-        raise ConfigError(
-            "jobs need ray[default], which is not installed: pip install 'unlearn-sweep[cluster]'."
-        ) from None
-    for talkative in ("dashboard_sdk", "job.sdk"):
-        logging.getLogger(f"ray.dashboard.modules.{talkative}").setLevel(logging.WARNING)
-    # Ray prefers this variable to what it is given, and RAY_ADDRESS to both.
-    os.environ["RAY_API_SERVER_ADDRESS"] = address
-    with told(address):
-        socket.create_connection((url.hostname, url.port or (443 if url.scheme == "https" else 80)), PATIENCE).close()
-        return JobSubmissionClient(address)
-
-
-def send(job: Job, client: "JobSubmissionClient", variables: dict[str, str]) -> None:
-    """Upload the job's files, and start it.
-
-    Raises:
-        ConfigError: the files are too large, the name is taken, or the cluster refuses the job.
-    """
-    from sweep import upload
-
-    print("upload:", upload.check(job.files))
-    with told(client.get_address()), TemporaryDirectory(prefix="sweep-") as folder:
-        if job.name in [known.submission_id for known in client.list_jobs()]:
-            raise ConfigError(f"name = {job.name!r} is the name of a job there: choose another with --name.")
-        archive = Path(folder) / "sweep.zip"
-        upload.pack(job.files, archive)
-        client.submit_job(
-            entrypoint=shlex.join(job.command),
-            submission_id=job.name,
-            runtime_env={"working_dir": str(archive), "env_vars": variables},
-        )
-    print("job:", job.name)
-
-
-def follow(name: str, client: "JobSubmissionClient", address: str) -> int:
-    """Show the job's log until it ends; gives the driver's exit code, 130 where Ctrl-C came first."""
-    try:
-        asyncio.run(_show_log(name, client))
-        details = client.get_job_info(name)
-    except KeyboardInterrupt:
-        print(f"\nthe job goes on\n{hints(name, address)}")
-        return 130
-    except Exception as error:
-        print(f"error: {_said(error)}\n{hints(name, address)}", file=sys.stderr)
-        return 1
-    if details.driver_exit_code is None:
-        print(f"error: {details.message}", file=sys.stderr)
-        return 1
-    return int(details.driver_exit_code)
-
-
-def hints(name: str, address: str) -> str:
-    """The commands that look after a job."""
-    return "\n".join(f"ray job {command} {name} --address {address}" for command in ("status", "logs -f", "stop"))
-
-
-@contextmanager
-def told(address: str) -> Iterator[None]:
-    """Raise whatever comes of talking to the cluster as one sentence."""
-    from ray.exceptions import AuthenticationError
-
-    try:
-        yield
-    except ConfigError:
-        raise
-    except AuthenticationError as error:
-        raise ConfigError(
-            f"{address} refuses: {_said(error)}: set RAY_AUTH_MODE=token, and the cluster's token as RAY_AUTH_TOKEN"
-            " or in a file that RAY_AUTH_TOKEN_PATH names."
-        ) from None
-    except Exception as error:
-        raise ConfigError(f"--address {address}: {_said(error)}.") from None
-
-
-async def _show_log(name: str, client: "JobSubmissionClient") -> None:
-    async for text in client.tail_job_logs(name):
-        print(text, end="", flush=True)
-
-
 def _check_places(member: "Member") -> None:
     """Refuse what would be lost with the job, or is not sent with it: files of this machine's working directory."""
-    from sweep.compose import typed
+    from sweep.config.compose import typed
 
     raw = typed(member.file, member.choices)
     _check_storage(str(raw["storage"]))
-    if raw["ledger"] is not None and _is_local(str(raw["ledger"])):
+    if raw["ledger"] is not None and is_local(str(raw["ledger"])):
         raise ConfigError(f"ledger = {raw['ledger']!r} would be lost with the job: give an absolute path or a server.")
     for block in ("model", "target", "data"):
         path = raw[block].get("path")
@@ -281,17 +139,6 @@ def _check_storage(storage: str) -> None:
         raise ConfigError(
             f"storage = {storage!r} must be absolute for a job, as /shared/runs, a folder that all nodes share."
         )
-
-
-def _is_local(uri: str) -> bool:
-    """Whether a database or a store would lie in the working directory."""
-    scheme, separator, path = uri.partition("://")
-    return not separator or (scheme.startswith("sqlite") and not path.startswith("//"))
-
-
-def _said(error: BaseException) -> str:
-    """The first sentence of an error."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0].rstrip(".:")
 
 
 if __name__ == "__main__":

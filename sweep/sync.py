@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sweep.interrupts import exit_at_once
+from sweep.signals import exit_at_once
 
 FORMAT = 1
 """Of the JSON files of `python -m eval.run` that are read here."""
@@ -17,8 +17,8 @@ FORMAT = 1
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 2 where the file or the sweep is not one, 1 where MLflow refused."""
-    from sweep.arguments import Parser
-    from sweep.config import ConfigError
+    from sweep.cli import Parser
+    from sweep.errors import ConfigError
 
     parser = Parser(prog="python -m sweep.sync", description=__doc__.partition("\n")[0])
     parser.add_argument("what", metavar="scores.json | NAME", help="a file of python -m eval.run, or a sweep's name")
@@ -48,7 +48,7 @@ def read(path: Path) -> Mapping[str, object]:
     Raises:
         ConfigError: there is no such file, or it is another kind of file.
     """
-    from sweep.config import ConfigError
+    from sweep.errors import ConfigError
 
     try:
         scores = json.loads(path.read_text(encoding="utf-8"))
@@ -60,7 +60,7 @@ def read(path: Path) -> Mapping[str, object]:
 
 
 def _scores(path: Path) -> str:
-    from sweep.tracking.afterwards import log_scores
+    from sweep.tracking.backfill import log_scores
 
     run = log_scores(read(path), path)
     return f"{path} is run {run.run_id} of experiment {run.experiment} at {run.tracking_uri}"
@@ -68,18 +68,17 @@ def _scores(path: Path) -> str:
 
 def _sweeps(name: str, words: Sequence[str]) -> str:
     """A sweep, or every sweep of a comparison."""
-    from sweep.plan import storage_of
-    from sweep.stored import names_of
+    from sweep.config.stored import names_of, storage_of
 
     storage = storage_of(words, "python -m sweep.sync")
     return "\n".join(_sweep(storage, own) for own in names_of(storage, name))
 
 
 def _sweep(storage: Path, name: str) -> str:
-    from sweep.finish import report
-    from sweep.plan import resumed
-    from sweep.record import INTERRUPTED
-    from sweep.tracking.afterwards import fill
+    from sweep.outputs import report
+    from sweep.plan.sweep_plan import resumed
+    from sweep.records import INTERRUPTED
+    from sweep.tracking.backfill import fill
 
     wanted = resumed(storage, name)
     with wanted.held() as ledger:

@@ -112,7 +112,7 @@ def composed_once() -> Iterator[None]:
     from support import composing
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sweep.compose.composed", composing.composed)
+        patch.setattr("sweep.config.compose.composed", composing.composed)
         yield
 
 
@@ -135,9 +135,9 @@ def migrations_once() -> Iterator[None]:
 @pytest.fixture
 def composed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each load composes from the files, as a command does."""
-    from sweep import yamls
+    from sweep.config import yaml_files
 
-    monkeypatch.setattr("sweep.compose.composed", yamls.composed)
+    monkeypatch.setattr("sweep.config.compose.composed", yaml_files.composed)
 
 
 @pytest.fixture(scope="session", autouse=True)

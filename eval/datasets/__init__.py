@@ -5,7 +5,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Protocol
 
-from eval.data import DataError, Dataset
+from eval.rows.types import DataError, Dataset
 
 
 class Source(Protocol):

@@ -13,7 +13,7 @@ from itertools import chain, islice, product
 from random import Random
 from typing import Protocol, TypeVar
 
-from eval.data import DataError, Dataset, Row, capped
+from eval.rows.types import DataError, Dataset, Row, capped
 
 T = TypeVar("T")
 Facts = dict[str, str]

@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 from textwrap import shorten
 from typing import Any, Protocol
 
-from eval import hub
-from eval.data import DataError, Dataset, Row, capped, checked, shown
+from eval.models import hub
+from eval.rows.types import DataError, Dataset, Row, capped, checked, shown
 
 LONGEST = 200
 """Characters of what `datasets` says."""

@@ -7,15 +7,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweep.interrupts import exit_at_once
+from sweep.signals import exit_at_once
 
 # What takes long to import is imported where it is used: --help and mistakes are answered without waiting for it.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 2 where there is no such sweep."""
-    from sweep.arguments import Parser
-    from sweep.config import ConfigError
+    from sweep.cli import Parser
+    from sweep.errors import ConfigError
 
     parser = Parser(prog="python -m sweep.report", description=__doc__.partition("\n")[0])
     parser.add_argument("name", metavar="NAME", help="a sweep's name, or a comparison's")
@@ -30,13 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _report(name: str, words: Sequence[str]) -> Path:
-    from sweep.plan import storage_of
-    from sweep.stored import config_of, names_of
+    from sweep.config.stored import config_of, names_of, storage_of
 
     storage = storage_of(words, "python -m sweep.report")
     configs = {own: config_of(storage, own) for own in names_of(storage, name)}
-    from sweep.report.files import write
-    from sweep.report.source import looked_up
+    from sweep.report.data import looked_up
+    from sweep.report.write_report import write
 
     return write(storage / name, [looked_up(config, own) for own, config in configs.items()])[0]
 

@@ -5,9 +5,9 @@ from typing import TypeAlias
 
 import altair as alt
 
-from sweep.record import Record, line
+from sweep.records import Record, line
 from sweep.report.figure import Cell
-from sweep.report.roles import LOOKS, OTHER, look
+from sweep.report.highlights import LOOKS, OTHER, look
 from sweep.report.theme import GREY, SCORES
 
 Row: TypeAlias = dict[str, Cell]

@@ -8,7 +8,7 @@ import jinja2
 import vl_convert
 from altair import SCHEMA_VERSION
 
-from sweep.record import short
+from sweep.records import short
 from sweep.report.figure import Cell
 from sweep.report.sections import Comparison, Section
 from sweep.report.theme import DARK, FONT, LIGHT, Theme, config

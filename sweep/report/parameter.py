@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import altair as alt
 from optuna.distributions import IntDistribution
 
-from sweep.config import Range, SweepConfig
-from sweep.record import Value
-from sweep.space import distributions
+from sweep.config.schema import Range, SweepConfig
+from sweep.config.space import distributions
+from sweep.records import Value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,12 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sweep.agenda import searched
-from sweep.comparison import TIED, Finalist
-from sweep.compose import dump
-from sweep.recovery import paper_setting
+from sweep.config.compose import dump
 from sweep.redaction import redact
-from sweep.report.evidence import Evidence, evidence
+from sweep.report.data import Reported
 from sweep.report.figure import Figure, Table
 from sweep.report.plots.history import history
 from sweep.report.plots.importance import importance
@@ -20,9 +17,12 @@ from sweep.report.plots.slices import slices
 from sweep.report.plots.surface import surfaces
 from sweep.report.plots.timeline import timeline
 from sweep.report.plots.tradeoff import tradeoff
-from sweep.report.source import Reported
 from sweep.report.tables import standing, trials
-from sweep.standings import WINS, Standing, standings
+from sweep.report.verdict import Evidence, evidence
+from sweep.results.comparison import WINS, Standing, standings
+from sweep.results.statistics import TIED, Finalist
+from sweep.search.paper import paper_setting
+from sweep.search.queue import searched
 
 LONGEST = 100
 """Letters of a key."""

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from sweep.comparison import mean, std
-from sweep.record import Record, line
+from sweep.records import Record, line
+from sweep.report.data import Reported
 from sweep.report.figure import Cell, Table
-from sweep.report.source import Reported
-from sweep.standings import Standing
+from sweep.results.comparison import Standing
+from sweep.results.statistics import mean, std
 
 METRICS = {"score": "score", "forget ES": "forget/es", "retain ES": "retain/es", "mix": "mix"}
 """Columns of a trial, and their metrics."""

@@ -9,10 +9,9 @@ from mlflow.entities import Metric, Param, Run, RunTag
 
 from eval.definitions import DEFINITIONS
 from eval.provenance import revision, versions
-from sweep.clock import now
-from sweep.compose import dump
-from sweep.config import SweepConfig
-from sweep.record import INTERRUPTED, Logged, Record, Setting
+from sweep.config.compose import dump
+from sweep.config.schema import SweepConfig
+from sweep.records import INTERRUPTED, Logged, Record, Setting, now
 from sweep.redaction import redact
 from sweep.tracking.store import client_of, experiment_id, store
 

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from sweep.config import SweepConfig
-from sweep.record import Logged, Record
+from sweep.config.schema import SweepConfig
+from sweep.records import Logged, Record
 from sweep.tracking.runs import Runs, Status, attempt
 from sweep.tracking.store import sentence, ui_command
 

@@ -8,9 +8,9 @@ from mlflow import MlflowClient
 from support.comparison import NAMES, Comparison, Launched, of_setting, trial_lines
 from support.stores import statuses
 from support.trials import trial
-from sweep.csvs import trials_csv
-from sweep.plans import asked
-from sweep.trial import grow
+from sweep.plan.launch_plan import asked
+from sweep.results.csv_tables import trials_csv
+from sweep.trial.runner import grow
 
 
 def test_the_command_repeats_its_line(comparison: Comparison, run_again: Launched) -> None:

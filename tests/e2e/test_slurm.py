@@ -14,10 +14,10 @@ import pytest
 from optuna import load_study
 from optuna.trial import TrialState
 
+from eval.shipped_configs import CONFIGS
 from support.commands import ROOT, SMALL
 from support.servers import free_port, running
 from support.waiting import until
-from sweep.compose import SHIPPED
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 MISSING = [name for name in PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]
@@ -102,7 +102,7 @@ def submitted(folder: Path, *words: str) -> subprocess.Popen[bytes]:
 
     Its trials leave their files in the folder, and wait there for one.
     """
-    script = str(SHIPPED / "deploy" / "slurm.sh")
+    script = str(CONFIGS / "deploy" / "slurm.sh")
     options = ["--wait", "--nodes=2", "--cpus-per-task=1", f"--chdir={folder}", "--output=log", "--open-mode=truncate"]
     variables = os.environ | {"TOY_FOLDER": str(folder)}
     return subprocess.Popen(["sbatch", *options, script, *words], cwd=folder, env=variables)  # noqa: S603, S607 (our own)
@@ -117,7 +117,7 @@ def states(folder: Path) -> list[TrialState]:
 def test_a_job_ends_cleanly_and_is_gone_on_with(mlflow_here: Path, slurm: None) -> None:
     """Asked to end, as five minutes before its time limit, it leaves nothing open; the next job runs what is left."""
     log = mlflow_here / "log"
-    job = submitted(mlflow_here, str(SHIPPED / "wtnpo.yaml"), *SMALL, "search.trials=2", "seeds=0", "--name", "slurm")
+    job = submitted(mlflow_here, str(CONFIGS / "wtnpo.yaml"), *SMALL, "search.trials=2", "seeds=0", "--name", "slurm")
     until(lambda: job.poll() is not None or (mlflow_here / "began-search-1").exists())
     until(lambda: job.poll() is not None or TrialState.COMPLETE in states(mlflow_here))
     asked(["scancel", "--batch", "--signal=TERM", "--name=sweep"])

@@ -12,11 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from faults.common import NAME, RESUME, SWEEP, Outcome, over, show, start, trials, whole
-from sweep.plans import asked
-from sweep.unlearning.artifacts import MANIFEST, METRICS
-from sweep.unlearning.artifacts import whole as sound
-from sweep.unlearning.prepare import ROWS
-from sweep.unlearning.reference import FILE
+from sweep.plan.launch_plan import asked
+from sweep.prepare.artifacts import MANIFEST, METRICS, ROWS
+from sweep.prepare.artifacts import whole as sound
+from sweep.training.reference import FILE
 
 KINDS = ("model.safetensors", "tokenizer.json", "config.json", ROWS, FILE, METRICS, MANIFEST)
 """Files of the target and of the reference."""

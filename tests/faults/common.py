@@ -19,12 +19,12 @@ from mlflow.entities import Run
 
 from support.commands import ROOT, SMALL, Command, ToyCommand
 from support.waiting import until
-from sweep import agenda, ledger, studies
-from sweep.config import SweepConfig
-from sweep.csvs import trials_csv
-from sweep.record import INTERRUPTED, Phase, Record
-from sweep.recovery import paper_setting
-from sweep.stored import config_of
+from sweep.config.schema import SweepConfig
+from sweep.config.stored import config_of
+from sweep.records import INTERRUPTED, Phase, Record
+from sweep.results.csv_tables import trials_csv
+from sweep.search import queue, storage, study
+from sweep.search.paper import paper_setting
 from sweep.tracking.runs import attempt
 
 NAME = "faults"
@@ -165,10 +165,10 @@ def over(here: Path, name: str = NAME) -> list[Record]:
 
 def attempts(here: Path, name: str = NAME) -> dict[Phase, list[Record]]:
     """Every attempt at a trial of a sweep, by phase; nothing where there is no ledger."""
-    if not (here / "runs" / name / studies.FILE).exists():
+    if not (here / "runs" / name / storage.FILE).exists():
         return {}
-    there = studies.there(config_of(here / "runs", name), name)
-    return {phase: studies.attempts(phase, study) for phase, study in there.items()}
+    there = storage.there(config_of(here / "runs", name), name)
+    return {phase: storage.attempts(phase, study) for phase, study in there.items()}
 
 
 def trials(here: Path, name: str = NAME) -> bytes:
@@ -190,18 +190,18 @@ def whole(
     """
     config, found = config_of(here / "runs", name), attempts(here, name)
     every = [one for own in found.values() for one in own]
-    last = [one for own in found.values() for one in studies.last(own).values()]
+    last = [one for own in found.values() for one in storage.last(own).values()]
     _check_ledger(config, every, last, failed)
     _check_kept(before, every)
     _check_files(here / "runs", name, last)
     _check_runs(MlflowClient(tracking_uri=store or database(here)), name, every)
-    ledger.refuse_running(config, name)
+    study.refuse_running(config, name)
 
 
 def _check_ledger(config: SweepConfig, every: Sequence[Record], last: Sequence[Record], failed: int) -> None:
     """Each planned trial finished once, or failed for good; what was tried again is the same trial."""
     states = Counter(one.state for one in last)
-    planned = agenda.planned(config, paper_setting(config))
+    planned = queue.planned(config, paper_setting(config))
     assert planned == len(last) == states["finished"] + states["pruned"] + failed, states
     finished = Counter((one.phase, one.index) for one in every if one.state in ("finished", "pruned"))
     assert set(finished.values()) == {1}, finished

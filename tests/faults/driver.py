@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from faults.common import NAME, RESUME, SWEEP, Moment, Outcome, attempts, over, printed, show, start, trials, whole
 from support.commands import Command
 from support.stores import statuses
-from sweep.record import INTERRUPTED, Record
+from sweep.records import INTERRUPTED, Record
 
 MARKS = {
     "the start": "",

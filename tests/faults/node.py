@@ -20,7 +20,7 @@ from support.commands import ROOT, Command
 from support.rays import cluster
 
 PROMISED = 120.0
-"""Seconds in which a driver without a head ends, under load; `sweep.pulse` gives it half a minute."""
+"""Seconds in which a driver without a head ends, under load; `sweep.cluster.head_watch` gives it half a minute."""
 
 
 def lose(up: Cluster, command: Command, title: str) -> None:

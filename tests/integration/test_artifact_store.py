@@ -8,9 +8,9 @@ from pyarrow.fs import FileSystem
 
 from support.servers import bucket
 from support.toys import config, dataset
-from sweep.config import ConfigError
-from sweep.unlearning import remote
-from sweep.unlearning.artifacts import METRICS, made, plan, whole
+from sweep.errors import ConfigError
+from sweep.prepare import object_store
+from sweep.prepare.artifacts import METRICS, made, plan, whole
 
 
 @pytest.fixture
@@ -38,9 +38,9 @@ def make(folder: Path, url: str, content: str = "weights") -> bool:
 
 def test_one_node_makes_it_and_the_others_fetch_it(tmp_path: Path, url: str) -> None:
     """Two folders stand for the disks of two nodes."""
-    assert not remote.holds(url, "hash")
+    assert not object_store.holds(url, "hash")
     assert make(tmp_path / "one" / "hash", url)
-    assert remote.holds(url, "hash")
+    assert object_store.holds(url, "hash")
     assert not make(tmp_path / "two" / "hash", url)
     assert whole(tmp_path / "two" / "hash")
     assert (tmp_path / "two" / "hash" / "below" / "file").read_text() == "weights"
@@ -70,8 +70,8 @@ def half_a_copy_is_none(tmp_path: Path, url: str) -> None:
     """Whoever needs it makes it again, and the next one fetches that."""
     make(tmp_path / "one" / "hash", url)
     files, base = FileSystem.from_uri(url)
-    files.delete_file(f"{base}/hash/{remote.CURRENT}")
-    assert not remote.holds(url, "hash")
+    files.delete_file(f"{base}/hash/{object_store.CURRENT}")
+    assert not object_store.holds(url, "hash")
     assert make(tmp_path / "two" / "hash", url, "again")
     assert not make(tmp_path / "three" / "hash", url)
     assert (tmp_path / "three" / "hash" / "below" / "file").read_text() == "again"
@@ -91,8 +91,8 @@ def damage_is_told(tmp_path: Path, url: str) -> None:
     """Where one byte is missing."""
     make(tmp_path / "one" / "hash", url)
     files, base = FileSystem.from_uri(url)
-    assert remote.text(url, "hash", "below/file") == "weights"
-    with files.open_input_stream(f"{base}/hash/{remote.CURRENT}") as stream:
+    assert object_store.text(url, "hash", "below/file") == "weights"
+    with files.open_input_stream(f"{base}/hash/{object_store.CURRENT}") as stream:
         inside = stream.read().decode()
     with files.open_output_stream(f"{base}/hash/{inside}/below/file") as out:
         out.write(b"weight")
@@ -119,4 +119,4 @@ def test_a_driver_knows_what_workers_made_elsewhere(tmp_path: Path, url: str) ->
 def test_a_url_that_is_none(tmp_path: Path, url: str) -> None:
     """One sentence that names the key and the value."""
     with pytest.raises(ConfigError, match=rf"artifacts = '{url}' cannot be used: "):
-        remote.holds(url, "hash")
+        object_store.holds(url, "hash")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from support.targets import Prepared
-from sweep.record import Record
-from sweep.trial import grow, unlearn
+from sweep.records import Record
+from sweep.trial.runner import grow, unlearn
 
 BROKEN = '''"""An objective that raises."""
 

@@ -16,9 +16,9 @@ from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from support.reports import large, small
 from support.servers import answers, free_port, running
-from sweep.ledger import created
-from sweep.report.files import write
-from sweep.tracking.afterwards import attach, fill
+from sweep.report.write_report import write
+from sweep.search.study import created
+from sweep.tracking.backfill import attach, fill
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 BIN = Path(sys.executable).parent

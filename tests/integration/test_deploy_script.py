@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sweep.compose import SHIPPED
+from eval.shipped_configs import CONFIGS
 
-SCRIPT = (SHIPPED / "deploy" / "slurm.sh").read_text(encoding="utf-8")
+SCRIPT = (CONFIGS / "deploy" / "slurm.sh").read_text(encoding="utf-8")
 COMMANDS = (["/bin/bash", "-n"], [str(Path(sys.executable).with_name("shellcheck")), "--shell=bash", "-"])
 
 

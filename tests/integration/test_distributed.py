@@ -17,14 +17,14 @@ from objectives.wtnpo import WTNPO
 from support.targets import FULL, made
 from support.together import PROCESSES, together
 from support.toys import config, dataset, encoded, llama
-from sweep.config import SweepConfig
-from sweep.unlearning import reference
-from sweep.unlearning.artifacts import plan
-from sweep.unlearning.loop import Schedule, descend, stream
-from sweep.unlearning.losses import terms
-from sweep.unlearning.parallel import shared_out, whole
-from sweep.unlearning.reference import Asked
-from sweep.unlearning.run import full_suite, run
+from sweep.config.schema import SweepConfig
+from sweep.prepare.artifacts import plan
+from sweep.training import reference
+from sweep.training.distributed import shared_out, whole
+from sweep.training.loop import Schedule, descend, stream
+from sweep.training.loss_terms import terms
+from sweep.training.reference import Asked
+from sweep.trial.unlearn import full_suite, run
 
 FORGET = encoded((3, 2), (2, 5), (6, 4), (4, 1), (9, 3))
 ASKED = Asked(forget=FORGET, refusals=FORGET, retain=encoded((4, 4), (2, 2), (7, 3), (3, 6)), length=0)

@@ -25,7 +25,7 @@ time.sleep(600)
 
 def ended(code: str) -> "subprocess.CompletedProcess[str]":
     """A Python process with this code, which has everything of the module, `os` and `signal`."""
-    front = "import os, signal\nfrom sweep.interrupts import *\n"
+    front = "import os, signal\nfrom sweep.signals import *\n"
     return subprocess.run([sys.executable, "-c", front + code], cwd=ROOT, capture_output=True, text=True)  # noqa: S603
 
 
@@ -51,7 +51,7 @@ with Interrupts(str) as interrupts:
 def test_nobody_reads_what_is_printed() -> None:
     """A reader that has gone, as `head` does, ends the sweep cleanly; what is still printed goes nowhere."""
     code = """
-from sweep.interrupts import *
+from sweep.signals import *
 with Interrupts(str) as interrupts:
     try:
         while True:
@@ -85,7 +85,7 @@ def test_a_terminal_that_is_closed() -> None:
     """A process that it does not end goes on, and what it prints goes nowhere."""
     code = """
 import sys
-from sweep.interrupts import *
+from sweep.signals import *
 with Interrupts(str) as interrupts:
     while not unread() and sys.stdout.isatty():
         pass

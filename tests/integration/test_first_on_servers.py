@@ -13,7 +13,7 @@ from psycopg.sql import SQL, Identifier
 
 from support import toys
 from support.tracked import live, record, runs
-from sweep import studies
+from sweep.search import storage
 from sweep.tracking.tracker import Tracker
 
 MANY = 8
@@ -37,7 +37,7 @@ def test_in_a_database(postgres: str, tmp_path: Path, database: str) -> None:
     with psycopg.connect(f"{postgres}/postgres", autocommit=True) as connection:
         connection.execute(SQL("create database {}").format(Identifier(database)))
     config = toys.config(tmp_path, ledger=f"{postgres}/{database}")
-    names = at_once(lambda number: studies.opened(config, f"sweep-{number}")["search"].study_name)
+    names = at_once(lambda number: storage.opened(config, f"sweep-{number}")["search"].study_name)
     assert names == [f"sweep-{number}" for number in range(MANY)]
     assert {*names} < {*optuna.get_all_study_names(f"{postgres}/{database}")}
 

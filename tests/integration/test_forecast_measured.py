@@ -12,8 +12,8 @@ import pytest
 from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig, PhiConfig, PreTrainedConfig
 
-from eval.checkpoint import empty_model
-from eval.forward import label_statistics
+from eval.models.checkpoint import empty_model
+from eval.models.forward import label_statistics
 from objectives._base import Objective
 from objectives.idk import IDK
 from objectives.rmu import RMU
@@ -21,14 +21,14 @@ from objectives.undial import UNDIAL
 from objectives.wtnpo import WTNPO
 from support.targets import FULL, Prepared
 from support.toys import config, dataset, encoded
-from sweep import budget
-from sweep.config import SweepConfig
-from sweep.unlearning import reference
-from sweep.unlearning.loop import Schedule, descend
-from sweep.unlearning.losses import terms
-from sweep.unlearning.memory import Texts, stages
-from sweep.unlearning.precision import COMPUTED, STORED, ready
-from sweep.unlearning.reference import Asked
+from sweep.config.schema import SweepConfig
+from sweep.prepare import cost
+from sweep.prepare.memory import Texts, stages
+from sweep.training import reference
+from sweep.training.loop import Schedule, descend
+from sweep.training.loss_terms import terms
+from sweep.training.precision import COMPUTED, STORED, ready
+from sweep.training.reference import Asked
 
 THOROUGH = "THOROUGH" in os.environ
 LLAMA = LlamaConfig(
@@ -123,8 +123,8 @@ def check_memory(sweep: SweepConfig, architecture: PreTrainedConfig, objective: 
 def test_disk(precision: str, reduction: str, prepared: Prepared) -> None:
     """Within 10 % of each artifact's files."""
     sweep, _ = prepared(precision, retain={"term": "kl", "weight": 1.0, "reduction": reduction}, eval=FULL)
-    found = budget.budget(sweep, dataset()).made
+    found = cost.budget(sweep, dataset()).made
     assert len(found) == 3
-    for folder, cost in found.items():
+    for folder, own in found.items():
         real = sum(file.stat().st_size for file in folder.iterdir())
-        assert cost.disk == pytest.approx(real, rel=0.1)
+        assert own.disk == pytest.approx(real, rel=0.1)

@@ -10,7 +10,7 @@ from support import workers
 from support.searches import opened, swept
 from support.toys import config as toy_config
 from support.workers import perishing
-from sweep.record import Record
+from sweep.records import Record
 
 if TYPE_CHECKING:
     from support.rays import Slots

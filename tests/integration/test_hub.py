@@ -9,22 +9,22 @@ import pytest
 import yaml
 
 import eval.run
-from eval.checkpoint import layers, load_model, load_tokenizer
-from eval.data import DataError
 from eval.datasets import load
-from eval.hub import commit
+from eval.models.checkpoint import layers, load_model, load_tokenizer
+from eval.models.hub import commit
+from eval.rows.types import DataError
+from eval.shipped_configs import CONFIGS
 from support import tofu
 from support.commands import SMALL, refusal
 from support.hubs import Hub, served, used
 from support.servers import free_port
 from support.toys import SHAPE, TEMPLATE, dataset, llama, tokenizer
-from sweep.compose import SHIPPED
-from sweep.config import ConfigError
+from sweep.errors import ConfigError
 from sweep.launch import main
-from sweep.plans import Plans, again, asked
+from sweep.plan.launch_plan import Plans, again, asked
 
 MODEL, ROWS = "somebody/model", "somebody/rows"
-WORDS = [str(SHIPPED / "wtnpo.yaml"), *SMALL, f"model.path={MODEL}", "model.shape=null"]
+WORDS = [str(CONFIGS / "wtnpo.yaml"), *SMALL, f"model.path={MODEL}", "model.shape=null"]
 WORDS += [f"model.layers={SHAPE.layers}", f"model.deepest={SHAPE.layers - 1}"]
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from support.commands import ROOT
-from sweep.deaths import stack_of, why
+from sweep.cluster.failures import stack_of, why
 
 HANGS = """
 import re, sys, time
 from pathlib import Path
-from sweep.deaths import ended_after
+from sweep.cluster.failures import ended_after
 
 def grow():
     {act}
@@ -25,7 +25,7 @@ LOCKED = 're.match(r"(a+)+$", "a" * 60 + "b")'
 LINGERS = """
 import sys, time
 from pathlib import Path
-from sweep.deaths import told_after, why
+from sweep.cluster.failures import told_after, why
 
 def traced():
     while not stack.stat().st_size:

@@ -12,10 +12,11 @@ import pytest
 
 from support.commands import ROOT, refusal
 from support.own import mine
-from sweep import upload
-from sweep.compose import dump, load
-from sweep.config import ConfigError
-from sweep.submit import Job, connected, main, new
+from sweep.cluster import upload
+from sweep.cluster.jobs import Job, connected
+from sweep.config.compose import dump, load
+from sweep.errors import ConfigError
+from sweep.submit import main, new
 
 WTNPO = str(ROOT / "configs" / "wtnpo.yaml")
 NOWHERE = "http://127.0.0.1:1"
@@ -48,10 +49,8 @@ def test_the_driver_composes_what_was_checked_here(
     monkeypatch.syspath_prepend(mine(here))
     job = new([config, SHARED, "seed=3"], "same", NOWHERE)
     file, *changes = job.command[3:-2]
-    code = (
-        "import sys; from sweep.compose import dump, load; import objectives; config = load(sys.argv[1], sys.argv[2:])"
-    )
-    code += "; objectives.load(config.objective); print(dump(config))"
+    code = "import sys; from sweep.config.compose import dump, load; import objectives; "
+    code += "config = load(sys.argv[1], sys.argv[2:]); objectives.load(config.objective); print(dump(config))"
     folder = unpacked(job, tmp_path_factory.mktemp("head"))
     alone = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     command = [sys.executable, "-c", code, file, *changes]

@@ -12,10 +12,10 @@ from mlflow import MlflowClient
 from support.toys import config as toy_config
 from support.waiting import until
 from support.workers import FREE, noted
-from sweep import schedule
-from sweep.interrupts import Interrupts
-from sweep.ledger import Ledger, created
-from sweep.trial import Work
+from sweep import run
+from sweep.plan.job import Work
+from sweep.search.study import Ledger, created
+from sweep.signals import Interrupts
 
 if TYPE_CHECKING:
     from ray._private.node import Node
@@ -58,7 +58,7 @@ def test_a_node_that_is_lost_loses_no_trial(
         paper=None,
     )
     with Interrupts(str) as interrupts:
-        (ran,) = schedule.run([work], interrupts)
+        (ran,) = run.run([work], interrupts)
     lost.join()
     assert [(record.index, record.state) for record in ran.records] == [(i, "finished") for i in range(TRIALS)]
     attempts = Ledger(config, NAME).attempts("search")

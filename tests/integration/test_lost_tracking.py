@@ -16,8 +16,8 @@ from support.servers import free_port
 from support.toys import config
 from support.tracked import begun, client, live, record, runs
 from support.waiting import until
-from sweep.tracking import tracker as tracking
-from sweep.tracking.afterwards import fill
+from sweep.tracking import tracker
+from sweep.tracking.backfill import fill
 from sweep.tracking.runs import Runs, Status
 from sweep.tracking.store import TrackingError
 from sweep.tracking.tracker import Tracker
@@ -42,7 +42,7 @@ def patient(monkeypatch: pytest.MonkeyPatch, port: int, **seconds: float) -> Non
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", str(FOR_EVER))
     for name in ("PATIENCE", "IMPATIENCE"):
-        monkeypatch.setattr(tracking, name, seconds.get(name, FOR_EVER))
+        monkeypatch.setattr(tracker, name, seconds.get(name, FOR_EVER))
 
 
 @pytest.mark.parametrize(("status", "patience"), [("FINISHED", "PATIENCE"), ("KILLED", "IMPATIENCE")])
@@ -50,7 +50,7 @@ def test_a_silent_server_costs_the_end_its_patience(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: Status, patience: str
 ) -> None:
     """It takes connections and never answers: only the end waits for it, and not as long where a user interrupts."""
-    assert tracking.IMPATIENCE < 10  # a user who interrupts was promised an end within ten seconds
+    assert tracker.IMPATIENCE < 10  # a user who interrupts was promised an end within ten seconds
     port = free_port()
     patient(monkeypatch, port, **{patience: 1.0})
     with silent(port):

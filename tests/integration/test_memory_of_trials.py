@@ -13,7 +13,8 @@ from transformers import PreTrainedModel
 from objectives.npo import NPO
 from objectives.wtnpo import WTNPO
 from support.targets import Prepared
-from sweep.unlearning.run import Session, run, search_suite, session
+from sweep.trial.session import Session, session
+from sweep.trial.unlearn import run, search_suite
 
 PRECISIONS = ("float32", "master", "kahan")
 
@@ -28,7 +29,7 @@ def only_ours() -> None:
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that has run no trial yet."""
-    monkeypatch.setattr("sweep.unlearning.run._KEPT", {})
+    monkeypatch.setattr("sweep.trial.session._KEPT", {})
     gc.collect()
 
 

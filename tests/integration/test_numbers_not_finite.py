@@ -12,24 +12,27 @@ import torch
 from rich.console import Console
 from transformers import PreTrainedModel
 
-from eval.calibration import strength
-from eval.forward import Each
+from eval.metrics.calibrated_score import strength
+from eval.models.forward import Each
 from eval.suite import Probes, evaluate
 from objectives._base import Answers, Objective, needed
 from objectives.ga import GA
 from support.targets import Prepared, Toy
 from support.toys import config, dataset, llama, tokenizer
 from support.trials import trial
-from support.workers import ToyOutcome, ToyPoint
-from sweep import agenda, results, tables
-from sweep.config import ConfigError
-from sweep.record import Logged, Record, Setting
-from sweep.report import files
-from sweep.report.source import Reported
-from sweep.trial import grow, makers
-from sweep.unlearning import models
-from sweep.unlearning.artifacts import plan
-from sweep.unlearning.run import Outcome, Point, run, search_suite, session
+from sweep.errors import ConfigError
+from sweep.prepare.artifacts import plan
+from sweep.prepare.preparers import makers
+from sweep.records import Logged, Record, Setting
+from sweep.report import write_report
+from sweep.report.data import Reported
+from sweep.results import console_tables, write_results
+from sweep.search import queue
+from sweep.training import weights
+from sweep.trial.outcomes import Outcome, Point
+from sweep.trial.runner import grow
+from sweep.trial.session import session
+from sweep.trial.unlearn import run, search_suite
 
 ENDS = (1, 3, 4, 6)
 """Steps of the toy trial when each of its four epochs is over: 3 rows, 2 a batch."""
@@ -120,7 +123,7 @@ def test_a_metric_that_is_not_finite_is_a_result(
         return evaluate(model, probes, each) | {metric: value}
 
     session(*toy)
-    monkeypatch.setattr("sweep.unlearning.run.evaluate", broken)
+    monkeypatch.setattr("sweep.trial.unlearn.evaluate", broken)
     outcome = ended(toy, GA())
     assert math.isfinite(outcome.metrics["score"])
     assert outcome.reason or (metric.startswith("retain") and value == math.inf)
@@ -147,7 +150,7 @@ def test_a_tokenizer_of_another_model_is_one_sentence(tmp_path: Path, key: str) 
     sweep = config(tmp_path)
     model = llama()
     model.resize_token_embeddings(100)
-    models.save(model, tokenizer(), folder := tmp_path / "odd")
+    weights.save(model, tokenizer(), folder := tmp_path / "odd")
     block = getattr(sweep, key).model_copy(update={"path": str(folder), "shape": None})
     odd = sweep.model_copy(update={key: block})
     (maker,) = makers(odd, dataset(), plan(odd, dataset()))
@@ -160,9 +163,9 @@ def test_a_tokenizer_of_another_model_is_one_sentence(tmp_path: Path, key: str) 
 def test_a_curve_may_hold_what_is_not_finite() -> None:
     """A point with a loss of NaN is kept as it is, and the trial goes on."""
 
-    def odd(record: Record) -> Iterator[ToyPoint | ToyOutcome]:
-        yield ToyPoint(1, {"loss": math.nan})
-        yield ToyOutcome({"score": 0.5, "extra": math.inf}, "it broke")
+    def odd(record: Record) -> Iterator[Point | Outcome]:
+        yield Point(epoch=1, metrics={"loss": math.nan})
+        yield Outcome(metrics={"score": 0.5, "extra": math.inf}, reason="it broke")
 
     record = Record(phase="search", index=0, setting={}, seed=0, state="running")
     point, end = grow(odd, record)
@@ -184,13 +187,15 @@ def test_a_sweep_in_which_every_trial_diverged(tmp_path: Path, capsys: pytest.Ca
     sweep, folder = config(tmp_path), tmp_path / "all"
     folder.mkdir()
     where = Logged(tracking_uri="sqlite:///x", experiment="x", run_id="x")
-    results.write(folder, sweep, records, seconds=results.Seconds(prepare=1, sweep=1, total=2), logged=where)
+    write_results.write(
+        folder, sweep, records, seconds=write_results.Seconds(prepare=1, sweep=1, total=2), logged=where
+    )
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["trials"]["finished"] == 3
     assert summary["best"]["metrics"] == {"score": 0.75, "mix": 0.0, "forget_quality": None, "retain/prob": None}
     assert (folder / "trials.csv").read_text().count(f"nan,0.0,inf,0.75,{reason}") == 3
-    assert agenda.best(records, None) == []
-    written = files.write(folder, [Reported(name="all", config=sweep, records=records, reference={})])
+    assert queue.best(records, None) == []
+    written = write_report.write(folder, [Reported(name="all", config=sweep, records=records, reference={})])
     assert all(path.stat().st_size for path in written)
-    Console(width=200).print(tables.render(sweep, records))
+    Console(width=200).print(console_tables.render(sweep, records))
     assert f"Nothing was found: even the best trial has the worst score ({reason}).\n" in capsys.readouterr().out

@@ -11,15 +11,15 @@ import pytest
 from support import tofu
 from support.commands import ROOT
 from support.tofu import ODD
-from sweep import finish
-from sweep.agenda import agenda
-from sweep.plan import Plan
-from sweep.plans import asked
-from sweep.record import Record
-from sweep.schedule import Ran
-from sweep.tracking.afterwards import fill
+from sweep import outputs
+from sweep.plan.launch_plan import asked
+from sweep.plan.sweep_plan import Plan
+from sweep.records import Record
+from sweep.run import Ran
+from sweep.search.queue import agenda
+from sweep.tracking.backfill import fill
 from sweep.tracking.store import store, ui_command
-from sweep.trial import grow
+from sweep.trial.runner import grow
 
 WORDS = [str(ROOT / "configs" / "wtnpo.yaml"), "data=tofu-forget01", "target.epochs=1", "train.epochs=1"]
 WORDS += ["search.trials=1", "seeds=0", "eval.suite=full", "model.deepest=1"]
@@ -75,7 +75,7 @@ def test_they_leave_what_the_umask_allows(tmp_path: Path, work: Path) -> None:
     assert all(math.isfinite(value) for value in record.metrics.values())
     _, logged = fill(plan.config, plan.name, "FINISHED", records)
     ran = Ran(records=records, logged=logged, ui_command=ui_command(store()), prepare_s=1.0, trials_s=1.0)
-    finish.sweeps(wanted, [ran], 2.0)
+    outputs.sweeps(wanted, [ran], 2.0)
     assert json.loads((work / "runs" / "made" / "summary.json").read_text())["trials"]["finished"] == 1
     made = {str(path.relative_to(work)): path.stat().st_mode & 0o777 for path in work.rglob("*")}
     assert {"mlflow.db", "mlruns", "runs/made/report.html", "runs/made/study.db", "runs/made/plots"} <= made.keys()

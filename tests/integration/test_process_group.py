@@ -15,10 +15,11 @@ from support.toys import config as toy_config
 from support.toys import dataset
 from support.waiting import SCALE, TIER_TIMEOUTS_S, until
 from support.workers import paired
-from sweep.config import SweepConfig
-from sweep.record import Record
-from sweep.trial import grow, makers, unlearn
-from sweep.unlearning.artifacts import Artifacts, plan
+from sweep.config.schema import SweepConfig
+from sweep.prepare.artifacts import Artifacts, plan
+from sweep.prepare.preparers import makers
+from sweep.records import Record
+from sweep.trial.runner import grow, unlearn
 
 if TYPE_CHECKING:
     from support.rays import Slots
@@ -43,7 +44,7 @@ def toy(slots: "Slots", folder: Path, trials: int) -> SweepConfig:
 @pytest.fixture(scope="module")
 def made(ray_slots: "Slots", tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepConfig, Artifacts, Seen]:
     """A sweep of one trial, prepared by two processes, and what was told meanwhile."""
-    from sweep.preparation import prepare
+    from sweep.cluster.preparation import prepare
 
     sweep = toy(ray_slots, tmp_path_factory.mktemp("made"), 1)
     artifacts, seen = plan(sweep, dataset()), Seen()

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from eval.shipped_configs import CONFIGS
 from support.commands import ROOT
-from sweep.compose import SHIPPED
 
-WTNPO = str(SHIPPED / "wtnpo.yaml")
+WTNPO = str(CONFIGS / "wtnpo.yaml")
 NOWHERE = "http://127.0.0.1:1"
 """An address at which nobody listens."""
 HEAVY = """

@@ -5,11 +5,11 @@ from pathlib import Path
 from support import toys
 from support.targets import Prepared
 from support.trials import PAPER, trial
-from sweep.again import alone
-from sweep.compose import load
-from sweep.record import Setting
-from sweep.trial import unlearn
-from sweep.unlearning.artifacts import plan
+from sweep.config.compose import load
+from sweep.prepare.artifacts import plan
+from sweep.records import Setting
+from sweep.results.rerun_configs import alone
+from sweep.trial.runner import unlearn
 
 FOUND: Setting = {"alpha": 0.1 + 0.2, "beta": 2}
 RECORDS = (trial(0, PAPER, 0.5), trial(1, FOUND, 0.25), trial(2, {"alpha": 2.0, "beta": 2.0}, 0.75))

@@ -14,13 +14,14 @@ from support.searches import Seen, opened, swept
 from support.toys import config as toy_config
 from support.trials import PAPER
 from support.workers import bowl, breaks, dying, full, lagging, late, made
-from sweep.agenda import agenda
-from sweep.config import ConfigError, SweepConfig
-from sweep.interrupts import BrokenOffError, Interrupted
-from sweep.preparation import prepare
-from sweep.record import Record
-from sweep.room import no_room, room_for
-from sweep.trial import Outcome, Point, grow
+from sweep.cluster.preparation import prepare
+from sweep.cluster.resources import no_room, room_for
+from sweep.config.schema import SweepConfig
+from sweep.errors import BrokenOffError, ConfigError, Interrupted
+from sweep.records import Record
+from sweep.search.queue import agenda
+from sweep.trial.outcomes import Outcome, Point
+from sweep.trial.runner import grow
 
 if TYPE_CHECKING:
     from support.rays import Slots

@@ -10,8 +10,8 @@ import pytest
 from support import rays
 from support.commands import ROOT, ToyCommand
 from support.servers import free_port
-from sweep import nodes
-from sweep.config import ConfigError
+from sweep.cluster import shared_storage
+from sweep.errors import ConfigError
 
 if TYPE_CHECKING:
     from support.rays import Slots
@@ -54,12 +54,12 @@ def left(storage: Path) -> list[str]:
 
 def test_a_node_alone_needs_to_share_nothing(ray_slots: "Slots") -> None:
     """The driver's own node is not asked, and nothing is written: nobody could, in /proc."""
-    nodes.check(Path("/proc/runs"))
+    shared_storage.check(Path("/proc/runs"))
 
 
 def test_a_storage_that_all_share(node: None, storages: Path) -> None:
     """All is well; a folder that is not there yet is not made; no probe is left."""
-    nodes.check(storages / "shared" / "runs")
+    shared_storage.check(storages / "shared" / "runs")
     assert left(storages / "shared") == ["there"]
 
 
@@ -73,7 +73,7 @@ def test_a_storage_that_all_share(node: None, storages: Path) -> None:
 def test_a_storage_that_a_node_does_not_share(node: None, storages: Path, name: str, says: str) -> None:
     """What is wrong is said of the node; no probe is left."""
     with pytest.raises(ConfigError) as caught:
-        nodes.check(storages / name / "runs")
+        shared_storage.check(storages / name / "runs")
     assert str(caught.value).startswith(f"storage = '{storages / name / 'runs'}' {NOT_SEEN}")
     assert str(caught.value).endswith(f": {says.format(storages / name)}.")
     assert left(storages / name) == ["there"]

@@ -11,9 +11,9 @@ from mlflow.entities import Run
 from support import toys
 from support.tracked import START, begun, client, live, record, runs
 from support.waiting import until
-from sweep.config import SweepConfig
-from sweep.record import INTERRUPTED
-from sweep.tracking.afterwards import fill
+from sweep.config.schema import SweepConfig
+from sweep.records import INTERRUPTED
+from sweep.tracking.backfill import fill
 from sweep.tracking.runs import LONGEST, Runs
 from sweep.tracking.tracker import Tracker
 

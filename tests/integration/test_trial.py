@@ -9,18 +9,20 @@ from typing import ClassVar
 import pytest
 import torch
 
-from eval.calibration import GRID, Strength, strength
+from eval.metrics.calibrated_score import GRID, Strength, strength
 from eval.suite import evaluate
 from objectives._base import Answers, Objective, needed
 from objectives.ga import GA
 from objectives.wtnpo import WTNPO
 from support.targets import FULL, Prepared, Toy
 from support.toys import config, dataset
-from sweep.config import SweepConfig
-from sweep.trial import makers
-from sweep.unlearning.artifacts import Artifacts, plan
-from sweep.unlearning.models import snapshot
-from sweep.unlearning.run import Outcome, Point, full_suite, run, search_suite, session
+from sweep.config.schema import SweepConfig
+from sweep.prepare.artifacts import Artifacts, plan
+from sweep.prepare.preparers import makers
+from sweep.training.weights import snapshot
+from sweep.trial.outcomes import Outcome, Point
+from sweep.trial.session import session
+from sweep.trial.unlearn import full_suite, run, search_suite
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,12 @@ import torch
 from objectives.wtnpo import WTNPO
 from support.targets import FULL, Prepared, Toy
 from support.toys import dataset
-from sweep.unlearning.artifacts import plan
-from sweep.unlearning.models import snapshot
-from sweep.unlearning.precision import STORED
-from sweep.unlearning.run import Outcome, Point, full_suite, run, session
+from sweep.prepare.artifacts import plan
+from sweep.training.precision import STORED
+from sweep.training.weights import snapshot
+from sweep.trial.outcomes import Outcome, Point
+from sweep.trial.session import session
+from sweep.trial.unlearn import full_suite, run
 
 
 @pytest.fixture(scope="module", params=["float32", "master", "kahan"])

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from support.toys import config as toy_config
 from support.trials import PAPER, sides
-from sweep.agenda import agenda
-from sweep.config import SweepConfig
-from sweep.ledger import Ledger
-from sweep.record import Record, Setting
+from sweep.config.schema import SweepConfig
+from sweep.records import Record, Setting
+from sweep.search.queue import agenda
+from sweep.search.study import Ledger
 
 NAME = "toy"
 

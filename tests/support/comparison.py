@@ -19,7 +19,7 @@ from pyarrow.fs import FileSelector, FileSystem, FileType
 
 from support.commands import ROOT, SMALL, Command
 from support.servers import KEYS, PASSWORD
-from sweep.record import Setting
+from sweep.records import Setting
 
 NAME = "both"
 NAMES = (f"{NAME}.wga", f"{NAME}.npo")

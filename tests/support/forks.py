@@ -81,8 +81,8 @@ def _preload() -> None:
 def _run(here: Path, argv: list[str], variables: dict[str, str], out: Path) -> None:
     """Become the process that `python -m support.toy_launch` would have been."""
     from support import preloaded, toy_launch
-    from sweep.interrupts import exit_at_once
     from sweep.launch import main
+    from sweep.signals import exit_at_once
 
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_DFL)

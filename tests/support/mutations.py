@@ -8,13 +8,14 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
-from sweep.compose import SHIPPED, dump, load
-from sweep.explain import GROUPS
+from eval.shipped_configs import CONFIGS
+from sweep.config.compose import dump, load
+from sweep.config.messages import GROUPS
 
 FILES = {
-    str(file.relative_to(SHIPPED)): file.read_text(encoding="utf-8")
-    for file in (*SHIPPED.glob("*.yaml"), *(file for group in GROUPS for file in (SHIPPED / group).glob("*.yaml")))
-} | {"config.yaml": dump(load(SHIPPED / "wtnpo.yaml"))}
+    str(file.relative_to(CONFIGS)): file.read_text(encoding="utf-8")
+    for file in (*CONFIGS.glob("*.yaml"), *(file for group in GROUPS for file in (CONFIGS / group).glob("*.yaml")))
+} | {"config.yaml": dump(load(CONFIGS / "wtnpo.yaml"))}
 """The shipped files, by their path, and one that has all keys, as in a sweep's folder."""
 ODD = (
     *("null", "true", "false", "0", "1", "-1", "7", "2.5", "1e400", "-1e400", "1e-400", ".nan", ".inf", "-.inf"),

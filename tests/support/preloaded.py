@@ -6,8 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-MODULES = ("sweep.plans", "sweep.schedule", "sweep.finish", "sweep.report.files", "support.toy_launch")
-"""In the order in which a driver imports them: `sweep.schedule` tells Ray how, before anybody imports it."""
+MODULES = ("sweep.plan.launch_plan", "sweep.run", "sweep.outputs", "sweep.report.write_report", "support.toy_launch")
+"""In the order in which a driver imports them: `sweep.run` tells Ray how, before anybody imports it."""
 
 
 def _set() -> dict[str, str]:

@@ -20,8 +20,8 @@ from support import toys
 from support.commands import ROOT
 from support.servers import free_port
 from support.waiting import LONGEST_WAIT_S, until
-from sweep.config import ClusterConfig
-from sweep.schedule import connected
+from sweep.cluster.connection import connected
+from sweep.config.schema import ClusterConfig
 
 TOKEN = "planted-token-0123456789abcdef0123456789"  # noqa: S105 (of a cluster that lives as long as a test)
 FRONT = Path(sys.executable).parent

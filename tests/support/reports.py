@@ -7,8 +7,8 @@ from typing import Any
 
 from support import toys
 from support.trials import PAPER, repeats, trial
-from sweep.record import Record, Setting
-from sweep.report.source import Reported
+from sweep.records import Record, Setting
+from sweep.report.data import Reported
 
 GOOD: Setting = {"alpha": 2.1, "beta": 6.0}
 """0.6 / 5 = 12 % of the range of alpha from the paper's, ln(7/6) / ln 40 = 4 % of that of beta."""

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from support.trials import PAPER
-from sweep.agenda import agenda
-from sweep.config import SweepConfig
-from sweep.ledger import Ledger
-from sweep.record import Record
-from sweep.search import Search, StudySearcher, Watcher
-from sweep.trial import Run
+from sweep.callbacks import Watcher
+from sweep.cluster.searcher import Search, StudySearcher
+from sweep.config.schema import SweepConfig
+from sweep.records import Record
+from sweep.search.queue import agenda
+from sweep.search.study import Ledger
+from sweep.trial.outcomes import Run
 
 NAME = "toy"
 
@@ -72,7 +73,7 @@ def swept(
         at_once: how many trials.
         beat: is called now and then.
     """
-    from sweep.schedule import Beat, fit
+    from sweep.cluster.tuner import Beat, fit
 
     seen, step = [Seen() for _ in sweeps], Beat(beat)
     searches = [search(config, opened(config), one) for (config, _), one in zip(sweeps, seen, strict=True)]

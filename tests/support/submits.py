@@ -58,7 +58,7 @@ def _forked(variables: Mapping[str, str], words: Sequence[str]) -> Said:
 if __name__ == "__main__":
     import ray.job_submission  # noqa: F401
 
-    from sweep import plans, upload  # noqa: F401
+    from sweep.cluster import upload  # noqa: F401
 
     for one in json.loads(sys.argv[1]):
         print(json.dumps(_forked(*one)), flush=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from support.toys import config, dataset
-from sweep.config import SweepConfig
-from sweep.trial import makers
-from sweep.unlearning.artifacts import Artifacts, plan
+from sweep.config.schema import SweepConfig
+from sweep.prepare.artifacts import Artifacts, plan
+from sweep.prepare.preparers import makers
 
 Toy: TypeAlias = tuple[SweepConfig, Artifacts]
 """A toy sweep whose artifacts are there."""

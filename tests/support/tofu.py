@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from sweep.config import TofuConfig
+from sweep.config.schema import TofuConfig
 
 Record: TypeAlias = dict[str, Any]
 Splits: TypeAlias = dict[str, list[Record]]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.multiprocessing.spawn import spawn
 
-from sweep.unlearning.parallel import join, place
+from sweep.training.distributed import join, place
 
 PROCESSES = 2
 

@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep.interrupts import exit_at_once
 from sweep.launch import main
+from sweep.signals import exit_at_once
 
 if TYPE_CHECKING:
-    from sweep.trial import Maker
+    from sweep.prepare.preparers import Maker
 
 
 # Ray is imported where the driver does so, which tells it how first: so is what imports it.
@@ -35,13 +35,13 @@ def _toy_makers(*_: object) -> "Sequence[Maker]":
 
 def use_toys() -> None:
     """Let every sweep of this process run toy trials."""
-    from sweep import schedule, trial  # noqa: F401, I001 (first of all)
     from support import workers
+    from sweep.trial import runner  # noqa: F401, I001 (first of all)
 
     folder, hold = os.environ.get("TOY_FOLDER"), os.environ.get("TOY_HOLD")
-    run = getattr(workers, os.environ.get("TOY_RUN", "held"))
-    toy = partial(run, None if folder is None else Path(folder), None if hold is None else int(hold))
-    vars(trial).update(unlearn=partial(workers.toy_unlearn, toy), makers=_toy_makers)
+    toy_run = getattr(workers, os.environ.get("TOY_RUN", "held"))
+    toy = partial(toy_run, None if folder is None else Path(folder), None if hold is None else int(hold))
+    vars(runner).update(unlearn=partial(workers.toy_unlearn, toy), makers=_toy_makers)
     _leave_out_of_ray()
 
 

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.data import Dataset, Row
-from sweep.config import Shape, SweepConfig, Template
+from eval.rows.types import Dataset, Row
+from sweep.config.schema import Shape, SweepConfig, Template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-    from eval.encode import Encoded
+    from eval.rows.encode import Encoded
 
 # What takes long to import is imported where it is used: processes of toy trials that have no model start faster.
 
@@ -57,7 +57,7 @@ def dataset() -> Dataset:
 
 def tokenizer() -> "PreTrainedTokenizerFast":
     """A byte-level BPE trained on the toy rows."""
-    from sweep.unlearning import models
+    from sweep.training import models
 
     return models.make_tokenizer(models.texts(dataset()), SHAPE.vocabulary)
 
@@ -66,7 +66,7 @@ def llama(seed: int = 0, scale: float = 20.0) -> "PreTrainedModel":
     """A small Llama with random weights, made louder so that its probabilities differ from one another."""
     import torch
 
-    from sweep.unlearning import models
+    from sweep.training import models
 
     model = models.make_llama(SHAPE, tokenizer(), seed)
     with torch.no_grad():
@@ -78,7 +78,7 @@ def llama(seed: int = 0, scale: float = 20.0) -> "PreTrainedModel":
 
 def encoded(*lengths: tuple[int, int]) -> "list[Encoded]":
     """Rows of (prompt tokens, answer tokens with EOS), with tokens that differ from row to row."""
-    from eval.encode import Encoded
+    from eval.rows.encode import Encoded
 
     return [
         Encoded(ids=tuple((7 * i + 3 * t) % 290 + 1 for t in range(prompt + answer)), start=prompt)

@@ -7,7 +7,7 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from sweep.record import Record
+from sweep.records import Record
 from sweep.tracking.runs import Runs
 from sweep.tracking.tracker import Tracker
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sweep.record import Record, Setting
+from sweep.records import Record, Setting
 
 PAPER: Setting = {"alpha": 1.5, "beta": 7.0}
 """The paper's WTNPO for forget10, which stands in for the toy sweep."""

@@ -5,7 +5,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from support.toys import SHAPE, llama, tokenizer
-from sweep.config import Template
+from sweep.config.schema import Template
 
 TEMPLATE = Template(question="{question}?", answer="{answer}")
 """Without a space before the answer, so that `xxx` is three tokens `x`: the toy tokenizer has merged none of them."""

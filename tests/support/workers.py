@@ -10,45 +10,28 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import ray
 
 from support.trials import PAPER, sides
 from support.waiting import until
-from sweep.config import ConfigError
-from sweep.record import Record
-from sweep.trial import Outcome, Point
-from sweep.unlearning.artifacts import Progress
+from sweep.errors import ConfigError
+from sweep.prepare.artifacts import Progress
+from sweep.records import Record
+from sweep.trial.outcomes import Outcome, Point
 
 FREE = 4
 """Trials from this index on are under way until a node is lost: whatever the load, it is lost in the middle."""
 
 
-@dataclass(frozen=True)
-class ToyPoint:
-    """A point of a toy's curve."""
-
-    epoch: int
-    metrics: dict[str, float]
-
-
-@dataclass(frozen=True)
-class ToyOutcome:
-    """A toy's end."""
-
-    metrics: dict[str, float]
-    reason: str = ""
-
-
 def bowl(record: Record) -> Iterator[Point | Outcome]:
     """Two epochs, then a score that is 0 at alpha 2; says how often its process was used."""
     for epoch in (1, 2):
-        yield ToyPoint(epoch, {"forget/es": 1 / epoch, "retain/es": 1.0})
-    here = sys.modules["sweep.trial"].__dict__
+        yield Point(epoch=epoch, metrics={"forget/es": 1 / epoch, "retain/es": 1.0})
+    here = sys.modules["sweep.trial.runner"].__dict__
     here["uses"] = here.get("uses", 0) + 1
-    yield ToyOutcome({"score": abs(float(record.setting["alpha"]) - 2) + record.seed, "uses": here["uses"]})
+    yield Outcome(metrics={"score": abs(float(record.setting["alpha"]) - 2) + record.seed, "uses": here["uses"]})
 
 
 def held(folder: Path | None, hold: int | None, record: Record) -> Iterator[Point | Outcome]:
@@ -61,17 +44,17 @@ def held(folder: Path | None, hold: int | None, record: Record) -> Iterator[Poin
     """
     if folder is not None:
         (folder / f"began-{record.phase}-{record.index}").touch()
-    yield ToyPoint(1, sides(0.5, 1.0))
+    yield Point(epoch=1, metrics=sides(0.5, 1.0))
     if folder is not None and hold is not None and record.phase == "search" and record.index >= hold:
         until((folder / "go").exists)
     score = sum(abs(float(value) - 2) for value in record.setting.values()) / 10
-    yield ToyPoint(2, sides(score, 1.0))
-    yield ToyOutcome(sides(score, 1.0) | {"score": score + record.seed / 100})
+    yield Point(epoch=2, metrics=sides(score, 1.0))
+    yield Outcome(metrics=sides(score, 1.0) | {"score": score + record.seed / 100})
 
 
 def broken(folder: Path | None, hold: int | None, record: Record) -> Iterator[Point | Outcome]:
     """An epoch, then an error: a trial in the place of `held` that never succeeds."""
-    yield ToyPoint(1, sides(0.5, 1.0))
+    yield Point(epoch=1, metrics=sides(0.5, 1.0))
     raise RuntimeError("broken on purpose")
 
 
@@ -87,7 +70,7 @@ def hungry(folder: Path | None, hold: int | None, record: Record) -> Iterator[Po
 def toy_unlearn(
     run: Callable[[Record], Iterator[Point | Outcome]], config: object, artifacts: object, record: Record
 ) -> Iterator[Point | Outcome]:
-    """What stands in for `sweep.trial.unlearn`: a toy needs neither configuration nor artifacts."""
+    """What stands in for `sweep.trial.runner.unlearn`: a toy needs neither configuration nor artifacts."""
     yield from run(record)
 
 
@@ -95,12 +78,12 @@ def late(record: Record) -> Iterator[Point | Outcome]:
     """As the bowl, 10 higher."""
     *points, outcome = bowl(record)
     yield from points
-    yield ToyOutcome(outcome.metrics | {"score": outcome.metrics["score"] + 10})
+    yield Outcome(metrics=outcome.metrics | {"score": outcome.metrics["score"] + 10})
 
 
 def perishing(folder: Path, record: Record) -> Iterator[Point | Outcome]:
     """After an epoch trial 0 keeps Python's lock, once; memory runs out for 1; 2 ends its process; 3 does so once."""
-    yield ToyPoint(1, {})
+    yield Point(epoch=1, metrics={})
     first = _first(folder / f"perishing-{record.index}")
     if record.index == 0 and first:
         _keep_the_lock()
@@ -116,7 +99,7 @@ def breaks(record: Record) -> Iterator[Point | Outcome]:
     if record.setting == PAPER:
         raise ValueError("alpha and beta\nquarrel")
     if float(record.setting["alpha"]) > 2.5:
-        yield ToyOutcome({"score": float("nan")})
+        yield Outcome(metrics={"score": float("nan")})
 
 
 def lagging(record: Record) -> Iterator[Point | Outcome]:
@@ -125,7 +108,7 @@ def lagging(record: Record) -> Iterator[Point | Outcome]:
     What a trial leaves behind when it is stopped must be gone before the next one begins, as a model must not be
     trained by two: each is inside from its first step until its generator is closed.
     """
-    here = sys.modules["sweep.trial"].__dict__
+    here = sys.modules["sweep.trial.runner"].__dict__
     inside: set[int] = here.setdefault("inside", set())
     others = len(inside)
     inside.add(record.index)
@@ -133,8 +116,8 @@ def lagging(record: Record) -> Iterator[Point | Outcome]:
         for epoch in range(1, 10):
             time.sleep(0.01)
             others = max(others, len(inside) - 1)
-            yield ToyPoint(epoch, sides(record.index / 12, 1.0) | {"others": others})
-        yield ToyOutcome({"score": float(record.index), "others": others})
+            yield Point(epoch=epoch, metrics=sides(record.index / 12, 1.0) | {"others": others})
+        yield Outcome(metrics={"score": float(record.index), "others": others})
     finally:
         inside.discard(record.index)
 
@@ -175,10 +158,10 @@ def noted(folder: Path, record: Record) -> Iterator[Point | Outcome]:
     """Leaves a file that says on which node it began; waits, in the middle, until another node is lost."""
     node = ray.get_runtime_context().get_node_id()
     (folder / f"began-{record.index}-{node}-{time.time_ns()}").touch()
-    yield ToyPoint(1, sides(0.5, 1.0))
+    yield Point(epoch=1, metrics=sides(0.5, 1.0))
     until(lambda: record.index < FREE or any(path.name != f"lost-{node}" for path in folder.glob("lost-*")))
-    yield ToyPoint(2, sides(0.5, 1.0))
-    yield ToyOutcome({"score": float(record.index)})
+    yield Point(epoch=2, metrics=sides(0.5, 1.0))
+    yield Outcome(metrics={"score": float(record.index)})
 
 
 def paired(folder: Path, record: Record) -> Iterator[Point | Outcome]:
@@ -187,23 +170,23 @@ def paired(folder: Path, record: Record) -> Iterator[Point | Outcome]:
     After an epoch process 1 of trial 1 raises, for which process 0 waits; that of trial 3 dies, once; of trial 4
     process 0 kills the worker, once, while process 1 does not let go of Python's lock.
     """
-    from sweep.unlearning import parallel
+    from sweep.training import distributed
 
-    second = parallel.rank() == 1
-    yield ToyPoint(1, {"processes": float(parallel.size()), "pid": float(os.getpid())})
+    second = distributed.rank() == 1
+    yield Point(epoch=1, metrics={"processes": float(distributed.size()), "pid": float(os.getpid())})
     if record.index == 1:
         if second:
             raise ValueError("alpha and beta\nquarrel")
-        parallel.wait()
+        distributed.wait()
     if record.index == 3 and second and _first(folder / "paired-3"):
         os.kill(os.getpid(), signal.SIGKILL)
     if record.index == 4 and not (marker := folder / "paired-4").exists():
-        parallel.wait()
+        distributed.wait()
         if second:
             _keep_the_lock()
         marker.touch()
         os.kill(int(record.worker.rpartition(":")[2]), signal.SIGKILL)
-    yield ToyOutcome({"score": parallel.from_first(float(parallel.rank() + 1))})
+    yield Outcome(metrics={"score": distributed.from_first(float(distributed.rank() + 1))})
 
 
 def _first(marker: Path) -> bool:

@@ -21,14 +21,14 @@ from rich.console import Console
 from rich.table import Table
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from eval import datasets, shipped
-from eval.arguments import Wording
-from eval.data import Dataset
-from eval.encode import Batch, by_length, collate
-from eval.forward import TOKENS, head_of, hidden_states
+from eval import datasets, shipped_configs
+from eval.cli import Wording
+from eval.models.forward import TOKENS, head_of, hidden_states
+from eval.rows.encode import Batch, by_length, collate
+from eval.rows.types import Dataset
 from eval.suite import Probes, evaluate
-from sweep.config import Shape
-from sweep.unlearning.models import make_llama, make_tokenizer, texts
+from sweep.config.schema import Shape
+from sweep.training.models import make_llama, make_tokenizer, texts
 
 BAR = 1.20
 ROUNDS = 7
@@ -54,7 +54,7 @@ def rows() -> Dataset:
 
 def small(dataset: Dataset) -> tuple[PreTrainedModel, PreTrainedTokenizerFast, Wording]:
     """The small model, with random weights, and how a row is put to it."""
-    block = shipped.block("model", "tiny")
+    block = shipped_configs.block("model", "tiny")
     shape = Shape(**block["shape"])
     tokenizer = make_tokenizer(texts(dataset), shape.vocabulary)
     return make_llama(shape, tokenizer, seed=0), tokenizer, Wording(**block["template"])

@@ -28,11 +28,11 @@ from subject import Subject, subject
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from eval.data import Dataset, Row
-from sweep.config import Shape
-from sweep.space import objective_of
-from sweep.unlearning.models import END, make_llama
-from sweep.unlearning.run import run, search_suite
+from eval.rows.types import Dataset, Row
+from sweep.config.schema import Shape
+from sweep.config.space import objective_of
+from sweep.training.models import END, make_llama
+from sweep.trial.unlearn import run, search_suite
 
 UNKNOWN = "<|unknown|>"
 TEMPLATE_TOKENS = 2

@@ -30,10 +30,10 @@ from torch.nn.functional import cross_entropy, kl_div
 from torch.optim import AdamW
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from eval.checkpoint import load_model, load_tokenizer
-from eval.data import Dataset, Row
-from eval.encode import Encoded, encode, encode_rows
-from sweep.config import Template
+from eval.models.checkpoint import load_model, load_tokenizer
+from eval.rows.encode import Encoded, encode, encode_rows
+from eval.rows.types import Dataset, Row
+from sweep.config.schema import Template
 
 LENGTH = 500
 """Tokens to which every row is padded."""
@@ -144,7 +144,7 @@ def step_times(trial: Trial, steps: int, lr: float) -> list[float]:
 
 
 def ps(trial: Trial, rows: Sequence[Row], question: str) -> list[float]:
-    """PS of at most 50 rows, asked by their field `question`: 1 − (k − s)/(n − s), as eval/binary_search.py has it."""
+    """PS of at most 50 rows, asked by their field `question`: 1 − (k − s)/(n − s), as eval.metrics has it."""
     chosen = Random(42).sample(list(rows), min(PS_ROWS, len(rows)))  # noqa: S311 (rows, not secrets)
     asked = [str(getattr(row, question)) for row in chosen]
     pairs = zip(asked, chosen, strict=True)

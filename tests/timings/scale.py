@@ -34,12 +34,13 @@ from scipy.optimize import nnls
 from simulation import Costs, Line, Simulation
 from sweep_overhead import EPOCHS, Case, configured, drawn, shares, sleep, turn
 
-from sweep import schedule
-from sweep.config import SweepConfig
-from sweep.interrupts import Interrupts
-from sweep.ledger import Ledger
-from sweep.record import Record
-from sweep.trial import Work
+from sweep import run
+from sweep.cluster import connection
+from sweep.config.schema import SweepConfig
+from sweep.plan.job import Work
+from sweep.records import Record
+from sweep.search.study import Ledger
+from sweep.signals import Interrupts
 
 REAL = tuple(Case(trials=3 * workers, seconds=4, workers=workers) for workers in (1, 2, 4, 8, 16, 32))
 LONG = Case(trials=200, seconds=1, workers=4)
@@ -104,7 +105,7 @@ class Marked(Ledger):
 @contextmanager
 def head(gpus: int) -> Iterator[str]:
     """The address of a Ray head with so many logical GPUs and cores."""
-    node = {"num_gpus": gpus, "num_cpus": gpus, "include_dashboard": False, "object_store_memory": schedule.STORE}
+    node = {"num_gpus": gpus, "num_cpus": gpus, "include_dashboard": False, "object_store_memory": connection.STORE}
     cluster = Cluster(initialize_head=True, head_node_args=node)
     try:
         yield cluster.address
@@ -122,7 +123,7 @@ def slept(case: Case, address: str, tracking: str = "") -> tuple[dict[str, Any],
         held, trial = partial(meter.created, config, "sleep"), partial(sleep, case.seconds)
         work = Work(name="sleep", config=config, held=held, makers=[], trial=trial, paper=None)
         with drawn(), Interrupts(str) as interrupts:
-            (ran,) = schedule.run([work], interrupts)
+            (ran,) = run.run([work], interrupts)
     return shares(case, ran.records, ran.trials_s), meter.marks
 
 

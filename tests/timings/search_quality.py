@@ -32,19 +32,21 @@ from rich.console import Console
 from rich.table import Table
 from scipy.interpolate import RegularGridInterpolator
 
-from eval.calibration import strength
-from sweep import asha, plan
-from sweep.agenda import agenda
-from sweep.compose import SHIPPED, load
-from sweep.config import SweepConfig
-from sweep.grid import grid
-from sweep.ledger import Ledger
-from sweep.plan import Plan
-from sweep.record import Record, Setting
-from sweep.recovery import paper_setting
-from sweep.trial import unlearn
+from eval.metrics.calibrated_score import strength
+from eval.shipped_configs import CONFIGS
+from sweep.config.compose import load
+from sweep.config.schema import SweepConfig
+from sweep.plan import sweep_plan
+from sweep.plan.sweep_plan import Plan
+from sweep.records import Record, Setting
+from sweep.search import asha
+from sweep.search.grid import grid
+from sweep.search.paper import paper_setting
+from sweep.search.queue import agenda
+from sweep.search.study import Ledger
+from sweep.trial.runner import unlearn
 
-CONFIG = SHIPPED / "wtnpo.yaml"
+CONFIG = CONFIGS / "wtnpo.yaml"
 TABLE = Path(__file__).with_suffix(".csv")
 COLUMNS = ("alpha", "beta", "seed", "score", "forget")
 """`forget`: forget ES after epoch `asha.FIRST`, by which trials may be stopped."""
@@ -167,7 +169,7 @@ def fill() -> None:
     rows = list(csv.reader(TABLE.open(encoding="utf-8", newline="")))[1:] if TABLE.exists() else []
     there = {tuple(map(float, row[:3])) for row in rows}
     wanted = [(cell, seed) for seed in SEEDS for cell in cells if (cell["alpha"], cell["beta"], seed) not in there]
-    planned = plan.new(config, "search-quality")
+    planned = sweep_plan.new(config, "search-quality")
     for maker in planned.makers:
         for _ in maker():
             pass

@@ -28,13 +28,13 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
 
 import objectives
-from eval.encode import Batch, Encoded, collate
-from eval.forward import head_of, hidden_states
-from sweep.config import SweepConfig
-from sweep.unlearning.loop import Schedule, Step, accelerator, descend, stream
-from sweep.unlearning.losses import micro_batches, terms
-from sweep.unlearning.precision import adamw
-from sweep.unlearning.run import Session, session
+from eval.models.forward import head_of, hidden_states
+from eval.rows.encode import Batch, Encoded, collate
+from sweep.config.schema import SweepConfig
+from sweep.training.loop import Schedule, Step, accelerator, descend, stream
+from sweep.training.loss_terms import micro_batches, terms
+from sweep.training.precision import adamw
+from sweep.trial.session import Session, session
 
 BAR = 1.15
 SETTING = {"alpha": 0.5, "beta": 0.25}

@@ -26,13 +26,14 @@ from typing import Any
 
 from common import parser, show, write
 
-from sweep import schedule
-from sweep.compose import SHIPPED, load
-from sweep.config import SweepConfig
-from sweep.interrupts import Interrupts
-from sweep.ledger import Ledger, Task, created
-from sweep.record import Record
-from sweep.trial import Work
+from eval.shipped_configs import CONFIGS
+from sweep import run
+from sweep.config.compose import load
+from sweep.config.schema import SweepConfig
+from sweep.plan.job import Work
+from sweep.records import Record
+from sweep.search.study import Ledger, Task, created
+from sweep.signals import Interrupts
 
 SHARE, GAP = 0.90, 0.100
 EPOCHS = 5
@@ -87,7 +88,7 @@ def scores(record: Record) -> dict[str, float]:
 
 def configured(storage: Path, *words: str) -> SweepConfig:
     """The sweep of configs/wtnpo.yaml, without finalists."""
-    return load(SHIPPED / "wtnpo.yaml", [f"storage={storage}", "seeds=0", *words])
+    return load(CONFIGS / "wtnpo.yaml", [f"storage={storage}", "seeds=0", *words])
 
 
 def slept(case: Case) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def slept(case: Case) -> dict[str, Any]:
         held = partial(created, config, "sleep")
         work = Work(name="sleep", config=config, held=held, makers=[], trial=trial, paper=None)
         with drawn(), Interrupts(str) as interrupts:
-            (ran,) = schedule.run([work], interrupts)
+            (ran,) = run.run([work], interrupts)
     return shares(case, ran.records, ran.trials_s)
 
 

@@ -27,12 +27,13 @@ from paper_way import BATCH, PS_ROWS, forget_loss, logits_of, padded, retain_los
 from subject import TOFU, Subject, tofu_subject
 
 from eval import datasets
-from eval.checkpoint import load_model
+from eval.models.checkpoint import load_model
 from eval.suite import Probes, evaluate
 from objectives._base import Objective
-from sweep.space import objective_of
-from sweep.unlearning.losses import terms
-from sweep.unlearning.run import Session, run, search_suite, session
+from sweep.config.space import objective_of
+from sweep.training.loss_terms import terms
+from sweep.trial.session import Session, session
+from sweep.trial.unlearn import run, search_suite
 
 BARS = {"step": 12, "trial": 20}
 SAME = 1e-5

@@ -13,11 +13,12 @@ from functools import partial
 import torch
 
 from eval.definitions import DEFINITIONS
-from sweep import plan
-from sweep.comparison import paired, ranked
-from sweep.plan import Plan
-from sweep.record import Record, Setting
-from sweep.trial import unlearn
+from sweep.config import stored
+from sweep.plan import sweep_plan
+from sweep.plan.sweep_plan import Plan
+from sweep.records import Record, Setting
+from sweep.results.statistics import paired, ranked
+from sweep.trial.runner import unlearn
 
 SEEDS = (1, 2, 3)
 
@@ -34,7 +35,7 @@ def score(wanted: Plan, task: tuple[Setting, int]) -> float:
 def main() -> None:
     """Print the table."""
     name, *words = sys.argv[1:]
-    wanted = plan.resumed(plan.storage_of(words, "this command"), name)
+    wanted = sweep_plan.resumed(stored.storage_of(words, "this command"), name)
     with wanted.held() as ledger:
         trials = ranked(ledger.records())
     mixed = sum(trial.metrics["mix"] < 1 for trial in trials)

@@ -7,9 +7,9 @@ from threading import Barrier
 
 import pytest
 
-from eval.data import DataError
+from eval.rows.types import DataError
 from support.toys import config, dataset
-from sweep.unlearning.artifacts import MANIFEST, METRICS, Artifacts, address, made, plan, whole
+from sweep.prepare.artifacts import MANIFEST, METRICS, Artifacts, address, made, plan, whole
 
 
 def make(folder: Path, text: str = "weights") -> bool:

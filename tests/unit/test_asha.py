@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweep.asha import lags, rung
+from sweep.search.asha import lags, rung
 
 
 def trial(points: dict[int, float], state: TrialState = TrialState.PRUNED) -> FrozenTrial:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.data import DataError, Dataset, Row
 from eval.datasets.authors import BIRTHDAYS, POOLS, RELATIONS, load
-from sweep.config import AuthorsConfig
+from eval.rows.types import DataError, Dataset, Row
+from sweep.config.schema import AuthorsConfig
 
 SIZES = st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4), st.integers(0, 4))
 SEEDS = st.integers(0, 2**31 - 1)

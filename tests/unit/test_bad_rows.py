@@ -11,15 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import eval.run
-from eval.data import DataError, Dataset, Row
 from eval.datasets import load
-from eval.encode import encode
-from eval.positions import check
+from eval.rows.encode import encode
+from eval.rows.length_check import check
+from eval.rows.types import DataError, Dataset, Row
+from eval.shipped_configs import CONFIGS
 from support.commands import refusal
 from support.tofu import ODD, Splits, add, both, config, plain, put, toy, varied, write
 from support.toys import TEMPLATE, tokenizer
 from sweep import launch
-from sweep.compose import SHIPPED
 
 COLUMNS = ("question", "answer", "paraphrased_question", "paraphrased_answer", "perturbed_answer")
 VALUES = st.recursive(
@@ -198,7 +198,7 @@ def test_a_command_refuses_rows_before_anything_starts(
     add("retain99", {"question": "What is H?", "answer": ["H"]})(splits)
     folder = write(tmp_path / "toy", splits)
     monkeypatch.chdir(tmp_path)
-    sweep = [str(SHIPPED / "wtnpo.yaml"), "data=tofu-forget01", f"data.path={folder}"]
+    sweep = [str(CONFIGS / "wtnpo.yaml"), "data=tofu-forget01", f"data.path={folder}"]
     said = f"error: {folder / 'retain99.json'}: retain99 row 6: answer is ['H'], not text\n"
     assert refusal(launch.main, capsys, *sweep) == said
     before = sorted(tmp_path.rglob("*"))
@@ -260,7 +260,7 @@ def test_a_long_answer_is_refused_in_time(
     both(put("forget01", 2, answer=LONG), put("forget01_perturbed", 2, answer=LONG))(splits)
     folder = write(tmp_path / "toy", splits)
     monkeypatch.chdir(tmp_path)
-    said = refusal(launch.main, capsys, str(SHIPPED / "wtnpo.yaml"), "data=tofu-forget01", f"data.path={folder}")
+    said = refusal(launch.main, capsys, str(CONFIGS / "wtnpo.yaml"), "data=tofu-forget01", f"data.path={folder}")
     assert said.startswith("error: forget row 2 has ")
     assert said.endswith(" tokens, but the model 2048 positions: 'What is B?'\n")
     assert not Path("runs").exists()
@@ -269,6 +269,6 @@ def test_a_long_answer_is_refused_in_time(
 @pytest.mark.parametrize("word", ["data.retain=8000", f"data.unseen={10**30}"])
 def test_authors_of_extreme_numbers(word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """More authors than there are birthdays are refused, with both numbers."""
-    said = refusal(launch.main, capsys, str(SHIPPED / "wtnpo.yaml"), f"storage={tmp_path}", word)
+    said = refusal(launch.main, capsys, str(CONFIGS / "wtnpo.yaml"), f"storage={tmp_path}", word)
     assert said.startswith("error: data.forget, retain, holdout, unseen = (6, ")
     assert said.endswith(" authors, at most 7300\n")

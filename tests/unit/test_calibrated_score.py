@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.calibration import Strength, calibrate
+from eval.metrics.calibrated_score import Strength, calibrate
 
 REFERENCE = Strength(forget=1.0, retain=1.0)
 

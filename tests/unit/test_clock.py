@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from sweep.clock import now
+from sweep.records import now
 
 
 def test_the_time_goes_on_whatever_the_machines_clock_says(monkeypatch: pytest.MonkeyPatch) -> None:

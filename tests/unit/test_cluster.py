@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from support.toys import config as toy_config
-from sweep.config import ConfigError
-from sweep.room import bundle
-from sweep.schedule import connected
+from sweep.cluster.connection import connected
+from sweep.cluster.resources import bundle
+from sweep.errors import ConfigError
 
 
 def test_what_a_trial_is_given() -> None:

@@ -9,11 +9,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.compose import SHIPPED, default_name, dump, load, valid_name
-from sweep.config import Choices, ConfigError, Range, Template
-from sweep.record import Value
+from eval.shipped_configs import CONFIGS
+from sweep.config.compose import default_name, dump, load, valid_name
+from sweep.config.schema import Choices, Range, Template
+from sweep.errors import ConfigError
+from sweep.records import Value
 
-WTNPO = SHIPPED / "wtnpo.yaml"
+WTNPO = CONFIGS / "wtnpo.yaml"
 HEAD = """\
 defaults: [base, model: tiny, data: authors, recipe: default, cluster: local, _self_]
 objective: tnpo
@@ -67,7 +69,7 @@ def test_loading_twice_is_the_same_and_leaves_hydra_clean() -> None:
 
 def test_override_beats_file_beats_group(tmp_path: Path) -> None:
     """train.lr of the group, then 0.25 of the file (though its `_self_` is not written), then 0.5 of the override."""
-    group = yaml.safe_load((SHIPPED / "model" / "tiny.yaml").read_text(encoding="utf-8"))
+    group = yaml.safe_load((CONFIGS / "model" / "tiny.yaml").read_text(encoding="utf-8"))
     assert load(WTNPO).train.lr == group["train"]["lr"] < 0.25
     path = written(tmp_path, HEAD.replace(", _self_", "") + SPACE + "train: {lr: 0.25}\n")
     assert load(path).train.lr == 0.25
@@ -115,10 +117,10 @@ def test_entries_of_the_space_come_and_go() -> None:
     config = load(WTNPO, ["~space.alpha", "fixed.alpha=1.5", "space.retain.weight={low: 0.1, high: 2}"])
     assert config.fixed == {"alpha": 1.5}
     assert config.space.keys() == {"beta", "retain.weight"}
-    assert load(SHIPPED / "ga_kl.yaml", ["space.retain.weight.low=0.01"]).space == {
+    assert load(CONFIGS / "ga_kl.yaml", ["space.retain.weight.low=0.01"]).space == {
         "retain.weight": Range(low=0.01, high=10.0, log=True)
     }
-    assert not load(SHIPPED / "ga_kl.yaml", ["~space.retain.weight"]).space
+    assert not load(CONFIGS / "ga_kl.yaml", ["~space.retain.weight"]).space
     chosen = load(WTNPO, ["~space.alpha", "space.alpha={choices: [1, 2.5]}", "fixed.train.epochs=3"])
     assert chosen.space["alpha"] == Choices(choices=(1, 2.5))
     assert chosen.fixed == {"train.epochs": 3}
@@ -313,20 +315,20 @@ def test_refused_file_is_told_in_one_sentence(tmp_path: Path, text: str, said: s
 
 def test_refused_path_names_the_nearest_file(tmp_path: Path) -> None:
     """A missing file, another suffix, none, a folder, bytes that are no text."""
-    assert refusal(SHIPPED / "wtnp.yaml").endswith(f"does not exist (nearest: {WTNPO}).")
-    assert refusal(SHIPPED / "wtnpo").endswith(f"does not exist (nearest: {WTNPO}).")
+    assert refusal(CONFIGS / "wtnp.yaml").endswith(f"does not exist (nearest: {WTNPO}).")
+    assert refusal(CONFIGS / "wtnpo").endswith(f"does not exist (nearest: {WTNPO}).")
     assert refusal(tmp_path / "nowhere" / "wtnpo.yml").endswith(f"does not exist (nearest: {WTNPO}).")
     assert "must end in .yaml" in refusal(written(tmp_path, HEAD + SPACE, "mine.yml"))
     assert "must end in .yaml" in refusal(written(tmp_path, HEAD + SPACE, "mine"))
-    assert "is a folder" in refusal(SHIPPED)
+    assert "is a folder" in refusal(CONFIGS)
     (tmp_path / "latin.yaml").write_bytes(b"storage: \xe9\n")
     assert "must be UTF-8 text, but has the byte 0xe9 at 9." in refusal(tmp_path / "latin.yaml")
 
 
 def test_base_alone_is_no_sweep() -> None:
     """base.yaml says what is missing; a group file and a resolved file say that they choose no groups."""
-    assert refusal(SHIPPED / "base.yaml").startswith("objective is missing")
-    assert "is missing: choose it" in refusal(SHIPPED / "model" / "tiny.yaml")
+    assert refusal(CONFIGS / "base.yaml").startswith("objective is missing")
+    assert "is missing: choose it" in refusal(CONFIGS / "model" / "tiny.yaml")
 
 
 def test_resolved_file_takes_no_group(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Where two configurations differ, by dotted key."""
 
-from sweep.differences import Difference, differences
+from sweep.config.diff import Difference, differences
 
 
 def test_nested_blocks_are_compared_key_by_key() -> None:

@@ -12,13 +12,14 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from eval.shipped_configs import CONFIGS
 from support.commands import SHARED
-from sweep import arguments, launch, plans, submit
-from sweep.compose import SHIPPED
-from sweep.room import bundle
+from sweep import cli, launch, submit
+from sweep.cluster.resources import bundle
+from sweep.config import request
 
-ROOT = SHIPPED.parent
-DEPLOY = SHIPPED / "deploy"
+ROOT = CONFIGS.parent
+DEPLOY = CONFIGS / "deploy"
 CRDS = SHARED / "kuberay"
 IN_THE_IMAGE = "/home/ray/unlearn-sweep/"
 FILES = sorted(path.name for path in DEPLOY.iterdir())
@@ -153,8 +154,8 @@ def commands(name: str) -> Iterator[tuple[str, list[str]]]:
     """The module that each command line in a file runs, and its words, as they are meant in a checkout."""
     for module, words in COMMAND.findall(text_of(name)):
         if '"$@"' not in words:
-            here = words.replace(IN_THE_IMAGE, "").replace(" configs/", f" {SHIPPED}/").replace("  #", " #")
-            yield module or "launch", shlex.split(re.sub("^configs/", f"{SHIPPED}/", here), comments=True)
+            here = words.replace(IN_THE_IMAGE, "").replace(" configs/", f" {CONFIGS}/").replace("  #", " #")
+            yield module or "launch", shlex.split(re.sub("^configs/", f"{CONFIGS}/", here), comments=True)
 
 
 COMMANDS = [(name, module, words) for name in FILES for module, words in commands(name)]
@@ -173,9 +174,9 @@ def test_a_command_line_composes(name: str, module: str, words: list[str]) -> No
         typed = submit.parse(words)
         assert submit.new(typed.words, typed.name, typed.address).name
         return
-    typed = arguments.parse(words)
+    typed = cli.parse(words)
     if typed.resume is None:
-        assert plans.wished(typed.words, typed.name).configs
+        assert request.wished(typed.words, typed.name).configs
 
 
 def worker_of(name: str) -> dict[str, Any]:
@@ -197,7 +198,7 @@ def worker_of(name: str) -> dict[str, Any]:
 def test_the_largest_cluster_holds_the_trials_of_its_command(name: str) -> None:
     """Trials of cluster=a100 fit on a node that the autoscaler could start, eight at once, and it may start enough."""
     ((words),) = [words for file, module, words in COMMANDS if file == name and module == "submit"]
-    (config, *_) = plans.wished(submit.parse(words).words, "any").configs.values()
+    (config, *_) = request.wished(submit.parse(words).words, "any").configs.values()
     node, wants = worker_of(name), bundle(config.cluster)
     assert set(wants) <= set(node["resources"])
     at_once = min(int(node["resources"][key] / amount) for key, amount in wants.items())

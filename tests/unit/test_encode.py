@@ -5,10 +5,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.data import DataError
-from eval.encode import by_length, collate, encode
+from eval.rows.encode import by_length, collate, encode
+from eval.rows.types import DataError
 from support.toys import TEMPLATE, encoded, tokenizer
-from sweep.config import Template
+from sweep.config.schema import Template
 
 TOKENIZER = tokenizer()
 

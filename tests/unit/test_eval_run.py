@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
-from eval import arguments, shipped
+from eval import cli, shipped_configs
 from eval.run import main
+from eval.shipped_configs import CONFIGS
 from support.toys import SHAPE, TEMPLATE, dataset, tokenizer
-from sweep.compose import SHIPPED
-from sweep.unlearning.models import make_llama
+from sweep.training.models import make_llama
 
 TEXT = ["--question", TEMPLATE.question, "--answer", TEMPLATE.answer]
 
@@ -38,10 +38,10 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
 
 def test_shipped_configs_are_the_sweeps() -> None:
     """The folder that the sweep composes from, a model's template, and the authors of eight rows each."""
-    assert shipped.CONFIGS == SHIPPED
-    typed = arguments.parse(["x", "--data", "authors", "--template", "tiny"])
-    assert arguments.wording(typed) == arguments.Wording(question="Question: {question}\nAnswer:", answer=" {answer}")
-    assert {part: len(rows) for part, rows in vars(arguments.dataset(typed)).items() if rows} == {
+    assert shipped_configs.CONFIGS == CONFIGS
+    typed = cli.parse(["x", "--data", "authors", "--template", "tiny"])
+    assert cli.wording(typed) == cli.Wording(question="Question: {question}\nAnswer:", answer=" {answer}")
+    assert {part: len(rows) for part, rows in vars(cli.dataset(typed)).items() if rows} == {
         "forget": 6 * 8,
         "retain": 27 * 8,
         "holdout": 7 * 8,

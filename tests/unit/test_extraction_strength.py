@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.extraction import extraction_strength
-from eval.forward import Labels
+from eval.metrics.extraction_strength import extraction_strength
+from eval.models.forward import Labels
 
 
 def labels(*rows: list[int]) -> Labels:

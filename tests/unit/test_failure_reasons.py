@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.deaths import LONGEST, OURS, ended_after, stack_of, why
+from sweep.cluster.failures import LONGEST, OURS, ended_after, stack_of, why
 
 RAY = """Failure # 1
 The actor died unexpectedly before finishing this task.

@@ -9,13 +9,13 @@ from transformers import LlamaConfig, PreTrainedConfig
 
 from objectives.wtnpo import WTNPO
 from support.toys import config, dataset, encoded
-from sweep import budget, forecast
-from sweep.budget import Budget, Cost
-from sweep.config import ConfigError, SweepConfig
-from sweep.unlearning import memory
-from sweep.unlearning.artifacts import plan
-from sweep.unlearning.memory import Alive, Memory, Texts, parameters, stages
-from sweep.unlearning.reference import Asked
+from sweep.config.schema import SweepConfig
+from sweep.errors import ConfigError
+from sweep.prepare import cost, forecast, memory
+from sweep.prepare.artifacts import plan
+from sweep.prepare.cost import Budget, Cost
+from sweep.prepare.memory import Alive, Memory, Texts, parameters, stages
+from sweep.training.reference import Asked
 
 LLAMA = LlamaConfig(
     vocab_size=1000,
@@ -165,7 +165,7 @@ def test_the_whole_forecast(tmp_path: Path) -> None:
         *("weights", "head", "gradients", "optimizer", "activations", "together")
     ]
     assert rows[6].startswith("memory: it fits") and found.fits
-    weights = 4 * budget.base(config(tmp_path), dataset()).parameters
+    weights = 4 * cost.base(config(tmp_path), dataset()).parameters
     assert {stage.weights for stage in found.stages.values()} == {weights}
     assert found.stages["evaluation"].gradients == 0 == found.stages["fine-tuning"].head
 
@@ -176,19 +176,19 @@ def test_the_whole_forecast(tmp_path: Path) -> None:
 def test_hours(tmp_path: Path) -> None:
     """6 P of each position in 6 steps of 2 + 2 rows, 2 P of each that 4 points and 10 mixes read, at 40 % of a card."""
     sweep = on_card(config(tmp_path, train={"precision": "kahan"}), gpus=1.0, accelerator="A100")
-    texts, own = budget.texts(sweep, dataset()), budget.base(sweep, dataset())
+    texts, own = cost.texts(sweep, dataset()), cost.base(sweep, dataset())
     forget, retain, probes = (
         [len(row.ids) - 1 for row in rows] for rows in (texts.asked.forget, texts.asked.retain, texts.probes)
     )
     trained = 6 * (2 * sum(forget) / 3 + 2 * sum(retain) / 3)
     operations = own.parameters * (6 * trained + 2 * 14 * sum(probes))
-    found = budget.budget(sweep, dataset())
+    found = cost.budget(sweep, dataset())
     assert found.trial_hours is not None
     assert found.trial_hours == pytest.approx(operations / (0.4 * 312e12) / 3600)
     tuning = own.parameters * 6 * 60 * sum(len(row.ids) - 1 for row in texts.known) / (0.4 * 312e12) / 3600
     assert found.made[plan(sweep, dataset()).target].hours == pytest.approx(tuning)
     assert found.trials == 3 and found.hours is not None and found.hours > 3 * found.trial_hours
-    again = budget.budget(on_card(sweep, gpus=2.0, processes=2), dataset())
+    again = cost.budget(on_card(sweep, gpus=2.0, processes=2), dataset())
     assert again.trial_hours == found.trial_hours, "half as long, on two cards"
 
 
@@ -197,7 +197,7 @@ def test_sweeps_together_pay_once_for_what_they_share() -> None:
     shared, own = {Path("a"): Cost(disk=5 * 10**9, hours=1.0)}, {Path("b"): Cost(disk=10**9, hours=None)}
     first = Budget(trials=3, trial_hours=2.0, made=shared)
     second = Budget(trials=2, trial_hours=1.0, made=shared | own)
-    assert budget.together([first, second]) == (
+    assert cost.together([first, second]) == (
         "together: time 9 hours of one card at 40% of its peak, as assumed; disk 6 GB for what the trials share"
     )
     assert second.hours == 3.0
@@ -205,7 +205,7 @@ def test_sweeps_together_pay_once_for_what_they_share() -> None:
 
 def test_hours_of_an_unknown_card(tmp_path: Path) -> None:
     """None, and it is said what would have to be known."""
-    found = budget.budget(config(tmp_path), dataset())
+    found = cost.budget(config(tmp_path), dataset())
     assert found.trial_hours is None and found.hours is None
     assert "cluster.accelerator" in str(found)
 
@@ -218,10 +218,10 @@ def test_no_model_is_looked_at_twice(tmp_path: Path, monkeypatch: pytest.MonkeyP
         counted.append(architecture)
         return parameters(architecture)
 
-    monkeypatch.setattr(budget, "parameters", count)
-    monkeypatch.setattr(budget, "_base", cache(budget._base.__wrapped__))
+    monkeypatch.setattr(cost, "parameters", count)
+    monkeypatch.setattr(cost, "_base", cache(cost._base.__wrapped__))
     for objective in ("wtnpo", "tnpo", "npo"):
-        budget.budget(config(tmp_path).model_copy(update={"objective": objective}), dataset())
+        cost.budget(config(tmp_path).model_copy(update={"objective": objective}), dataset())
     assert len(counted) == 1
 
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from eval import forward
-from eval.encode import Encoded, collate
-from eval.forward import head_of, hidden_states, label_logp, label_statistics, layer_states
+from eval.models import forward
+from eval.models.forward import head_of, hidden_states, label_logp, label_statistics, layer_states
+from eval.rows.encode import Encoded, collate
 from support.toys import encoded, llama
 
 ROWS = encoded((5, 3), (2, 1), (9, 6), (4, 4))

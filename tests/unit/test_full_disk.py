@@ -7,8 +7,8 @@ from traceback import format_exc
 
 import pytest
 
-from sweep.disks import room_in
-from sweep.interrupts import BrokenOffError, Interrupted
+from sweep.atomic_io import room_in
+from sweep.errors import BrokenOffError, Interrupted
 
 
 def system() -> None:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.toys import config as toy_config
-from sweep.config import ConfigError, SweepConfig
-from sweep.grid import grid
+from sweep.config.schema import SweepConfig
+from sweep.errors import ConfigError
+from sweep.search.grid import grid
 
 
 def gridded(space: dict[str, Any], trials: int | None, seed: int = 0, **blocks: Any) -> SweepConfig:

@@ -8,9 +8,9 @@ from threading import Event
 
 import pytest
 
-from sweep import pulse
+from sweep.cluster import head_watch
 
-PATIENT = int(pulse.PATIENCE / pulse.EVERY)
+PATIENT = int(head_watch.PATIENCE / head_watch.EVERY)
 """Looks at a silent head until all patience is gone."""
 
 
@@ -43,9 +43,9 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
                 raise OSError(f"{head} is away")
 
         said = list[str]()
-        monkeypatch.setattr(pulse, "knock", knock)
-        monkeypatch.setattr("sweep.pulse.time.monotonic", lambda: looks.time)
-        pulse.watch("head", looks, said.append)
+        monkeypatch.setattr(head_watch, "knock", knock)
+        monkeypatch.setattr("sweep.cluster.head_watch.time.monotonic", lambda: looks.time)
+        head_watch.watch("head", looks, said.append)
         return said
 
     return watch
@@ -82,8 +82,8 @@ def test_a_knock() -> None:
     """It fails with the reason where nobody listens, and only there; what is no host and port is left to Ray."""
     with socket.create_server(("127.0.0.1", 0)) as listens:
         address = "{}:{}".format(*listens.getsockname())
-        pulse.knock(address)
+        head_watch.knock(address)
     with closing(listens), pytest.raises(OSError, match=r"^\[Errno 111\] Connection refused$"):
-        pulse.knock(address)
+        head_watch.knock(address)
     for other in ("local", "auto", f"http://{address}", f"ray://{address}"):
-        pulse.knock(other)
+        head_watch.knock(other)

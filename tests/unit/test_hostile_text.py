@@ -15,19 +15,19 @@ from rich.console import Console
 
 from support import toys
 from support.trials import PAPER, repeats, trial
-from sweep.comparison import Sweep
-from sweep.config import SweepConfig
-from sweep.csvs import comparison_csv, trials_csv
-from sweep.ledger import Ledger
-from sweep.progress import Board, Lines
-from sweep.record import Record, printable
-from sweep.report.files import PAGE, PLOTS, write
+from sweep.config.schema import SweepConfig
+from sweep.display import Board, Lines
+from sweep.plan.job import Work
+from sweep.records import Record, printable
+from sweep.report.data import Reported
 from sweep.report.page import page
 from sweep.report.sections import comparisons, section
-from sweep.report.source import Reported
-from sweep.standings import standings
-from sweep.tables import render, render_comparison
-from sweep.trial import Work
+from sweep.report.write_report import PAGE, PLOTS, write
+from sweep.results.comparison import standings
+from sweep.results.console_tables import render, render_comparison
+from sweep.results.csv_tables import comparison_csv, trials_csv
+from sweep.results.statistics import Sweep
+from sweep.search.study import Ledger
 
 MARKUP = "[red]x[/red] [/nothing] [link=http://x]y"
 TERMINAL = "\x1b[31m\x1b]0;title\x07\x9b2J\r\u202e"
@@ -223,7 +223,7 @@ def _expressions(node: object) -> list[str]:
 def test_mlflow_keeps_it(config: SweepConfig, mlflow_here: Path) -> None:
     """Tags, params and names hold it letter for letter; none is a note, which would be Markdown."""
     from support.tracked import client  # MLflow takes a second, and only here it is needed
-    from sweep.tracking.afterwards import fill
+    from sweep.tracking.backfill import fill
 
     stored = config.model_copy(update={"experiment": "hostile", "storage": mlflow_here})
     fill(stored, "sweep", "FINISHED", records())

@@ -8,8 +8,8 @@ import yaml
 
 from support.commands import ROOT, SMALL, refusal
 from sweep.launch import main
-from sweep.ledger import created
-from sweep.plans import again, asked
+from sweep.plan.launch_plan import again, asked
+from sweep.search.study import created
 
 WTNPO = str(ROOT / "configs" / "wtnpo.yaml")
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from sweep.compose import SHIPPED
-from sweep.config import ConfigError, SweepConfig
-from sweep.matrix import is_matrix, members
-from sweep.plans import Plans, again, asked
-from sweep.stored import CONFIG, LIST
+from eval.shipped_configs import CONFIGS
+from sweep.config.matrix import is_matrix, members
+from sweep.config.schema import SweepConfig
+from sweep.config.stored import CONFIG, LIST
+from sweep.errors import ConfigError
+from sweep.plan.launch_plan import Plans, again, asked
 
-FILES = [str(SHIPPED / f"{name}.yaml") for name in ("wga", "npo")]
+FILES = [str(CONFIGS / f"{name}.yaml") for name in ("wga", "npo")]
 SMALL = ["data.forget=1", "data.retain=2", "data.holdout=1", "data.unseen=0", "search.trials=3", "seeds=1"]
 
 
@@ -65,7 +66,7 @@ def test_a_file_may_name_them(here: Path) -> None:
         f"{name}-{model}-authors" for name in ("wga", "npo") for model in ("tiny", "smollm2-135m")
     ]
     assert found[1].choices == ("model=smollm2-135m", "data=authors")
-    assert found[1].file == SHIPPED / "wga.yaml"
+    assert found[1].file == CONFIGS / "wga.yaml"
 
 
 def test_a_change_of_a_group_takes_the_place_of_its_list(here: Path) -> None:
@@ -78,8 +79,8 @@ def test_a_change_of_a_group_takes_the_place_of_its_list(here: Path) -> None:
 
 def test_the_papers_matrix_is_30_sweeps() -> None:
     """5 objectives × 2 models × 3 splits, and every name is short enough for a default name."""
-    assert is_matrix(SHIPPED / "recover.yaml")
-    found = members([SHIPPED / "recover.yaml"], [])
+    assert is_matrix(CONFIGS / "recover.yaml")
+    found = members([CONFIGS / "recover.yaml"], [])
     assert len(found) == 5 * 2 * 3
     assert max(len(f"recover-20260802-030405.{one.name}") for one in found) <= 64
 
@@ -87,9 +88,9 @@ def test_the_papers_matrix_is_30_sweeps() -> None:
 def test_sweeps_of_several_datasets_share_an_experiment(here: Path) -> None:
     """It has the comparison's name; those of one model and dataset go where a sweep alone would go."""
     path = written(here, "sweeps: [wga]\ndata: [authors, other]\n")
-    written(here, (SHIPPED / "wga.yaml").read_text(), "wga.yaml")  # groups are looked for beside it
+    written(here, (CONFIGS / "wga.yaml").read_text(), "wga.yaml")  # groups are looked for beside it
     (here / "data").mkdir()
-    other = (SHIPPED / "data" / "authors.yaml").read_text().replace("name: authors", "name: other")
+    other = (CONFIGS / "data" / "authors.yaml").read_text().replace("name: authors", "name: other")
     written(here / "data", other, "other.yaml")
     assert {plan.config.experiment for plan in asked([path, *SMALL], "both").plans} == {"both"}
     assert {plan.config.experiment for plan in asked([*FILES, *SMALL], "both").plans} == {None}
@@ -117,7 +118,7 @@ def test_a_file_that_is_wrong_is_one_sentence(here: Path, text: str, says: str) 
 
 def test_budgets_must_be_equal(here: Path) -> None:
     """12 trials beside 24 would be no comparison."""
-    text = (SHIPPED / "wga.yaml").read_text().replace("trials: 24", "trials: 12")
+    text = (CONFIGS / "wga.yaml").read_text().replace("trials: 24", "trials: 12")
     said = refusal([written(here, text), FILES[1]])
     assert said.startswith("search.trials = 12 in both.mine but 24 in both.npo: ")
     assert asked([written(here, text), FILES[1], *SMALL], "both").several
@@ -131,7 +132,7 @@ def test_the_same_config_twice_is_refused() -> None:
 def test_a_name_that_becomes_too_long_is_refused() -> None:
     """60 letters and `.wga` fit; `.wtnpo` does not."""
     assert asked([*FILES, *SMALL], "n" * 60).several
-    assert "must be 1 to 64" in refusal([*FILES, str(SHIPPED / "wtnpo.yaml"), *SMALL], "n" * 60)
+    assert "must be 1 to 64" in refusal([*FILES, str(CONFIGS / "wtnpo.yaml"), *SMALL], "n" * 60)
 
 
 def test_a_comparison_is_found_again(here: Path) -> None:
@@ -162,8 +163,8 @@ def test_the_command_that_began_it_may_be_given_again(here: Path) -> None:
     begun([FILES[0], *SMALL, "seed=1"], "one")
     assert configs(again([FILES[0], "seed=1", *SMALL, "retain.weight=0.5"], "one")) == configs(again([], "one"))
     (here / "model").mkdir()
-    (here / "model" / "other.yaml").write_text((SHIPPED / "model" / "tiny.yaml").read_text().replace("tiny", "other"))
-    (here / "wga.yaml").write_text((SHIPPED / "wga.yaml").read_text())
+    (here / "model" / "other.yaml").write_text((CONFIGS / "model" / "tiny.yaml").read_text().replace("tiny", "other"))
+    (here / "wga.yaml").write_text((CONFIGS / "wga.yaml").read_text())
     two = [written(here, "sweeps: [wga]\nmodel: [tiny, other]\n"), *SMALL]
     begun(two, "two")
     assert [config.experiment for config in configs(again(two, "two"))] == ["two", "two"]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.toys import encoded, llama
-from sweep.unlearning import loop, losses
-from sweep.unlearning.loop import Schedule, descend, stream
+from sweep.training import loop, loss_terms
+from sweep.training.loop import Schedule, descend, stream
 
 
 def schedule(rows: int, epochs: int = 5, batch: int = 16, clip: float | None = None) -> Schedule:
@@ -50,7 +50,7 @@ def test_descend_equals_plain_pytorch(clip: float | None) -> None:
     rows, batches = encoded((3, 2), (2, 3), (4, 1), (2, 2)), [[0, 1], [2, 3], [1, 2], [3, 0]]
     ours, plain = llama(), llama()
     plan = schedule(4, epochs=2, batch=2, clip=clip)
-    found = [step.loss for step in descend(ours, plan, (losses.nll_parts(ours, rows, b, 8192) for b in batches))]
+    found = [step.loss for step in descend(ours, plan, (loss_terms.nll_parts(ours, rows, b, 8192) for b in batches))]
     optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-2, weight_decay=0.0)
     expected = []
     for chosen, factor in zip(batches, (0.0, 0.5, 1.0, 0.5), strict=True):
@@ -76,7 +76,7 @@ def test_any_split_gives_the_same_step() -> None:
     rows, found = encoded((3, 2), (2, 5), (4, 1), (6, 2)), []
     for tokens in (1, 8192):
         model = llama()
-        parts = list(losses.nll_parts(model, rows, [0, 1, 2, 3], tokens))
+        parts = list(loss_terms.nll_parts(model, rows, [0, 1, 2, 3], tokens))
         assert len(parts) == (4 if tokens == 1 else 1)
         torch.stack(parts).sum().backward()
         gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]
@@ -89,7 +89,7 @@ def test_any_split_gives_the_same_step() -> None:
 def test_what_is_not_finite_is_named(factor: float, flaw: str) -> None:
     """A loss of 1e38 times a mean of some nats is finite, its gradient's norm is not; and infinity is not a loss."""
     model, rows = llama(), encoded((3, 2), (2, 3))
-    part = next(losses.nll_parts(model, rows, [0, 1], 8192))
+    part = next(loss_terms.nll_parts(model, rows, [0, 1], 8192))
     scaled = part / part.detach() * factor
     (step,) = descend(model, schedule(2, epochs=1, batch=2, clip=1.0), [[scaled]])
     assert step.flaw == flaw

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 from transformers import Gemma2Config, Gemma2ForCausalLM, PhiConfig, PhiForCausalLM, PreTrainedModel
 
-from eval.forward import head_of
+from eval.models.forward import head_of
 from objectives._base import Answers, Objective, needed
 from objectives.wtnpo import WTNPO
 from support.commands import SHARED
 from support.toys import config, encoded, llama
-from sweep.config import ConfigError
-from sweep.unlearning import losses, reference
-from sweep.unlearning.losses import ForgetTerm, KLRetainTerm, NLLRetainTerm, NoRetainTerm
-from sweep.unlearning.reference import Asked
+from sweep.errors import ConfigError
+from sweep.training import loss_terms, reference
+from sweep.training.loss_terms import ForgetTerm, KLRetainTerm, NLLRetainTerm, NoRetainTerm
+from sweep.training.reference import Asked
 
 FORGET = encoded((3, 2), (2, 5), (4, 1))
 RETAIN = encoded((2, 3), (5, 2), (3, 4), (2, 2))
@@ -123,7 +123,7 @@ def test_the_loss_equals_a_live_reference(make: object, tmp_path: Path) -> None:
     """Forget and retain term together, as a trial adds them up, within 1e-6 of both models side by side."""
     model, live, said = pair(make, tmp_path)
     trial = config(tmp_path, retain={"term": "kl", "weight": 0.7, "reduction": "tokens"})
-    terms = losses.terms(trial, WTNPO(alpha=0.5, beta=0.3), 0, model, asked(), said)
+    terms = loss_terms.terms(trial, WTNPO(alpha=0.5, beta=0.3), 0, model, asked(), said)
     found = sum(float(part.detach()) for term in terms for part in term.parts(model, [0, 1, 2]))
     with torch.no_grad():
         p, o = (torch.stack(list(answer_logp(m, [0, 1, 2]))).exp() for m in (model, live))
@@ -167,7 +167,7 @@ def test_kl_in_chunks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Two positions at a time: the same loss and the same gradient as all at once."""
     found = []
     for chunk in (2, 1024):
-        monkeypatch.setattr(losses, "CHUNK", chunk)
+        monkeypatch.setattr(loss_terms, "CHUNK", chunk)
         model, _, said = pair(llama, tmp_path)
         loss = next(kl_term(said).parts(model, [0, 1, 2, 3]))
         loss.backward()
@@ -282,7 +282,7 @@ def test_kl_equals_the_papers_code() -> None:
     inputs, expected = golden["inputs"]["plain"], golden["kl"]["plain"]
     model, oracle = (torch.tensor(inputs[f"retain_logits_{whose}"]) for whose in ("current", "oracle"))
     real = torch.tensor(inputs["retain"]["attention_mask"]).bool()
-    padded = losses.kl(nn.Identity(), model.flatten(0, 1), nn.Identity(), oracle.flatten(0, 1)) / real.numel()
-    tokens = losses.kl(nn.Identity(), model[real], nn.Identity(), oracle[real]) / real.sum()
+    padded = loss_terms.kl(nn.Identity(), model.flatten(0, 1), nn.Identity(), oracle.flatten(0, 1)) / real.numel()
+    tokens = loss_terms.kl(nn.Identity(), model[real], nn.Identity(), oracle[real]) / real.sum()
     assert float(padded) == pytest.approx(expected["reference_batchmean_all_positions"], rel=1e-5)
     assert float(tokens) == pytest.approx(expected["nonpad_token_mean"], rel=1e-5)

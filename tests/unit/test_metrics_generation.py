@@ -4,12 +4,12 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
-from eval import generation
-from eval.binary_search import ROWS, paper_ps
-from eval.data import Row
-from eval.encode import encode
-from eval.generation import LONGEST, greedy, plain_text
-from eval.rouge import rouge_l
+from eval.metrics.paper_extraction_strength import ROWS, paper_ps
+from eval.metrics.rouge import rouge_l
+from eval.models import generation
+from eval.models.generation import LONGEST, greedy, plain_text
+from eval.rows.encode import encode
+from eval.rows.types import Row
 from support.toys import encoded, llama, tokenizer
 from support.unigrams import TEMPLATE, unigram
 

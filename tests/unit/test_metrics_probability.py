@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eval.definitions import DEFINITIONS
-from eval.forward import Labels
-from eval.memorisation import exact_memorisation
-from eval.probability import mean_logp, probability, share
-from eval.truth_ratio import closeness, margin, truth_ratio
-from eval.utility import NINE, model_utility
+from eval.metrics.exact_memorization import exact_memorisation
+from eval.metrics.model_utility import NINE, model_utility
+from eval.metrics.probability import mean_logp, probability, share
+from eval.metrics.truth_ratio import closeness, margin, truth_ratio
+from eval.models.forward import Labels
 
 
 def labels(*rows: list[float], hits: list[int] | None = None) -> Labels:

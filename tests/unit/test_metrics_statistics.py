@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.forward import Distributions
-from eval.membership import ATTACKS, auc, lowest, privacy_leak, scores
-from eval.quality import LEAST, floored_log10, forget_quality
+from eval.metrics.forget_quality import LEAST, floored_log10, forget_quality
+from eval.metrics.membership_inference import ATTACKS, auc, lowest, privacy_leak, scores
+from eval.models.forward import Distributions
 
 NUMBERS = st.lists(st.integers(0, 5).map(float), min_size=1, max_size=8)
 

@@ -15,19 +15,19 @@ import torch
 from transformers import AutoConfig
 
 import eval.run
-from eval.checkpoint import layers, load_model, load_tokenizer
-from eval.data import DataError
-from eval.encode import encode_rows
-from eval.generation import greedy
+from eval.models.checkpoint import layers, load_model, load_tokenizer
+from eval.models.generation import greedy
+from eval.rows.encode import encode_rows
+from eval.rows.types import DataError
+from eval.shipped_configs import CONFIGS
 from support.commands import SMALL, refusal
 from support.toys import SHAPE, TEMPLATE, dataset, llama, tokenizer
 from sweep import launch
-from sweep.compose import SHIPPED
 
 Plant: TypeAlias = Callable[[Path, Path], object]
 """Changes a model's folder; whatever runs code of it leaves a flag."""
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-SWEEP = [str(SHIPPED / "wtnpo.yaml"), *SMALL, f"model.shape.layers={SHAPE.layers}", f"model.deepest={SHAPE.layers - 1}"]
+SWEEP = [str(CONFIGS / "wtnpo.yaml"), *SMALL, f"model.shape.layers={SHAPE.layers}", f"model.deepest={SHAPE.layers - 1}"]
 WORDING = ["--question", TEMPLATE.question, "--answer", TEMPLATE.answer]
 
 

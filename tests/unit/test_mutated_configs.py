@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from eval.shipped_configs import CONFIGS
 from support.mutations import Mutation, mutations, words
-from sweep.compose import SHIPPED
 from sweep.launch import main
 from sweep.redaction import LONGEST
 
-WTNPO = str(SHIPPED / "wtnpo.yaml")
-MAIN = sorted(file.name for file in SHIPPED.glob("*.yaml"))
+WTNPO = str(CONFIGS / "wtnpo.yaml")
+MAIN = sorted(file.name for file in CONFIGS.glob("*.yaml"))
 EXAMPLES = settings(
     max_examples=int(os.environ.get("MUTATIONS", "15")),
     deadline=None,
@@ -39,7 +39,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dry run prints nothing, which takes it seconds; all is checked by then."""
-    monkeypatch.setattr("sweep.plans.Plans.__str__", lambda plans: "")
+    monkeypatch.setattr("sweep.plan.launch_plan.Plans.__str__", lambda plans: "")
 
 
 def children() -> set[str]:
@@ -83,7 +83,7 @@ def test_any_mutation_of_a_file(capsys: pytest.CaptureFixture[str], here: Path, 
 @example(file="wtnpo.yaml", changes=["seed=" + "[" * 900])
 def test_any_words_of_the_command_line(capsys: pytest.CaptureFixture[str], file: str, changes: list[str]) -> None:
     """They pass, or are refused with one sentence."""
-    said(capsys, [str(SHIPPED / file), *changes])
+    said(capsys, [str(CONFIGS / file), *changes])
 
 
 @pytest.mark.usefixtures("brief")
@@ -126,7 +126,7 @@ def test_the_largest_that_is_allowed(capsys: pytest.CaptureFixture[str]) -> None
     assert said(capsys, [WTNPO, "search.sampler=grid", "search.trials=100000", "seeds=1000000"]) == ""
     choices = [*range(1, 101)]
     own = Path("mine.yaml")
-    text = (SHIPPED / "wtnpo.yaml").read_text(encoding="utf-8")
+    text = (CONFIGS / "wtnpo.yaml").read_text(encoding="utf-8")
     head, _, tail = text.partition("space: ")
     space = {"alpha": {"choices": choices}, "beta": {"choices": choices}}
     own.write_text(f"{head}space: {space}\n{tail.partition(chr(10))[2]}", encoding="utf-8")

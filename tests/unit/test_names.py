@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from eval import run as eval_run
+from eval import run
+from eval.shipped_configs import CONFIGS
 from support.commands import ROOT, refusal
 from sweep import launch, submit, sync
-from sweep.compose import SHIPPED, load
-from sweep.config import ConfigError
-from sweep.plan import check
+from sweep.config.compose import load
+from sweep.config.stored import config_of, names_of
+from sweep.errors import ConfigError
+from sweep.plan.sweep_plan import check
 from sweep.report.__main__ import main as report
-from sweep.stored import config_of, names_of
 
-TEXT = (SHIPPED / "wtnpo.yaml").read_text(encoding="utf-8")
-WTNPO = str(SHIPPED / "wtnpo.yaml")
+TEXT = (CONFIGS / "wtnpo.yaml").read_text(encoding="utf-8")
+WTNPO = str(CONFIGS / "wtnpo.yaml")
 BODY = """
 from dataclasses import dataclass
 from objectives._base import Objective
@@ -66,7 +67,7 @@ def test_a_config_may_have_any_name(here: Path, name: str) -> None:
     file.write_text(TEXT, encoding="utf-8")
     (folder / "data").mkdir()
     (folder / "data" / "mine.yaml").write_text(
-        (SHIPPED / "data" / "authors.yaml").read_text().replace("forget: 6", "forget: 5")
+        (CONFIGS / "data" / "authors.yaml").read_text().replace("forget: 6", "forget: 5")
     )
     assert load(file, ["data=mine"]) == load(WTNPO, ["data.forget=5"])
 
@@ -231,8 +232,8 @@ def test_a_list_of_sweeps_that_is_none(here: Path, listed: str) -> None:
         (submit.main, [WTNPO, "storage=x", "--address", "http://127.0.0.1:1"]),
         (report, ["nothing", "sotrage=x"]),
         (sync.main, ["nothing"]),
-        (eval_run.main, ["/", "--data", "nothing", "--template", "tiny"]),
-        (eval_run.main, [str(ROOT), "--data", "authors", "--template", "tiyn"]),
+        (run.main, ["/", "--data", "nothing", "--template", "tiny"]),
+        (run.main, [str(ROOT), "--data", "authors", "--template", "tiyn"]),
     ],
 )
 def test_a_mistake_is_one_sentence(

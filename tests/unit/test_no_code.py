@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from eval.shipped_configs import CONFIGS
 from support.commands import refusal
 from sweep import launch, submit
-from sweep.compose import SHIPPED, dump, load
-from sweep.config import ConfigError
+from sweep.config.compose import dump, load
+from sweep.config.stored import CONFIG, LIST
+from sweep.errors import ConfigError
 from sweep.report.__main__ import main as report
-from sweep.stored import CONFIG, LIST
 
 HEAD = (
     "defaults: [base, model: tiny, data: authors, recipe: default, cluster: local, _self_]\nobjective: ga\nspace: {}\n"
@@ -96,7 +97,7 @@ def test_in_a_group(here: Path, hostile: str) -> None:
 @pytest.mark.parametrize("word", WORDS)
 def test_in_a_word(capsys: pytest.CaptureFixture[str], word: str) -> None:
     """What Hydra, or a shell, would act upon, here and where a job is submitted."""
-    words, cluster = [str(SHIPPED / "wtnpo.yaml"), word], ["storage=/shared", "--address", "http://127.0.0.1:1"]
+    words, cluster = [str(CONFIGS / "wtnpo.yaml"), word], ["storage=/shared", "--address", "http://127.0.0.1:1"]
     for said in (refusal(launch.main, capsys, *words), refusal(submit.main, capsys, *words, *cluster)):
         assert "s3cret" not in said
     assert os.listdir() == []
@@ -119,7 +120,7 @@ def test_in_the_folder_of_a_sweep(capsys: pytest.CaptureFixture[str], here: Path
     """What a storage holds may have been changed since, or come from somebody else."""
     folder = here / "runs" / "old"
     folder.mkdir(parents=True)
-    whole = dump(load(SHIPPED / "ga.yaml")) if file == CONFIG else "sweeps: [old]\n"
+    whole = dump(load(CONFIGS / "ga.yaml")) if file == CONFIG else "sweeps: [old]\n"
     (folder / file).write_text(HOSTILE[hostile] if hostile == "directive" else whole + HOSTILE[hostile])
     for said in (refusal(launch.main, capsys, "--resume", "old"), refusal(report, capsys, "old")):
         assert "s3cret" not in said
@@ -128,9 +129,9 @@ def test_in_the_folder_of_a_sweep(capsys: pytest.CaptureFixture[str], here: Path
 
 def test_a_text_that_stands_for_itself(here: Path) -> None:
     """Words of a template that only look like a call stay words; a resolver cannot be smuggled in with backslashes."""
-    from sweep.config import Template
+    from sweep.config.schema import Template
 
-    base = load(SHIPPED / "wtnpo.yaml")
+    base = load(CONFIGS / "wtnpo.yaml")
     template = Template(question="{question} _target_: os.mkdir !!python/name:os.mkdir", answer="{answer}")
     config = base.model_copy(update={"model": base.model.model_copy(update={"template": template})})
     (here / "mine.yaml").write_text(dump(config))

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from support import toys
 from support.trials import PAPER, repeats, trial
-from sweep.comparison import Sweep, paired
-from sweep.record import Record, Setting
-from sweep.standings import Standing, holm, standings
+from sweep.records import Record, Setting
+from sweep.results.comparison import Standing, holm, standings
+from sweep.results.statistics import Sweep, paired
 
 FOUND: Setting = {"alpha": 1.0, "beta": 2.0}
 BEST, NEXT, LAST = (0.1, 0.2, 0.3), (0.15, 0.25, 0.35), (0.6, 0.7, 0.9)

@@ -20,8 +20,8 @@ from objectives.__main__ import documented, main
 from objectives._base import NEEDS, Answers, Objective, SettingError
 from support.answers import as_double, extreme, only, random, rows_of
 from support.composing import SWEEPS, shipped
-from sweep.config import SweepConfig
-from sweep.space import distributions
+from sweep.config.schema import SweepConfig
+from sweep.config.space import distributions
 
 REFUSED = {"≥": (operator.sub, 1), ">": (operator.sub, 0), "≤": (operator.add, 1), "<": (operator.add, 0)}
 """By how a bound is written: how to make a value just outside it from its number."""

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from support.workers import ToyPoint
-from sweep.processes import _cause
-from sweep.record import Record
-from sweep.trial import Outcome, Point, ProcessDiedError, grow
-from sweep.unlearning.exhaustion import LESS, in_words
+from sweep.cluster.process_group import _cause
+from sweep.errors import ProcessDiedError
+from sweep.records import Record
+from sweep.training.out_of_memory import LESS, in_words
+from sweep.trial.outcomes import Outcome, Point
+from sweep.trial.runner import grow
 
 
 def too_much() -> None:
@@ -53,7 +54,7 @@ def test_it_ends_the_process_of_the_trial() -> None:
     """It is raised to Ray, which ends the process, as if that had died; another error is how the trial has failed."""
 
     def too_large(record: Record) -> Iterator[Point | Outcome]:
-        yield ToyPoint(1, {})
+        yield Point(epoch=1, metrics={})
         with in_words():
             too_much()
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from eval.shipped_configs import CONFIGS
 from support.composing import shipped
-from sweep.compose import SHIPPED
-from sweep.config import SweepConfig
-from sweep.recovery import departures, paper_setting, qualifiers, stand_in, table
+from sweep.config.schema import SweepConfig
+from sweep.search.paper import departures, paper_setting, qualifiers, stand_in, table
 
 PRECISIONS = ("float32", "master", "kahan")
 SPLITS = ("forget01", "forget05", "forget10")
@@ -137,12 +137,12 @@ def test_every_tuned_setting_has_its_source_and_its_models() -> None:
     for row in table().settings:
         assert "arXiv 2502.19301" in row.source
         assert set(row.models) <= table().models.keys()
-        assert (SHIPPED / f"{row.objective}.yaml").is_file() and row.setting
+        assert (CONFIGS / f"{row.objective}.yaml").is_file() and row.setting
 
 
 @pytest.mark.parametrize("name", ["phi-1.5", "llama-2-7b"])
 def test_models_of_the_table_are_the_shipped_ones(name: str) -> None:
     """Layers and learning rate are written twice, in the table and in the model's file, and agree."""
-    model = yaml.safe_load((SHIPPED / "model" / f"{name}.yaml").read_text(encoding="utf-8"))
+    model = yaml.safe_load((CONFIGS / "model" / f"{name}.yaml").read_text(encoding="utf-8"))
     paper = table().models[name]
     assert (model["model"]["layers"], model["train"]["lr"]) == (paper.layers, paper.lr)

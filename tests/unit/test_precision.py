@@ -10,20 +10,21 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from transformers import OPTConfig, OPTForCausalLM, PreTrainedModel
 
-from eval.encode import collate
-from eval.forward import blocks, head_of, hidden_states, label_logp
+from eval.models.forward import blocks, head_of, hidden_states, label_logp
+from eval.rows.encode import collate
 from objectives._base import Objective
 from objectives.rmu import RMU
 from objectives.wtnpo import WTNPO
 from support.toys import config, encoded, llama
-from sweep import training
-from sweep.config import ConfigError, SweepConfig
-from sweep.unlearning import reference
-from sweep.unlearning.loop import Schedule, checkpointed, descend
-from sweep.unlearning.losses import kl, nll_parts, terms
-from sweep.unlearning.models import snapshot
-from sweep.unlearning.precision import COMPUTED, STORED, adamw, check_attention, ready
-from sweep.unlearning.reference import Asked, frozen
+from sweep.config import train_rules
+from sweep.config.schema import SweepConfig
+from sweep.errors import ConfigError
+from sweep.training import reference
+from sweep.training.loop import Schedule, checkpointed, descend
+from sweep.training.loss_terms import kl, nll_parts, terms
+from sweep.training.precision import COMPUTED, STORED, adamw, check_attention, ready
+from sweep.training.reference import Asked, frozen
+from sweep.training.weights import snapshot
 
 PRECISIONS = ("float32", "master", "kahan")
 ROWS = encoded((3, 2), (2, 5), (4, 1), (6, 2))
@@ -249,15 +250,15 @@ def flash(**cluster: object) -> Callable[[Path, str], SweepConfig]:
 def test_flash_attention_is_refused_where_it_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In float32, without a GPU, and without its package; of a running cluster only its workers can say that."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(training, "find_spec", lambda _: None)
+    monkeypatch.setattr(train_rules, "find_spec", lambda _: None)
     for sweep, why in (
         (flash(gpus=1.0)(tmp_path, "float32"), "train.precision = 'float32' must be master or kahan"),
         (flash(gpus=0.0)(tmp_path, "kahan"), "cluster.gpus = 0 must be above 0"),
         (flash(gpus=0.5)(tmp_path, "master"), "package flash-attn"),
     ):
         with pytest.raises(ConfigError, match=why):
-            training.check(sweep)
-    training.check(flash(gpus=1.0, address="head:6379")(tmp_path, "kahan"))
+            train_rules.check(sweep)
+    train_rules.check(flash(gpus=1.0, address="head:6379")(tmp_path, "kahan"))
     with pytest.raises(ConfigError, match="this worker"):
         check_attention("flash_attention_2")
 
@@ -267,5 +268,5 @@ def test_a_weight_decay_that_would_be_lost_is_refused(tmp_path: Path) -> None:
     sweep = config(tmp_path, train={"precision": "kahan"})
     decayed = sweep.target.model_copy(update={"weight_decay": 0.01})
     with pytest.raises(ConfigError, match=r"weight_decay = 0\.01 must be 0"):
-        training.check(sweep.model_copy(update={"target": decayed}))
-    training.check(sweep.model_copy(update={"target": decayed.model_copy(update={"path": "tuned"})}))
+        train_rules.check(sweep.model_copy(update={"target": decayed}))
+    train_rules.check(sweep.model_copy(update={"target": decayed.model_copy(update={"path": "tuned"})}))

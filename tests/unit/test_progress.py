@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from support.toys import config as toy_config
-from sweep.ledger import Ledger
-from sweep.progress import ROWS, Board, Lines
-from sweep.record import Record
-from sweep.trial import Work
+from sweep.display import ROWS, Board, Lines
+from sweep.plan.job import Work
+from sweep.records import Record
+from sweep.search.study import Ledger
 
 
 def record(index: int, score: float | None = None, **changes: object) -> Record:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from support import toys
 from support.trials import PAPER, repeats, trial
-from sweep.config import SweepConfig
-from sweep.record import Record, Setting
-from sweep.verdict import Recovery, recovery
+from sweep.config.schema import SweepConfig
+from sweep.records import Record, Setting
+from sweep.results.recovery import Recovery, recovery
 
 NEAR: Setting = {"alpha": 1.9, "beta": 6.0}
 """0.4 / 5 = .08 and ln(7/6) / ln 40 = .041788 from the paper's."""

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.refusals import REFUSALS, refusal_of
+from eval.rows.refusals import REFUSALS, refusal_of
 
 
 def test_there_are_enough_and_all_distinct() -> None:

@@ -14,12 +14,12 @@ import vl_convert
 from support import toys
 from support.reports import GOOD, NASTY, SIDES, reported, small
 from support.trials import trial
-from sweep.ledger import Ledger, Task, created
 from sweep.report.__main__ import main
-from sweep.report.files import PAGE, PLOTS, write
+from sweep.report.data import Reported
 from sweep.report.page import VEGA_LITE, page
 from sweep.report.sections import comparisons, section, status
-from sweep.report.source import Reported
+from sweep.report.write_report import PAGE, PLOTS, write
+from sweep.search.study import Ledger, Task, created
 
 
 class Page(HTMLParser):

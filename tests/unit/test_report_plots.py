@@ -13,9 +13,11 @@ from scipy.spatial import ConvexHull
 
 from support.reports import START, reported, spiral
 from support.trials import PAPER, repeats, trial
-from sweep.record import Record, Setting
+from sweep.records import Record, Setting
 from sweep.report import theme
+from sweep.report.data import Reported
 from sweep.report.figure import Figure
+from sweep.report.highlights import roles
 from sweep.report.parameter import parameters
 from sweep.report.plots.history import history
 from sweep.report.plots.importance import importance, importances
@@ -25,9 +27,7 @@ from sweep.report.plots.slices import slices
 from sweep.report.plots.surface import CELLS, heights, surfaces
 from sweep.report.plots.timeline import timeline
 from sweep.report.plots.tradeoff import pareto, tradeoff
-from sweep.report.roles import roles
 from sweep.report.sections import figures
-from sweep.report.source import Reported
 
 GOOD: Setting = {"alpha": 0.5, "beta": 1.0}
 NEXT: Setting = {"alpha": 1.0, "beta": 2.0}

@@ -6,10 +6,10 @@ import pytest
 
 from support import toys
 from support.trials import PAPER, trial
-from sweep.again import alone
-from sweep.compose import load
-from sweep.config import SweepConfig
-from sweep.record import Record, Setting
+from sweep.config.compose import load
+from sweep.config.schema import SweepConfig
+from sweep.records import Record, Setting
+from sweep.results.rerun_configs import alone
 
 FOUND: Setting = {"alpha": 0.1 + 0.2, "beta": 2}
 RECORDS = (trial(0, PAPER, 0.5), trial(1, FOUND, 0.25), trial(2, {"alpha": 2.0, "beta": 2.0}, 0.75))

@@ -10,12 +10,12 @@ import pytest
 
 from support import toys, trials
 from support.trials import PAPER
-from sweep import results
-from sweep.comparison import Sweep
-from sweep.config import SweepConfig
-from sweep.record import Logged, Record, Setting
-from sweep.results import Seconds
-from sweep.stored import put
+from sweep.atomic_io import put
+from sweep.config.schema import SweepConfig
+from sweep.records import Logged, Record, Setting
+from sweep.results import write_results
+from sweep.results.statistics import Sweep
+from sweep.results.write_results import Seconds
 
 BEST: Setting = {"alpha": 0.1 + 0.2, "beta": 2}
 AGAIN = ("best.yaml", "found.yaml", "paper.yaml")
@@ -62,7 +62,7 @@ def folder(tmp_path: Path) -> Path:
 
 def written(folder: Path, config: SweepConfig, records: Any = RECORDS) -> dict[str, str]:
     """The files that a sweep leaves."""
-    results.write(folder, config, list(records), seconds=SECONDS, logged=LOGGED)
+    write_results.write(folder, config, list(records), seconds=SECONDS, logged=LOGGED)
     return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
 
 
@@ -194,7 +194,7 @@ def test_comparison(folder: Path, config: SweepConfig) -> None:
         trial(1, BEST, 0.8),
         *trials.repeats(0, BEST, 0.5, 1.0, **{"forget/es": 0.5, "retain/es": 1.0}),
     ]
-    results.write_comparison(
+    write_results.write_comparison(
         folder,
         [
             Sweep(name="mine", config=config, records=RECORDS),

@@ -1,4 +1,4 @@
-"""The typed rows (eval/data.py) and the choice of a dataset by the word the user types (eval/datasets)."""
+"""The typed rows (eval/rows/types.py) and the choice of a dataset by the word the user types (eval/datasets)."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.data import DataError, Dataset, Row, capped
 from eval.datasets import load
-from sweep.config import AuthorsConfig
+from eval.rows.types import DataError, Dataset, Row, capped
+from sweep.config.schema import AuthorsConfig
 
 ROWS = st.lists(
     st.builds(

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from support.bowl import NAME, grown, score, settings, sweep, work
 from support.toys import SHAPE, TEMPLATE
 from support.trials import PAPER
-from sweep.agenda import agenda
-from sweep.config import SearchConfig
-from sweep.ledger import Ledger
-from sweep.record import Setting
-from sweep.space import check
+from sweep.config.schema import SearchConfig
+from sweep.config.space import check
+from sweep.records import Setting
+from sweep.search.queue import agenda
+from sweep.search.study import Ledger
 
 SAMPLERS = get_args(SearchConfig.model_fields["sampler"].annotation)
 SPACES: dict[str, tuple[dict[str, Any], Setting]] = {

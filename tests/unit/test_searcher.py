@@ -8,10 +8,10 @@ import pytest
 from support.bowl import NAME, finished, sweep
 from support.searches import search
 from support.trials import sides
-from sweep.config import SweepConfig
-from sweep.ledger import Ledger
-from sweep.record import Record
-from sweep.search import StudySearcher
+from sweep.cluster.searcher import StudySearcher
+from sweep.config.schema import SweepConfig
+from sweep.records import Record
+from sweep.search.study import Ledger
 
 
 class Seen:
@@ -69,7 +69,7 @@ def test_a_trial_that_ran_too_long_is_begun_again(
     own = config.model_copy(update={"cluster": config.cluster.model_copy(update={"deadline": deadline})})
     ledger, _, searcher = searching(own)
     record = searcher.suggest("a")["record"]
-    monkeypatch.setattr("sweep.search.now", lambda: record.started + seconds)
+    monkeypatch.setattr("sweep.cluster.searcher.now", lambda: record.started + seconds)
     searcher.on_trial_complete("a", error=True)
     assert ledger.records()[0].reason == f"{begins}a was killed"
     assert searcher.suggest("b")["record"].index == 0

@@ -6,15 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eval.shipped_configs import CONFIGS
 from support.toys import encoded
-from sweep import training
-from sweep.compose import SHIPPED, load
-from sweep.config import ConfigError
-from sweep.unlearning import losses
-from sweep.unlearning.losses import passes
-from sweep.unlearning.parallel import deal
+from sweep.config import train_rules
+from sweep.config.compose import load
+from sweep.errors import ConfigError
+from sweep.training import loss_terms
+from sweep.training.distributed import deal
+from sweep.training.loss_terms import passes
 
-WTNPO_CONFIG = SHIPPED / "wtnpo.yaml"
+WTNPO_CONFIG = CONFIGS / "wtnpo.yaml"
 
 lengths = st.lists(st.integers(1, 50), min_size=1, max_size=12)
 
@@ -35,10 +36,10 @@ def test_all_processes_make_as_many_passes(lengths: list[int], processes: int, t
     """What counts is every chosen row once; what does not is a row of the batch."""
     rows = encoded(*((1, length) for length in lengths))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(losses, "size", lambda: processes)
+        patch.setattr(loss_terms, "size", lambda: processes)
         found = []
         for rank in range(processes):
-            patch.setattr(losses, "rank", lambda rank=rank: rank)
+            patch.setattr(loss_terms, "rank", lambda rank=rank: rank)
             found.append(list(passes(rows, range(len(rows)), tokens)))
     assert len({len(own) for own in found}) == 1
     counted = [i for own in found for group, weight in own for i in group if weight]
@@ -71,5 +72,5 @@ def test_a_process_for_each_gpu(typed: list[str], processes: int) -> None:
 def test_what_cannot_work_together_is_refused(typed: str, words: str) -> None:
     """One sentence, with the key."""
     with pytest.raises(ConfigError) as caught:
-        training.check(load(WTNPO_CONFIG, typed.split()))
+        train_rules.check(load(WTNPO_CONFIG, typed.split()))
     assert str(caught.value).startswith(words)

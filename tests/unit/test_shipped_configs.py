@@ -2,14 +2,14 @@
 
 import pytest
 
+from eval.shipped_configs import CONFIGS
 from support.composing import SWEEPS, shipped
-from sweep.compose import SHIPPED
-from sweep.config import Range, SweepConfig
-from sweep.explain import GROUPS
-from sweep.recovery import paper_setting
-from sweep.space import check
+from sweep.config.messages import GROUPS
+from sweep.config.schema import Range, SweepConfig
+from sweep.config.space import check
+from sweep.search.paper import paper_setting
 
-OPTIONS = {group: sorted(path.stem for path in (SHIPPED / group).glob("*.yaml")) for group in GROUPS}
+OPTIONS = {group: sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")) for group in GROUPS}
 ROUNDS = range(max(map(len, OPTIONS.values())))
 SPLITS = {"tofu-forget01", "tofu-forget05", "tofu-forget10"}
 
@@ -58,5 +58,5 @@ def test_the_paper_lies_strictly_inside_every_space(name: str) -> None:
 @pytest.mark.parametrize("name", SWEEPS)
 def test_every_config_says_how_it_runs(name: str) -> None:
     """The second line or a later one of the head is the exact command."""
-    head = (SHIPPED / f"{name}.yaml").read_text(encoding="utf-8").partition("defaults:")[0]
+    head = (CONFIGS / f"{name}.yaml").read_text(encoding="utf-8").partition("defaults:")[0]
     assert f"#   python -m sweep.launch configs/{name}.yaml\n" in head

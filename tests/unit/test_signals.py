@@ -5,7 +5,8 @@ import signal
 
 import pytest
 
-from sweep.interrupts import SIGNALS, Interrupted, Interrupts
+from sweep.errors import Interrupted
+from sweep.signals import SIGNALS, Interrupts
 
 
 @pytest.mark.parametrize("signum", SIGNALS)

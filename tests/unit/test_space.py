@@ -12,9 +12,10 @@ from objectives.ga import GA
 from objectives.rmu import RMU
 from objectives.wtnpo import WTNPO
 from support.composing import shipped
-from sweep.config import ConfigError, Range
-from sweep.record import Setting
-from sweep.space import check, distributions, objective_of
+from sweep.config.schema import Range
+from sweep.config.space import check, distributions, objective_of
+from sweep.errors import ConfigError
+from sweep.records import Setting
 
 
 @pytest.mark.parametrize(

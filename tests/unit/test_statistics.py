@@ -10,9 +10,9 @@ from scipy.stats import ttest_rel
 
 from support import toys
 from support.trials import PAPER, repeats, trial
-from sweep.comparison import TIED, Difference, best, difference, finalists, found, paired, ranked, trial_of
-from sweep.config import SweepConfig
-from sweep.record import Setting
+from sweep.config.schema import SweepConfig
+from sweep.records import Setting
+from sweep.results.statistics import TIED, Difference, best, difference, finalists, found, paired, ranked, trial_of
 
 GOOD: Setting = {"alpha": 1.0, "beta": 2.0}
 OTHER: Setting = {"alpha": 2.0, "beta": 3.0}

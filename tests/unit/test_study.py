@@ -11,12 +11,12 @@ from optuna.trial import TrialState
 from support.bowl import NAME, finished, sweep, work
 from support.toys import config as toy_config
 from support.trials import PAPER, sides
-from sweep import studies
-from sweep.agenda import agenda
-from sweep.config import ConfigError
-from sweep.ledger import Ledger, Task, created, peek, refuse_taken, reopened
-from sweep.record import State
-from sweep.stored import config_of
+from sweep.config.stored import config_of
+from sweep.errors import ConfigError
+from sweep.records import State
+from sweep.search import storage
+from sweep.search.queue import agenda
+from sweep.search.study import Ledger, Task, created, peek, refuse_taken, reopened
 
 FIRST = Task(phase="search", index=0, seed=0, setting=None)
 
@@ -123,11 +123,11 @@ def test_a_driver_that_dies_before_it_tells(tmp_path: Path, state: State) -> Non
     asked = Ledger(config, NAME).ask(FIRST)
     ended = replace(finished(asked), state=state, reason="why", ended=asked.started + 1)
     found = study(tmp_path)
-    studies.keep(optuna.Trial(found, found.trials[0]._trial_id), ended, "end")
+    storage.keep(optuna.Trial(found, found.trials[0]._trial_id), ended, "end")
     assert found.trials[0].state == TrialState.RUNNING
     assert peek(config, NAME) == Ledger(config, NAME).records() == [ended]
     (trial,) = study(tmp_path).trials
-    assert trial.state == studies.OPTUNA[state]
+    assert trial.state == storage.OPTUNA[state]
     assert trial.value == (ended.score if state == "finished" else None)
     assert [task.index for task in agenda(config, None, Ledger(config, NAME)) if task] == [0] * (state == "failed")
 
@@ -136,7 +136,7 @@ def test_what_is_told_is_on_the_disk(tmp_path: Path) -> None:
     """SQLite waits for the disk at every commit (2 is FULL), so that a machine that loses power loses no trial."""
     config = sweep(tmp_path)
     Ledger(config, NAME)
-    with studies._storage(config, NAME).engine.connect() as connection:
+    with storage._storage(config, NAME).engine.connect() as connection:
         assert connection.exec_driver_sql("pragma synchronous").scalar() == 2
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from support.commands import ROOT, refusal
 from support.own import mine
-from sweep import submit, upload
-from sweep.config import ConfigError
-from sweep.submit import connected, environment, main, new, resumed
+from sweep.cluster import jobs, upload
+from sweep.cluster.jobs import connected, environment
+from sweep.errors import ConfigError
+from sweep.submit import main, new, resumed
 
 WGA, NPO, WTNPO = (str(ROOT / "configs" / f"{name}.yaml") for name in ("wga", "npo", "wtnpo"))
 NOWHERE = "http://127.0.0.1:1"
@@ -179,8 +180,8 @@ def test_a_word_with_blanks_stays_one_word() -> None:
 def test_a_job_that_nobody_waits_for(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Once it is sent --detach ends with 0, and prints the commands that look after it."""
     sent: list[str] = []
-    monkeypatch.setattr(submit, "connected", lambda address: None)
-    monkeypatch.setattr(submit, "send", lambda job, client, variables: sent.append(job.name))
+    monkeypatch.setattr(jobs, "connected", lambda address: None)
+    monkeypatch.setattr(jobs, "send", lambda job, client, variables: sent.append(job.name))
     assert main([WTNPO, SHARED, "--name", "long", "--address", NOWHERE, "--detach"]) == 0
     assert sent == ["long"]
     assert f"ray job status long --address {NOWHERE}" in capsys.readouterr().out

@@ -9,10 +9,10 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from eval import forward, generation
-from eval.data import Dataset, Row
 from eval.definitions import SUITE
-from eval.forward import distribution_statistics, label_statistics
+from eval.models import forward, generation
+from eval.models.forward import distribution_statistics, label_statistics
+from eval.rows.types import Dataset, Row
 from eval.suite import Probes, Report, RetainValues, evaluate, full, retain_values
 from support.toys import TEMPLATE as TOY
 from support.toys import dataset, encoded, llama, tokenizer

@@ -8,10 +8,10 @@ from rich.console import Console, RenderableType
 
 from support import toys
 from support.trials import PAPER, repeats, trial
-from sweep.comparison import Sweep
-from sweep.config import SweepConfig
-from sweep.record import Record, Setting
-from sweep.tables import render, render_comparison
+from sweep.config.schema import SweepConfig
+from sweep.records import Record, Setting
+from sweep.results.console_tables import render, render_comparison
+from sweep.results.statistics import Sweep
 
 BEST: Setting = {"alpha": 0.1 + 0.2, "beta": 2}
 RECORDS = (

@@ -11,8 +11,8 @@ from typing import NoReturn
 
 import pytest
 
-from eval.data import DataError, Dataset
 from eval.datasets import load
+from eval.rows.types import DataError, Dataset
 from support.commands import SHARED
 from support.tofu import Paper, Record, Splits, add, both, config, plain, put, toy, varied, write
 

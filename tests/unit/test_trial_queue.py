@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from support.bowl import NAME, finished, parts, score, settings, sweep, work
 from support.trials import PAPER
-from sweep.agenda import FINALISTS, agenda, best, check, hours, planned, reachable, searched
-from sweep.config import ConfigError
-from sweep.ledger import Ledger, Task
-from sweep.record import Record, Setting
+from sweep.errors import ConfigError
+from sweep.records import Record, Setting
+from sweep.search.queue import FINALISTS, agenda, best, check, hours, planned, reachable, searched
+from sweep.search.study import Ledger, Task
 
 OUTSIDE: Setting = {"alpha": 9.0, "beta": 7.0}
 

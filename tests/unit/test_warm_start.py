@@ -10,13 +10,14 @@ import optuna
 import pytest
 
 from support.bowl import NAME, finished, score, settings, sweep, work
-from sweep.agenda import agenda
-from sweep.compose import dump
-from sweep.config import ConfigError, SweepConfig
-from sweep.ledger import Ledger, Task
-from sweep.stored import CONFIG
-from sweep.studies import FILE
-from sweep.warm_start import check
+from sweep.config.compose import dump
+from sweep.config.schema import SweepConfig
+from sweep.config.stored import CONFIG
+from sweep.errors import ConfigError
+from sweep.search.queue import agenda
+from sweep.search.storage import FILE
+from sweep.search.study import Ledger, Task
+from sweep.search.warm_start import check
 
 EARLIER = "earlier"
 ALPHA = {"low": 0.0, "high": 5.0}

@@ -5,13 +5,13 @@ from itertools import accumulate
 
 import altair as alt
 
-from sweep.comparison import best
-from sweep.record import Record, line
+from sweep.records import Record, line
+from sweep.report.data import Reported
 from sweep.report.figure import HEIGHT, Figure, Plot, Table
+from sweep.report.highlights import roles
 from sweep.report.marks import LOWER, TRIAL, Row, data, named, points, row, tips
-from sweep.report.roles import roles
-from sweep.report.source import Reported
 from sweep.report.theme import ORANGE
+from sweep.results.statistics import best
 
 
 def history(sweep: Reported) -> Figure:

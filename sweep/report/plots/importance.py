@@ -4,12 +4,12 @@ import altair as alt
 import optuna
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-from sweep import space
-from sweep.comparison import ranked
+from sweep.config import space
+from sweep.report.data import Reported
 from sweep.report.figure import Figure, Plot, Table
 from sweep.report.marks import Row, data
-from sweep.report.source import Reported
 from sweep.report.theme import BLUE
+from sweep.results.statistics import ranked
 
 FEWEST = 8
 """Trials below which the importances would be noise."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import altair as alt
 
-from sweep.comparison import finalists, mean, repeats, std
-from sweep.record import Record
+from sweep.records import Record
+from sweep.report.data import Reported
 from sweep.report.figure import HEIGHT, Figure, Plot, Table
+from sweep.report.highlights import roles, shown
 from sweep.report.marks import LOWER, Row, colour_of, data, shape_of, tips
-from sweep.report.roles import roles, shown
-from sweep.report.source import Reported
+from sweep.results.statistics import finalists, mean, repeats, std
 
 PREFIX = "score/tau_"
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import altair as alt
 
-from sweep.comparison import Finalist, finalists
-from sweep.record import line
+from sweep.records import line
+from sweep.report.data import Reported
 from sweep.report.figure import Figure, Plot, Table
+from sweep.report.highlights import shown
 from sweep.report.marks import LOWER, Row, colour_of, data, shape_of, tips
-from sweep.report.roles import shown
-from sweep.report.source import Reported
 from sweep.report.tables import spread
+from sweep.results.statistics import Finalist, finalists
 
 LINE = 44
 """Pixels of a setting's line."""

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from sweep.comparison import ranked
-from sweep.record import Record, Value, short
+from sweep.records import Record, Value, short
+from sweep.report.data import Reported
 from sweep.report.figure import HEIGHT, Figure, Plot, Table
+from sweep.report.highlights import roles
 from sweep.report.marks import LOWER, TRIAL, Row, named, points, row
 from sweep.report.parameter import parameters
-from sweep.report.roles import roles
-from sweep.report.source import Reported
+from sweep.results.statistics import ranked
 
 
 def slices(sweep: Reported) -> list[Figure]:

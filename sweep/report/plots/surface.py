@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import Delaunay, QhullError
 
-from sweep.comparison import ranked
-from sweep.record import Record
+from sweep.records import Record
+from sweep.report.data import Reported
 from sweep.report.figure import HEIGHT, Figure, Plot, Table
+from sweep.report.highlights import roles
 from sweep.report.marks import TRIAL, Row, data, named, points, row
 from sweep.report.parameter import Parameter, parameters
-from sweep.report.roles import roles
-from sweep.report.source import Reported
 from sweep.report.theme import SCORES
+from sweep.results.statistics import ranked
 
 CELLS = 80
 """Cells of the surface along each side."""

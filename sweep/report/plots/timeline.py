@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from sweep.record import Record, line
+from sweep.records import Record, line
+from sweep.report.data import Reported
 from sweep.report.figure import Figure, Plot, Table
 from sweep.report.marks import Row, data, tips
-from sweep.report.source import Reported
 from sweep.report.theme import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
 
 WORST = "worst score"

@@ -6,11 +6,11 @@ from statistics import fmean
 
 import altair as alt
 
-from sweep.record import Record
+from sweep.records import Record
+from sweep.report.data import Reported
 from sweep.report.figure import HEIGHT, Figure, Plot, Table
+from sweep.report.highlights import TARGET, roles
 from sweep.report.marks import TRIAL, Row, data, named, points, row
-from sweep.report.roles import TARGET, roles
-from sweep.report.source import Reported
 from sweep.report.theme import GREY
 
 FORGET, RETAIN = "forget/es", "retain/es"

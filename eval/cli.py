@@ -1,0 +1,214 @@
+"""The command line of `python -m eval.run`, and what it names: the rows, the text of a row, checkpoints."""
+
+import json
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+from eval import datasets, shipped_configs
+from eval.models import hub, safetensors_check
+from eval.rows.types import DataError, Dataset
+
+SPLITS = ("forget01", "forget05", "forget10")
+ROWS = "rows.json"
+TEMPLATE = "template.json"
+EXAMPLES = """examples:
+  python -m eval.run ./unlearned --data tofu-forget05 --template llama-2-7b --reference ./target --out scores.json
+  python -m eval.run ./unlearned --data ../tofu --split forget01 --template phi-1.5 --retain-model ./retain99
+  python -m eval.run ./unlearned --data runs/.artifacts/TARGET --template tiny
+
+exit codes: 0 measured, 2 the arguments, the rows or a checkpoint are wrong"""
+
+
+class UsageError(ValueError):
+    """What the user typed is wrong; the message is one sentence for them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wording:
+    """The text of a row, as in fine-tuning: `question` with {question} in it, `answer` with {answer} in it."""
+
+    question: str
+    answer: str
+
+
+class Parser(ArgumentParser):
+    """An ArgumentParser whose errors are a user's mistakes like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
+        raise UsageError(f"{message} (see --help).")
+
+
+def parse(argv: Sequence[str] | None) -> Namespace:
+    """What was typed.
+
+    Raises:
+        UsageError: there is no such option, or an option lacks its value.
+    """
+    parser = Parser(
+        prog="python -m eval.run",
+        description="Measure any checkpoint with the full suite; no sweep is needed.",
+        epilog=EXAMPLES,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a Hugging Face folder or hub id, with safetensors")
+    _add_rows(parser)
+    _add_text(parser)
+    parser.add_argument("--reference", metavar="CHECKPOINT", help="the model before unlearning, measured beside")
+    parser.add_argument(
+        "--retain-model", metavar="CHECKPOINT", help="never saw the forget rows: for forget quality and privleak"
+    )
+    parser.add_argument("--ps", action="store_true", help="the paper's own extraction strength too, bugs included")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON, by row too")
+    return parser.parse_args(argv)
+
+
+def _add_rows(parser: ArgumentParser) -> None:
+    shown = ", ".join(shipped_configs.names("data"))
+    parser.add_argument(
+        "--data",
+        metavar="NAME|FOLDER",
+        help=f"{shown}; or a folder with TOFU's files or a sweep's {ROWS} (default: the checkpoint's own {ROWS})",
+    )
+    parser.add_argument("--split", choices=SPLITS, help="which split of TOFU in a FOLDER is forgotten")
+    parser.add_argument(
+        "--unseen", metavar="SPLIT", help="a split of TOFU that no model has seen: for mia and privleak"
+    )
+
+
+def _add_text(parser: ArgumentParser) -> None:
+    shown = ", ".join(shipped_configs.names("model"))
+    parser.add_argument("--template", metavar="NAME", help=f"text of a row, as for a model: {shown}")
+    parser.add_argument("--question", metavar="TEXT", help="or the text itself: the prompt, with {question} in it")
+    parser.add_argument("--answer", metavar="TEXT", help="and what follows, with {answer} in it")
+
+
+def wording(typed: Namespace) -> Wording:
+    """The text of a row: typed, or a shipped model's, or brought by the checkpoint or the folder of rows.
+
+    Raises:
+        UsageError: it is not known, or not a text with a question and an answer.
+    """
+    if typed.question is not None or typed.answer is not None:
+        return _typed_wording(typed)
+    known = shipped_configs.names("model")
+    if typed.template is not None:
+        if typed.template not in known:
+            raise UsageError(
+                f"--template {typed.template}: there are {shipped_configs.choice('model', typed.template)}"
+            )
+        return Wording(**shipped_configs.block("model", typed.template)["template"])
+    brought = _brought(TEMPLATE, typed.checkpoint, typed.data)
+    if brought is None:
+        raise UsageError(f"say the text of a row: --template {' or '.join(known)}, or --question and --answer")
+    try:
+        return Wording(**json.loads(brought.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{brought} is not a question and an answer") from error
+
+
+def _typed_wording(typed: Namespace) -> Wording:
+    if typed.template is not None or typed.question is None or typed.answer is None:
+        raise UsageError("--question and --answer belong together, and replace --template")
+    for name in ("question", "answer"):
+        if f"{{{name}}}" not in getattr(typed, name):
+            raise UsageError(f"--{name} {getattr(typed, name)!r} must have {{{name}}} in it")
+    return Wording(question=typed.question, answer=typed.answer)
+
+
+def dataset(typed: Namespace) -> Dataset:
+    """The rows: of a shipped dataset, of a folder, or brought by the checkpoint.
+
+    Raises:
+        UsageError: they are not named, or named twice.
+        DataError: they cannot be had.
+    """
+    if typed.data in shipped_configs.names("data"):
+        return _shipped(typed)
+    if typed.data is not None and not Path(typed.data).expanduser().is_dir():
+        raise UsageError(f"--data {typed.data}: no such folder; there are {shipped_configs.choice('data', typed.data)}")
+    brought = _brought(ROWS, typed.checkpoint if typed.data is None else typed.data)
+    if brought is not None:
+        _refuse(typed, f"{brought} has its rows in parts already", "split", "unseen")
+        return _read(brought)
+    if typed.data is None:
+        raise UsageError(f"say the rows: --data {' or '.join(shipped_configs.names('data'))}, or a folder")
+    if typed.split is None:
+        raise UsageError(f"say what is forgotten of --data {typed.data}: --split {' or '.join(SPLITS)}")
+    return _loaded(
+        source="tofu",
+        path=typed.data,
+        paper_split=typed.split,
+        revision=None,
+        unseen=typed.unseen,
+        max_retain=None,
+        max_holdout=None,
+    )
+
+
+def _read(file: Path) -> Dataset:
+    """The rows that a sweep wrote."""
+    try:
+        rows = Dataset.read(file)
+    except DataError as error:
+        raise UsageError(f"{file}: {error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UsageError(f"{file} is not a sweep's file of rows") from error
+    if not rows.forget or not rows.holdout:
+        raise UsageError(f"{file} has no {'holdout' if rows.forget else 'forget'} rows")
+    return rows
+
+
+def _shipped(typed: Namespace) -> Dataset:
+    block = shipped_configs.block("data", typed.data)
+    _refuse(typed, f"--data {typed.data} says it already", "split")
+    if block["source"] == "tofu":
+        return _loaded(**block | {"unseen": typed.unseen})
+    _refuse(typed, f"--data {typed.data} makes its own", "unseen")
+    return _loaded(**block)
+
+
+def _loaded(**block: Any) -> Dataset:
+    config: Any = SimpleNamespace(**block)
+    return datasets.load(config)
+
+
+def _refuse(typed: Namespace, why: str, *options: str) -> None:
+    for option in options:
+        if getattr(typed, option) is not None:
+            raise UsageError(f"--{option} {getattr(typed, option)} has no place here: {why}")
+
+
+def _brought(name: str, *folders: str | None) -> Path | None:
+    """The first folder's file of that name."""
+    files = (Path(folder).expanduser() / name for folder in folders if folder is not None)
+    return next((file for file in files if file.is_file()), None)
+
+
+def check_out(out: Path | None) -> None:
+    """Refuse a file that could not be written, before anything is computed.
+
+    Raises:
+        UsageError: it is a folder, or lies in none.
+    """
+    if out is not None and (out.is_dir() or not out.resolve().parent.is_dir()):
+        raise UsageError(f"--out {out} is {'a folder' if out.is_dir() else 'in a folder that is not there'}")
+
+
+def check_checkpoint(checkpoint: str) -> None:
+    """Refuse what is no checkpoint that can be read without running code from it.
+
+    Raises:
+        UsageError: there is no such folder.
+        DataError: its weights are not safetensors.
+    """
+    folder = Path(checkpoint)
+    if folder.is_dir():
+        safetensors_check.check(folder)
+    elif not hub.is_id(checkpoint, "model"):
+        raise UsageError(f"{checkpoint}: there is no such folder")

@@ -1,0 +1,59 @@
+"""PS, extraction strength as the paper's group measures it, bugs included: for comparison with its numbers only.
+
+Where `extraction_strength` needs one teacher-forced pass, it bisects for the prefix after which a greedy continuation
+is right. Kept on purpose, as evaluation_everything.py of tmlr-group/Unlearning-with-Control has it:
+
+- the bisection starts after as many tokens as the bare question has, inside the prompt, and so does the score;
+- success is taken to grow with the prefix;
+- an empty continuation is taken for a right one, so that a model that answers with EOS at once has 1.0;
+- 200 tokens in all, 50 random rows.
+
+The rows are drawn by another generator, and worded as the model knows them.
+"""
+
+from collections.abc import Sequence
+from random import Random
+
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from eval.models.generation import LONGEST, greedy, plain_text
+from eval.rows.encode import Template, encode
+from eval.rows.types import Row
+
+ROWS = 50
+SEED = 42
+"""Of the draw of the rows."""
+
+
+def paper_ps(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, template: Template, rows: Sequence[Row]
+) -> list[float]:
+    """PS of 50 random rows (all where there are fewer), in [0, 1], higher is better remembered: 1 − (k − s)/(n − s).
+
+    n is the tokens of the whole text, s those of the bare question, k the prefix found.
+    """
+    chosen = Random(SEED).sample(list(rows), min(ROWS, len(rows)))  # noqa: S311 (rows, not secrets)
+    texts = [list(encode(tokenizer, template, row.question, row.answer).inputs) for row in chosen]
+    starts = [len(_tokens(tokenizer, row.question)) for row in chosen]
+    low, high, middle = starts, [len(text) for text in texts], [-1] * len(texts)
+    while middle != (middle := [(a + b) // 2 for a, b in zip(low, high, strict=True)]):
+        right = _completed(model, tokenizer, texts, middle)
+        low = [a if found else at for a, at, found in zip(low, middle, right, strict=True)]
+        high = [at if found else b for b, at, found in zip(high, middle, right, strict=True)]
+    return [1 - (k - s) / (len(text) - s) for k, s, text in zip(high, starts, texts, strict=True)]
+
+
+def _completed(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[list[int]], at: Sequence[int]
+) -> list[bool]:
+    """Whether the model's tokens after the first `at` of each text are the text's, as far as both go."""
+    prefixes = [plain_text(tokenizer, text[:k]) for text, k in zip(texts, at, strict=True)]
+    asked = [_tokens(tokenizer, prefix) for prefix in prefixes]
+    said = greedy(model, tokenizer, asked, LONGEST)
+    whole = [_tokens(tokenizer, prefix + more)[:LONGEST] for prefix, more in zip(prefixes, said, strict=True)]
+    added = [tokens[k : len(text)] for tokens, k, text in zip(whole, at, texts, strict=True)]
+    return [text[k : k + len(more)] == more for text, k, more in zip(texts, at, added, strict=True)]
+
+
+def _tokens(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
+    return list(tokenizer(text)["input_ids"])

@@ -1,0 +1,73 @@
+"""What a model says of all texts of a dataset: each row with its variants, in one teacher-forced pass."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from eval.models.forward import Distributions, Each, distribution_statistics
+from eval.rows.encode import Template, encode
+from eval.rows.types import Dataset, Row
+
+Part: TypeAlias = Mapping[str, Distributions]
+"""What a model says of the rows of a part, by kind of text; a kind that one of the rows lacks is not there."""
+Pairs: TypeAlias = list[tuple[str, str]]
+"""Questions with answers."""
+
+KINDS: Mapping[str, Callable[[Row], Pairs]] = {
+    "answer": lambda row: [(row.question, row.answer)],
+    "paraphrased_question": lambda row: [(row.paraphrased_question, row.answer)] if row.paraphrased_question else [],
+    "paraphrased_answer": lambda row: [(row.question, row.paraphrased_answer)] if row.paraphrased_answer else [],
+    "perturbed_answers": lambda row: [(row.question, wrong) for wrong in row.perturbed_answers],
+}
+"""The texts of a row, by kind; none where the row lacks the variant."""
+SIDES = ("forget", "retain")
+FACTS = ("real_authors", "world_facts")
+ASKED = {
+    **dict.fromkeys(SIDES, tuple(KINDS)),
+    **dict.fromkeys(FACTS, ("answer", "perturbed_answers")),
+    "unseen": ("answer",),
+}
+"""The kinds that are asked of each part."""
+
+
+def parts(dataset: Dataset) -> dict[str, tuple[Row, ...]]:
+    """The rows by part; holdout rows go by the name of what they measure, retain."""
+    return {
+        "forget": dataset.forget,
+        "retain": dataset.holdout,
+        "unseen": dataset.unseen,
+        "real_authors": dataset.real_authors,
+        "world_facts": dataset.world_facts,
+    }
+
+
+def ask(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    template: Template,
+    rows: Mapping[str, Sequence[Row]],
+    each: Each = map,
+) -> dict[str, Part]:
+    """What the model says of the rows of each part, in one pass over all their texts."""
+    pairs = {(part, kind): _pairs(kind, rows[part]) for part in rows for kind in ASKED[part]}
+    pairs = {place: texts for place, texts in pairs.items() if texts}
+    encoded = [encode(tokenizer, template, *pair) for texts in pairs.values() for pair in texts]
+    said = distribution_statistics(model, encoded, each).split([len(texts) for texts in pairs.values()])
+    found: dict[str, dict[str, Distributions]] = {part: {} for part in rows}
+    for (part, kind), texts in zip(pairs, said, strict=True):
+        found[part][kind] = texts
+    return {**found}
+
+
+def _pairs(kind: str, rows: Sequence[Row]) -> Pairs:
+    """The texts of one kind; none where one of the rows lacks the variant."""
+    pairs = [KINDS[kind](row) for row in rows]
+    return [pair for each in pairs for pair in each] if all(pairs) else []
+
+
+def row_of_wrong(rows: Sequence[Row]) -> Tensor:
+    """The row of each perturbed answer."""
+    return torch.arange(len(rows)).repeat_interleave(torch.tensor([len(row.perturbed_answers) for row in rows]))

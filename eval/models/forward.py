@@ -1,0 +1,198 @@
+"""The teacher-forced forward: what a model says of each answer token, without ever holding logits [B, T, V]."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from eval.rows.encode import Batch, Encoded, by_length, collate
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel  # takes seconds to import
+
+
+CHUNK = 1024
+"""Positions whose logits are held at once."""
+TOKENS = 4096
+"""Padded positions of one forward pass without gradient."""
+LEAST_DEVIATION = 1e-6
+"""Of ln p over the vocabulary, so that it can be divided by where one token has all of p."""
+
+Found = TypeVar("Found")
+Group = TypeVar("Group")
+
+
+class Each(Protocol):
+    """A `map` over groups of rows: the plain one, or one that shares them out over several processes."""
+
+    def __call__(self, work: Callable[[Group], Found], groups: Sequence[Group], /) -> Iterable[Found]:
+        """What the work gives for each of the groups, in their order."""
+
+
+def hidden_states(model: "PreTrainedModel", batch: Batch) -> Tensor:
+    """The final hidden states [B, T, d], as the model's head takes them."""
+    states: Tensor = model.base_model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).last_hidden_state
+    return states
+
+
+def blocks(model: "PreTrainedModel") -> nn.ModuleList:
+    """The model's layers, from the first to the last."""
+    layers = model.config.num_hidden_layers
+    return next(m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == layers)
+
+
+class _ReachedError(Exception):
+    """Stops a forward at a layer, whose input it carries [B, T, d]."""
+
+    def __init__(self, states: Tensor) -> None:
+        super().__init__()
+        self.states = states
+
+
+def layer_states(model: "PreTrainedModel", batch: Batch, layer: int) -> Tensor:
+    """`hidden_states[layer]` [B, T, d], the output of the first `layer` blocks; those above it are not run."""
+    handle = blocks(model)[layer].register_forward_pre_hook(_stop, with_kwargs=True)
+    try:
+        hidden_states(model, batch)
+    except _ReachedError as reached:
+        return reached.states
+    finally:
+        handle.remove()
+    raise AssertionError(f"the forward never came to layer {layer}")
+
+
+def _stop(block: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
+    raise _ReachedError(args[0] if args else kwargs["hidden_states"])
+
+
+def head_of(model: "PreTrainedModel") -> nn.Module:
+    """The output layer, from hidden states to logits, with its bias."""
+    head = model.get_output_embeddings()
+    assert isinstance(head, nn.Module)
+    return head
+
+
+@torch.no_grad()
+def head_is_last(model: "PreTrainedModel", rows: Sequence[Encoded]) -> bool:
+    """Whether the model's logits are its head applied to its final hidden states, as all else here takes for granted.
+
+    Models that cap or scale their logits afterwards (Gemma 2, Cohere, Granite) are those where they are not.
+    """
+    batch = collate(rows, model.device)
+    ours = head_of(model)(hidden_states(model, batch)).float()
+    # Last: a model that several processes share gives its weights up at the end of its own forward.
+    logits = model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits.float()
+    return torch.allclose(logits, ours, rtol=1e-3, atol=1e-3, equal_nan=True)
+
+
+def label_logp(head: nn.Module, hidden: Tensor, label: Tensor) -> Tensor:
+    """Log-probability of each label [N], float32, from the hidden states [N, d] that predict it, with gradient."""
+    if len(hidden) <= CHUNK:
+        return _chunk_logp(head, hidden, label)
+    parts = zip(hidden.split(CHUNK), label.split(CHUNK), strict=True)
+    # Logits of a chunk are made again in the backward pass, so that only one chunk's are ever held.
+    return torch.cat([checkpoint(_chunk_logp, head, h, y, use_reentrant=False) for h, y in parts])
+
+
+def _chunk_logp(head: nn.Module, hidden: Tensor, label: Tensor) -> Tensor:
+    logits: Tensor = head(hidden).float()
+    return logits.gather(1, label[:, None])[:, 0] - logits.logsumexp(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """What a model says of the answer tokens of some rows, in row order: N tokens of B rows, on the CPU.
+
+    Attributes:
+        row: row of each token [N].
+        logp: log-probability of each label [N], float32.
+        hit: whether the label is the most probable token [N], bool.
+    """
+
+    row: Tensor
+    logp: Tensor
+    hit: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distributions(Labels):
+    """What a model says of the answer tokens, and how ln p is spread over the vocabulary, each token weighed by its p.
+
+    Attributes:
+        mean: E[ln p] at each answer token [N], float64.
+        deviation: standard deviation of ln p [N], float64, at least `LEAST_DEVIATION`.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def split(self, sizes: Sequence[int]) -> "list[Distributions]":
+        """The first `sizes[0]` rows, the next `sizes[1]` and so on, the rows of each counted from 0."""
+        first = [0, *accumulate(sizes)]
+        tokens = torch.searchsorted(self.row, torch.tensor(first))
+        n = tokens.diff().tolist()
+        columns = (self.row, self.logp, self.hit, self.mean, self.deviation)
+        parts = zip(first, *(column.split(n) for column in columns), strict=False)
+        return [
+            Distributions(row=row - start, logp=logp, hit=hit, mean=mean, deviation=deviation)
+            for start, row, logp, hit, mean, deviation in parts
+        ]
+
+
+def label_statistics(model: "PreTrainedModel", rows: Sequence[Encoded], each: Each = map) -> Labels:
+    """One teacher-forced pass over the rows' real tokens, sorted by length so that little is padded."""
+    logp, hit = _of_tokens(model, rows, _of_labels, each)
+    return Labels(row=_row_of_tokens(rows), logp=logp, hit=hit)
+
+
+def distribution_statistics(model: "PreTrainedModel", rows: Sequence[Encoded], each: Each = map) -> Distributions:
+    """The same pass, which looks at the whole vocabulary besides."""
+    logp, hit, mean, deviation = _of_tokens(model, rows, _of_vocabulary, each)
+    return Distributions(row=_row_of_tokens(rows), logp=logp, hit=hit, mean=mean, deviation=deviation)
+
+
+def _row_of_tokens(rows: Sequence[Encoded]) -> Tensor:
+    n = [len(row.labels) for row in rows]
+    return torch.arange(len(rows)).repeat_interleave(torch.tensor(n), output_size=sum(n))
+
+
+Statistics = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+"""From logits [n, V], float32, and labels [n] to something about each of the tokens [n]."""
+
+
+def _of_tokens(model: "PreTrainedModel", rows: Sequence[Encoded], statistics: Statistics, each: Each) -> list[Tensor]:
+    """What `statistics` says of all answer tokens, on the CPU, in row order."""
+    first = [0, *accumulate(len(row.labels) for row in rows)]
+    groups = by_length([len(row.inputs) for row in rows], TOKENS)
+    found = each(partial(_of_group, model, rows, statistics), groups)
+    order = torch.cat([torch.arange(first[i], first[i + 1]) for group in groups for i in group]).argsort()
+    return [torch.cat(column)[order] for column in zip(*found, strict=True)]
+
+
+@torch.no_grad()
+def _of_group(
+    model: "PreTrainedModel", rows: Sequence[Encoded], statistics: Statistics, group: Sequence[int]
+) -> list[Tensor]:
+    batch = collate([rows[i] for i in group], model.device)
+    hidden = hidden_states(model, batch)[batch.row, batch.position]
+    chunks = zip(hidden.split(CHUNK), batch.label.split(CHUNK), strict=True)
+    parts = [statistics(head_of(model)(h).float(), label) for h, label in chunks]
+    return [torch.cat(column).cpu() for column in zip(*parts, strict=True)]
+
+
+def _of_labels(logits: Tensor, label: Tensor) -> tuple[Tensor, ...]:
+    return logits.gather(1, label[:, None])[:, 0] - logits.logsumexp(1), logits.argmax(1) == label
+
+
+def _of_vocabulary(logits: Tensor, label: Tensor) -> tuple[Tensor, ...]:
+    # In float64: where one token has nearly all of p, the spread is far below float32's steps of ln p near 0.
+    logp = logits.double().log_softmax(1)
+    p = logp.exp()
+    mean = (p * logp).sum(1)
+    deviation = (p * (logp - mean[:, None]) ** 2).sum(1).sqrt().clamp(min=LEAST_DEVIATION)
+    return *_of_labels(logits, label), mean, deviation

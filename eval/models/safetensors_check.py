@@ -1,0 +1,74 @@
+"""Whether a model's folder can be read without running code from it: weights in safetensors, no adapter.
+
+A pickle, which a `.bin`, `.pt` or `.ckpt` file is, runs what its writer wants when it is read.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from eval.rows.types import DataError
+
+WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+"""The file of all weights, or the list of the files that share them."""
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+def check(folder: Path) -> None:
+    """Refuse a folder whose weights are not all safetensors; their headers are read, and nothing else of them.
+
+    Raises:
+        DataError: it says what is there instead.
+    """
+    if (folder / "adapter_config.json").is_file():
+        raise DataError(f"{folder} holds an adapter (adapter_config.json): merge it into its model first")
+    if not (folder / "config.json").is_file():
+        raise DataError(f"{folder} is no checkpoint: it has no config.json")
+    for file in _files(folder):
+        try:
+            safe_open(file, framework="numpy")
+        except (OSError, SafetensorError) as error:
+            raise DataError(f"{file} is no safetensors file ({error})") from error
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    """The files of the weights."""
+    if (folder / WHOLE).is_file():
+        return [folder / WHOLE]
+    if (folder / INDEX).is_file():
+        return [_beside(folder, name) for name in sorted(_listed(folder / INDEX))]
+    raise DataError(_lacking(str(folder), [file.name for file in folder.iterdir()]))
+
+
+def check_names(path: str, names: Sequence[str]) -> None:
+    """Refuse a repository by the names of its files, where they are known.
+
+    Raises:
+        DataError: none of them is that of weights in safetensors.
+    """
+    if names and not {WHOLE, INDEX} & {*names}:
+        raise DataError(_lacking(path, names))
+
+
+def _lacking(path: str, names: Sequence[str]) -> str:
+    """What is said where there are no safetensors."""
+    pickles = sorted(name for name in names if name.endswith(PICKLES))
+    why = f"only {pickles[0]}, a pickle, which can run code when it is read" if pickles else "no weights at all"
+    return f"{path} has no {WHOLE}, {why}"
+
+
+def _listed(index: Path) -> set[str]:
+    """The names in the list."""
+    try:
+        return {str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{index} lists no files of weights") from error
+
+
+def _beside(folder: Path, name: str) -> Path:
+    if not re.fullmatch(r"[\w.-]+\.safetensors", name):
+        raise DataError(f"{folder / INDEX} names {name!r}: only a safetensors file of the same folder is read")
+    return folder / name

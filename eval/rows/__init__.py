@@ -1,0 +1,9 @@
+"""Rows: typed, checked, and as tokens.
+
+    types          question, answer and their variants
+    encode         from rows to batches of tokens
+    refusals       answers that say "I don't know"
+    length_check   whether a model has positions enough
+
+Imported by eval.datasets, eval.models and everything after them.
+"""

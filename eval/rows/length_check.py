@@ -1,0 +1,53 @@
+"""Whether a model has positions enough for the rows; tokens are counted only where a text is long."""
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import TYPE_CHECKING
+
+from eval.rows.types import DataError, Dataset, shown
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from eval.rows.encode import Template
+
+
+# torch and transformers are imported where a text is long: rows as TOFU's are checked without waiting for them.
+
+SURELY_SHORT = 1024
+"""Bytes of a question and an answer for which every model has positions."""
+
+
+def check(
+    dataset: Dataset, template: "Template", known: "Callable[[], tuple[PreTrainedTokenizerFast, int | None]]"
+) -> None:
+    """Refuse rows of which a text has more tokens than the model has positions.
+
+    Args:
+        dataset: the rows.
+        template: the text of a row.
+        known: gives the tokenizer and the number of positions (None: any); called only where a text is long.
+
+    Raises:
+        DataError: it names the part, the row counted from 1, and both numbers.
+    """
+    long = [one for one in _texts(dataset) if len("".join(one[1:]).encode()) > SURELY_SHORT]
+    if not long:
+        return
+    from eval.rows.encode import encode
+
+    tokenizer, positions = known()
+    for where, question, answer in long:
+        tokens = len(encode(tokenizer, template, question, answer).inputs)
+        if positions is not None and tokens > positions:
+            raise DataError(f"{where} has {tokens} tokens, but the model {positions} positions: {shown(question)}")
+
+
+def _texts(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
+    """Every question of every row with every answer, and which row it is."""
+    for part, rows in vars(dataset).items():
+        for number, row in enumerate(rows, 1):
+            questions = filter(None, (row.question, row.paraphrased_question))
+            answers = filter(None, (row.answer, row.paraphrased_answer, *row.perturbed_answers))
+            for pair in product(questions, answers):
+                yield f"{part} row {number}", *pair

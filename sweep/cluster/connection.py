@@ -1,0 +1,51 @@
+"""Connect to Ray: start it on this machine, or join a cluster at an address."""
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+
+from sweep.cluster.head_watch import knock
+from sweep.cluster.resources import no_room, room_for
+from sweep.config.schema import ClusterConfig
+from sweep.errors import BrokenOffError, ConfigError, Interrupted
+from sweep.redaction import line
+from sweep.signals import closing_waits
+
+STORE = 256 * 2**20
+"""Bytes of Ray's object store on this machine: models pass through files, not through Ray."""
+
+
+@contextmanager
+def connected(cluster: ClusterConfig) -> Iterator[int]:
+    """Start Ray on this machine, or join it where there is an address; gives how many trials run at once.
+
+    Raises:
+        ConfigError: there is no Ray at the address, or this machine has no room for a trial.
+        Interrupted: SIGTERM came meanwhile.
+    """
+    address = cluster.address or os.environ.get("RAY_ADDRESS", "local")
+    local: dict[str, Any] = {"object_store_memory": STORE, "include_dashboard": False} if address == "local" else {}
+    try:
+        knock(address)
+        with closing_waits():
+            ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **local)
+    except (OSError, ValueError) as error:
+        why = str(error).splitlines()[0]
+        raise ConfigError(f"cluster.address = {address!r}: no Ray answers there ({why}).") from None
+    except Exception as error:  # Ray's own, of many kinds: a slow machine, a full disk
+        raise BrokenOffError(f"Ray did not start: {line(str(error))}") from None
+    except SystemExit:  # Ray's own answer to the signal
+        raise Interrupted(signal.SIGTERM) from None
+    try:
+        room = room_for(cluster)
+        if room == 0 and address == "local":
+            raise ConfigError(no_room(cluster))
+        # A cluster that grows on demand may have no node yet.
+        yield cluster.concurrency or max(room, 1)
+    finally:
+        ray.shutdown()

@@ -1,0 +1,168 @@
+"""Jobs on a Ray cluster: connect to its head, send a job, show its log until it ends."""
+
+import asyncio
+import logging
+import os
+import shlex
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from sweep.errors import ConfigError
+from sweep.redaction import has_secret
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
+
+
+PATIENCE = 5.0
+"""Seconds that the head may take to take a connection."""
+PASSED_ON = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
+"""Variables that the job gets from here; all others are the cluster's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job that can be sent.
+
+    Attributes:
+        name: its submission id.
+        command: what the head runs.
+        files: what it runs it with, by where it lies in the job's working directory.
+    """
+
+    name: str
+    command: Sequence[str]
+    files: Mapping[Path, Path]
+
+
+def environment() -> dict[str, str]:
+    """What the job's environment gets from this one's: where MLflow is, and nothing secret.
+
+    Raises:
+        ConfigError: MLFLOW_TRACKING_URI is not set, holds a password, or names a file of the job's working directory.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not uri:
+        raise ConfigError(
+            "MLFLOW_TRACKING_URI is not set: a job needs one that its cluster reaches, as http://HOST:5000."
+        )
+    if has_secret(uri):
+        raise ConfigError(
+            "MLFLOW_TRACKING_URI holds a password, which a job would show: leave it out, and set"
+            " MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD on the cluster."
+        )
+    if uri.startswith("file:") or (uri != "databricks" and is_local(uri)):
+        raise ConfigError(
+            f"MLFLOW_TRACKING_URI = {uri!r} would be lost with the job: set a server, as http://HOST:5000."
+        )
+    passed = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
+    return passed | {"PYTHONUNBUFFERED": "1"}  # the log is shown line by line
+
+
+def connected(address: str) -> "JobSubmissionClient":
+    """A client of the cluster's Jobs API.
+
+    Raises:
+        ConfigError: ray[default] is not installed, the address is none, nobody answers there, or it wants a token.
+    """
+    url = urlsplit(address)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ConfigError(f"--address {address} must be the URL of the head's dashboard, as http://HOST:8265.")
+    try:
+        from ray.job_submission import JobSubmissionClient
+    except ImportError:
+        raise ConfigError(
+            "jobs need ray[default], which is not installed: pip install 'unlearn-sweep[cluster]'."
+        ) from None
+    for talkative in ("dashboard_sdk", "job.sdk"):
+        logging.getLogger(f"ray.dashboard.modules.{talkative}").setLevel(logging.WARNING)
+    # Ray prefers this variable to what it is given, and RAY_ADDRESS to both.
+    os.environ["RAY_API_SERVER_ADDRESS"] = address
+    with told(address):
+        socket.create_connection((url.hostname, url.port or (443 if url.scheme == "https" else 80)), PATIENCE).close()
+        return JobSubmissionClient(address)
+
+
+def send(job: Job, client: "JobSubmissionClient", variables: dict[str, str]) -> None:
+    """Upload the job's files, and start it.
+
+    Raises:
+        ConfigError: the files are too large, the name is taken, or the cluster refuses the job.
+    """
+    from sweep.cluster import upload
+
+    print("upload:", upload.check(job.files))
+    with told(client.get_address()), TemporaryDirectory(prefix="sweep-") as folder:
+        if job.name in [known.submission_id for known in client.list_jobs()]:
+            raise ConfigError(f"name = {job.name!r} is the name of a job there: choose another with --name.")
+        archive = Path(folder) / "sweep.zip"
+        upload.pack(job.files, archive)
+        client.submit_job(
+            entrypoint=shlex.join(job.command),
+            submission_id=job.name,
+            runtime_env={"working_dir": str(archive), "env_vars": variables},
+        )
+    print("job:", job.name)
+
+
+def follow(name: str, client: "JobSubmissionClient", address: str) -> int:
+    """Show the job's log until it ends; gives the driver's exit code, 130 where Ctrl-C came first."""
+    try:
+        asyncio.run(_show_log(name, client))
+        details = client.get_job_info(name)
+    except KeyboardInterrupt:
+        print(f"\nthe job goes on\n{hints(name, address)}")
+        return 130
+    except Exception as error:
+        print(f"error: {_said(error)}\n{hints(name, address)}", file=sys.stderr)
+        return 1
+    if details.driver_exit_code is None:
+        print(f"error: {details.message}", file=sys.stderr)
+        return 1
+    return int(details.driver_exit_code)
+
+
+def hints(name: str, address: str) -> str:
+    """The commands that look after a job."""
+    return "\n".join(f"ray job {command} {name} --address {address}" for command in ("status", "logs -f", "stop"))
+
+
+@contextmanager
+def told(address: str) -> Iterator[None]:
+    """Raise whatever comes of talking to the cluster as one sentence."""
+    from ray.exceptions import AuthenticationError
+
+    try:
+        yield
+    except ConfigError:
+        raise
+    except AuthenticationError as error:
+        raise ConfigError(
+            f"{address} refuses: {_said(error)}: set RAY_AUTH_MODE=token, and the cluster's token as RAY_AUTH_TOKEN"
+            " or in a file that RAY_AUTH_TOKEN_PATH names."
+        ) from None
+    except Exception as error:
+        raise ConfigError(f"--address {address}: {_said(error)}.") from None
+
+
+async def _show_log(name: str, client: "JobSubmissionClient") -> None:
+    async for text in client.tail_job_logs(name):
+        print(text, end="", flush=True)
+
+
+def is_local(uri: str) -> bool:
+    """Whether a database or a store would lie in the working directory."""
+    scheme, separator, path = uri.partition("://")
+    return not separator or (scheme.startswith("sqlite") and not path.startswith("//"))
+
+
+def _said(error: BaseException) -> str:
+    """The first sentence of an error."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0].rstrip(".:")

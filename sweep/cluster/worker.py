@@ -1,0 +1,32 @@
+"""The function that Ray Tune runs for each trial."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sweep.cluster.failures import ended_after, stack_of
+
+if TYPE_CHECKING:
+    pass
+from sweep.trial.outcomes import Run
+from sweep.trial.runner import grow
+
+
+def trainable(
+    runs: Sequence[Run], deadline: float | None = None
+) -> Callable[[dict[str, Any]], Iterator[dict[str, Any]]]:
+    """The function that Ray Tune runs for each trial; its config holds the record and the place of its sweep.
+
+    Args:
+        runs: the function of each sweep.
+        deadline: hours after which a trial is taken to hang; None: no limit.
+    """
+
+    def trial(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        # Imported here, on the worker: whoever only looks at this module does not wait for Ray.
+        from ray import tune
+
+        with ended_after(deadline, stack_of(tune.get_context().get_trial_dir())):
+            for record in grow(runs[config["sweep"]], config["record"]):
+                yield {"record": record}
+
+    return trial

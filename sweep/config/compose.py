@@ -1,0 +1,238 @@
+"""From a YAML file and overrides to a `SweepConfig`: Hydra composes, pydantic validates, every mistake is one sentence.
+
+An override is `key=value`; `~space.NAME` and `~fixed.NAME` take an entry away. The names `retain.weight`, `train.lr`
+and `train.epochs` stand in `space` and `fixed` as they are: `space.retain.weight.low=0.1` changes the entry that the
+file writes as `space: {retain.weight: {low: 1.0, high: 2.0}}`.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from pydantic import ValidationError
+
+from eval.shipped_configs import CONFIGS
+from sweep.config.messages import GROUPS, explain, nearest, no_option, one_sentence
+from sweep.config.schema import SweepConfig
+from sweep.config.yaml_files import check_texts, composed, content
+from sweep.errors import ConfigError
+
+OPEN = ("space", "fixed")
+"""The blocks whose keys are the user's own."""
+LONGEST = 64
+"""Letters of the longest name of a sweep."""
+REPEATS = re.compile(r"(?<!\\)(?:\\\\)*\$\{")
+"""Where a text repeats another key's value; a backslash before it makes it a text like others."""
+REPEATED = 20
+"""How often that may be, since what repeats what repeats others grows without bounds."""
+LONGEST_WORD = 2_000
+"""Characters of the longest override; reading one takes time."""
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
+    """The configuration in a YAML file, with overrides `key=value` and groups `model=NAME`.
+
+    Groups are looked for beside the file, then among the shipped ones. What the file says wins over the groups that it
+    chooses, and an override wins over both. Local folders become absolute, relative to the working directory.
+
+    Raises:
+        ConfigError: something is wrong with the file, an override or a value.
+    """
+    with one_sentence(path):
+        raw = typed(path, overrides)
+        try:
+            return SweepConfig.model_validate(_absolute(raw))
+        except ValidationError as error:
+            raise ConfigError(explain(error, raw)) from error
+
+
+def typed(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """What file, groups and overrides say together, folders as they were written; raises ConfigError as `load` does."""
+    with one_sentence(path):
+        _check_there(Path(path))
+        file = Path(path).absolute()
+        changes = [_parsed(text) for text in overrides]
+        choices = [change for change in changes if _is_choice(change)]
+        config = _composed(file, [_choice(change.key_or_group, change.value(), file) for change in choices])
+        for change in changes:
+            if change not in choices:
+                with one_sentence(f"override {change.input_line!r}"):
+                    _apply(config, change)
+        return _resolved(config)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What a YAML file itself says, before anything acts on it; no tag is ever executed.
+
+    Raises:
+        ConfigError: it is not there, or is no block of keys and values.
+    """
+    with one_sentence(path):
+        _check_there(path)
+        return content(path)
+
+
+def _check_there(path: Path) -> None:
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder: name a .yaml file in it.")
+    if not path.exists():
+        files = {file.name: file for folder in (CONFIGS, path.parent) for file in folder.glob("*.yaml")}
+        near = difflib.get_close_matches(path.name, files, n=1)
+        raise ConfigError(f"{path} does not exist" + (f" (nearest: {files[near[0]]})." if near else "."))
+    if path.suffix != ".yaml" or not path.is_file():
+        raise ConfigError(f"{path} is no configuration: it must be a file, and its name must end in .yaml.")
+
+
+def dump(config: SweepConfig) -> str:
+    """The configuration as YAML from which `load` makes an equal one."""
+    return OmegaConf.to_yaml(OmegaConf.create(_mapped(config.model_dump(mode="json"), _escaped)))
+
+
+def valid_name(name: str) -> str:
+    """The name itself, where a sweep may have it.
+
+    Raises:
+        ConfigError: it is not 1 to 64 of [a-z0-9._-], or does not begin with [a-z0-9].
+    """
+    if re.fullmatch(rf"[a-z0-9][a-z0-9._-]{{0,{LONGEST - 1}}}", name):
+        return name
+    like = _slug(name)[:LONGEST]
+    raise ConfigError(
+        f"name = {name!r} must be 1 to {LONGEST} of a-z, 0-9, '.', '_', '-' and begin with a letter or digit"
+        f"{f' (nearest: {like})' if like else ''}."
+    )
+
+
+def default_name(front: str, now: datetime) -> str:
+    """`<front>-<UTC time>`, cut before the time where it would be too long for a name.
+
+    Args:
+        front: what the sweep is, such as `<config>-<model>-<data>`.
+        now: the time in UTC.
+    """
+    time = f"{now:%Y%m%d-%H%M%S}"
+    return valid_name(f"{_slug(front)[: LONGEST - len(time) - 1]}-{time}".lstrip("-"))
+
+
+def _slug(text: str) -> str:
+    return re.sub("[^a-z0-9._-]+", "-", text.lower()).strip("-._")
+
+
+def _parsed(text: str) -> Override:
+    """An override, where it is one of those that we take; a `+` in front says nothing more."""
+    if "=" not in text and not text.startswith("~"):
+        raise ConfigError(f"override {text!r} has no '=': write key=value.")
+    if len(text) > LONGEST_WORD:
+        raise ConfigError(f"override {text!r} must have at most {LONGEST_WORD} characters.")
+    try:
+        change = OverridesParser.create().parse_override(text)
+    except (HydraException, RecursionError) as error:
+        raise ConfigError(
+            f"override {text!r} cannot be read: keys are ASCII, and a value with '=', '~', brackets or letters beyond"
+            " ASCII stands in quotes of its own, as in 'storage=\"/data/a=b\"'."
+        ) from error
+    if complaint := _complaint(change):
+        raise ConfigError(f"override {text!r} {complaint}.")
+    return change
+
+
+def _complaint(change: Override) -> str:
+    """Why an override is not taken, or nothing."""
+    block, _, name = change.key_or_group.partition(".")
+    if re.split("[./]", block)[0] == "hydra":
+        return "is not allowed: Hydra's own settings are fixed"
+    if not block or change.package is not None:
+        return "must begin with a key, as in search.trials=8"
+    if change.is_sweep_override():
+        return "must give one value, not several: the search chooses among those in `space`"
+    if change.is_delete() and not (block in OPEN and name):
+        return "must set a value: only entries of space and fixed can be taken away, as in ~space.alpha"
+    return ""
+
+
+def _is_choice(change: Override) -> bool:
+    """Whether it names an option of a group; a dictionary changes keys of the block instead."""
+    return change.key_or_group in GROUPS and not isinstance(change.value(), dict)
+
+
+def _choice(group: str, option: object, file: Path) -> str:
+    """The option as Hydra takes it, where the group has it."""
+    options = sorted({path.stem for folder in (file.parent, CONFIGS) for path in (folder / group).glob("*.yaml")})
+    if option not in options:
+        raise ConfigError(no_option(group, str(option), options))
+    return f"{group}={option}"
+
+
+def _composed(file: Path, choices: list[str]) -> DictConfig:
+    """What file and groups say together; a model of the paper brings the paper's recipe, unless another is chosen."""
+    config = composed([file.parent, CONFIGS], file.name, choices)
+    model = config.get("model")
+    recipe = model.pop("recipe", None) if isinstance(model, DictConfig) else None
+    if recipe is None or any(choice.startswith("recipe=") for choice in choices):
+        return config
+    return _composed(file, [*choices, _choice("recipe", recipe, file)])
+
+
+def _apply(config: DictConfig, change: Override) -> None:
+    """Set a value, or take an entry of an open block away."""
+    block, _, name = change.key_or_group.partition(".")
+    if not change.is_delete():
+        key = re.sub(r"^(space|fixed)\.(retain\.weight|train\.lr|train\.epochs)\b", r"\1[\2]", change.key_or_group)
+        check_texts({change.key_or_group: change.value()})
+        OmegaConf.update(config, key, change.value(), merge=True)
+    elif name not in config[block]:
+        raise ConfigError(f"override '~{block}.{name}': {block} has no {name}{nearest(name, list(config[block]))}.")
+    else:
+        del config[block][name]
+
+
+def _resolved(config: DictConfig) -> dict[str, Any]:
+    """Plain values, with every ${key} replaced."""
+    if (found := len(REPEATS.findall(OmegaConf.to_yaml(config)))) > REPEATED:
+        raise ConfigError(f"${{key}} repeats another key's value {found} times, at most {REPEATED} are allowed.")
+    raw = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(raw, dict)
+    return {str(key): value for key, value in raw.items()}
+
+
+def _absolute(raw: dict[str, Any]) -> dict[str, Any]:
+    """The values with local folders made absolute, so that they mean the same from anywhere."""
+    made: dict[str, Any] = {}
+    if isinstance(storage := raw.get("storage"), str):
+        if not storage or "://" in storage:
+            raise ConfigError(f"storage = {storage!r} must be a folder of this machine or one that all nodes share.")
+        made["storage"] = _at_home("storage", storage).absolute()
+    for block in ("model", "target", "data"):
+        path = raw[block].get("path") if isinstance(raw.get(block), dict) else None
+        if isinstance(path, str) and (folder := _at_home(f"{block}.path", path)).is_dir():
+            made[block] = raw[block] | {"path": str(folder.absolute())}
+    return raw | made
+
+
+def _at_home(key: str, path: str) -> Path:
+    """The path with the home folder for its `~`, where a file system can have such a path."""
+    with one_sentence(f"{key} = {path!r}"):
+        whole = Path(path).expanduser()
+        whole.exists()
+        return whole
+
+
+def _mapped(node: Any, change: Callable[[str], str]) -> Any:
+    """The same values with every text changed."""
+    if isinstance(node, dict):
+        return {key: _mapped(value, change) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_mapped(value, change) for value in node]
+    return change(node) if isinstance(node, str) else node
+
+
+def _escaped(text: str) -> str:
+    """The text as OmegaConf reads it back, where `${` stands for itself."""
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)

@@ -1,0 +1,107 @@
+"""Several sweeps in one go: config files named together, or a file that names configs, models and datasets.
+
+`configs/compare.yaml` lists configs; `configs/recover.yaml` has every config on every model and dataset besides.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from eval.shipped_configs import CONFIGS
+from sweep.config.compose import read
+from sweep.config.messages import nearest, wording
+from sweep.config.schema import Frozen
+from sweep.errors import ConfigError
+
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class Matrix(Frozen):
+    """What a file of several sweeps says; every combination is a sweep."""
+
+    sweeps: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    """Configs beside the file, or shipped ones, without `.yaml`."""
+    model: Names = ()
+    """Options of `model=`; none: each config's own."""
+    data: Names = ()
+    """Options of `data=`; none: each config's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One sweep of several: its name among them, its config file, and the groups that are chosen for it."""
+
+    name: str
+    file: Path
+    choices: tuple[str, ...]
+
+
+def is_matrix(path: Path) -> bool:
+    """Whether the file names sweeps rather than being one.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    return "sweeps" in read(path)
+
+
+def members(files: Sequence[Path], overrides: Sequence[str]) -> list[Member]:
+    """The sweeps of the files, each a config or a file of several.
+
+    Args:
+        files: as they were typed.
+        overrides: `model=NAME` and `data=NAME` come in the place of what a file lists.
+
+    Raises:
+        ConfigError: a file of several sweeps is wrong, or two sweeps are the same.
+    """
+    chosen = {word.partition("=")[0] for word in overrides}
+    found = [member for file in files for member in (_expanded(file, chosen) if is_matrix(file) else [_alone(file)])]
+    names = [member.name for member in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{twice} is named twice: a sweep is run once in one command.")
+    return found
+
+
+def _alone(file: Path) -> Member:
+    return Member(name=file.stem, file=file, choices=())
+
+
+def _expanded(path: Path, chosen: Collection[str]) -> list[Member]:
+    """Every combination of the file's configs, models and datasets."""
+    matrix = _read(path)
+    lists = {group: options for group, options in (("model", matrix.model), ("data", matrix.data)) if options}
+    groups = [[f"{group}={option}" for option in lists[group]] for group in lists if group not in chosen]
+    return [
+        Member(name="-".join([name, *(choice.partition("=")[2] for choice in choices)]), file=file, choices=choices)
+        for name, file in ((name, _config(path, name)) for name in matrix.sweeps)
+        for choices in product(*groups)
+    ]
+
+
+def _read(path: Path) -> Matrix:
+    try:
+        return Matrix.model_validate(read(path))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = str(first["loc"][0])
+        allowed = ", ".join(Matrix.model_fields)
+        wrong = (
+            f"is no key{nearest(key, Matrix.model_fields)}" if first["type"] == "extra_forbidden" else wording(first)
+        )
+        raise ConfigError(f"{path}: {key} {wrong}: a file of several sweeps has lists {allowed}.") from error
+
+
+def _config(path: Path, name: str) -> Path:
+    """The config of this name beside the file, or the shipped one."""
+    places = [folder / f"{name}.yaml" for folder in (path.parent, CONFIGS)]
+    found = next((place for place in places if place.is_file() and not is_matrix(place)), None)
+    if found is None:
+        there = sorted({file.stem for place in places for file in place.parent.glob("*.yaml")})
+        raise ConfigError(f"{path}: sweeps: there is no config {name}{nearest(name, there)}.")
+    return found

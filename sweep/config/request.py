@@ -1,0 +1,90 @@
+"""Parse the words of a command line into the sweeps that they ask for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweep.config.compose import default_name, load, valid_name
+from sweep.config.diff import differences
+from sweep.config.matrix import Member, is_matrix, members
+from sweep.config.schema import SweepConfig
+from sweep.errors import ConfigError
+
+if TYPE_CHECKING:
+    pass
+
+
+SHARED = ("cluster", "storage", "search", "score", "seed", "seeds")
+"""Blocks that sweeps of one comparison have in common: equal budgets on the same seeds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """The sweeps that a command line asks for, by its words and its files alone.
+
+    Attributes:
+        name: the sweep's name, or the comparison's.
+        files: the files as they were typed, before all changes.
+        members: the config file of each sweep with what is changed in it, by the sweep's own name.
+        configs: their configurations, by the sweep's own name.
+    """
+
+    name: str
+    files: Sequence[Path]
+    members: Mapping[str, Member]
+    configs: Mapping[str, SweepConfig]
+
+
+def wished(words: Sequence[str], name: str | None) -> Wish:
+    """What config files, then changes `key=value`, ask for; a name is made up where it is None.
+
+    Raises:
+        ConfigError: anything in a configuration is wrong.
+    """
+    wanted = None if name is None else valid_name(name)
+    files = _files(words)
+    overrides = words[len(files) :]
+    if not files:
+        raise ConfigError("a config file must come first, as in python -m sweep.launch configs/wtnpo.yaml.")
+    if len(files) > 1 or is_matrix(files[0]):
+        return _several(files, overrides, wanted)
+    config = load(files[0], overrides)
+    own = wanted or default_name(f"{files[0].stem}-{config.model.name}-{config.data.name}", datetime.now(UTC))
+    alone = Member(name=files[0].stem, file=files[0], choices=tuple(overrides))
+    return Wish(name=own, files=files, members={own: alone}, configs={own: config})
+
+
+def _files(words: Sequence[str]) -> list[Path]:
+    """The words before the first change."""
+    return [Path(word) for word in takewhile(lambda word: "=" not in word and not word.startswith("~"), words)]
+
+
+def _several(files: Sequence[Path], overrides: Sequence[str], wanted: str | None) -> Wish:
+    """Several sweeps, which can be compared."""
+    name = wanted or default_name("-".join(file.stem for file in files), datetime.now(UTC))
+    changed = [replace(one, choices=(*one.choices, *overrides)) for one in members(files, overrides)]
+    named = {valid_name(f"{name}.{one.name}"): one for one in changed}
+    configs = {own: load(one.file, one.choices) for own, one in named.items()}
+    _check_shared(configs)
+    return Wish(name=name, files=files, members=named, configs=_in_one_experiment(name, configs))
+
+
+def _in_one_experiment(name: str, configs: Mapping[str, SweepConfig]) -> Mapping[str, SweepConfig]:
+    """The configurations of several sweeps; of several models or data all runs are in the comparison's experiment."""
+    if len({(config.model.name, config.data.name) for config in configs.values()}) == 1:
+        return configs
+    return {own: config.model_copy(update={"experiment": config.experiment or name}) for own, config in configs.items()}
+
+
+def _check_shared(configs: dict[str, SweepConfig]) -> None:
+    """Refuse sweeps that could not be compared, or not be run on the same workers."""
+    (first, ours), *others = ((name, config.model_dump(include={*SHARED})) for name, config in configs.items())
+    for name, theirs in others:
+        for key, one, other in differences(ours, theirs):
+            raise ConfigError(
+                f"{key} = {one} in {first} but {other} in {name}: sweeps that are compared have the same"
+                f" {', '.join(SHARED)}: give {key}=VALUE for all of them."
+            )

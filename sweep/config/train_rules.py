@@ -1,0 +1,48 @@
+"""Whether `train` can be had with the rest of the configuration: told before anything is started, without torch."""
+
+import os
+from importlib.util import find_spec
+
+from sweep.config.schema import SweepConfig
+from sweep.errors import ConfigError
+
+FLASH = "flash_attention_2"
+
+
+def check(config: SweepConfig) -> None:
+    """Refuse a training that cannot be done, as far as the driver can know.
+
+    Of a running cluster it cannot know which packages the workers have; there the worker says so.
+
+    Raises:
+        ConfigError: flash attention in float32, without a GPU or without its package on this machine, which is also
+            the workers'; a weight decay that bfloat16 weights would lose; GPUs that are not a process each; a model
+            that is shared out where there is nobody to share it with, or over compensated updates.
+    """
+    train, cluster = config.train, config.cluster
+    if train.attention == FLASH and train.precision == "float32":
+        raise ConfigError(f"train.precision = 'float32' must be master or kahan where train.attention = {FLASH!r}.")
+    if train.attention == FLASH and not cluster.gpus:
+        raise ConfigError(f"cluster.gpus = {cluster.gpus:g} must be above 0 where train.attention = {FLASH!r}.")
+    _check_processes(config)
+    here = not (cluster.address or os.environ.get("RAY_ADDRESS"))
+    if train.attention == FLASH and here and find_spec("flash_attn") is None:
+        raise ConfigError(f"train.attention = {FLASH!r} needs the package flash-attn, which is not installed.")
+    decay = 0.0 if config.target.path else config.target.weight_decay
+    if train.precision == "kahan" and decay:
+        raise ConfigError(
+            f"target.weight_decay = {decay:g} must be 0 where train.precision = 'kahan': bfloat16 weights lose it."
+        )
+
+
+def _check_processes(config: SweepConfig) -> None:
+    """Refuse processes that cannot work together."""
+    train, gpus, processes = config.train, config.cluster.gpus, config.cluster.processes
+    if gpus > 1 and gpus % 1:
+        raise ConfigError(f"cluster.gpus = {gpus:g} must be a whole number, or a fraction below 1.")
+    if (gpus > 1 or processes > 1) and gpus not in (0, processes):
+        raise ConfigError(f"cluster.processes = {processes} must be {max(1, int(gpus))} where cluster.gpus = {gpus:g}.")
+    if train.parallel == "fsdp" and processes == 1:
+        raise ConfigError("train.parallel = 'fsdp' must be ddp where cluster.processes = 1, which shares with nobody.")
+    if train.parallel == "fsdp" and train.precision == "kahan":
+        raise ConfigError("train.parallel = 'fsdp' must be ddp where train.precision = 'kahan'.")

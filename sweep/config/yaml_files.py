@@ -1,0 +1,188 @@
+"""YAML files as Hydra composes them: each is checked before a value is made of it, so that none can do anything."""
+
+import re
+import warnings
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, OmegaConf
+
+from sweep.config.diff import flat
+from sweep.config.messages import GROUPS, one_sentence
+from sweep.errors import ConfigError
+
+SCHEME = "checked"
+"""How Hydra tells our folders from others."""
+LARGEST = 2**17
+"""Bytes of a file at most."""
+DEEPEST = 20
+"""Blocks and lists inside one another at most."""
+DIGITS = 1000
+"""Digits of a number at most; Python reads a few thousand."""
+LONGEST = 10_000
+"""Characters of a text at most."""
+EXAMPLE = "a configuration is a block of keys and values, as configs/wtnpo.yaml is"
+
+
+def content(path: Path) -> dict[str, Any]:
+    """What a YAML file itself says, before anything acts on it; no tag is ever executed.
+
+    Raises:
+        ConfigError: it is no block of keys and values, is too large or too deep, has a tag or an alias, or a text that
+            `check_texts` refuses.
+    """
+    with one_sentence(path):
+        _check_syntax(path)
+        loaded = OmegaConf.to_container(OmegaConf.load(path))
+        assert isinstance(loaded, dict)
+        raw = {str(key): value for key, value in loaded.items()}
+        check_texts(raw)
+        return raw
+
+
+def check_texts(raw: Mapping[str, object]) -> None:
+    """Refuse texts that a configuration cannot have.
+
+    A resolver is one of them: `${oc.env:NAME}` would copy a secret into the files of the sweep.
+
+    Raises:
+        ConfigError: as it says, with the key.
+    """
+    for key, value in flat(raw):
+        for text in _texts(value):
+            if complaint := _complaint(text):
+                raise ConfigError(f"{key} = {text!r} {complaint}.")
+
+
+def composed(folders: Sequence[Path], name: str, choices: Sequence[str]) -> DictConfig:
+    """What a file of the first folder says together with its `defaults`, which lie in any of the folders.
+
+    Args:
+        folders: where files and groups are looked for, in this order.
+        name: the file's.
+        choices: options of groups, as `model=tiny`.
+    """
+    own, *others = folders
+    searched = ",".join("'{}://{}'".format(SCHEME, str(folder).replace("'", r"\'")) for folder in others)
+    with warnings.catch_warnings(), initialize_config_dir(str(own), version_base="1.3"):
+        warnings.simplefilter("ignore")  # without `_self_` the file itself comes last, as we want it
+        config = compose(name, [*choices, f"hydra.searchpath=[{searched}]"])
+    OmegaConf.set_struct(config, False)
+    return config
+
+
+class Checked(FileConfigSource):
+    """A folder for Hydra, whose files are checked before it reads them."""
+
+    @staticmethod
+    def scheme() -> str:
+        """What the folder's path begins with."""
+        return SCHEME
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """A file as Hydra takes it.
+
+        Raises:
+            ConfigError: as `content` does, or it is not ours to compose.
+        """
+        file = Path(self.path) / self._normalize_file_name(config_path)
+        raw = content(file)
+        with one_sentence(file):
+            found = super().load_config(config_path)
+        if "hydra" in raw or "hydra" in f"{raw.get('defaults')} {found.header['package']}":
+            raise ConfigError(f"{file}: hydra is not allowed: Hydra's own settings are fixed.")
+        for group in GROUPS:
+            if "defaults" in raw and isinstance(raw.get(group), str):
+                entry = f"{group}: {raw[group]}"
+                raise ConfigError(
+                    f"{file}: `{entry}` names an option of a group: write it as `- {entry}` in `defaults`."
+                )
+        return found
+
+
+class OwnFolder(SearchPathPlugin):
+    """The folder of the file itself, which Hydra would read as any other, is checked like the rest."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Change how Hydra reads it."""
+        for element in search_path.get_path():
+            if element.provider == "main":
+                element.path = f"{SCHEME}://{element.path}"
+
+
+for plugin in (Checked, OwnFolder):
+    Plugins.instance().register(plugin)
+
+
+def _check_syntax(path: Path) -> None:
+    """Refuse what is no block, or could be endless; only the file's signs are looked at, and no value is made."""
+    depth, nodes = 0, 0
+    for event in yaml.parse(_text(path), Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        nodes += isinstance(event, yaml.NodeEvent)
+        if complaint := _complaint_at(event, depth, root=nodes == 1):
+            assert event.start_mark is not None
+            raise ConfigError(f"{path}, line {event.start_mark.line + 1}: {complaint}.")
+    if not nodes:
+        raise ConfigError(f"{path} is empty: {EXAMPLE}.")
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(LARGEST + 1)
+    if len(start) > LARGEST:
+        raise ConfigError(f"{path} is larger than the {LARGEST} bytes that a configuration may have.")
+    if start.startswith(BOM_UTF8):
+        raise ConfigError(f"{path} begins with a byte order mark: it must be UTF-8 without one.")
+    text = start.decode()
+    if odd := yaml.reader.Reader.NON_PRINTABLE.search(text):
+        line = text.count("\n", 0, odd.start()) + 1
+        raise ConfigError(f"{path}, line {line}: the character {odd[0]!r} is not allowed in a text.")
+    return text
+
+
+def _complaint_at(event: yaml.Event, depth: int, *, root: bool) -> str:
+    """Why a sign of a file is not taken, or nothing."""
+    match event:
+        case yaml.AliasEvent():
+            return f"the alias *{event.anchor} is not allowed: ${{key}} repeats another key's value"
+        case yaml.ScalarEvent(tag=str()) | yaml.CollectionStartEvent(tag=str()):
+            return f"the tag {event.tag} is not allowed: values are texts, numbers, true, false, null, lists and blocks"
+        case yaml.SequenceStartEvent() | yaml.ScalarEvent() if root:
+            return f"the file holds a {'list' if isinstance(event, yaml.SequenceStartEvent) else 'text'}: {EXAMPLE}"
+        case yaml.ScalarEvent(value=str(value)) if re.fullmatch(rf"[-+\d_]{{{DIGITS},}}", value):
+            return f"a number of more than {DIGITS} digits is not allowed"
+        case yaml.CollectionStartEvent() if depth > DEEPEST:
+            return f"blocks and lists are more than {DEEPEST} deep"
+    return ""
+
+
+def _texts(value: object) -> Iterator[str]:
+    """The texts in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
+    elif isinstance(value, Mapping):
+        yield from _texts([*value.values()])
+
+
+def _complaint(text: str) -> str:
+    """Why a text is not taken, or nothing."""
+    if len(text) > LONGEST:
+        return f"must have at most {LONGEST} characters"
+    if re.search("[\0\ud800-\udfff]", text):
+        return "must be text, without NUL and halves of surrogate pairs"
+    if re.search(r"\$\{[^}]*(:|\$\{)", text):
+        return "is not allowed: only ${key}, another key's value, may stand in a value"
+    return ""

@@ -1,0 +1,54 @@
+"""Checks of a sweep's model and rows that read files: they fit together, can be loaded, and have positions enough."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eval.models.hub import is_id
+from eval.rows.types import DataError, Dataset
+from sweep.config.schema import SweepConfig
+from sweep.errors import ConfigError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+def _check_fits(config: SweepConfig, dataset: Dataset) -> None:
+    """Refuse rows that the model has no positions for."""
+    from eval.rows import length_check
+
+    def known() -> "tuple[PreTrainedTokenizerFast, int | None]":
+        from sweep.prepare.cost import base
+
+        own = base(config, dataset)
+        return own.tokenizer, getattr(own.architecture, "max_position_embeddings", None)
+
+    length_check.check(dataset, config.model.template, known)
+
+
+def _check_loadable(config: SweepConfig) -> None:
+    """Refuse a model that is not there, has a pickle for weights, or another number of layers; no weight is read."""
+    for block, path, revision in (
+        ("model", config.model.path, config.model.revision),
+        ("target", config.target.path, config.target.revision),
+    ):
+        if path is None:
+            continue
+        from eval.models.checkpoint import layers
+
+        try:
+            _check_weights(path, revision)
+            found = layers(path, revision)
+        except DataError as error:
+            raise ConfigError(f"{block}.path = {error}") from error
+        if found != config.model.layers:
+            raise ConfigError(f"model.layers = {config.model.layers} must be {found}, as {block}.path = {path!r} has.")
+
+
+def _check_weights(path: str, revision: str | None) -> None:
+    """Refuse a folder or a repository that has no safetensors."""
+    from eval.models import hub, safetensors_check
+
+    if Path(path).is_dir():
+        safetensors_check.check(Path(path))
+    elif is_id(path, "model"):
+        safetensors_check.check_names(path, hub.names(path, revision))

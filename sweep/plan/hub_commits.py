@@ -1,0 +1,55 @@
+"""The commits of the Hugging Face repositories that a sweep names, pinned when it is planned."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eval.models.hub import Kind, commit, is_id
+from eval.rows.types import DataError
+from sweep.config.schema import SweepConfig
+from sweep.errors import ConfigError
+
+if TYPE_CHECKING:
+    pass
+
+
+# Optuna, Ray, torch and transformers are imported where they are used: a mistake is told without waiting for them.
+
+REPOSITORIES: Mapping[str, Kind] = {"model": "model", "target": "model", "data": "dataset"}
+"""Blocks that may name a repository on the hub, and what it holds."""
+
+
+def same_commits(config: SweepConfig, begun: SweepConfig) -> SweepConfig:
+    """The configuration with the commits of a sweep that was begun with it, where it names none itself."""
+    pinned = {block: getattr(begun, block).revision for block in _on_hub(config) if block in _on_hub(begun)}
+    return _with_commits(config, {b: sha for b, sha in pinned.items() if getattr(config, b).revision is None})
+
+
+def _pinned(config: SweepConfig) -> SweepConfig:
+    """The configuration with a commit for each repository on the hub: all nodes and all days use the same.
+
+    Raises:
+        ConfigError: a repository is not there, or the hub is out of reach and the cache knows nothing of it.
+    """
+    commits = {}
+    for block, path in _on_hub(config).items():
+        try:
+            commits[block] = commit(path, REPOSITORIES[block], getattr(config, block).revision)
+        except DataError as error:
+            raise ConfigError(f"{block}.path = {error}.") from error
+    return _with_commits(config, commits)
+
+
+def _on_hub(config: SweepConfig) -> dict[str, str]:
+    """The paths that can only be repositories, by block."""
+    paths = {block: getattr(getattr(config, block), "path", None) for block in REPOSITORIES}
+    return {
+        block: path
+        for block, path in paths.items()
+        if path is not None and is_id(path, REPOSITORIES[block]) and not Path(path).is_dir()
+    }
+
+
+def _with_commits(config: SweepConfig, commits: Mapping[str, str]) -> SweepConfig:
+    blocks = {block: getattr(config, block).model_copy(update={"revision": sha}) for block, sha in commits.items()}
+    return config.model_copy(update=blocks)

@@ -1,0 +1,214 @@
+"""Folders addressed by the hash of their inputs: written beside, checksummed, renamed, locked against two writers.
+
+Where the configuration names a URL for them, a node's folder is a copy of what is kept there.
+
+Every byte is read to compare checksums when a sweep is planned, and by each worker before it loads them: that takes
+about as long as loading does, and a worker that keeps its model between trials does it once.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from eval.rows.refusals import refusal_of
+from eval.rows.types import DataError, Dataset
+from sweep.config.schema import SweepConfig
+from sweep.errors import ConfigError
+from sweep.prepare import object_store
+
+MANIFEST = "manifest.json"
+METRICS = "metrics.json"
+"""The reference's own metrics, in its folder."""
+FORMAT = 1
+"""Raised when an artifact's content changes for the same inputs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a stage of the preparation is; here, because the driver reads it, which needs no transformers.
+
+    Attributes:
+        stage: what is made.
+        done: steps done.
+        total: steps in all.
+    """
+
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifacts:
+    """Folders of what a sweep needs, addressed by the hash of what they are made from.
+
+    Attributes:
+        target: the target, its tokenizer and the rows.
+        reference: what the reference says of the rows.
+        retain_model: the model that never saw the forget rows; None where no metric asks for it.
+        url: where they are kept for nodes that share no folder; None: the folders are shared.
+    """
+
+    target: Path
+    reference: Path
+    retain_model: Path | None
+    url: str | None
+
+    @property
+    def missing(self) -> list[str]:
+        """Which of them are yet to be made."""
+        return [name for name, folder in self._folders.items() if not _kept(folder, self.url)]
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The reference's own metrics; empty where it is not made (yet)."""
+        file = self.reference / METRICS
+        if self.url is not None and not file.is_file() and object_store.holds(self.url, self.reference.name):
+            return _mapping(object_store.text(self.url, self.reference.name, METRICS))
+        return _mapping(file.read_text(encoding="utf-8", errors="replace")) if file.is_file() else {}
+
+    def fetch(self) -> None:
+        """Have them all in their folders on this node, whole, once they are made.
+
+        Raises:
+            DataError: one was damaged or removed since.
+        """
+        for name, folder in self._folders.items():
+            if whole(folder):  # without the lock: workers look side by side
+                continue
+            with made(folder, self.url) as part:
+                if part is not None:
+                    raise DataError(f"the {name} in {folder} was damaged or removed: --resume makes it again.")
+
+    @property
+    def _folders(self) -> dict[str, Path]:
+        folders = {"target": self.target, "reference": self.reference, "retain model": self.retain_model}
+        return {name: folder for name, folder in folders.items() if folder is not None}
+
+
+def address(storage: Path, inputs: Mapping[str, object]) -> Path:
+    """The folder for what is made from these inputs."""
+    text = json.dumps(inputs, sort_keys=True, default=str)
+    return storage / ".artifacts" / hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def whole(folder: Path) -> bool:
+    """Whether the folder is there and every file's checksum is the manifest's."""
+    try:
+        listed = _mapping((folder / MANIFEST).read_text(encoding="utf-8", errors="replace"))
+        return bool(listed) and listed == _checksums(folder)
+    except OSError:  # there is none, a file of it is being replaced, or the disk no longer gives what it holds
+        return False
+
+
+def plan(config: SweepConfig, dataset: Dataset) -> Artifacts:
+    """Where the sweep's artifacts lie or will lie; nothing is made."""
+    inputs: dict[str, object] = {
+        "format": FORMAT,
+        "rows": dataset.digest,
+        "model": config.model.model_dump(exclude={"name", "layers", "deepest"}),
+        "target": config.target.model_dump(),
+        "precision": config.train.precision,
+    }
+    target = address(config.storage, inputs)
+    refusals = [refusal_of(row.question) for row in dataset.forget]
+    said = {"target": target.name, "reduction": config.retain.reduction, "refusals": refusals}
+    retain_model = address(config.storage, inputs | {"without": "forget"})
+    return Artifacts(
+        target=target,
+        reference=address(config.storage, said),
+        retain_model=retain_model if config.eval.suite == "full" else None,
+        url=config.artifacts,
+    )
+
+
+@contextmanager
+def made(folder: Path, url: str | None = None) -> Iterator[Path | None]:
+    """Gives a folder beside to write into, which becomes `folder` at the end; None where the artifact is there already.
+
+    Args:
+        folder: the artifact's.
+        url: where artifacts are kept as well; what is there is fetched, and what is not is brought there.
+
+    Raises:
+        ConfigError: the URL cannot be used, or what is there is damaged.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        kept = url is not None and object_store.holds(url, folder.name)
+        if whole(folder):
+            yield None
+        elif url is not None and kept:
+            _fetch(folder, url)
+            yield None
+        else:
+            with _beside(folder) as part:
+                yield part
+        if url is not None and not kept:
+            object_store.keep(url, folder)
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """An empty folder beside, which gets its manifest and takes the folder's place at the end."""
+    with _replacing(folder) as part:
+        yield part
+        (part / MANIFEST).write_text(json.dumps(_checksums(part)), encoding="utf-8")
+
+
+def _fetch(folder: Path, url: str) -> None:
+    with _replacing(folder) as part:
+        object_store.fetch(url, folder.name, part)
+        if not whole(part):
+            raise ConfigError(f"artifacts = {url!r}: {folder.name} is damaged there: remove it, and it is made again.")
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """An empty folder beside, which takes the folder's place at the end; after an error nothing is left of it."""
+    part = folder.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        yield part
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def _kept(folder: Path, url: str | None) -> bool:
+    """Whether every node can have the artifact."""
+    return whole(folder) if url is None else object_store.holds(url, folder.name)
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    """What a JSON file maps; nothing where it is none."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    return {str(path.relative_to(folder)): _checksum(path) for path in files}
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+ROWS = "rows.json"
+TEMPLATE = "template.json"
+RETAIN = "retain.json"

@@ -1,0 +1,80 @@
+"""Artifacts at a URL, for nodes that share no folder: any file system that pyarrow knows, such as s3://bucket/prefix.
+
+An object store renames nothing, so a copy lies in `URL/HASH/COPY/`, and `URL/HASH/current`, written last, names the
+copy that is whole: half a copy is never read, and of two writers at once one wins.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from pyarrow.fs import FileSystem, FileType, LocalFileSystem, copy_files
+
+from sweep.errors import ConfigError
+
+CURRENT = "current"
+
+
+def holds(url: str, name: str) -> bool:
+    """Whether the artifact of this name is kept there.
+
+    Raises:
+        ConfigError: the URL cannot be used.
+    """
+    with _opened(url) as (files, base):
+        return bool(files.get_file_info(f"{base}/{name}/{CURRENT}").type == FileType.File)
+
+
+def keep(url: str, folder: Path) -> None:
+    """Copy an artifact's folder there.
+
+    Raises:
+        ConfigError: the URL cannot be used.
+    """
+    with _opened(url) as (files, base):
+        place, copy = f"{base}/{folder.name}", uuid4().hex
+        files.create_dir(f"{place}/{copy}")
+        copy_files(str(folder), f"{place}/{copy}", source_filesystem=LocalFileSystem(), destination_filesystem=files)
+        with files.open_output_stream(f"{place}/{CURRENT}") as out:
+            out.write(copy.encode())
+
+
+def fetch(url: str, name: str, folder: Path) -> None:
+    """Copy an artifact that is kept there into a folder.
+
+    Raises:
+        ConfigError: the URL cannot be used.
+    """
+    with _opened(url) as (files, base):
+        source = _copy(files, f"{base}/{name}")
+        copy_files(source, str(folder), source_filesystem=files, destination_filesystem=LocalFileSystem())
+
+
+def text(url: str, name: str, file: str) -> str:
+    """One file of an artifact that is kept there.
+
+    Raises:
+        ConfigError: the URL cannot be used.
+    """
+    with _opened(url) as (files, base):
+        return _read(files, f"{_copy(files, f'{base}/{name}')}/{file}")
+
+
+def _copy(files: FileSystem, place: str) -> str:
+    return f"{place}/{_read(files, f'{place}/{CURRENT}')}"
+
+
+def _read(files: FileSystem, path: str) -> str:
+    with files.open_input_stream(path) as stream:
+        return str(stream.read().decode())
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[tuple[FileSystem, str]]:
+    """The file system of a URL and the path in it; whatever it raises becomes one sentence."""
+    try:
+        files, base = FileSystem.from_uri(url)
+        yield files, base.rstrip("/")
+    except (OSError, ValueError) as error:  # pyarrow's own errors are of these
+        raise ConfigError(f"artifacts = {url!r} cannot be used: {str(error).splitlines()[0]}") from None

@@ -1,0 +1,118 @@
+"""Several sweeps side by side: each objective's found setting on the same fresh seeds, against the best objective's."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+from sweep.config.schema import SweepConfig
+from sweep.records import Setting
+from sweep.results.recovery import Recovery, recovery
+from sweep.results.statistics import TIED, Difference, Sweep, difference, found, mean, repeats
+from sweep.search.paper import paper_setting
+
+ALPHA = 0.05
+"""A corrected probability up to which an objective is behind."""
+WINS, BEHIND = "wins", "behind"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """One sweep among those on the same model and data.
+
+    Attributes:
+        name: the sweep's name.
+        objective: its objective with the retain term: `wga + kl`.
+        model: the model that was unlearned.
+        data: the dataset.
+        setting: by what it is judged: the best setting that its search came to by itself, else the paper's; None where
+            there is neither.
+        scores: score of its repeats, by fresh seed; lower is better.
+        forget_es: their extraction strength on forget rows, before any mix; lower is better.
+        retain_es: their extraction strength on holdout rows, before any mix; higher is better.
+        difference: its scores above those of the best objective, which has the lowest mean, on the same seeds; the 95 %
+            interval is that of this difference alone. None for the best, and where the two share no seed.
+        p: the difference's, after Holm's correction for all of the group; None without one.
+        verdict: `wins` (the best, all others are behind), `behind` (p up to 0.05) or `tied`; empty where nothing is
+            compared.
+        recovery: what became of the paper's setting; None where it has none.
+    """
+
+    name: str
+    objective: str
+    model: str
+    data: str
+    setting: Setting | None
+    scores: Mapping[int, float]
+    forget_es: Mapping[int, float]
+    retain_es: Mapping[int, float]
+    difference: Difference | None
+    p: float | None
+    verdict: str
+    recovery: Recovery | None
+
+
+def standings(sweeps: Sequence[Sweep]) -> list[list[Standing]]:
+    """How sweeps stand, in a group for each model and dataset; the order is theirs.
+
+    The best of a group is chosen by the very scores by which the others are then compared with it. Where six objectives
+    are equally good, 95 % intervals would call one behind in 31 % of all comparisons over 3 seeds (34 % over 5), Holm's
+    step-down in 7 % (9 %), and it names a wrong winner in 5 % at most (simulated). Of two it changes nothing.
+    """
+    groups: dict[tuple[str, str], list[Standing]] = {}
+    for sweep in sweeps:
+        alone = _alone(sweep)
+        groups.setdefault((alone.model, alone.data), []).append(alone)
+    return [_compared(group) for group in groups.values()]
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Probabilities corrected for their number: at most α exactly where Holm's step-down rejects at α.
+
+    Source: Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6, 1979.
+    """
+    order = sorted(range(len(ps)), key=ps.__getitem__)
+    corrected = accumulate((min(1.0, (len(ps) - place) * ps[i]) for place, i in enumerate(order)), max)
+    return [p for _, p in sorted(zip(order, corrected, strict=True))]
+
+
+def _alone(sweep: Sweep) -> Standing:
+    """A sweep that is not compared yet."""
+    config, records = sweep.config, sweep.records
+    best = found(config, records)
+    setting = paper_setting(config) if best is None else best.setting
+    return Standing(
+        name=sweep.name,
+        objective=_objective(config),
+        model=config.model.name,
+        data=config.data.name,
+        setting=setting,
+        scores=repeats(records, setting),
+        forget_es=repeats(records, setting, "forget/es"),
+        retain_es=repeats(records, setting, "retain/es"),
+        difference=None,
+        p=None,
+        verdict="",
+        recovery=recovery(config, records),
+    )
+
+
+def _objective(config: SweepConfig) -> str:
+    return config.objective if config.retain.term == "none" else f"{config.objective} + {config.retain.term}"
+
+
+def _compared(group: Sequence[Standing]) -> list[Standing]:
+    """Each against the best."""
+    scored = [one for one in group if one.scores]
+    if not scored:
+        return list(group)
+    best = min(scored, key=lambda one: mean(one.scores))
+    gaps = [None if one is best else difference(best.scores, one.scores) for one in group]
+    corrected = iter(holm([gap.p for gap in gaps if gap]))
+    others = [_against(one, gap, next(corrected)) if gap else one for one, gap in zip(group, gaps, strict=True)]
+    words = {one.verdict for one in others if one.verdict}
+    won = replace(best, verdict=WINS if words == {BEHIND} else TIED if words else "")
+    return [won if one is best else one for one in others]
+
+
+def _against(one: Standing, gap: Difference, p: float) -> Standing:
+    return replace(one, difference=gap, p=p, verdict=BEHIND if p <= ALPHA and gap.mean > 0 else TIED)

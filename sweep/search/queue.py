@@ -1,0 +1,147 @@
+"""The agenda of a sweep: which trials it still has to run, in order, given what its ledger holds."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice, product, repeat
+
+import optuna
+from optuna.trial import TrialState
+
+from sweep.config import space
+from sweep.config.schema import SweepConfig
+from sweep.errors import ConfigError
+from sweep.records import Record, Setting, now
+from sweep.search.grid import grid
+from sweep.search.study import Ledger, Task
+
+FINALISTS = 2
+"""How many of the best settings are repeated on fresh seeds, beside the paper's."""
+
+
+def check(config: SweepConfig, paper: Setting | None) -> None:
+    """Refuse a sweep whose search cannot be run as it is asked for.
+
+    Raises:
+        ConfigError: the paper's setting is asked for where there is none, the grid has more settings than trials, or
+            trials are to be stopped whose curves have no points at which they could be compared.
+    """
+    if config.search.stop == "asha" and config.eval.every != 1:
+        raise ConfigError(f"eval.every = {config.eval.every} must be 1 where search.stop = 'asha'.")
+    if config.search.sampler == "grid":
+        grid(config)
+    if config.search.sampler != "paper":
+        return
+    if paper is None:
+        raise ConfigError(
+            f"search.sampler = 'paper': the paper has no setting of {', '.join([*config.space, *config.fixed])}"
+            f" for objective {config.objective} and {config.data.paper_split}."
+        )
+    if not reachable(config, paper):
+        raise ConfigError(f"search.sampler = 'paper': space and fixed do not hold the paper's setting {paper}.")
+
+
+def agenda(config: SweepConfig, paper: Setting | None, ledger: Ledger) -> Iterator[Task | None]:
+    """What is still to be run, in order; None while the finalists wait for the search's last trials.
+
+    The paper's setting comes first where the space holds it. Its repeats need no result of the search, so they fill the
+    time in which the last search trials run; then follow the best settings, all on the same fresh seeds.
+    """
+    yield from _searches(config, paper, ledger)
+    papers = [] if paper is None else [paper]
+    yield from _repeats(config, papers, 0, ledger)
+    while ledger.running("search"):
+        yield None
+    yield from _repeats(config, best(ledger.records(), paper), len(papers), ledger)
+
+
+def best(records: Sequence[Record], paper: Setting | None) -> list[Setting]:
+    """The best distinct settings of the search, best first, without the paper's and without the diverged."""
+    scored = [r for r in records if r.phase == "search" and r.state == "finished" and not r.reason]
+    settings: list[Setting] = []
+    for record in sorted(scored, key=lambda r: (r.score, r.index)):
+        if record.setting != paper and record.setting not in settings:
+            settings.append(record.setting)
+    return settings[:FINALISTS]
+
+
+def searched(config: SweepConfig, paper: Setting | None) -> int | None:
+    """The number of trials of the search, None where only `search.hours` ends it; hours may end it before."""
+    if config.search.sampler in ("paper", "grid"):
+        return len(list(_settings(config, paper)))
+    return config.search.trials
+
+
+def planned(config: SweepConfig, paper: Setting | None) -> int | None:
+    """The number of trials of a whole sweep, at most (the search may have fewer distinct settings than finalists)."""
+    search = searched(config, paper)
+    if search is None:
+        return None
+    others = min(FINALISTS, search - (config.search.sampler == "paper"))
+    return search + config.seeds * (others + (paper is not None))
+
+
+def reachable(config: SweepConfig, paper: Setting | None) -> bool:
+    """Whether the space, with what is fixed, holds the paper's setting."""
+    if paper is None or any(paper.get(key) != value for key, value in config.fixed.items()):
+        return False
+    if paper.keys() != config.fixed.keys() | config.space.keys():
+        return False
+    params = {key: paper[key] for key in config.space}
+    try:
+        optuna.trial.create_trial(state=TrialState.WAITING, params=params, distributions=space.distributions(config))
+    except ValueError:
+        return False
+    return True
+
+
+def hours(attempts: Iterable[Record], at: float) -> float:
+    """Hours in which at least one of the trials ran: a pause between two runs of a sweep is free.
+
+    Args:
+        attempts: trials in the order in which they were begun, each with its start and, where it is over, its end.
+        at: the time, in Unix seconds.
+    """
+    seconds = until = before = 0.0
+    for attempt in attempts:
+        if attempt.started < before:  # between two runs of the sweep the machine's clock was set back
+            until = 0.0
+        before, ended = attempt.started, attempt.ended or at
+        seconds += max(0.0, ended - max(before, until))
+        until = max(until, ended)
+    return seconds / 3600
+
+
+def _searches(config: SweepConfig, paper: Setting | None, ledger: Ledger) -> Iterator[Task]:
+    """The search's trials that are not over; a failed one runs its setting again, a pruned one is over."""
+    last = ledger.last("search")
+    for index, setting in enumerate(_settings(config, paper)):
+        attempt = last.get(index)
+        if attempt is not None and attempt.state != "failed":
+            continue
+        if config.search.hours is not None and hours(ledger.attempts("search"), now()) >= config.search.hours:
+            return
+        if attempt is None:
+            yield Task(phase="search", index=index, seed=config.seed, setting=setting)
+        else:
+            yield Task(phase="search", index=index, seed=attempt.seed, setting=attempt.setting)
+
+
+def _settings(config: SweepConfig, paper: Setting | None) -> Iterable[Setting | None]:
+    """The settings of the search's trials, by index; None where the sampler chooses one."""
+    match config.search.sampler:
+        case "paper":
+            return [paper]
+        case "grid":
+            return grid(config)
+        case _:
+            first = paper if reachable(config, paper) else None
+            return islice(chain([first], repeat(None)), config.search.trials)
+
+
+def _repeats(config: SweepConfig, settings: Sequence[Setting], before: int, ledger: Ledger) -> Iterator[Task]:
+    """Each setting on the same fresh seeds, less what is over; `before` settings have the numbers before these."""
+    last = ledger.last("finalist")
+    seeds = range(config.seed + 1, config.seed + 1 + config.seeds)
+    for index, (setting, seed) in enumerate(product(settings, seeds), start=before * config.seeds):
+        attempt = last.get(index)
+        if attempt is None or attempt.state == "failed" or (attempt.setting, attempt.seed) != (setting, seed):
+            yield Task(phase="finalist", index=index, seed=seed, setting=setting)

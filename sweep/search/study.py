@@ -1,0 +1,233 @@
+"""The ledger: an Optuna study that holds every trial of a sweep, and asks for the next setting."""
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.trial import TrialState
+
+from eval.metrics.calibrated_score import strength
+from sweep.atomic_io import make
+from sweep.config import space
+from sweep.config.compose import dump
+from sweep.config.schema import SweepConfig
+from sweep.config.stored import CONFIG
+from sweep.errors import ConfigError
+from sweep.records import INTERRUPTED, Phase, Record, Setting, now
+from sweep.search import asha, storage, warm_start
+from sweep.search.samplers import sampler
+
+LOCK = ".lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A trial to be run; `setting` is None where the sampler shall choose it."""
+
+    phase: Phase
+    index: int
+    seed: int
+    setting: Setting | None
+
+
+class Ledger:
+    """The trials of a sweep, durable; what is not in here did not happen.
+
+    Two studies of one database: NAME for the search, NAME/finalists for the repeats on fresh seeds, which would mislead
+    the sampler. User attributes hold our index, seed, setting, metrics, curve, reason, run id and times, so that
+    everything else that the sweep writes can be made again from the database.
+    """
+
+    def __init__(self, config: SweepConfig, name: str) -> None:
+        """Open the ledger, or make it; attempts that a former run left open are closed.
+
+        Raises:
+            ConfigError: the database cannot be opened, or a sweep of `search.warm_start` cannot be learned from.
+        """
+        self._config = config
+        self._distributions = space.distributions(config)
+        self._studies = storage.opened(config, name)
+        self._open: dict[tuple[Phase, int], optuna.Trial] = {}
+        self._close_leftovers()
+        warm_start.learn(config, self._studies["search"])
+
+    def records(self) -> list[Record]:
+        """The last attempt of every trial, search first, by index."""
+        return [record for phase in self._studies for record in self.last(phase).values()]
+
+    def running(self, phase: Phase) -> bool:
+        """Whether a trial of the phase is under way."""
+        return any(open_phase == phase for open_phase, _ in self._open)
+
+    def attempts(self, phase: Phase) -> list[Record]:
+        """Every attempt at a trial of the phase, in the order in which they were begun."""
+        return storage.attempts(phase, self._studies[phase])
+
+    def history(self) -> list[Record]:
+        """Every attempt at every trial, search first, in the order in which they were begun."""
+        return [record for phase in self._studies for record in self.attempts(phase)]
+
+    def last(self, phase: Phase) -> dict[int, Record]:
+        """The last attempt of every trial of the phase, by index."""
+        return storage.last(self.attempts(phase))
+
+    def ask(self, task: Task) -> Record:
+        """Open an attempt at the task, with the task's setting or one from the sampler."""
+        study = self._studies[task.phase]
+        if task.phase == "finalist":
+            # Any setting may be a finalist, also one outside the space: it is an attribute, not Optuna's parameters.
+            trial, setting = study.ask(), task.setting
+        else:
+            with storage.quiet():
+                study.sampler = sampler(self._config, task.index, task.setting)
+                trial = study.ask(self._distributions)
+            setting = self._config.fixed | {key: trial.params[key] for key in self._config.space}
+        assert setting is not None, "a finalist has a setting"
+        record = Record(
+            phase=task.phase, index=task.index, setting=setting, seed=task.seed, state="running", started=now()
+        )
+        storage.keep(trial, record, "start")
+        self._open[task.phase, task.index] = trial
+        return record
+
+    def lags(self, record: Record) -> bool:
+        """Whether a trial under way is to be stopped early, going by the newest point of its curve."""
+        point, epochs = record.curve[-1], int(record.setting.get("train.epochs", self._config.train.epochs))
+        epoch = int(point["epoch"])
+        if self._config.search.stop == "none" or record.phase == "finalist" or not asha.rung(epoch, epochs):
+            return False
+        forget = strength(point).forget
+        with storage.quiet():
+            self._open[record.phase, record.index].report(forget, epoch)
+        return asha.lags(forget, epoch, self._studies[record.phase].get_trials(deepcopy=False))
+
+    def end(self, record: Record) -> Record:
+        """Close the record's attempt, durably; a finished trial without a finite score becomes a failed one."""
+        if record.state == "finished" and not math.isfinite(record.score):
+            record = replace(record, state="failed", reason=record.reason or "the trial gave no finite score")
+        record = replace(record, ended=now())
+        trial = self._open[record.phase, record.index]
+        storage.keep(trial, record, "end")
+        self._tell(trial, record)
+        del self._open[record.phase, record.index]
+        return record
+
+    def interrupt(self) -> None:
+        """End every open attempt as failed; a resumed sweep runs its setting again."""
+        for record in self.records():
+            if record.state == "running":
+                self.end(replace(record, state="failed", reason=INTERRUPTED))
+
+    @property
+    def run_id(self) -> str | None:
+        """The MLflow run of the sweep; None if it never was tracked, empty if its run is not known."""
+        return self._studies["search"].user_attrs.get("run_id")
+
+    def keep_run_id(self, run_id: str) -> None:
+        """Remember the MLflow run of the sweep."""
+        self._studies["search"].set_user_attr("run_id", run_id)
+
+    def _values(self, record: Record) -> list[float]:
+        """What Optuna is told of a finished trial: its score, or forget and retain ES for a search on both sides."""
+        if self._config.search.sampler != "nsga2":
+            return [record.score]
+        # A trial that diverged has no ES of its own: the reference's forget ES, and nothing retained.
+        return [*strength(record.metrics)] if "forget/es" in record.metrics else [record.score, 0.0]
+
+    def _tell(self, trial: optuna.Trial | int, record: Record) -> None:
+        """Tell the sampler how an attempt ended."""
+        values = self._values(record) if record.state == "finished" else None
+        self._studies[record.phase].tell(trial, values, storage.OPTUNA[record.state])
+
+    def _close_leftovers(self) -> None:
+        """Close what a driver that died left open: as it ended, where its end was kept; else as failed."""
+        for phase, study in self._studies.items():
+            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                record = storage.record_of(phase, trial)
+                if record is None or record.state == "running":
+                    study.tell(trial.number, state=TrialState.FAIL)
+                else:
+                    self._tell(trial.number, record)
+
+
+@contextmanager
+def created(config: SweepConfig, name: str) -> Iterator[Ledger]:
+    """Make the sweep's folder, and hold it with its ledger.
+
+    Raises:
+        ConfigError: as `refuse_taken` does.
+    """
+    begin(config, name)
+    with reopened(config, name) as ledger:
+        yield ledger
+
+
+def begin(config: SweepConfig, name: str) -> None:
+    """Make the sweep's folder with its config.yaml.
+
+    Raises:
+        ConfigError: as `refuse_taken` does.
+    """
+    refuse_taken(config, name)
+    try:
+        make(config.storage / name, CONFIG, dump(config))
+    except OSError:
+        refuse_taken(config, name)  # another one was faster
+        raise
+
+
+@contextmanager
+def reopened(config: SweepConfig, name: str) -> Iterator[Ledger]:
+    """Hold the folder of a sweep with its ledger.
+
+    Raises:
+        ConfigError: another process holds it, or the ledger cannot be opened.
+    """
+    with _locked(config, name):
+        yield Ledger(config, name)
+
+
+def refuse_running(config: SweepConfig, name: str) -> None:
+    """Raise ConfigError where another process is running the sweep, before anything is prepared for it in vain."""
+    with _locked(config, name):
+        pass
+
+
+def peek(config: SweepConfig, name: str) -> list[Record]:
+    """The records of a sweep as they are now; another process may be running it, so nothing is locked or closed.
+
+    Returns:
+        What `Ledger.records` gives, trials under way as running; nothing where there is no ledger yet.
+
+    Raises:
+        ConfigError: the database cannot be opened.
+    """
+    there = storage.there(config, name)
+    return [r for phase, study in there.items() for r in storage.last(storage.attempts(phase, study)).values()]
+
+
+def refuse_taken(config: SweepConfig, name: str) -> None:
+    """Raise ConfigError where a sweep has this name already, or storage or ledger cannot be used; makes no folder."""
+    there = next(folder for folder in (config.storage, *config.storage.parents) if folder.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise ConfigError(f"storage = {str(config.storage)!r} must be a folder to write in, but {there} is none.")
+    if (config.storage / name).exists() or storage.taken(config, name):
+        raise ConfigError(f"name = {name!r} exists; choose another with --name, or go on with --resume {name}.")
+
+
+@contextmanager
+def _locked(config: SweepConfig, name: str) -> Iterator[None]:
+    """The folder of a sweep held against every other process."""
+    lock = FileLock(config.storage / name / LOCK, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ConfigError(f"name = {name!r}: another process is running this sweep.") from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,238 @@
+"""A step's loss in parts: the forget term of an objective, and the retain term, over one batch of rows each.
+
+Each part is the sum over a micro-batch divided by the count of the whole batch, so that any split gives the same step,
+over several processes too: the rows of a batch are dealt to them, and the sum of their parts is the loss.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from eval.models.forward import CHUNK, head_of, hidden_states, label_logp, layer_states
+from eval.rows.encode import Batch, Encoded, by_length, collate
+from objectives._base import Answers, Objective
+from sweep.config.schema import SweepConfig
+from sweep.training.distributed import deal, rank, size
+from sweep.training.reference import Asked, Reference
+
+
+@runtime_checkable
+class ReadsLayer(Protocol):
+    """An objective whose `needs` names `hidden`."""
+
+    @property
+    def layer(self) -> int:
+        """Whose states are read."""
+
+
+def micro_batches(rows: Sequence[Encoded], chosen: Sequence[int], tokens: int, length: int = 0) -> Iterator[list[int]]:
+    """The chosen rows in groups of like length, each of at most `tokens` positions when padded (or one row)."""
+    for group in by_length([max(length, len(rows[i].inputs)) for i in chosen], tokens):
+        yield [chosen[place] for place in group]
+
+
+def passes(
+    rows: Sequence[Encoded], chosen: Sequence[int], tokens: int, length: int = 0
+) -> Iterator[tuple[list[int], float]]:
+    """This process's micro-batches of the chosen rows, and what each counts: 1, or 0 where it only keeps step.
+
+    The rows are dealt to the processes so that each has about as many positions. All have the same number of passes,
+    since what is shared out is gathered by all at once: who has fewer repeats the shortest row for nothing.
+    """
+    dealt = deal([max(length, len(rows[i].inputs)) for i in chosen], size())
+    groups = [list(micro_batches(rows, [chosen[place] for place in hand], tokens, length)) for hand in dealt]
+    yield from ((group, 1.0) for group in groups[rank()])
+    shortest = min(chosen, key=lambda i: len(rows[i].inputs))
+    for _ in range(max(map(len, groups)) - len(groups[rank()])):
+        yield [shortest], 0.0
+
+
+def nll_parts(model: PreTrainedModel, rows: Sequence[Encoded], chosen: Sequence[int], tokens: int) -> Iterator[Tensor]:
+    """⟨CE⟩: mean cross-entropy over the answer tokens of the chosen rows, `tokens` positions at a time."""
+    count = sum(len(rows[i].labels) for i in chosen)
+    for group, weight in passes(rows, chosen, tokens):
+        batch = collate([rows[i] for i in group], model.device)
+        yield -weight * (_answer_logp(model, batch).sum() / count)
+
+
+def _answer_logp(model: PreTrainedModel, batch: Batch) -> Tensor:
+    return label_logp(head_of(model), _answer_states(model, batch), batch.label)
+
+
+def _answer_states(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """Final hidden states [N, d] at the positions that predict the answer tokens."""
+    return hidden_states(model, batch)[batch.row, batch.position]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgetTerm:
+    """The forget term: an objective over the forget rows; computes what the objective's `needs` names, and no more.
+
+    Attributes:
+        rows: the forget rows.
+        refusals: the same questions with a refusal as the answer.
+        direction: RMU's direction [d].
+        tokens: padded positions of one forward pass; a batch that has more is split.
+    """
+
+    objective: Objective
+    rows: Sequence[Encoded]
+    refusals: Sequence[Encoded]
+    reference: Reference
+    direction: Tensor
+    tokens: int
+
+    def parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
+        """The objective's mean over the tokens or rows of the chosen rows."""
+        tokens = min(CHUNK, self.tokens) if "logits" in self.objective.needs else self.tokens
+        count = self._count(chosen)
+        for group, weight in passes(self.rows, chosen, tokens):
+            yield weight * (self.objective(self._answers(model, group)).sum() / count)
+
+    def _count(self, chosen: Sequence[int]) -> int:
+        if self.objective.unit == "row":
+            return len(chosen)
+        read = self.refusals if "refusal" in self.objective.needs else self.rows
+        return sum(len(read[i].labels) for i in chosen)
+
+    def _answers(self, model: PreTrainedModel, group: Sequence[int]) -> Answers:
+        needs = self.objective.needs
+        batch = collate([self.rows[i] for i in group], model.device)
+        said = self.reference.forget.of(group, model.device)
+        states = _answer_states(model, batch) if needs & {"logp", "logits"} else None
+        logp = label_logp(head_of(model), states, batch.label) if states is not None and "logp" in needs else None
+        ref_logp = said.logp if "ref_logp" in needs else None
+        return Answers(
+            row=batch.row,
+            label=batch.label,
+            n=batch.n,
+            logp=logp,
+            nll=None if logp is None else by_row(-logp, batch),
+            ref_logp=ref_logp,
+            ref_nll=None if ref_logp is None else by_row(-ref_logp, batch),
+            logits=head_of(model)(states).float() if states is not None and "logits" in needs else None,
+            ref_logits=self.reference.logits(said) if "ref_logits" in needs else None,
+            hidden=self._layer_states(model, batch) if "hidden" in needs else None,
+            direction=self.direction if "direction" in needs else None,
+            refusal=self._refusals(model, group) if "refusal" in needs else None,
+        )
+
+    def _layer_states(self, model: PreTrainedModel, batch: Batch) -> Tensor:
+        assert isinstance(self.objective, ReadsLayer), "an objective that needs `hidden` has a field `layer`"
+        return layer_states(model, batch, self.objective.layer)[batch.row, batch.position].float()
+
+    def _refusals(self, model: PreTrainedModel, group: Sequence[int]) -> Answers:
+        batch = collate([self.refusals[i] for i in group], model.device)
+        logp = _answer_logp(model, batch)
+        ref_logp = self.reference.refusal.of(group, model.device).logp if "ref_logp" in self.objective.needs else None
+        return Answers(
+            row=batch.row,
+            label=batch.label,
+            n=batch.n,
+            logp=logp,
+            nll=by_row(-logp, batch),
+            ref_logp=ref_logp,
+            ref_nll=None if ref_logp is None else by_row(-ref_logp, batch),
+        )
+
+
+def by_row(values: Tensor, batch: Batch) -> Tensor:
+    """Sums [B] of values [N] over the answer tokens of each row."""
+    return values.new_zeros(len(batch.ids)).index_add(0, batch.row, values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoRetainTerm:
+    """`retain.term: none`."""
+
+    def parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
+        """Nothing."""
+        return iter(())
+
+
+@dataclass(frozen=True, kw_only=True)
+class NLLRetainTerm:
+    """`retain.term: nll`: weight · ⟨CE⟩ on retain rows, `tokens` positions at a time."""
+
+    rows: Sequence[Encoded]
+    weight: float
+    tokens: int
+
+    def parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
+        """The weighted mean over the answer tokens of the chosen rows."""
+        for part in nll_parts(model, self.rows, chosen, self.tokens):
+            yield self.weight * part
+
+
+@dataclass(frozen=True, kw_only=True)
+class KLRetainTerm:
+    """`retain.term: kl`: weight · KL(reference ‖ model) over the vocabulary, mean over positions of retain rows.
+
+    Attributes:
+        length: 0 averages over real positions; 500 pads every row and averages over all, as the paper's code does.
+        tokens: padded positions of one forward pass; a batch that has more is split.
+    """
+
+    rows: Sequence[Encoded]
+    weight: float
+    reference: Reference
+    length: int
+    tokens: int
+
+    def parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
+        """The weighted mean over the positions of the chosen rows."""
+        positions = sum(self._positions(i) for i in chosen)
+        for group, weight in passes(self.rows, chosen, self.tokens, self.length):
+            batch = collate([self.rows[i] for i in group], model.device, self.length)
+            states = hidden_states(model, batch)
+            hidden = torch.cat([row[: self._positions(i)] for i, row in zip(group, states, strict=True)])
+            ref = self.reference.retain_hidden(group, model.device)
+            yield weight * (self.weight * kl(head_of(model), hidden, self.reference.head, ref) / positions)
+
+    def _positions(self, row: int) -> int:
+        return max(self.length, len(self.rows[row].inputs))
+
+
+RetainTerm = NoRetainTerm | NLLRetainTerm | KLRetainTerm
+
+
+def terms(
+    config: SweepConfig, objective: Objective, seed: int, model: PreTrainedModel, asked: Asked, reference: Reference
+) -> tuple[ForgetTerm, RetainTerm]:
+    """The two terms of a trial's loss; RMU's direction is drawn from the seed."""
+    direction = torch.rand(model.config.hidden_size, generator=torch.Generator().manual_seed(seed))
+    forget = ForgetTerm(
+        objective=objective,
+        rows=asked.forget,
+        refusals=asked.refusals,
+        reference=reference,
+        direction=direction.to(model.device),
+        tokens=config.train.tokens,
+    )
+    return forget, _retain_term(config, asked, reference)
+
+
+def _retain_term(config: SweepConfig, asked: Asked, reference: Reference) -> RetainTerm:
+    rows, weight, tokens = asked.retain, config.retain.weight, config.train.tokens
+    if config.retain.term == "kl":
+        return KLRetainTerm(rows=rows, weight=weight, reference=reference, length=asked.length, tokens=tokens)
+    return NLLRetainTerm(rows=rows, weight=weight, tokens=tokens) if config.retain.term == "nll" else NoRetainTerm()
+
+
+def kl(head: nn.Module, hidden: Tensor, ref_head: nn.Module, ref_hidden: Tensor) -> Tensor:
+    """Sum over positions of KL(reference ‖ model), from the hidden states [N, d] of both, in chunks."""
+    if len(hidden) <= CHUNK:
+        return _chunk_kl(head, hidden, ref_head, ref_hidden)
+    parts = zip(hidden.split(CHUNK), ref_hidden.split(CHUNK), strict=True)
+    return torch.stack([checkpoint(_chunk_kl, head, h, ref_head, r, use_reentrant=False) for h, r in parts]).sum()
+
+
+def _chunk_kl(head: nn.Module, hidden: Tensor, ref_head: nn.Module, ref_hidden: Tensor) -> Tensor:
+    logp = head(hidden).float().log_softmax(1)
+    ref_logp = ref_head(ref_hidden).float().log_softmax(1)
+    return nn.functional.kl_div(logp, ref_logp, reduction="sum", log_target=True)

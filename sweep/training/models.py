@@ -1,0 +1,91 @@
+"""Where weights come from and go to: a made model, a reset to the target, a mix of target and unlearned."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+
+from eval.models.checkpoint import load_model, load_tokenizer
+from eval.rows.types import Dataset
+from sweep.config.schema import Shape, SweepConfig, TrainConfig
+from sweep.training.distributed import shared_out
+from sweep.training.loop import accelerator
+from sweep.training.precision import STORED, check_attention, computing, held
+
+END = "<|end|>"
+
+
+def loaded(path: str | Path, train: TrainConfig, revision: str | None = None) -> PreTrainedModel:
+    """A model from a folder or the hub on the worker's device, as `train` has it.
+
+    Raises:
+        ConfigError: the worker cannot have this attention.
+        DataError: there is no such model.
+    """
+    check_attention(train.attention)
+    model = load_model(path, revision, dtype=STORED[train.precision], attention=train.attention)
+    return placed(model, train)
+
+
+def placed(model: PreTrainedModel, train: TrainConfig) -> PreTrainedModel:
+    """The model itself on the worker's device, in the precision of a trial; of a shared one never more than a layer."""
+    held(model, train.precision)
+    device = accelerator().device
+    on_device = shared_out(model, device) if train.parallel == "fsdp" else model.to(device)
+    return computing(on_device, train.precision)
+
+
+def base(config: SweepConfig, dataset: Dataset, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The model before it knows the rows, with its tokenizer: loaded, or made from its shape."""
+    model, train = config.model, config.train
+    if model.path is not None:
+        return loaded(model.path, train, model.revision), load_tokenizer(model.path, model.revision)
+    assert model.shape is not None
+    tokenizer = make_tokenizer(texts(dataset), model.shape.vocabulary)
+    llama = make_llama(model.shape, tokenizer, seed)
+    check_attention(train.attention)
+    llama.set_attn_implementation(train.attention)
+    return placed(llama, train), tokenizer
+
+
+def texts(dataset: Dataset) -> Iterable[str]:
+    """All texts that the target is to know, and the paraphrased questions it is asked."""
+    for row in dataset.known:
+        yield from (row.question, row.answer, row.paraphrased_question)
+
+
+def make_tokenizer(corpus: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE trained on a corpus; every text can be encoded."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
+    )
+    bpe.train_from_iterator(corpus, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=END, bos_token=END)
+
+
+def make_llama(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
+    """A Llama with random weights and tied embeddings."""
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(llama_config(shape, tokenizer))
+    model.eval()
+    return model
+
+
+def llama_config(shape: Shape, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
+    """What such a Llama is made of."""
+    return LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )

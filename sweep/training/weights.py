@@ -1,0 +1,49 @@
+"""Weights on their way: reset a model to the target, mix in unlearned weights, copy them, write them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from sweep.training.distributed import local, rank, share, whole
+
+
+class Weights:
+    """The target's weights in their memory-mapped file: never a second copy beside the model.
+
+    Of weights that are shared out each process reads, mixes and keeps its own share.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open the file of a saved target."""
+        self._file = safe_open(folder / "model.safetensors", framework="pt")
+
+    @torch.no_grad()
+    def reset(self, model: PreTrainedModel) -> None:
+        """Copy the target's weights into the model, in place."""
+        for name, parameter in model.named_parameters():
+            local(parameter).copy_(share(self._file.get_tensor(name), parameter))
+
+    @torch.no_grad()
+    def mix(self, model: PreTrainedModel, unlearned: Mapping[str, Tensor], m: float) -> None:
+        """Set the model to (1 − m) target + m unlearned, in float32 from both end points, rounded once."""
+        for name, parameter in model.named_parameters():
+            own = local(parameter)
+            start = share(self._file.get_tensor(name), parameter).to(own.device, torch.float32)
+            own.copy_(torch.lerp(start, unlearned[name].to(own.device, torch.float32), m))
+
+
+def snapshot(model: PreTrainedModel) -> dict[str, Tensor]:
+    """A copy of the model's weights on the CPU, of what this process holds of them."""
+    return {name: local(parameter.detach()).to("cpu", copy=True) for name, parameter in model.named_parameters()}
+
+
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write both into a folder, all weights into one file; several processes gather them, and the first writes."""
+    weights = {name: whole(parameter.detach()).cpu() for name, parameter in model.named_parameters()}
+    if rank() == 0:
+        model.save_pretrained(folder, state_dict=weights, max_shard_size="1TB")
+        tokenizer.save_pretrained(folder)

@@ -1,1 +1,0 @@
-"""One trial's arithmetic: preparation and training with torch and accelerate; it knows no Ray."""
