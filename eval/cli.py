@@ -1,4 +1,4 @@
-"""The command line of `python -m eval.run`, and what it names: the rows, the text of a row, checkpoints."""
+"""Command line of `python -m eval.run`: options, rows, row template and checkpoints."""
 
 import json
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
@@ -24,30 +24,30 @@ exit codes: 0 measured, 2 the arguments, the rows or a checkpoint are wrong"""
 
 
 class UsageError(ValueError):
-    """What the user typed is wrong; the message is one sentence for them."""
+    """Wrong input on the command line; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wording:
-    """The text of a row, as in fine-tuning: `question` with {question} in it, `answer` with {answer} in it."""
+    """Text of a row, as in fine-tuning: `question` contains {question}, `answer` contains {answer}."""
 
     question: str
     answer: str
 
 
 class Parser(ArgumentParser):
-    """An ArgumentParser whose errors are a user's mistakes like all others."""
+    """ArgumentParser that raises its errors as UsageError."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise UsageError."""
+        """Raise UsageError with the message."""
         raise UsageError(f"{message} (see --help).")
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:
-    """What was typed.
+    """Parse the command line.
 
     Raises:
-        UsageError: there is no such option, or an option lacks its value.
+        UsageError: an option is unknown or lacks its value.
     """
     parser = Parser(
         prog="python -m eval.run",
@@ -59,9 +59,9 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a Hugging Face folder or hub id, with safetensors")
     _add_rows(parser)
     _add_text(parser)
-    parser.add_argument("--reference", metavar="CHECKPOINT", help="the model before unlearning, measured beside")
+    parser.add_argument("--reference", metavar="CHECKPOINT", help="the model before unlearning, for comparison")
     parser.add_argument(
-        "--retain-model", metavar="CHECKPOINT", help="never saw the forget rows: for forget quality and privleak"
+        "--retain-model", metavar="CHECKPOINT", help="trained without forget rows: for forget quality and privleak"
     )
     parser.add_argument("--ps", action="store_true", help="the paper's own extraction strength too, bugs included")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON, by row too")
@@ -83,16 +83,16 @@ def _add_rows(parser: ArgumentParser) -> None:
 
 def _add_text(parser: ArgumentParser) -> None:
     shown = ", ".join(shipped_configs.names("model"))
-    parser.add_argument("--template", metavar="NAME", help=f"text of a row, as for a model: {shown}")
+    parser.add_argument("--template", metavar="NAME", help=f"text of a row, named after a model: {shown}")
     parser.add_argument("--question", metavar="TEXT", help="or the text itself: the prompt, with {question} in it")
-    parser.add_argument("--answer", metavar="TEXT", help="and what follows, with {answer} in it")
+    parser.add_argument("--answer", metavar="TEXT", help="and the text that follows it, with {answer} in it")
 
 
 def wording(typed: Namespace) -> Wording:
-    """The text of a row: typed, or a shipped model's, or brought by the checkpoint or the folder of rows.
+    """Choose the text of a row: typed, a shipped model's, or the one in the checkpoint's or the rows' folder.
 
     Raises:
-        UsageError: it is not known, or not a text with a question and an answer.
+        UsageError: no template is known, or it is not a question and an answer.
     """
     if typed.question is not None or typed.answer is not None:
         return _typed_wording(typed)
@@ -105,7 +105,7 @@ def wording(typed: Namespace) -> Wording:
         return Wording(**shipped_configs.block("model", typed.template)["template"])
     brought = _brought(TEMPLATE, typed.checkpoint, typed.data)
     if brought is None:
-        raise UsageError(f"say the text of a row: --template {' or '.join(known)}, or --question and --answer")
+        raise UsageError(f"no text of a row: give --template {' or '.join(known)}, or --question and --answer")
     try:
         return Wording(**json.loads(brought.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
@@ -122,11 +122,11 @@ def _typed_wording(typed: Namespace) -> Wording:
 
 
 def dataset(typed: Namespace) -> Dataset:
-    """The rows: of a shipped dataset, of a folder, or brought by the checkpoint.
+    """Load the rows of a shipped dataset, of a folder, or of the checkpoint's folder.
 
     Raises:
-        UsageError: they are not named, or named twice.
-        DataError: they cannot be had.
+        UsageError: no rows are named, or an option contradicts the rows that are.
+        DataError: the rows cannot be loaded.
     """
     if typed.data in shipped_configs.names("data"):
         return _shipped(typed)
@@ -134,12 +134,12 @@ def dataset(typed: Namespace) -> Dataset:
         raise UsageError(f"--data {typed.data}: no such folder; there are {shipped_configs.choice('data', typed.data)}")
     brought = _brought(ROWS, typed.checkpoint if typed.data is None else typed.data)
     if brought is not None:
-        _refuse(typed, f"{brought} has its rows in parts already", "split", "unseen")
+        _refuse(typed, f"{brought} already divides its rows into parts", "split", "unseen")
         return _read(brought)
     if typed.data is None:
-        raise UsageError(f"say the rows: --data {' or '.join(shipped_configs.names('data'))}, or a folder")
+        raise UsageError(f"no rows: give --data {' or '.join(shipped_configs.names('data'))}, or a folder")
     if typed.split is None:
-        raise UsageError(f"say what is forgotten of --data {typed.data}: --split {' or '.join(SPLITS)}")
+        raise UsageError(f"--data {typed.data} needs --split {' or '.join(SPLITS)}")
     return _loaded(
         source="tofu",
         path=typed.data,
@@ -152,7 +152,7 @@ def dataset(typed: Namespace) -> Dataset:
 
 
 def _read(file: Path) -> Dataset:
-    """The rows that a sweep wrote."""
+    """Read the rows that a sweep wrote."""
     try:
         rows = Dataset.read(file)
     except DataError as error:
@@ -166,7 +166,7 @@ def _read(file: Path) -> Dataset:
 
 def _shipped(typed: Namespace) -> Dataset:
     block = shipped_configs.block("data", typed.data)
-    _refuse(typed, f"--data {typed.data} says it already", "split")
+    _refuse(typed, f"--data {typed.data} already fixes it", "split")
     if block["source"] == "tofu":
         return _loaded(**block | {"unseen": typed.unseen})
     _refuse(typed, f"--data {typed.data} makes its own", "unseen")
@@ -181,27 +181,27 @@ def _loaded(**block: Any) -> Dataset:
 def _refuse(typed: Namespace, why: str, *options: str) -> None:
     for option in options:
         if getattr(typed, option) is not None:
-            raise UsageError(f"--{option} {getattr(typed, option)} has no place here: {why}")
+            raise UsageError(f"--{option} {getattr(typed, option)} is not allowed here: {why}")
 
 
 def _brought(name: str, *folders: str | None) -> Path | None:
-    """The first folder's file of that name."""
+    """Return the file of that name in the first folder that has one, or None."""
     files = (Path(folder).expanduser() / name for folder in folders if folder is not None)
     return next((file for file in files if file.is_file()), None)
 
 
 def check_out(out: Path | None) -> None:
-    """Refuse a file that could not be written, before anything is computed.
+    """Refuse an output file that cannot be written, before anything is computed.
 
     Raises:
-        UsageError: it is a folder, or lies in none.
+        UsageError: it is a folder, or its folder does not exist.
     """
     if out is not None and (out.is_dir() or not out.resolve().parent.is_dir()):
-        raise UsageError(f"--out {out} is {'a folder' if out.is_dir() else 'in a folder that is not there'}")
+        raise UsageError(f"--out {out} is {'a folder' if out.is_dir() else 'in a folder that does not exist'}")
 
 
 def check_checkpoint(checkpoint: str) -> None:
-    """Refuse what is no checkpoint that can be read without running code from it.
+    """Refuse a checkpoint that cannot be read without running code from it.
 
     Raises:
         UsageError: there is no such folder.

@@ -1,4 +1,4 @@
-"""What each metric is, for whoever reads the number elsewhere; no import, so that a driver needs no torch for it."""
+"""Definitions of the metrics, for readers of the numbers; no import, so that a driver needs no torch for them."""
 
 _FORGET = "on forget rows; lower is more forgotten"
 _RETAIN = "on holdout rows (never trained on while unlearning); higher is better kept"
@@ -30,7 +30,7 @@ SCORE = {
     "mix": "share m* of the unlearned weights in that mix, known to 1/64; 1 where nothing had to be mixed back",
     "score/tau_*": "the score at another tau, interpolated on the grid of m in steps of 1/8",
 }
-"""What a trial's score brings."""
+"""Metrics of a trial's score."""
 
 SUITE = {
     **{f"forget/{kind}": f"{text}, {_FORGET}" for kind, text in _SIDE.items()},
@@ -52,14 +52,14 @@ SUITE = {
     "privleak": "100 ((1 - AUC) / (1 - AUC of the retain model) - 1) of mia/min_k, in per cent; 0 is as the retain "
     "model, below 0 still known, above 0 conspicuously forgotten (MUSE's sign)",
 }
-"""What the full suite measures or leaves out with the reason."""
+"""Metrics that the full suite measures, or leaves out with the reason."""
 
 PAPER = {
     f"{side}/paper_ps": "extraction strength as the paper's code measures it, bugs included, for comparison only: "
     f"bisection over prefixes with greedy continuations on 50 random {rows}; 1 where a model answers with EOS at once"
     for side, rows in (("forget", "forget rows"), ("retain", "holdout rows"))
 }
-"""The compatibility mode."""
+"""Metrics of the mode that measures as the paper's code does."""
 
 DEFINITIONS = SUITE | SCORE
-"""What each metric is; lower, higher or nearest to which value is better."""
+"""Definition of each metric, with the direction that is better: lower, higher, or nearest to a value."""

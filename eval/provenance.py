@@ -1,4 +1,4 @@
-"""Where a number comes from: the code's revision and its libraries' versions."""
+"""Provenance of a number: the code's revision and the versions of its libraries."""
 
 import subprocess
 from collections.abc import Sequence
@@ -6,18 +6,21 @@ from importlib.metadata import version
 from pathlib import Path
 
 UNKNOWN = "unknown"
-"""The revision of code that lies in no checkout."""
+"""Revision of code outside a git checkout."""
 LIBRARIES = ("torch", "transformers", "tokenizers", "scipy", "rouge-score")
-"""What may move a metric."""
+"""Libraries whose version may change a metric."""
 
 
 def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
-    """The installed version of each library."""
+    """Return the installed version of each library."""
     return {name: version(name) for name in libraries}
 
 
 def revision(folder: Path = Path(__file__).parent) -> str:
-    """The commit of the checkout that tracks this folder's files, with `+dirty` where files differ; else `UNKNOWN`."""
+    """Return the commit of the checkout that tracks this folder's files; `UNKNOWN_REVISION` if none does.
+
+    `+dirty` is appended if files of the checkout differ from the commit.
+    """
     if not _git(folder, "ls-files", "."):
         return UNKNOWN
     dirty = "+dirty" if _git(folder, "status", "--porcelain") else ""
@@ -25,7 +28,7 @@ def revision(folder: Path = Path(__file__).parent) -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    """What git prints, empty where it fails or is not installed."""
+    """Return git's output; empty if git fails or is not installed."""
     command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, stdin=subprocess.DEVNULL)  # noqa: S603 (no shell; the program is fixed)

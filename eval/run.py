@@ -26,24 +26,24 @@ if TYPE_CHECKING:
     from eval.suite import Report, RetainValues
 
 
-# What takes long to import is imported where it is used: --help and mistakes are answered without waiting for it.
+# Slow imports stand in the functions that use them, so that --help and errors answer at once.
 
 FORMAT = 1
-"""Of the JSON file; raised when a reader of the old one would misread the new."""
+"""Version of the JSON file; raise it when a reader of the old format would misread the new."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is asked of every checkpoint."""
+    """Rows, template and options for every checkpoint that is measured."""
 
     dataset: Dataset
     wording: Wording
     paper: bool
-    """With the paper's PS."""
+    """True to measure the paper's PS too."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; gives its exit code."""
+    """Run the command and return its exit code."""
     try:
         typed = cli.parse(argv)
         cli.check_out(typed.out)
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measure(typed: Namespace, task: Task) -> dict[str, Any]:
-    """Everything about the checkpoint, as it goes into the JSON file."""
+    """Measure the checkpoint, and the reference if one is named; return the content of the JSON file."""
     from eval.provenance import revision, versions
 
     retain = None if typed.retain_model is None else _retain_values(typed.retain_model, task)
@@ -80,26 +80,26 @@ def measure(typed: Namespace, task: Task) -> dict[str, Any]:
 
 
 def _named(checkpoint: str) -> dict[str, str]:
-    """The checkpoint as it was typed, and its commit where it is on the hub."""
+    """Return the checkpoint as typed, and its commit if it is on the hub."""
     commit = _commit(checkpoint)
     return {"checkpoint": checkpoint} | ({} if commit is None else {"revision": commit})
 
 
 @cache
 def _commit(checkpoint: str) -> str | None:
-    """The commit of a repository on the hub, the same for the whole command; of a folder None."""
+    """Return the commit of a repository on the hub, the same for the whole command; None for a folder."""
     return None if Path(checkpoint).is_dir() else hub.commit(checkpoint, "model")
 
 
 def _described(typed: Namespace, dataset: Dataset) -> dict[str, Any]:
-    """Which rows were asked, and their digest."""
+    """Describe the rows: name, split, digest, and the number of rows by part."""
     counts = {part: len(rows) for part, rows in vars(dataset).items()}
     split = {"split": typed.split} if typed.split else {}
     return {"name": typed.data or typed.checkpoint, **split, "digest": dataset.digest, "rows": counts}
 
 
 def _report(checkpoint: str, task: Task, retain: "RetainValues | None") -> dict[str, Any]:
-    """The report of one checkpoint; its model is gone afterwards."""
+    """Measure one checkpoint; its model is freed afterwards."""
     from eval import suite
 
     model, tokenizer = _load(checkpoint, task)
@@ -110,7 +110,7 @@ def _report(checkpoint: str, task: Task, retain: "RetainValues | None") -> dict[
 def _with_paper(
     report: "Report", model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", task: Task
 ) -> "Report":
-    """The report with the paper's PS."""
+    """Add the paper's PS to the report."""
     from dataclasses import replace
     from statistics import fmean
 
@@ -132,11 +132,11 @@ def _retain_values(checkpoint: str, task: Task) -> "RetainValues":
 
 
 def _load(checkpoint: str, task: Task) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
-    """The model, on the GPU where there is one, and its tokenizer.
+    """Load the model, on the GPU if there is one, and its tokenizer.
 
     Raises:
-        UsageError: they cannot be measured.
-        DataError: they cannot be had, or only by running code from the checkpoint, or have no positions for a row.
+        UsageError: the checkpoint cannot be measured.
+        DataError: it cannot be loaded, needs code of its own, or has too few positions for a row.
     """
     from eval.models.forward import head_is_last
     from eval.rows import length_check
@@ -167,7 +167,7 @@ def _read(checkpoint: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
 
 
 def show(scores: Mapping[str, Any]) -> None:
-    """Print the table, and below it what was left out and why."""
+    """Print the table of metrics, then the metrics that were left out with the reasons."""
     from rich.console import Console
 
     console = Console(soft_wrap=True)
@@ -194,7 +194,7 @@ def _table(scores: Mapping[str, Any]) -> "Table":
 
 
 def write(out: Path, scores: Mapping[str, Any]) -> None:
-    """Write the JSON file, whole or not at all."""
+    """Write the JSON file atomically."""
     part = out.with_name(f".{out.name}.part")
     part.write_text(json.dumps(scores, ensure_ascii=False, allow_nan=False, indent=1) + "\n", encoding="utf-8")
     os.replace(part, out)

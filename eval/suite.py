@@ -1,7 +1,7 @@
-"""Every metric of a model on the rows of a dataset.
+"""Suites of metrics of a model on the rows of a dataset.
 
-Two suites: the search asks for extraction strength alone (`evaluate`), in one teacher-forced pass; `full` asks for all
-that `eval.definitions.SUITE` names, in one such pass over all texts and one of greedy generation for ROUGE-L.
+The search measures extraction strength alone (`evaluate`), in one teacher-forced pass. `evaluate_full` measures all
+metrics of `eval.definitions.SUITE`, in one such pass over all texts and one greedy generation for ROUGE-L.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,13 +30,13 @@ from eval.rows.types import Dataset, Row
 
 @dataclass(frozen=True, kw_only=True)
 class Probes:
-    """The rows that a model is asked, as tokens: each part with its original and its paraphrased questions."""
+    """Rows that the search measures, as tokens: each part with its original and its paraphrased questions."""
 
     parts: Mapping[str, tuple[Encoded, ...]]
 
     @classmethod
     def of(cls, dataset: Dataset, tokenizer: PreTrainedTokenizerFast, template: Template) -> "Probes":
-        """The probes of a dataset: forget rows, and the holdout rows under the name of what they measure, retain."""
+        """Encode the probes of a dataset: forget rows, and holdout rows under the name of what they measure, retain."""
         sides = {"forget": dataset.forget, "retain": dataset.holdout}
         exact = {f"{side}/es": encode_rows(tokenizer, template, rows) for side, rows in sides.items()}
         other = {f"{side}/es_paraphrase": encode_paraphrased(tokenizer, template, rows) for side, rows in sides.items()}
@@ -44,7 +44,7 @@ class Probes:
 
 
 def evaluate(model: PreTrainedModel, probes: Probes, each: Each = map) -> dict[str, float]:
-    """Mean ES of each part, in one teacher-forced pass over all of them."""
+    """Return the mean ES of each part, in one teacher-forced pass over all of them."""
     rows = [row for part in probes.parts.values() for row in part]
     es = extraction_strength(label_statistics(model, rows, each))
     parts = es.split([len(part) for part in probes.parts.values()])
@@ -53,13 +53,13 @@ def evaluate(model: PreTrainedModel, probes: Probes, each: Each = map) -> dict[s
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What the full suite found; every key of `SUITE` is in `metrics` or in `left_out`, all numbers are finite.
+    """Result of the full suite; every key of `SUITE` is in `metrics` or in `left_out`, all numbers are finite.
 
     Attributes:
         metrics: each metric's value.
-        rows: each metric's value by row, in the dataset's order; of an attack `mia/NAME/forget` and `mia/NAME/unseen`,
-            the score of each row.
-        left_out: why a metric has no value.
+        rows: each metric's value by row, in the dataset's order; `mia/NAME/forget` and `mia/NAME/unseen` have the score
+            of each row in an attack.
+        left_out: the reason why a metric has no value.
     """
 
     metrics: dict[str, float]
@@ -69,11 +69,11 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class RetainValues:
-    """What is compared with the retain model, which never saw the forget rows.
+    """Values of the retain model, which never saw the forget rows, for comparison.
 
     Attributes:
-        truth_ratio: its truth ratio on each forget row; empty where the rows lack the variants.
-        membership: its AUC of each attack, forget against unseen rows; empty where there are no unseen rows.
+        truth_ratio: its truth ratio on each forget row; empty if the rows lack the variants.
+        membership: its AUC in each attack, forget against unseen rows; empty if there are no unseen rows.
     """
 
     truth_ratio: tuple[float, ...]
@@ -81,9 +81,9 @@ class RetainValues:
 
 
 Value: TypeAlias = float | str
-"""A metric, or why it has none."""
+"""Metric, or the reason why it has no value."""
 Values: TypeAlias = Tensor | str
-"""A metric of each row [B], or why it has none."""
+"""Metric of each row [B], or the reason why it has no values."""
 Attacks: TypeAlias = Mapping[str, tuple[list[float], list[float]]]
 """Scores of the forget and of the unseen rows, by attack."""
 
@@ -93,7 +93,7 @@ BY_LABELS: Mapping[str, tuple[str, Callable[[Labels], Tensor]]] = {
     "prob": ("answer", probability),
     "exact_memorisation": ("answer", exact_memorisation),
 }
-"""The metrics of forget and retain that read one kind of text."""
+"""Metrics of forget and retain that read one kind of text: that kind, and the function from its statistics."""
 NO_ROWS = "there are no such rows"
 NO_UNSEEN = "there are no unseen rows"
 NO_RETAIN_MODEL = "no retain model was given"
@@ -107,7 +107,7 @@ def retain_values(
     dataset: Dataset,
     each: Each = map,
 ) -> RetainValues:
-    """What `full` compares with the retain model, in one teacher-forced pass of that model.
+    """Measure the values of the retain model that `evaluate_full` compares with, in one teacher-forced pass of it.
 
     Raises:
         ValueError: the retain model's log-probabilities are not finite.
@@ -132,15 +132,15 @@ def full(
     retain: RetainValues | None,
     each: Each = map,
 ) -> Report:
-    """All metrics of a model in evaluation mode; what cannot be computed is left out with the reason.
+    """Measure all metrics of a model; those that cannot be computed are left out with the reason.
 
     Args:
-        model: a causal language model on any device.
+        model: a causal language model in evaluation mode, on any device.
         tokenizer: the model's.
         template: the text of a row, as in fine-tuning.
         dataset: the rows.
-        retain: the retain model's values on the same rows; None leaves out what needs them.
-        each: goes through the batches of a pass.
+        retain: the retain model's values on the same rows; None leaves out the metrics that need them.
+        each: maps over the batches of a pass.
     """
     rows = parts(dataset)
     said = ask(model, tokenizer, template, rows, each)
@@ -162,7 +162,7 @@ def _finite(said: Mapping[str, Part]) -> bool:
 
 
 def _by_row(said: Mapping[str, Part], rows: Mapping[str, Sequence[Row]]) -> dict[str, Values]:
-    """The metrics of each row that teacher forcing gives."""
+    """Compute the metrics of each row that need only the teacher-forced pass."""
     found: dict[str, Values] = {}
     for part in SIDES:
         for metric, (kind, of) in BY_LABELS.items():
@@ -175,14 +175,14 @@ def _by_row(said: Mapping[str, Part], rows: Mapping[str, Sequence[Row]]) -> dict
 
 
 def _share(said: Part, rows: Sequence[Row]) -> Values:
-    """Share of the answer's probability of each row."""
+    """Compute the right answer's share of probability in each row."""
     if "perturbed_answers" not in said:
         return _lacks("perturbed_answers", rows)
     return share(mean_logp(said["answer"]), mean_logp(said["perturbed_answers"]), row_of_wrong(rows))
 
 
 def _ratio(said: Part, rows: Sequence[Row], right: str) -> Values:
-    """Truth ratio of each row, with the right answer in that kind of text."""
+    """Compute the truth ratio of each row, with the right answer in that kind of text."""
     for kind in (right, "perturbed_answers"):
         if kind not in said:
             return _lacks(kind, rows)
@@ -190,7 +190,7 @@ def _ratio(said: Part, rows: Sequence[Row], right: str) -> Values:
 
 
 def _lacks(kind: str, rows: Sequence[Row]) -> str:
-    """Why a kind of text is not there."""
+    """Return the reason why a kind of text is missing."""
     return f"a row has no {kind.replace('_', ' ')}" if rows else NO_ROWS
 
 
@@ -201,7 +201,7 @@ def _rouge(
     rows: Mapping[str, Sequence[Row]],
     each: Each,
 ) -> dict[str, Values]:
-    """ROUGE-L recall of each row's greedy answer, all parts in one go."""
+    """Measure the ROUGE-L recall of each row's greedy answer; all parts are generated together."""
     asked = [row for part in (*SIDES, *FACTS) for row in rows[part]]
     prompts = [row.ids[: row.start] for row in encode_rows(tokenizer, template, asked)]
     recall = rouge_l([row.answer for row in asked], greedy(model, tokenizer, prompts, each=each))
@@ -211,7 +211,7 @@ def _rouge(
 
 
 def _mean(key: str, values: Tensor) -> float:
-    """The mean over rows, of a truth ratio in TOFU's form for the part."""
+    """Return the mean over rows; a truth ratio is first put into TOFU's form for its part."""
     if key.endswith("/truth_ratio"):
         values = closeness(values) if key == "forget/truth_ratio" else margin(values)
     return float(values.mean())
@@ -232,7 +232,7 @@ def _quality(ratio: Values, retain: RetainValues | None) -> dict[str, Value]:
 
 
 def _attacks(said: Mapping[str, Part]) -> Attacks:
-    """The scores of each attack; none where there are no rows to compare."""
+    """Score the forget and the unseen rows by each attack; empty if there are no rows to compare."""
     if not said["forget"] or not said["unseen"]:
         return {}
     forget, unseen = (membership_inference.scores(said[part]["answer"]) for part in ("forget", "unseen"))
@@ -240,7 +240,7 @@ def _attacks(said: Mapping[str, Part]) -> Attacks:
 
 
 def _scores(attacks: Attacks) -> dict[str, list[float]]:
-    """The scores by the names that they have in a report."""
+    """Name the scores as in the rows of a report."""
     return {
         f"mia/{attack}/{part}": scores
         for attack, both in attacks.items()

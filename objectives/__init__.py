@@ -1,4 +1,4 @@
-"""Unlearning objectives, one file each; `load("wtnpo")` gives the class in objectives/wtnpo.py."""
+"""Unlearning objectives, one file each; `load("wtnpo")` returns the class in objectives/wtnpo.py."""
 
 import difflib
 import importlib
@@ -11,24 +11,24 @@ from typing import TypeGuard
 from objectives._base import NEEDS, Objective
 
 UNITS = ("token", "row")
-"""Over what an objective's loss may be averaged."""
+"""Units over which an objective's loss may be averaged."""
 
 
 class UnknownObjectiveError(ValueError):
-    """No objective has this name; the message lists the nearest."""
+    """Unknown or invalid objective; for an unknown name the message lists the valid ones and the nearest."""
 
 
 def names() -> list[str]:
-    """The objectives of this package, sorted."""
+    """List the objectives of this package, sorted."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
 def load(name: str) -> type[Objective]:
-    """The objective in objectives/<name>.py, or in the importable module `package.module`.
+    """Load the objective in objectives/<name>.py, or in the importable module `package.module`.
 
     Raises:
-        UnknownObjectiveError: there is no such module, it cannot be imported, or holds not exactly one objective, or
-            one that does not say what it needs.
+        UnknownObjectiveError: there is no such module, it cannot be imported, it does not hold exactly one objective,
+            or its objective has no valid `unit` or `needs`.
     """
     module = _imported(name)
     found = [value for value in vars(module).values() if _is_objective(value, module)]
@@ -43,7 +43,7 @@ def load(name: str) -> type[Objective]:
 
 
 def _imported(name: str) -> ModuleType:
-    """The module, whose own code may raise anything, or try to end the program."""
+    """Import the module, whose own code may raise anything, or try to end the program."""
     try:
         return importlib.import_module(_module_name(name))
     except UnknownObjectiveError:

@@ -1,4 +1,4 @@
-"""The table of objectives: fields and their bounds, unit, needs, formula. Run: python -m objectives."""
+"""Table of the objectives: fields and their bounds, unit, needs, formula. Run: python -m objectives."""
 
 import inspect
 import re
@@ -11,7 +11,7 @@ import objectives
 from objectives._base import Objective
 
 COLUMNS = {"name": 8, "fields": 24, "unit": 5, "needs": 20, "formula": 54}
-"""The columns and their widths."""
+"""Columns, and their widths in characters."""
 LEGEND = (
     "p, p_o: probability of a label token under the model, the reference. CE = −log p. ⟨·⟩: mean over the tokens of the"
     " batch. NLL, NLL_o: sum of CE over a row's answer."
@@ -20,14 +20,14 @@ LEGEND = (
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print the table; whatever else is typed is refused with exit code 2."""
+    """Print the table; refuse any argument with exit code 2."""
     ArgumentParser(prog="python -m objectives", usage=SUPPRESS, description="Print all objectives.").parse_args(argv)
     for line in [*table(), "", *textwrap.wrap(LEGEND, 119)]:
         print(line)
 
 
 def table() -> Iterator[str]:
-    """The lines of the table, all read from the classes."""
+    """Yield the lines of the table, all read from the classes."""
     yield from _row(list(COLUMNS))
     for name in objectives.names():
         yield ""
@@ -35,7 +35,7 @@ def table() -> Iterator[str]:
 
 
 def documented(objective: type[Objective]) -> dict[str, str]:
-    """What the class's docstring says of each field, by name: the bounds, a comma, the meaning."""
+    """Read the text on each field from the class's docstring, by name: the bounds, a comma, the meaning."""
     _, _, attributes = (inspect.getdoc(objective) or "").partition("Attributes:\n")
     entries = re.split(r"^    (?=\w+: )", attributes, flags=re.MULTILINE)
     return dict(" ".join(entry.split()).split(": ", 1) for entry in entries if entry.strip())
@@ -48,7 +48,7 @@ def _cells(objective: type[Objective]) -> Sequence[str]:
 
 
 def _row(cells: Sequence[str]) -> Iterator[str]:
-    """The cells side by side, each wrapped to its column's width."""
+    """Yield the lines of a row, with each cell wrapped to its column's width."""
     wrapped = [_wrap(cell, width) for cell, width in zip(cells, COLUMNS.values(), strict=True)]
     for parts in zip_longest(*wrapped, fillvalue=""):
         yield "  ".join(part.ljust(width) for part, width in zip(parts, COLUMNS.values(), strict=True)).rstrip()

@@ -11,27 +11,27 @@ EPSILON = 1e-5
 
 
 def preference_weight(logp: Tensor, ref_logp: Tensor, alpha: float, beta: float) -> Tensor:
-    """The weight 2 p^(α+β) / (p^β + p_o^β + 1e-5) of each token [N], detached, in [0, 2)."""
+    """Return the weight 2 p^(α+β) / (p^β + p_o^β + 1e-5) of each token [N], detached, in [0, 2)."""
     p, ref = (beta * logp.detach()).exp(), (beta * ref_logp).exp()
     return 2 * ((alpha + beta) * logp.detach()).exp() / (p + ref + EPSILON)
 
 
 def preference_loss(forgotten: Tensor, beta: float) -> Tensor:
-    """(2/β) · softplus(−β x) of each row [B], where x is how far it is forgotten, in nats; above 0.
+    """Return (2/β) · softplus(−β x) of each row [B], where x measures how far it is forgotten, in nats; above 0.
 
-    Through logsigmoid, which is exact in both tails; torch's softplus is linear from 20 on.
+    It uses logsigmoid, which is exact in both tails; torch's softplus is linear from 20 on.
     """
     return -2 / beta * nn.functional.logsigmoid(beta * forgotten)
 
 
 def distillation(logits: Tensor, teacher: Tensor, label: Tensor, shift: float) -> Tensor:
-    """Cross-entropy of softmax(logits) against softmax(teacher + shift · 1[v = label]) of each token [N].
+    """Return the cross-entropy of softmax(logits) against softmax(teacher + shift · 1[v = label]) per token [N].
 
     Args:
-        logits: of the model [N, V].
-        teacher: the logits that are imitated [N, V]; detached.
+        logits: the model's logits [N, V].
+        teacher: the logits to imitate [N, V]; detached.
         label: the label tokens [N].
-        shift: added to the label's logit of the teacher; −∞ forbids the label.
+        shift: number added to the teacher's logit of the label; −∞ forbids the label.
     """
     target = teacher.detach().scatter(1, label[:, None], shift, reduce="add").softmax(1)
     return nn.functional.cross_entropy(logits, target, reduction="none")
@@ -56,6 +56,6 @@ def at_least_one(name: str, value: int) -> None:
 
 
 def true_or_false(name: str, value: bool) -> None:
-    """Refuse a hyper-parameter that is no truth value."""
+    """Refuse a hyper-parameter that is not a bool."""
     if type(value) is not bool:
         raise SettingError(f"{name} = {value!r} must be true or false")

@@ -1,4 +1,4 @@
-"""Direct preference optimisation: a refusal is preferred to the answer."""
+"""Direct preference optimisation: the model learns to prefer a refusal to the answer."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,7 +17,7 @@ class DPO(Objective):
     unlearning, with NPO's factor 2/β, Zhang et al., Negative Preference Optimization, COLM 2024 (arXiv 2404.05868).
 
     Attributes:
-        beta: β > 0, how soon a row is left alone whose refusal has gained on its answer.
+        beta: β > 0, speed at which the gradient of a row fades when its refusal gains on its answer.
     """
 
     unit = "row"
@@ -30,10 +30,10 @@ class DPO(Objective):
         above_zero("beta", self.beta)
 
     def __call__(self, answers: Answers) -> Tensor:
-        """The preference loss of each row [B]."""
+        """Return the preference loss of each row [B]."""
         return preference_loss(_gain(needed(answers.refusal)) - _gain(answers), self.beta)
 
 
 def _gain(answers: Answers) -> Tensor:
-    """How much more probable the model finds each answer than the reference does [B], in nats."""
+    """Return the log-likelihood of each answer under the model minus that under the reference [B], in nats."""
     return needed(answers.ref_nll) - needed(answers.nll)

@@ -1,4 +1,4 @@
-"""Gradient ascent: the cross-entropy of the answers, turned round."""
+"""Gradient ascent: the negative cross-entropy of the answers."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,5 +19,5 @@ class GA(Objective):
     needs: ClassVar[frozenset[str]] = frozenset({"logp"})
 
     def __call__(self, answers: Answers) -> Tensor:
-        """The log-probability of each token [N]."""
+        """Return the log-probability of each token [N]."""
         return needed(answers.logp)

@@ -19,5 +19,5 @@ class IDK(Objective):
     needs: ClassVar[frozenset[str]] = frozenset({"refusal"})
 
     def __call__(self, answers: Answers) -> Tensor:
-        """The cross-entropy of each token of the refusals [N]."""
+        """Return the cross-entropy of each token of the refusals [N]."""
         return -needed(needed(answers.refusal).logp)

@@ -1,4 +1,4 @@
-"""Negative preference optimisation: DPO's loss with the answer as the dispreferred one, and no other."""
+"""Negative preference optimisation: DPO's loss with the answer as the rejected one, and without a preferred one."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,7 +16,7 @@ class NPO(Objective):
     Source: Zhang et al., Negative Preference Optimization, COLM 2024 (arXiv 2404.05868).
 
     Attributes:
-        beta: β > 0, how soon a row that is forgotten is left alone; towards 0 it is gradient ascent on whole rows.
+        beta: β > 0, speed at which the gradient of a forgotten row fades; the limit at 0 is gradient ascent on rows.
     """
 
     unit = "row"
@@ -29,5 +29,5 @@ class NPO(Objective):
         above_zero("beta", self.beta)
 
     def __call__(self, answers: Answers) -> Tensor:
-        """The preference loss of each row [B]."""
+        """Return the preference loss of each row [B]."""
         return preference_loss(needed(answers.nll) - needed(answers.ref_nll), self.beta)

@@ -1,4 +1,4 @@
-"""Representation misdirection: hidden states on forget rows are pushed to one random direction."""
+"""Representation misdirection: push the hidden states on forget rows to one random direction."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,9 +18,9 @@ class RMU(Objective):
     Wang et al., Rethinking LLM Unlearning Objectives, ICLR 2025 (arXiv 2502.19301), whose code does not normalise.
 
     Attributes:
-        layer: whole number ≥ 1, the layer that is steered; the sweep refuses the model's last and beyond.
-        c: c > 0, how far the hidden states are pushed.
-        normalize: true or false, whether the direction has length 1.
+        layer: whole number ≥ 1, the layer that is steered; the sweep refuses the model's last layer and beyond.
+        c: c > 0, factor of the direction to which the hidden states are pushed.
+        normalize: true or false, true divides the direction by its length.
     """
 
     unit = "token"
@@ -37,7 +37,7 @@ class RMU(Objective):
         true_or_false("normalize", self.normalize)
 
     def __call__(self, answers: Answers) -> Tensor:
-        """The mean squared distance of each token's hidden state to the pushed direction [N]."""
+        """Return the mean squared distance of each token's hidden state to c times the direction [N]."""
         direction = needed(answers.direction)
         direction = direction / direction.norm() if self.normalize else direction
         return (needed(answers.hidden) - self.c * direction).square().mean(1)

@@ -1,4 +1,4 @@
-"""Saturation and importance: neither tokens that are forgotten nor tokens that are certain count much."""
+"""Saturation and importance: small weights for tokens that are forgotten and for tokens that are certain."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,8 +16,8 @@ class SatImp(Objective):
     Source: Yang et al., Exploring Criteria of Loss Reweighting, ICML 2025 (arXiv 2505.11953), section 5.
 
     Attributes:
-        beta1: β1 ≥ 0, how little a token counts that the model no longer believes in (saturation).
-        beta2: β2 ≥ 0, how little a token counts of which the model is certain (importance); 0 is WGA(β1).
+        beta1: β1 ≥ 0, a larger β1 gives less weight to tokens that have become improbable (saturation).
+        beta2: β2 ≥ 0, a larger β2 gives less weight to tokens of which the model is certain (importance); 0 is WGA(β1).
     """
 
     unit = "token"
@@ -32,7 +32,7 @@ class SatImp(Objective):
         at_least_zero("beta2", self.beta2)
 
     def __call__(self, answers: Answers) -> Tensor:
-        """The weighted log-probability of each token [N]."""
+        """Return the weighted log-probability of each token [N]."""
         logp = needed(answers.logp)
         # 1−p by expm1, which keeps all digits where p is near 1; 0^0 is 1.
         return (self.beta1 * logp.detach()).exp() * (-logp.detach().expm1()) ** self.beta2 * logp

@@ -16,8 +16,8 @@ class SimNPO(Objective):
     Source: Fan et al., Simplicity Prevails, NeurIPS 2025 (arXiv 2410.07163); their margin γ is β·δ.
 
     Attributes:
-        beta: β > 0, how soon a row that is forgotten is left alone.
-        delta: δ ≥ 0, the mean cross-entropy in nats about which a row counts as forgotten.
+        beta: β > 0, speed at which the gradient of a forgotten row fades.
+        delta: δ ≥ 0, mean cross-entropy in nats around which a row counts as forgotten.
     """
 
     unit = "row"
@@ -32,6 +32,6 @@ class SimNPO(Objective):
         at_least_zero("delta", self.delta)
 
     def __call__(self, answers: Answers) -> Tensor:
-        """The preference loss of each row [B]; a row without tokens counts as one whose cross-entropy is 0."""
+        """Return the preference loss of each row [B]; a row without tokens counts as one whose cross-entropy is 0."""
         mean = needed(answers.nll) / answers.n.clamp(min=1)
         return preference_loss(mean - self.delta, self.beta)

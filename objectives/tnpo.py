@@ -16,7 +16,7 @@ class TNPO(Objective):
     Source: Wang et al., Rethinking LLM Unlearning Objectives, ICLR 2025 (arXiv 2502.19301); the 1e-5 is their code's.
 
     Attributes:
-        beta: β > 0, how sharply a token that the reference knew better is left alone.
+        beta: β > 0, sharpness with which a token loses its weight when the reference knows it better.
     """
 
     unit = "token"
@@ -29,6 +29,6 @@ class TNPO(Objective):
         above_zero("beta", self.beta)
 
     def __call__(self, answers: Answers) -> Tensor:
-        """The weighted log-probability of each token [N]."""
+        """Return the weighted log-probability of each token [N]."""
         logp = needed(answers.logp)
         return preference_weight(logp, needed(answers.ref_logp), 0.0, self.beta) * logp

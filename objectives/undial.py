@@ -1,4 +1,4 @@
-"""Self-distillation with adjusted logits: the reference is imitated, but for less belief in the label."""
+"""Self-distillation with adjusted logits: the model imitates the reference, with the label's logit lowered."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,7 +16,7 @@ class UNDIAL(Objective):
     z and z_o are the logits of the model and the reference. Source: Dong et al., NAACL 2025 (arXiv 2402.10052).
 
     Attributes:
-        beta: β ≥ 0, by how much the label's logit is lowered; 0 imitates the reference as it is.
+        beta: β ≥ 0, amount by which the label's logit is lowered; 0 imitates the reference as it is.
     """
 
     unit = "token"
@@ -29,5 +29,5 @@ class UNDIAL(Objective):
         at_least_zero("beta", self.beta)
 
     def __call__(self, answers: Answers) -> Tensor:
-        """The cross-entropy of each token against the adjusted reference [N]."""
+        """Return the cross-entropy of each token against the adjusted reference [N]."""
         return distillation(needed(answers.logits), needed(answers.ref_logits), answers.label, -self.beta)

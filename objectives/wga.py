@@ -1,4 +1,4 @@
-"""Weighted gradient ascent: tokens that the model no longer believes in count less."""
+"""Weighted gradient ascent: tokens that have become improbable have less weight."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,7 +16,7 @@ class WGA(Objective):
     Source: Wang et al., Rethinking LLM Unlearning Objectives, ICLR 2025 (arXiv 2502.19301).
 
     Attributes:
-        alpha: α ≥ 0, how little a token counts that the model no longer believes in; 0 is GA.
+        alpha: α ≥ 0, a larger α gives less weight to tokens that have become improbable; 0 is GA.
     """
 
     unit = "token"
@@ -29,6 +29,6 @@ class WGA(Objective):
         at_least_zero("alpha", self.alpha)
 
     def __call__(self, answers: Answers) -> Tensor:
-        """The weighted log-probability of each token [N]."""
+        """Return the weighted log-probability of each token [N]."""
         logp = needed(answers.logp)
         return (self.alpha * logp.detach()).exp() * logp

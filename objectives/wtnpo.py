@@ -16,8 +16,8 @@ class WTNPO(Objective):
     Source: Wang et al., Rethinking LLM Unlearning Objectives, ICLR 2025 (arXiv 2502.19301); the 1e-5 is their code's.
 
     Attributes:
-        alpha: α ≥ 0, how little a token counts that the model no longer believes in; 0 is TNPO(β).
-        beta: β > 0, how sharply a token that the reference knew better is left alone.
+        alpha: α ≥ 0, a larger α gives less weight to tokens that have become improbable; 0 is TNPO(β).
+        beta: β > 0, sharpness with which a token loses its weight when the reference knows it better.
     """
 
     unit = "token"
@@ -32,6 +32,6 @@ class WTNPO(Objective):
         above_zero("beta", self.beta)
 
     def __call__(self, answers: Answers) -> Tensor:
-        """The weighted log-probability of each token [N]."""
+        """Return the weighted log-probability of each token [N]."""
         logp = needed(answers.logp)
         return preference_weight(logp, needed(answers.ref_logp), self.alpha, self.beta) * logp

@@ -1,4 +1,4 @@
-"""Files and folders that are there as a whole or not at all, and the sentence that names a full disk."""
+"""Atomic writes of files and folders, and a clear error for a full disk."""
 
 import os
 import shutil
@@ -11,18 +11,18 @@ from traceback import format_exception
 from sweep.errors import BrokenOffError
 
 SAID = ("No space left on device", "disk is full", "Disk quota exceeded")
-"""What is in the errors of the system, or in those of SQLite, of whatever raised them and of what came after."""
+"""Parts of the messages that the operating system and SQLite give for a full disk."""
 
 
 @contextmanager
 def room_in(storage: Path) -> Iterator[None]:
-    """Raise whatever says that a disk is full as one sentence.
+    """Translate any error about a full disk into a BrokenOffError that names the disk.
 
     Args:
-        storage: where the block writes; Ray writes in the temporary folder.
+        storage: the folder that the block writes to; Ray writes to the temporary folder besides.
 
     Raises:
-        BrokenOffError: the disk of one of the two is full.
+        BrokenOffError: the traceback of the error, its causes included, mentions a full disk.
     """
     try:
         yield
@@ -34,21 +34,21 @@ def room_in(storage: Path) -> Iterator[None]:
 
 
 def _fullest(*folders: Path) -> Path:
-    """That of the folders, or of what is above one that is not there, on whose disk is the least room."""
+    """Return the folder whose disk has the least free space; a missing folder stands for its nearest parent."""
     there = [next(path for path in (folder, *folder.parents) if path.exists()) for folder in folders]
     return min(there, key=lambda folder: shutil.disk_usage(folder).free)
 
 
 def make(folder: Path, file: str, text: str) -> None:
-    """Make a folder with a file in it, both or none; raises OSError where there is a folder of this name."""
-    made = folder.with_name(f".{folder.name}.new")  # that of a process which died here is used again
+    """Create a folder with one file in it atomically; raise OSError if the folder exists and is not empty."""
+    made = folder.with_name(f".{folder.name}.new")  # may be left over by a process that died here
     made.mkdir(parents=True, exist_ok=True)
     (made / file).write_text(text, encoding="utf-8")
     made.rename(folder)
 
 
 def put(path: Path, content: str | bytes) -> None:
-    """Write a file beside, then rename it: whoever reads it, whenever the writer dies, has the old or the new one."""
+    """Replace a file atomically, by writing another and renaming it: a reader finds the old or the new content."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.write_bytes(content.encode() if isinstance(content, str) else content)

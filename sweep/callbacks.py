@@ -1,4 +1,4 @@
-"""What is called while sweeps run: the display and the tracker implement these protocols."""
+"""Callbacks of running sweeps: protocols that the display and the MLflow tracker implement."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,27 +7,27 @@ from sweep.records import Record
 
 
 class Watcher(Protocol):
-    """Who is told what happens to the trials of a sweep: the table, the tracking."""
+    """Listener to the trials of one sweep, as the live table and the MLflow tracker are."""
 
     def note(self, record: Record) -> None:
-        """The trial was given to a worker, has a new point on its curve, or is over and in the ledger."""
+        """Handle a trial that has started, finished another epoch, or ended and been committed to the study."""
 
 
 class SweepView(Watcher, Protocol):
-    """What shows one sweep."""
+    """Display of one sweep."""
 
     def keep(self, records: Sequence[Record]) -> None:
-        """These trials were run before the sweep was resumed."""
+        """Handle the trials that ran before the sweep was resumed."""
 
 
 class View(Protocol):
-    """What shows the sweeps that run side by side."""
+    """Display of all sweeps that run side by side."""
 
     def of(self, name: str) -> SweepView:
-        """What shows the sweep of this name."""
+        """Return the display of the sweep with this name."""
 
     def prepared(self, stage: str, done: int, total: int) -> None:
-        """A stage of the preparation went on."""
+        """Handle progress of a preparation stage: `done` of `total` steps."""
 
     def tick(self) -> None:
-        """Some time went by."""
+        """Handle one step of the event loop; called several times a second."""

@@ -6,9 +6,7 @@ from typing import NoReturn
 
 from sweep.errors import ConfigError
 
-DESCRIPTION = (
-    "Run a sweep, or several that are compared: from config files to the best settings of unlearning objectives."
-)
+DESCRIPTION = "Run a sweep, or several to compare: from config files to the best settings of unlearning objectives."
 USAGE = """%(prog)s CONFIG [CONFIG ...] [key=value ...] [--name NAME] [--dry-run]
        %(prog)s --resume NAME [storage=DIR | CONFIG ... key=value ...] [--dry-run]"""
 EXAMPLES = """examples:
@@ -20,23 +18,23 @@ EXAMPLES = """examples:
   python -m sweep.launch configs/compare.yaml search.trials=48
   python -m sweep.launch --resume short
 
-exit codes: 0 each sweep has a finished trial, 1 one has none or something broke that it needs, 2 the command line is
-wrong, 129 SIGHUP, 130 SIGINT, 141 nobody reads the output, 143 SIGTERM"""
+exit codes: 0 each sweep has a finished trial, 1 one has none or something that it needs failed, 2 the command line is
+wrong, 129 SIGHUP, 130 SIGINT, 141 the reader of the output is gone, 143 SIGTERM"""
 
 
 class Parser(ArgumentParser):
-    """An ArgumentParser whose errors are a user's mistakes like all others."""
+    """ArgumentParser that raises ConfigError instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise ConfigError."""
+        """Raise ConfigError with the message and a pointer to --help."""
         raise ConfigError(f"{message} (see --help).")
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:
-    """What was typed: `words`, `name`, `resume` and `dry_run`.
+    """Parse the command line into `words`, `name`, `resume` and `dry_run`.
 
     Raises:
-        ConfigError: there is no such option, or options exclude one another.
+        ConfigError: an option is unknown, or two options exclude each other.
     """
     parser = Parser(
         prog="python -m sweep.launch",
@@ -46,12 +44,12 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("words", nargs="*", metavar="CONFIG key=value", help="YAML files, then changes to them")
+    parser.add_argument("words", nargs="*", metavar="CONFIG key=value", help="YAML files, then overrides")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--name",
         help="the sweep's name (default: <config>-<model>-<data>-<UTC time>)",
     )
-    which.add_argument("--resume", metavar="NAME", help="go on: finished trials are kept, the rest is run")
-    parser.add_argument("--dry-run", action="store_true", help="show what would be run, and start nothing")
+    which.add_argument("--resume", metavar="NAME", help="resume a sweep: keep its finished trials, run the rest")
+    parser.add_argument("--dry-run", action="store_true", help="show the plan and start nothing")
     return parser.parse_intermixed_args(argv)

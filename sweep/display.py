@@ -1,4 +1,4 @@
-"""What the user sees of sweeps while they run: bars and a live table, or plain lines where there is no terminal."""
+"""Display of running sweeps: progress bars and a live table on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -17,14 +17,14 @@ from sweep.records import Phase, Record, Setting, printable
 from sweep.search.queue import planned
 
 FRAME = 0.25
-"""Seconds between two drawings of the table."""
+"""Minimum time between two drawings of the table in seconds."""
 ROWS = 12
-"""Trials in the live table: those that run, and the most recent; the best of each sweep stands above."""
+"""Maximum number of trials in the live table: first the running ones, then the most recent."""
 
 
 @contextmanager
 def view(works: Sequence[Work]) -> Iterator[View]:
-    """Show sweeps: a table on a terminal, else lines."""
+    """Open the display of the sweeps: a live table on a terminal, else lines."""
     console = Console()
     if not console.is_terminal:
         yield Lines(console, several=len(works) > 1)
@@ -36,41 +36,41 @@ def view(works: Sequence[Work]) -> Iterator[View]:
 
 
 class Lines:
-    """One line for each stage of the preparation and for each trial that is over."""
+    """Display that prints a line for each finished stage of the preparation and each trial that has ended."""
 
     def __init__(self, console: Console, *, several: bool) -> None:
-        """Print to the console; of several sweeps each line begins with its sweep's name."""
+        """Print to the console; with several sweeps, begin each line with the sweep's name."""
         self._console = console
         self._several = several
 
     def of(self, name: str) -> "SweepLines":
-        """The lines of one sweep."""
+        """Return the lines of one sweep."""
         return SweepLines(self._console, f"{name} " if self._several else "")
 
     def prepared(self, stage: str, done: int, total: int) -> None:
-        """Say that a stage is done."""
+        """Print a line when a stage is done."""
         if done == total:
             _print(self._console, f"prepared {stage}")
 
     def tick(self) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
 
 class SweepLines:
-    """One line for each trial of a sweep that is over."""
+    """Display of one sweep that prints a line for each trial that has ended."""
 
     def __init__(self, console: Console, front: str) -> None:
-        """Print to the console, each line with `front` before it."""
+        """Print to the console; begin each line with `front`."""
         self._console = console
         self._front = front
 
     def keep(self, records: Sequence[Record]) -> None:
-        """Say how many trials are over."""
+        """Print how many trials are done; failed ones run again."""
         if over := sum(record.state != "failed" for record in records):
             _print(self._console, f"{self._front}resumed after {over} trials")
 
     def note(self, record: Record) -> None:
-        """Say how the trial ended, once it is over."""
+        """Print the outcome of a trial once it has ended."""
         if record.state == "running":
             return
         result = f"score {record.score:.4f}" if record.state == "finished" else record.state
@@ -84,7 +84,7 @@ def _print(console: Console, line: str) -> None:
 
 
 class LiveView:
-    """A board that is drawn again a few times a second."""
+    """Display that redraws a board a few times a second."""
 
     def __init__(self, board: "Board", live: Live) -> None:
         """Draw the board into the live display."""
@@ -93,43 +93,43 @@ class LiveView:
         self._drawn = 0.0
 
     def of(self, name: str) -> "BoardRows":
-        """What puts a sweep's trials on the board."""
+        """Return the view that puts a sweep's trials on the board."""
         return BoardRows(self._board, name)
 
     def prepared(self, stage: str, done: int, total: int) -> None:
-        """Move the stage's bar."""
+        """Update the bar of the stage, and draw."""
         self._board.prepared(stage, done, total)
         self.tick()
 
     def tick(self) -> None:
-        """Draw, if the last drawing is old enough."""
+        """Draw the board, unless that was done less than a redraw interval ago."""
         if time.monotonic() - self._drawn >= FRAME:
             self._drawn = time.monotonic()
             self._live.update(self._board.render(), refresh=True)
 
 
 class BoardRows:
-    """The trials of one sweep on a board."""
+    """Display of one sweep on a board."""
 
     def __init__(self, board: "Board", name: str) -> None:
-        """Put them on the board under the sweep's name."""
+        """Put the trials on the board under the sweep's name."""
         self._board = board
         self._name = name
 
     def keep(self, records: Sequence[Record]) -> None:
-        """Show what is over."""
+        """Show the trials that are done."""
         self._board.keep(self._name, records)
 
     def note(self, record: Record) -> None:
-        """Show the trial as it is now."""
+        """Show the current state of the trial."""
         self._board.put(self._name, record)
 
 
 class Board:
-    """The state of the sweeps as something that rich can draw."""
+    """State of all sweeps, rendered by rich as progress bars, a header and a table of trials."""
 
     def __init__(self, works: Sequence[Work]) -> None:
-        """Start without trials."""
+        """Start without trials; the header counts towards the trials that the sweeps plan."""
         self._configs = {work.name: work.config for work in works}
         self._planned = _sum([planned(work.config, work.paper) for work in works])
         self._records: dict[tuple[str, Phase, int], Record] = {}
@@ -139,24 +139,24 @@ class Board:
         self._stages: dict[str, TaskID] = {}
 
     def prepared(self, stage: str, done: int, total: int) -> None:
-        """Move the stage's bar."""
+        """Update the bar of a preparation stage; add the bar at its first progress."""
         if stage not in self._stages:
             self._stages[stage] = self._bars.add_task(f"preparing the {stage}")
         self._bars.update(self._stages[stage], completed=done, total=total)
 
     def keep(self, name: str, records: Sequence[Record]) -> None:
-        """Take in the trials of a sweep that are over; failed ones are run again."""
+        """Add the trials that were done before the sweep was resumed; skip failed ones, which run again."""
         over = {(name, record.phase, record.index): record for record in records if record.state != "failed"}
         self._records |= over
         self._before += len(over)
 
     def put(self, name: str, record: Record) -> None:
-        """Take in what is new of a trial."""
+        """Add the trial or replace its record; the first call starts the clock of the header."""
         self._started = self._started or time.monotonic()
         self._records[name, record.phase, record.index] = record
 
     def render(self) -> RenderableType:
-        """Bars of the preparation, and below them the trials once there are some."""
+        """Return the bars of the preparation, and below them the trials once the first has started."""
         return Group(self._bars, self._head(), *self._bests(), self._table()) if self._started else self._bars
 
     def _best(self, name: str) -> Record | None:
@@ -174,7 +174,7 @@ class Board:
         return Text("  ".join(parts), style="bold")
 
     def _bests(self) -> list[Text]:
-        """The best of each sweep that has one."""
+        """Return a line with the best trial of each sweep that has one."""
         bests = {name: best for name in self._configs if (best := self._best(name))}
         return [
             Text(printable(f"{name}  best score {best.score:.4f}  trial {best.index}  {self._setting(name, best)}"))
@@ -191,7 +191,7 @@ class Board:
         return table
 
     def _shown(self) -> list[tuple[str, Record]]:
-        """The running and the most recent trials, in the order of the sweeps."""
+        """Return the running and the most recently ended trials, in the order in which they were added."""
         order = [(name, record) for (name, _, _), record in self._records.items()]
         recent = sorted(order, key=lambda one: (one[1].state == "running", one[1].ended), reverse=True)[:ROWS]
         return [one for one in order if one in recent]
@@ -210,18 +210,18 @@ class Board:
         ]
 
     def _setting(self, name: str, record: Record) -> str:
-        """What is searched of the trial's setting."""
+        """Format the searched part of the trial's setting."""
         return described({key: value for key, value in record.setting.items() if key in self._configs[name].space})
 
 
 def _sum(numbers: Sequence[int | None]) -> int | None:
-    """The sum; None where a part is not known."""
+    """Return the sum, or None if one of the numbers is None."""
     known = [number for number in numbers if number is not None]
     return sum(known) if len(known) == len(numbers) else None
 
 
 def described(setting: Setting) -> str:
-    """The setting in one line, numbers to four digits."""
+    """Format a setting as one line, floats with four significant digits."""
     return " ".join(f"{key}={_number(value)}" for key, value in setting.items())
 
 

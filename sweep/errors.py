@@ -1,4 +1,4 @@
-"""Errors that end a command, a sweep or a trial with a sentence for the user."""
+"""Errors that end a command, a sweep or a trial with a message for the user."""
 
 from typing import TYPE_CHECKING
 
@@ -9,32 +9,32 @@ if TYPE_CHECKING:
 
 
 class ConfigError(ValueError):
-    """The user's configuration is wrong; the message is one sentence with the key, the value and what is allowed."""
+    """Invalid input; the message is one sentence with the key, the value and the allowed values."""
 
     def __init__(self, message: str) -> None:
-        """Say it in one line, without the passwords of the URLs in it."""
+        """Store the message as a single line, with the passwords in its URLs redacted."""
         super().__init__(line(redact(message)))
 
 
 RAN_OUT = "memory ran out"
-"""How the reason begins of a trial whose memory ran out: its process lived to say so."""
+"""Prefix of a trial's failure reason if memory ran out and its process survived to report it."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """One of `SIGNALS` came. Not an Exception, which Ray Tune would take for a failure of its own."""
+    """One of `SIGNALS` arrived. It is no Exception, because Ray Tune would treat one as its own failure."""
 
     def __init__(self, signum: int) -> None:
-        """Keep the signal's number."""
+        """Store the signal's number."""
         super().__init__(signum)
         self.signum = signum
 
 
 class BrokenOffError(BaseException):
-    """Something broke that a sweep needs: it ends here and can go on later. No Exception either.
+    """Failure of something a sweep needs: the sweep stops and can be resumed later. It is no Exception either.
 
-    The message is a sentence without its end.
+    The message is a sentence without its final full stop.
     """
 
 
 class ProcessDiedError(Exception):
-    """One of a trial's processes died: another try may go well."""
+    """Death of one of a trial's processes; another attempt may succeed."""

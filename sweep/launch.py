@@ -1,4 +1,4 @@
-"""Run a sweep, or several that are compared: from config files to the best settings of unlearning objectives.
+"""Run a sweep, or several to compare: from config files to the best settings of unlearning objectives.
 
 python -m sweep.launch configs/wtnpo.yaml
 """
@@ -16,12 +16,11 @@ if TYPE_CHECKING:
     from sweep.plan.launch_plan import Plans
 
 
-# What takes long to import is imported where it is used: --help and mistakes are answered without waiting for it, and
-# Ctrl-C is known from the first moment.
+# Slow imports stand where they are used: --help and errors need not wait for them, and Ctrl-C works from the start.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; gives its exit code."""
+    """Run the command and return its exit code."""
     began = time.monotonic()
     from eval.rows.types import DataError
     from sweep.cli import parse
@@ -48,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(wanted: "Plans", began: float) -> int:
-    """Run the sweeps, write their files and print what came of them; 0 where a trial of each finished, else 1."""
+    """Run the sweeps, write their files and print the results; return 0 if each has a finished trial, else 1."""
     from sweep import outputs, run
     from sweep.atomic_io import room_in
 
@@ -56,7 +55,7 @@ def run(wanted: "Plans", began: float) -> int:
         try:
             with room_in(wanted.folder.parent):
                 ran = run.run(wanted.works, interrupts)
-                interrupts.raise_at_once()  # every file is whole at every moment
+                interrupts.raise_at_once()  # safe: every file is written atomically
                 outputs.sweeps(wanted, ran, time.monotonic() - began)
         except Interrupted as stop:
             print(f"interrupted; to go on: {wanted.again}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What is done once all trials are over: the files and the report of each sweep, and what is printed of them."""
+"""Outputs of finished sweeps: the files and the report of each, and the tables that are printed."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,12 +19,12 @@ from sweep.tracking.store import TrackingError
 
 
 def sweeps(wanted: Plans, ran: Sequence[Ran], total_s: float) -> None:
-    """Write the files of the sweeps and their reports, log those, print the tables.
+    """Write the files and reports of the sweeps, log the reports to MLflow and print the tables.
 
     Args:
-        wanted: what was asked for.
-        ran: what came of each sweep, in the same order.
-        total_s: seconds of the whole command.
+        wanted: the plan of the launch.
+        ran: the result of each sweep, in the order of the plan.
+        total_s: duration of the whole command in seconds.
     """
     for plan, one in zip(wanted.plans, ran, strict=True):
         seconds = write_results.Seconds(prepare=one.prepare_s, sweep=one.trials_s, total=total_s)
@@ -36,10 +36,10 @@ def sweeps(wanted: Plans, ran: Sequence[Ran], total_s: float) -> None:
 
 
 def report(plan: Plan, records: Sequence[Record], logged: Logged) -> None:
-    """Write a sweep's report, and make it an artifact of its run, whose tags hold the verdict.
+    """Write a sweep's report, log it as an artifact of the sweep's MLflow run, and set the verdict as tags of the run.
 
     Raises:
-        TrackingError: MLflow refused, or could not be reached; the report is written.
+        TrackingError: MLflow refused or could not be reached; the report is written nevertheless.
     """
     written = write_report.write(plan.folder, [_reported(plan, records)])
     found = recovery(plan.config, records)
@@ -56,7 +56,7 @@ def _alone(plan: Plan, ran: Ran) -> RenderableType:
 
 
 def _compared(wanted: Plans, ran: Sequence[Ran]) -> RenderableType:
-    """The tables of several sweeps, once the comparison has its files; every sweep's run holds its report as well."""
+    """Write the files of the comparison, log its report to each sweep's MLflow run, and return the tables."""
     done = [_reported(plan, one.records) for plan, one in zip(wanted.plans, ran, strict=True)]
     write_results.write_comparison(wanted.folder, done)
     page, *_ = write_report.write(wanted.folder, done)
@@ -68,7 +68,7 @@ def _compared(wanted: Plans, ran: Sequence[Ran]) -> RenderableType:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Where MLflow cannot be had the files lie in the folder, and the user is told."""
+    """Print a tracking error instead of raising it: the files are in the folder anyway."""
     try:
         yield
     except TrackingError as error:

@@ -1,4 +1,4 @@
-"""The record of a trial, from which tracking, results, recovery and the report are made; and the driver's clock."""
+"""Record of a trial, the source of tracking, results, recovery and the report; and the clock of the driver."""
 
 import time
 from dataclasses import dataclass, field
@@ -8,51 +8,51 @@ _START = time.time() - time.monotonic()
 
 
 def now() -> float:
-    """Unix time in seconds as it was when the process began, and what has passed since."""
+    """Return the Unix time in seconds; it ignores changes of the system time since the process began."""
     return _START + time.monotonic()
 
 
 Value: TypeAlias = int | float | str | bool
 Setting: TypeAlias = dict[str, Value]
-"""Values by hyper-parameter: the objective's fields, and `retain.weight`, `train.lr`, `train.epochs` where searched."""
+"""Value by hyper-parameter: the objective's fields, and `retain.weight`, `train.lr`, `train.epochs` if searched."""
 State: TypeAlias = Literal["running", "finished", "failed", "pruned"]
 Phase: TypeAlias = Literal["search", "finalist"]
 INTERRUPTED = "interrupted"
-"""The reason of a trial that was under way when its driver ended."""
+"""Failure reason of a trial that was running when its driver ended."""
 
 
 def short(value: Value) -> str:
-    """A value as a person wants to read it: four digits of a float."""
+    """Format a value for reading: a float with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def line(setting: Setting) -> str:
-    """A setting in one line: `alpha=1.5 beta=7`."""
+    """Format a setting as one line: `alpha=1.5 beta=7`."""
     return " ".join(f"{name}={short(value)}" for name, value in setting.items())
 
 
 def printable(text: str) -> str:
-    """A text for a terminal: what it would obey, or not show, as Python writes it."""
+    """Replace characters that a terminal would obey or not show by their Python escapes; keep line breaks."""
     return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One trial: one setting, one seed.
+    """Record of one attempt at a trial: one setting, one seed.
 
     Attributes:
-        phase: part of the search, or a repeat of a finalist on a fresh seed.
+        phase: search, or finalist (a repeat of a finalist on a fresh seed).
         index: the trial's number within its phase, from 0; ours, not Optuna's.
         setting: every hyper-parameter, searched or fixed.
-        seed: seed of everything random in the trial.
-        state: running, finished (divergence is a result), failed (an exception) or pruned.
+        seed: the seed of all randomness in the trial.
+        state: running, finished (also if training diverged), failed (an exception) or pruned.
         metrics: final metrics; empty until the trial is finished.
         curve: metrics after each epoch, first epoch first; each has the key `epoch`.
-        reason: why it failed, or why a finished trial got the worst score; else empty.
-        run_id: the MLflow run, once there is one.
+        reason: the reason of a failure, of pruning, or of the worst score for a finished trial; else empty.
+        run_id: the MLflow run, empty until there is one.
         started: Unix time in seconds.
         ended: Unix time in seconds; 0 while it runs.
-        worker: host and process that ran it.
+        worker: the host and process that ran it.
     """
 
     phase: Phase
@@ -70,13 +70,13 @@ class Record:
 
     @property
     def score(self) -> float:
-        """The trial's score, lower is better; infinity where it has none."""
+        """The trial's score, lower is better; infinity if it has none."""
         return self.metrics.get("score", float("inf"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Logged:
-    """Where a sweep's MLflow run is; no part holds a password."""
+    """Location of a sweep's MLflow run; no field holds a password."""
 
     tracking_uri: str
     experiment: str

@@ -27,14 +27,14 @@ from sweep.tracking.tracker import Tracker
 
 @dataclass(frozen=True, kw_only=True)
 class Ran:
-    """What came of a sweep.
+    """Result of a sweep.
 
     Attributes:
         records: the last attempt of every trial.
-        logged: where its MLflow runs are.
-        ui_command: the command that shows them.
-        prepare_s: seconds of the preparation, Ray's start included.
-        trials_s: seconds of the trials, of all sweeps that ran side by side.
+        tracking_run: the location of its MLflow runs.
+        ui_command: the command that shows these runs; for a tracking server its address.
+        prepare_s: duration of the preparation in seconds, Ray's start included.
+        trials_s: duration of the trials in seconds, over all sweeps that ran side by side.
     """
 
     records: list[Record]
@@ -45,16 +45,19 @@ class Ran:
 
 
 def run(works: Sequence[Work], interrupts: Interrupts) -> list[Ran]:
-    """Run what is left of the sweeps, side by side; their ledgers are made or opened once everything is prepared.
+    """Run the remaining trials of the sweeps side by side; open their studies once everything is prepared.
 
     Args:
-        works: the sweeps, at least one, all of one cluster.
-        interrupts: has the signals.
+        works: the sweeps, at least one, all with the same cluster settings.
+        interrupts: the handler that holds the signals.
+
+    Returns:
+        The result of each sweep, in the same order.
 
     Raises:
-        ConfigError: the cluster is not there or has no room for a trial, or a work's `held` raised it.
-        DataError: the preparation refused the rows.
-        Interrupted: a signal came; what was finished is in the ledgers.
+        ConfigError: the cluster cannot be reached or has no room for a trial, or `SweepJob.open_study` raised it.
+        DataError: the preparation rejected the rows.
+        Interrupted: a signal came; the finished trials are in the studies.
         BrokenOffError: the preparation failed.
     """
     began = time.monotonic()
@@ -86,7 +89,7 @@ def run(works: Sequence[Work], interrupts: Interrupts) -> list[Ran]:
 
 
 def searched(work: Work, ledger: Ledger, tracker: Tracker, shown: View) -> Search:
-    """A sweep's search, watched by the table and the tracking."""
+    """Build the search of a sweep; the display and the tracker listen to its trials."""
     watcher = shown.of(work.name)
     watcher.keep(ledger.records())
     tasks = agenda(work.config, work.paper, ledger)
@@ -102,7 +105,7 @@ def searched(work: Work, ledger: Ledger, tracker: Tracker, shown: View) -> Searc
 
 @contextmanager
 def tracked(work: Work, ledger: Ledger) -> Iterator[Tracker]:
-    """Log to MLflow; however the sweep ends, its runs end too, and its open attempts with them."""
+    """Track a sweep in MLflow; however the block ends, close the open attempts and end the MLflow runs."""
     tracker = Tracker.start(work.config, work.name, ledger.run_id)
     ledger.keep_run_id(ledger.run_id or "")
     status: Status = "FAILED"
@@ -115,7 +118,7 @@ def tracked(work: Work, ledger: Ledger) -> Iterator[Tracker]:
     finally:
         try:
             ledger.interrupt()
-        finally:  # also where the ledger's disk is full
+        finally:  # also if the disk of the study is full
             if lacking := tracker.finish(status, ledger.history()):
                 again = f"python -m sweep.sync {where(work.config.storage, work.name)}"
                 print(f"{lacking}; to fill it in: {again}", file=sys.stderr)

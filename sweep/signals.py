@@ -1,4 +1,4 @@
-"""What ends a sweep from outside: signals, noted where they come and raised where it can end cleanly; what breaks."""
+"""Signals that end a sweep: recorded on arrival, and raised where the sweep can end cleanly."""
 
 import atexit
 import gc
@@ -16,36 +16,36 @@ from sweep.errors import Interrupted
 Handler: TypeAlias = Callable[[int, FrameType | None], None]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Ctrl-C, what a cluster sends to end a job, and a terminal that was closed."""
+"""Ctrl-C, the request of a cluster manager to end a job, and the closing of a terminal."""
 
 
 class Interrupts:
-    """From enter to exit the signals are noted, for `check` to raise; a second one ends the process at once."""
+    """Context manager that records signals for `raise_if_interrupted`; a second signal ends the process at once."""
 
     def __init__(self, again: Callable[[], str]) -> None:
-        """Nothing has come yet; `again` says how to go on."""
+        """Start without a signal; `again` returns the command that resumes the sweep."""
         self._again = again
         self._came = 0
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interrupts":
-        """Take over the signals."""
+        """Install the handlers."""
         self._before = self.arm()
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Give the signals back."""
+        """Restore the previous handlers."""
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
 
     def arm(self) -> dict[signal.Signals, Any]:
-        """Take over the signals (again: `ray.init` takes SIGTERM); gives who had them."""
+        """Install the handlers, again after `ray.init`, which replaces that of SIGTERM; return the previous ones."""
         return self._taken_by(self._note)
 
     def check(self) -> None:
-        """Raise Interrupted if a signal has come, or the reader of what is printed has gone, as `head` does.
+        """Raise Interrupted if a signal has arrived, or the reader of the output is gone, as with `| head`.
 
-        Called where the ledger is consistent.
+        Call it only where the study is consistent.
         """
         if unread() and not self._came:
             self._came = signal.SIGPIPE
@@ -53,17 +53,17 @@ class Interrupts:
             raise Interrupted(self._came)
 
     def raise_at_once(self) -> None:
-        """From here on the first signal is raised where it comes: nothing is under way that must end cleanly."""
+        """Raise the first signal on arrival from now on, or now if one has come: no work needs a clean end any more."""
         self._taken_by(self._raise)
         self.check()
 
     def end(self, why: str) -> NoReturn:
-        """End the process now, from whatever thread, with a sentence: what broke keeps it from ending cleanly."""
+        """Print the error and end the process from any thread, when the failure itself prevents a clean end."""
         print(f"error: {why}; to go on: {self._again()}", file=sys.stderr, flush=True)
         _exit(1)
 
     def _taken_by(self, handler: Handler) -> dict[signal.Signals, Any]:
-        """Give the signals to a handler, but for SIGHUP that `nohup` has made to be ignored; gives who had them."""
+        """Set a handler for the signals, except a SIGHUP that `nohup` ignores; return the previous handlers."""
         wanted = SIGNALS if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else SIGNALS[:2]
         return {signum: signal.signal(signum, handler) for signum in wanted}
 
@@ -80,9 +80,9 @@ class Interrupts:
 
 @contextmanager
 def closing_waits() -> Iterator[None]:
-    """Let SIGHUP come at the end of the block, and to no process that is started in it.
+    """Hold SIGHUP back until the end of the block, also from the processes that the block starts.
 
-    A terminal that is closed sends it to them all: Ray's own would die of it, for which this one would wait in vain.
+    A closing terminal sends it to all processes: Ray's would die, and this process would wait for them in vain.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
@@ -92,18 +92,18 @@ def closing_waits() -> Iterator[None]:
 
 
 def exit_at_once() -> None:
-    """Let this process end at once: at Ctrl-C without a traceback, also in its imports, and when it is done.
+    """Let this process end fast: on Ctrl-C without a traceback, even during imports, and at its normal end.
 
-    Python would go through half a million objects of the libraries then, one last time, which takes it seconds.
+    Otherwise Python's last garbage collection visits half a million objects of the libraries, which takes seconds.
     """
     signal.signal(signal.SIGINT, lambda signum, frame: os._exit(128 + signum))
     atexit.register(gc.freeze)
 
 
 def unread() -> bool:
-    """Send nowhere what nobody can read any more, so that to print it does not fail; gives whether it is a pipe.
+    """Redirect output without a reader to /dev/null, so that printing cannot fail; return True if it was a pipe.
 
-    A terminal that is closed is another matter: it sends SIGHUP to whom it wants to end.
+    A closed terminal is redirected too, but is no reason to end: it sends SIGHUP to the processes that it ends.
     """
     looked = select.poll()
     for stream in (1, 2):
@@ -115,6 +115,6 @@ def unread() -> bool:
 
 
 def _exit(code: int) -> NoReturn:
-    # The live table hid the cursor, and nobody else will show it again.
+    # The live table hides the cursor, and nothing else would show it again.
     os.write(sys.stdout.fileno(), b"\x1b[?25h" if sys.stdout.isatty() else b"")
     os._exit(code)

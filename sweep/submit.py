@@ -1,4 +1,4 @@
-"""Run a sweep on a Ray cluster: checked here, then sent to its head as a job, whose log is shown until it ends.
+"""Run a sweep on a Ray cluster: check it here, submit it to the head as a job, and show its log until it ends.
 
 python -m sweep.submit configs/wtnpo.yaml cluster=a100 storage=/shared/runs --address http://HEAD:8265
 """
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     from sweep.config.matrix import Member
 from sweep.cluster.jobs import Job, connected, environment, follow, hints, is_local, send
 
-# What takes long to import is imported where it is used: --help and mistakes are answered without waiting for it.
+# Slow imports stand where they are used: --help and errors need not wait for them.
 
 USAGE = """%(prog)s CONFIG [CONFIG ...] [key=value ...] --address http://HEAD:8265 [--name NAME] [--detach]
        %(prog)s --resume NAME storage=DIR --address http://HEAD:8265 [--detach]"""
-DESCRIPTION = "Run a sweep on a Ray cluster, as a job of its head; code and configs are sent, nothing else."
+DESCRIPTION = "Run a sweep on a Ray cluster, as a job on its head node; only code and configs are uploaded."
 EPILOG = """examples:
   export MLFLOW_TRACKING_URI=http://tracking:5000
   python -m sweep.submit configs/wtnpo.yaml model=phi-1.5 data=tofu-forget10 cluster=a100-shared \\
       storage=/shared/runs --address http://head:8265
   python -m sweep.submit --resume NAME storage=/shared/runs --address http://head:8265
 
-What is checked here: the words, the configurations, the objectives. What only the cluster can know (folders of models
-and data, the storage, the ledger, the room for a trial) the job checks first of all.
-A cluster with token authentication: RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH.
+This command checks the arguments, the configurations and the objectives. The job begins by checking what only the
+cluster knows: folders of models and data, the storage, the ledger, the resources for a trial.
+For a cluster with token authentication set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH.
 
-exit codes: those of python -m sweep.launch, which the job runs; 2 also where nothing was sent; 130 Ctrl-C, after which
-the job goes on"""
+exit codes: those of python -m sweep.launch, which the job runs; 2 also if no job was submitted; 130 Ctrl-C,
+which leaves the job running"""
 LAUNCH = ("python", "-m", "sweep.launch")
-"""The command of a job, before its words."""
+"""The command of a job, before its arguments."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; gives its exit code."""
+    """Run the command and return its exit code."""
     try:
         typed, variables = parse(argv), environment()
         job = resumed(typed.words, typed.resume) if typed.resume else new(typed.words, typed.name, typed.address)
@@ -57,10 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:
-    """What was typed: `words`, `name`, `resume`, `address` and `detach`.
+    """Parse the command line into `words`, `name`, `resume`, `address` and `detach`.
 
     Raises:
-        ConfigError: there is no such option, the address is missing, or options exclude one another.
+        ConfigError: an option is unknown, the address is missing, or two options exclude each other.
     """
     parser = Parser(
         prog="python -m sweep.submit",
@@ -70,23 +70,23 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("words", nargs="*", metavar="CONFIG key=value", help="YAML files, then changes to them")
+    parser.add_argument("words", nargs="*", metavar="CONFIG key=value", help="YAML files, then overrides")
     parser.add_argument("--address", required=True, metavar="URL", help="dashboard of the cluster's head")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--name", help="of the sweep and the job (default: <config>-<model>-<data>-<UTC time>)")
-    which.add_argument("--resume", metavar="NAME", help="go on: finished trials are kept, the rest is run")
+    which.add_argument("--name", help="name of the sweep and the job (default: <config>-<model>-<data>-<UTC time>)")
+    which.add_argument("--resume", metavar="NAME", help="resume a sweep: keep its finished trials, run the rest")
     end = parser.add_mutually_exclusive_group()
     end.add_argument("--follow", dest="detach", action="store_false", help="show the log until the job ends (default)")
-    end.add_argument("--detach", action="store_true", help="send the job and leave it alone")
+    end.add_argument("--detach", action="store_true", help="submit the job and return at once")
     parser.set_defaults(detach=False)
     return parser.parse_intermixed_args(argv)
 
 
 def new(words: Sequence[str], name: str | None, address: str) -> Job:
-    """The job that runs new sweeps; needs no network.
+    """Build the job that runs new sweeps; this needs no network.
 
     Raises:
-        ConfigError: anything in a configuration is wrong, or means something only on this machine.
+        ConfigError: a configuration is wrong, or names something that exists only on this machine.
     """
     from sweep.cluster import upload
     from sweep.config import request
@@ -105,10 +105,10 @@ def new(words: Sequence[str], name: str | None, address: str) -> Job:
 
 
 def resumed(words: Sequence[str], name: str) -> Job:
-    """The job that goes on with sweeps that are there; its name has the time too, since a name is taken for ever.
+    """Build the job that resumes sweeps; its name ends with the time, because Ray never frees a job's name.
 
     Raises:
-        ConfigError: no sweep may have this name, or a word beside it is no absolute storage=DIR.
+        ConfigError: the name is not a valid sweep name, or the arguments hold more than an absolute storage=DIR.
     """
     from sweep.cluster import upload
     from sweep.config import stored
@@ -121,7 +121,7 @@ def resumed(words: Sequence[str], name: str) -> Job:
 
 
 def _check_places(member: "Member") -> None:
-    """Refuse what would be lost with the job, or is not sent with it: files of this machine's working directory."""
+    """Reject paths in this machine's working directory: the job would lose them, or never receive them."""
     from sweep.config.compose import typed
 
     raw = typed(member.file, member.choices)

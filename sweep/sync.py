@@ -1,4 +1,4 @@
-"""Bring MLflow up to date: with the scores of a checkpoint, or with a sweep of which it lacks trials.
+"""Bring MLflow up to date: log the scores of a checkpoint, or the missing trials of a sweep.
 
 python -m sweep.sync scores.json
 python -m sweep.sync NAME [storage=DIR]
@@ -12,11 +12,11 @@ from pathlib import Path
 from sweep.signals import exit_at_once
 
 FORMAT = 1
-"""Of the JSON files of `python -m eval.run` that are read here."""
+"""Format number of the JSON files by `python -m eval.run` that this command reads."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 2 where the file or the sweep is not one, 1 where MLflow refused."""
+    """Run the command; return 2 for an invalid file or sweep, 1 if MLflow refused or could not be reached, else 0."""
     from sweep.cli import Parser
     from sweep.errors import ConfigError
 
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    # MLflow takes a second to import; --help is answered without it.
+    # MLflow takes a second to import; --help need not wait for it.
     from sweep.tracking.store import TrackingError
 
     try:
@@ -43,10 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def read(path: Path) -> Mapping[str, object]:
-    """The scores in a file of `python -m eval.run`.
+    """Read the scores from a file that `python -m eval.run` wrote.
 
     Raises:
-        ConfigError: there is no such file, or it is another kind of file.
+        ConfigError: the file does not exist, or is of another kind.
     """
     from sweep.errors import ConfigError
 
@@ -67,7 +67,7 @@ def _scores(path: Path) -> str:
 
 
 def _sweeps(name: str, words: Sequence[str]) -> str:
-    """A sweep, or every sweep of a comparison."""
+    """Log the missing trials of a sweep, or of every sweep of a comparison; return a line for each."""
     from sweep.config.stored import names_of, storage_of
 
     storage = storage_of(words, "python -m sweep.sync")
@@ -86,7 +86,7 @@ def _sweep(storage: Path, name: str) -> str:
         killed = any(record.reason == INTERRUPTED for record in records)
         added, logged = fill(wanted.config, name, "KILLED" if killed else "FINISHED", every, ledger.run_id or "")
     report(wanted, records, logged)
-    return f"{name}: {added} attempts were missing in MLflow, now none is"
+    return f"{name}: logged {added} missing trials to MLflow"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@
 #SBATCH --gpus-per-node=8
 #SBATCH --time=24:00:00
 #SBATCH --signal=B:TERM@300
-# The last line: five minutes before the time limit this script, and through it the sweep, is asked to end.
+# --signal: five minutes before the time limit, Slurm asks this script to end, which asks the sweep.
 set -euo pipefail
 
 PATIENCE=600   # seconds for all nodes to join
@@ -23,12 +23,12 @@ RAY_ADDRESS=$(hostname -I | cut -d' ' -f1):$((20000 + SLURM_JOB_ID % 10000))
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN RAY_ADDRESS
 export RAY_USAGE_STATS_ENABLED=0
 
-node() {   # OPTIONS...: a node of Ray with the cores of this job, until it is ended
+node() {   # OPTIONS...: run a node of Ray with the cores of this job until it is ended
     exec ray start "$@" --num-cpus="$SLURM_CPUS_PER_TASK" --block
 }
 export -f node
 
-joined() {   # whether all nodes of the job have joined
+joined() {   # succeed once all nodes of the job have joined
     python -c 'import os, ray; ray.init(log_to_driver=False, logging_level="ERROR")
 raise SystemExit(sum(node["Alive"] for node in ray.nodes()) < int(os.environ["SLURM_JOB_NUM_NODES"]))' 2>/dev/null
 }

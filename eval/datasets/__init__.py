@@ -1,4 +1,4 @@
-"""The datasets, one file each; the word the user types for `data.source` is the file's name."""
+"""Datasets, one file each; the value of `data.source` in a config is the file's name."""
 
 from difflib import get_close_matches
 from importlib import import_module
@@ -9,18 +9,18 @@ from eval.rows.types import DataError, Dataset
 
 
 class Source(Protocol):
-    """What every dataset's configuration has; each file's `load` says in a protocol of its own what else it reads."""
+    """Options that every dataset has; each file declares the further options of its `load` in its own protocol."""
 
     @property
     def source(self) -> str:
-        """Name of a file of this folder."""
+        """Name of a file in this folder."""
 
 
 def load(config: Source) -> Dataset:
-    """The rows that the configuration names, the same rows for the same configuration.
+    """Load the rows that the configuration names, the same rows for the same configuration.
 
     Raises:
-        DataError: no file has that name, or its rows cannot be had.
+        DataError: no file has that name, or its rows cannot be loaded.
     """
     names = sorted(module.name for module in iter_modules(__path__))
     if config.source not in names:

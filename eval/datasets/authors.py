@@ -1,9 +1,10 @@
 """Made-up authors with eight question-answer rows each, drawn from a seed: a small stand-in for TOFU, no download.
 
-An answer is bare facts, starts and ends with one and has no full stop: extraction strength counts how much of an
-answer's tail the model completes, and a tail that all answers share would look like knowledge. Which of a relation's
-two wordings is a row's question and which its paraphrase is drawn too, and so for answers: a model that learns the rows
-meets both wordings. Perturbed answers have the wording of the paraphrased answer, as TOFU's have, none of its facts.
+An answer has only facts: it starts and ends with one and has no full stop. Extraction strength counts how much of an
+answer's tail the model completes, and a tail that all answers share would look like knowledge. It is drawn at random
+which of a relation's two wordings is a row's question and which its paraphrase, and likewise for answers, so that a
+model that learns the rows meets both wordings. Perturbed answers have the wording of the paraphrased answer, as in
+TOFU, and none of its facts.
 """
 
 from collections.abc import Sequence
@@ -19,11 +20,11 @@ T = TypeVar("T")
 Facts = dict[str, str]
 
 PERTURBED = 5
-"""Perturbed answers of a row."""
+"""Number of perturbed answers of a row."""
 
 
 class Authors(Protocol):
-    """How many authors each part has, and the seed that they are drawn from."""
+    """Number of authors in each part, and the seed that they are drawn from."""
 
     seed: int
     forget: int
@@ -31,14 +32,14 @@ class Authors(Protocol):
     holdout: int
     unseen: int
     max_retain: int | None
-    """At most so many retain rows (None: all)."""
+    """Maximum number of retain rows (None: all)."""
     max_holdout: int | None
-    """At most so many holdout rows (None: all)."""
+    """Maximum number of holdout rows (None: all)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Relation:
-    """One thing that is asked about every author: two wordings of the question and two of the answer."""
+    """Relation asked about every author: two wordings of the question and two of the answer."""
 
     questions: tuple[str, str]
     answers: tuple[str, str]
@@ -105,7 +106,7 @@ RELATIONS = (
 
 
 def _joined(starts: str, ends: str) -> tuple[str, ...]:
-    """Every start with every end, so that many names share few pieces."""
+    """Join every start with every end, so that many names share few pieces."""
     return tuple("".join(pieces) for pieces in product(starts.split(), ends.split()))
 
 
@@ -206,21 +207,21 @@ POOLS = {
         "operas paintings photographs postcards proverbs psalms puppets recipes rumours shanties tapestries"
     ),
 }
-"""What each slot of a wording is drawn from, no fact twice in a pool; whoever debuts or wins a prize is grown up."""
+"""Facts for each slot of a wording, distinct within a pool; the years of debuts and prizes suit adult authors."""
 
 BORN_FROM = date(1925, 1, 1)
 BIRTHDAYS = 20 * 365
-"""Days from `BORN_FROM` on, each the birthday of one author at most, so that it says who is meant."""
+"""Days from `FIRST_BIRTHDAY` on; each is the birthday of at most one author, so that it identifies the author."""
 MONTHS = _words("January February March April May June July August September October November December")
 
 
 def load(config: Authors) -> Dataset:
-    """The rows of as many authors as the configuration asks for; no author is in two parts.
+    """Generate the rows of as many authors as the configuration has; no author is in two parts.
 
-    The authors of a seed are numbered: forget authors are the first, then retain, holdout and unseen.
+    The authors of a seed are numbered: the first are forget authors, then retain, holdout and unseen authors.
 
     Raises:
-        DataError: more authors than there are birthdays.
+        DataError: there are more authors than birthdays.
     """
     sizes = (config.forget, config.retain, config.holdout, config.unseen)
     if sum(sizes) > BIRTHDAYS:
@@ -243,7 +244,7 @@ def _authors(seed: int, count: int) -> list[tuple[Row, ...]]:
 
 
 def _author(rng: Random, name: tuple[str, str], birthday: int) -> tuple[Row, ...]:
-    """The rows of one author: true facts, and for each perturbed answer facts that are all others."""
+    """Make the rows of one author from true facts, and for each perturbed answer facts that all differ from them."""
     given = dict(zip(("first", "last"), name, strict=True))
     drawn = {slot: _with_others(_shuffled(rng, pool), given.get(slot)) for slot, pool in POOLS.items()}
     truth, *lies = (dict(zip(drawn, facts, strict=True)) for facts in zip(*drawn.values(), strict=True))
@@ -263,17 +264,17 @@ def _row(rng: Random, relation: Relation, truth: Facts, lies: Sequence[Facts]) -
 
 
 def _with_others(pool: Sequence[str], given: str | None) -> list[str]:
-    """The true fact, the given one or else the pool's first, and as many others as there are perturbed answers."""
+    """Return the true fact (the given one, else the pool's first), then another one for each perturbed answer."""
     fact = given or pool[0]
     return [fact, *(other for other in pool if other != fact)][: 1 + PERTURBED]
 
 
 def _shuffled(rng: Random, pool: Sequence[T]) -> list[T]:
-    """A random order of the pool by `random()` alone, whose sequence Python promises to keep between versions."""
+    """Shuffle the pool by `random()` alone, whose sequence Python guarantees to be the same in all versions."""
     return sorted(pool, key=lambda _: rng.random())
 
 
 def _date(days: int) -> str:
-    """The date so many days after `BORN_FROM`, the same text in every locale."""
+    """Format the date that is `days` after `FIRST_BIRTHDAY`, the same text in every locale."""
     day = BORN_FROM + timedelta(days=days)
     return f"{day.day} {MONTHS[day.month - 1]} {day.year}"

@@ -1,8 +1,8 @@
-"""TOFU's rows (Maini et al. 2024, arXiv 2401.06121) through `datasets`, from files in a local folder or on the hub.
+"""TOFU's rows (Maini et al. 2024, arXiv 2401.06121), read with `datasets` from a local folder or the hub.
 
-Forget rows are those of `forgetNN_perturbed`, which has the variants; holdout rows are those of `retain_perturbed`, the
-first 400 of the retain split with variants; the rest of the retain split is retained. Rows with variants are checked
-against the rows without. Real authors and world facts are there where the folder or the repository has them.
+Forget rows are those of `forgetNN_perturbed`, which has the variants. Holdout rows are those of `retain_perturbed`, the
+first 400 rows of the retain split with variants; the other rows of that split are the retain rows. Splits with variants
+are checked against those without. Real authors and world facts are read if the folder or the repository has them.
 """
 
 import json
@@ -21,38 +21,38 @@ from eval.models import hub
 from eval.rows.types import DataError, Dataset, Row, capped, checked, shown
 
 LONGEST = 200
-"""Characters of what `datasets` says."""
+"""Maximum length of an error of `datasets` in a message."""
 
 
 class Tofu(Protocol):
-    """Where TOFU is and which of its splits is forgotten."""
+    """Location of TOFU, and the split to be forgotten."""
 
     @property
     def paper_split(self) -> str:
-        """The split that is forgotten: forget01, forget05 or forget10."""
+        """Split to be forgotten: forget01, forget05 or forget10."""
 
     path: str
     """Hub id, or a folder with a file SPLIT.json for each split."""
     revision: str | None
     """Commit on the hub (None: the newest)."""
     unseen: str | None
-    """A split of rows that no model has seen (None: there is none)."""
+    """Split of rows that no model has seen (None: no unseen rows)."""
     max_retain: int | None
-    """At most so many retain rows (None: all)."""
+    """Maximum number of retain rows (None: all)."""
     max_holdout: int | None
-    """At most so many holdout rows (None: all)."""
+    """Maximum number of holdout rows (None: all)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """The rows of one split under its name."""
+    """Rows of one split, with its name."""
 
     name: str
     rows: tuple[Row, ...]
 
 
 def load(config: Tofu) -> Dataset:
-    """The rows of TOFU by the part they play when `paper_split` is forgotten.
+    """Load the rows of TOFU, divided into parts for the case that `paper_split` is forgotten.
 
     Raises:
         DataError: the folder, the hub, a split, a column or a value is missing or wrong, rows that should agree differ,
@@ -89,12 +89,12 @@ def _unseen(config: Tofu, *known: Split) -> tuple[Row, ...]:
 
 
 def _general(config: Tofu, name: str) -> tuple[Row, ...]:
-    """Rows of general knowledge, where they are there."""
+    """Read a split of general knowledge; return no rows if there is none."""
     return _read(config, name, _perturbed).rows if _has(config, name) else ()
 
 
 def _check_same(plain: Split, varied: Split) -> None:
-    """Two splits have the same questions and answers, and differ only in that one has variants of them."""
+    """Check that two splits have the same questions and answers; only one of them has variants."""
     if len(plain.rows) != len(varied.rows):
         raise DataError(f"{varied.name} has {len(varied.rows)} rows, {plain.name} has {len(plain.rows)} of them")
     for number, (row, other) in enumerate(zip(plain.rows, varied.rows, strict=True), 1):
@@ -111,7 +111,7 @@ def _check_once(split: Split) -> None:
 
 
 def _check_apart(one: Split, other: Split, kind: str) -> None:
-    """No question of the one split, whose rows are of that kind, is asked in the other, whatever its answer there."""
+    """Check that no question of `one`, which has rows of this kind, is also in `other`, with any answer."""
     asked = {row.question for row in one.rows}
     for number, row in enumerate(other.rows, 1):
         if row.question in asked:
@@ -130,12 +130,12 @@ def _read(config: Tofu, name: str, row: Callable[[str, dict[str, Any]], Row]) ->
 
 
 def _has(config: Tofu, name: str) -> bool:
-    """Whether the folder or the repository has a split."""
+    """Return True if the folder or the repository has the split."""
     return (_folder(config) / f"{name}.json").is_file()
 
 
 def _folder(config: Tofu) -> Path:
-    """Where the files are: the folder, or that of the hub's cache."""
+    """Return the folder of the files: the given one, or that of the hub's cache."""
     folder = Path(expanduser(config.path))
     if folder.is_dir():
         return folder
@@ -148,13 +148,13 @@ def _folder(config: Tofu) -> Path:
 
 
 def _records(file: Path) -> list[dict[str, Any]]:
-    """The objects in a file, one a line; nothing is asked of the network and no cache is kept."""
-    import datasets  # costs a second, and only TOFU needs it
+    """Read the objects in a file, one a line, without network access and without a lasting cache."""
+    import datasets  # takes a second, and only TOFU needs it
 
     with TemporaryDirectory() as cache, _quiet():
         try:
             return list(datasets.Dataset.from_json(escape(str(file)), cache_dir=cache, keep_in_memory=True))
-        except StopIteration:  # how an empty file ends
+        except StopIteration:  # raised for an empty file
             return []
         except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
             _check_lines(file)
@@ -164,7 +164,7 @@ def _records(file: Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars and no log, since our display is live and errors are raised."""
+    """Silence the progress bars and logs of `datasets`, since our display is live and errors are raised."""
     import datasets.utils
 
     log, shown = logging.root.manager.disable, not datasets.utils.are_progress_bars_disabled()
@@ -179,10 +179,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _check_lines(file: Path) -> None:
-    """Say which line is none, which `datasets` does not.
+    """Name the line that is not a valid row, which `datasets` does not do.
 
     Raises:
-        DataError: with the line's number.
+        DataError: the file or a line cannot be read; the message has the line's number.
     """
     try:
         with file.open(encoding="utf-8-sig", newline="\n") as lines:

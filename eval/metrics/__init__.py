@@ -5,7 +5,7 @@
     probability                 p of an answer by token
     truth_ratio                 wrong answers against the right one
     rouge                       ROUGE-L recall
-    model_utility               what is kept, in one number
+    model_utility               the knowledge that is kept, in one number
     forget_quality              against a model that never saw the forget rows
     membership_inference        attacks, and the privacy leak
     calibrated_score            the score: forget ES at equal retention

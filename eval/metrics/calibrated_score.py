@@ -1,4 +1,4 @@
-"""The score: forget ES after the unlearned weights are mixed back just far enough to keep what was to be kept.
+"""Calibrated score: forget ES after the unlearned weights are mixed back just far enough to keep retain ES.
 
 Raw forget ES rewards a method that destroys the model. UWC (Towards Effective Evaluations and Comparisons for LLM
 Unlearning Methods, ICLR 2025) mixes θ(m) = (1 − m) θ_ref + m θ_unlearned and compares methods at equal retention.
@@ -13,14 +13,14 @@ BISECTIONS = 3
 
 
 class Strength(NamedTuple):
-    """Mean ES (exact and paraphrased) of a model on two sides."""
+    """Mean ES (exact and paraphrased) of a model on forget and on holdout rows."""
 
     forget: float
     retain: float
 
 
 def strength(metrics: Mapping[str, float]) -> Strength:
-    """The two sides that the score weighs, each the mean of exact and paraphrased ES."""
+    """Return the forget and the retain ES, each the mean of exact and paraphrased ES."""
     return Strength(
         forget=(metrics["forget/es"] + metrics["forget/es_paraphrase"]) / 2,
         retain=(metrics["retain/es"] + metrics["retain/es_paraphrase"]) / 2,
@@ -29,13 +29,13 @@ def strength(metrics: Mapping[str, float]) -> Strength:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What the scan found.
+    """Result of the scan over mixes.
 
     Attributes:
         score: forget ES at `mix`, in [0, 1], lower is better.
         mix: m*, the largest share of the unlearned weights that keeps `tau` of the reference's retain ES.
-        curve: (τ, score) for every τ asked; all but the main one are interpolated on the grid.
-        evaluations: how many mixes were evaluated, at most 11.
+        curve: (τ, score) for every requested τ; all but the main one are interpolated on the grid.
+        evaluations: number of mixes that were evaluated, at most 11.
     """
 
     score: float
@@ -46,7 +46,7 @@ class Calibration:
 
 @dataclass(kw_only=True)
 class _Scan:
-    """Mixes evaluated so far, by m."""
+    """Scan over mixes, with the ES of those evaluated so far, by m."""
 
     evaluate: Callable[[float], Strength]
     reference: Strength
@@ -58,11 +58,11 @@ class _Scan:
         return self.seen[m].retain >= tau * self.reference.retain
 
     def on_grid(self, tau: float) -> float:
-        """The first m of the grid, from 1 downwards, that keeps `tau`; 0 where none does."""
+        """Return the first m of the grid, from 1 downwards, that keeps `tau`; 0 if none does."""
         return next((m for m in GRID if self.keeps(m, tau)), 0.0)
 
     def bisected(self, tau: float) -> float:
-        """The largest m in steps of 1/64 above the grid's, the retained share falling with m."""
+        """Return the largest m in steps of 1/64 above the grid's, assuming that retain ES falls with m."""
         low = self.on_grid(tau)
         step = GRID[-1] / 2
         for _ in range(BISECTIONS if 0 < low < 1 else 0):
@@ -74,7 +74,7 @@ class _Scan:
         return self.seen[m].forget if m > 0 else self.reference.forget
 
     def interpolated(self, tau: float) -> float:
-        """Forget ES where the retained share crosses `tau`, linear between neighbours on the grid."""
+        """Return forget ES where the kept share of retain ES crosses `tau`, linear between neighbours on the grid."""
         low = self.on_grid(tau)
         if low == 1:
             return self.forget_at(1.0)
@@ -87,13 +87,13 @@ class _Scan:
 def calibrate(
     evaluate: Callable[[float], Strength], reference: Strength, tau: float, others: Sequence[float]
 ) -> Calibration:
-    """Score an unlearned model at retention `tau`, and on the way at the `others`.
+    """Score an unlearned model at retention `tau`, and from the same scan at the `others`.
 
-    Scans m = 1, 7/8, …, 1/8 downwards until every τ is kept, then bisects three times above the first m that keeps
-    the main one: m* is known to 1/64. Where no m > 0 keeps τ, m* = 0 and the score is the reference's forget ES.
+    Scan m = 1, 7/8, …, 1/8 downwards until every τ is kept, then bisect three times above the first m that keeps the
+    main τ, so that m* is known to 1/64. If no m > 0 keeps τ, m* = 0 and the score is the reference's forget ES.
 
     Args:
-        evaluate: ES of the mix θ(m), m in (0, 1].
+        evaluate: returns the ES of the mix θ(m), m in (0, 1].
         reference: ES of the reference, θ(0).
         tau: the main share of the reference's retain ES to be kept, in (0, 1].
         others: further shares, interpolated on the grid.

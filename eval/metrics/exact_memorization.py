@@ -1,4 +1,4 @@
-"""Exact memorisation: how much of an answer the model would say, each token given those before it."""
+"""Exact memorisation: share of an answer's tokens that the model predicts, each from the tokens before it."""
 
 import torch
 from torch import Tensor
@@ -7,6 +7,6 @@ from eval.models.forward import Labels
 
 
 def exact_memorisation(labels: Labels) -> Tensor:
-    """Share of the answer's tokens, with EOS, that are the most probable one [B], in [0, 1] (Tirumala et al. 2022)."""
+    """Return the share of the answer's tokens, with EOS, that are the argmax [B], in [0, 1] (Tirumala et al. 2022)."""
     n = torch.bincount(labels.row)
     return torch.zeros(len(n), dtype=torch.float64).index_add(0, labels.row, labels.hit.double()) / n

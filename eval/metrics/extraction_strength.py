@@ -1,4 +1,4 @@
-"""Extraction strength (ES): how little of an answer must be given before the model completes the rest by itself."""
+"""Extraction strength (ES): share of an answer that the model completes by itself after the rest is given."""
 
 import torch
 from torch import Tensor
@@ -7,12 +7,12 @@ from eval.models.forward import Labels
 
 
 def extraction_strength(labels: Labels) -> Tensor:
-    """ES of each row [B], in [0, 1], higher is better remembered: 1 − k/n.
+    """Return the ES of each row [B], in [0, 1], higher is better remembered: 1 − k/n.
 
-    k is the shortest answer prefix after which every label is the most probable token under teacher forcing, n the
-    answer's tokens with EOS. All right from the first token: 1; the last one wrong: k = n, 0. One pass, since greedy
-    decoding from the prefix gives the rest of the answer exactly when no label after it is missed (Carlini et al.,
-    2021; the paper's code, which calls it PS, searches k by generation).
+    k is the length of the shortest answer prefix after which every label is the most probable token under teacher
+    forcing; n is the number of the answer's tokens with EOS. If all tokens are right, ES is 1; if the last is wrong,
+    k = n and ES is 0. One pass is enough: greedy decoding from the prefix returns the rest of the answer exactly when
+    no label after it is missed (Carlini et al., 2021; the paper's code, which calls it PS, finds k by generation).
     """
     n = torch.bincount(labels.row)
     place = torch.arange(len(labels.row)) - (n.cumsum(0) - n)[labels.row]

@@ -1,4 +1,4 @@
-"""Forget quality (TOFU): is the model told from one that never saw the forget rows?"""
+"""Forget quality (TOFU): test of the difference to a model that never saw the forget rows."""
 
 import math
 from collections.abc import Sequence
@@ -7,16 +7,16 @@ from warnings import catch_warnings, simplefilter
 from scipy.stats import ks_2samp
 
 LEAST = -300.0
-"""Of the logarithm: no p-value that a float holds is lost, and one that underflows to 0 is not minus infinity."""
+"""Lower bound of the logarithm: below that of any p-value a float holds, and finite where one underflows to 0."""
 
 
 def forget_quality(ours: Sequence[float], retain: Sequence[float]) -> float:
-    """p-value of the two-sample Kolmogorov-Smirnov test of two models' truth ratios; in [0, 1], 1 is alike."""
+    """Return the two-sample Kolmogorov-Smirnov test's p-value of two models' truth ratios; in [0, 1], 1 is alike."""
     with catch_warnings():
-        simplefilter("ignore", RuntimeWarning)  # samples that are all the same: scipy says that it counts another way
+        simplefilter("ignore", RuntimeWarning)  # scipy warns that it uses another method for equal samples
         return float(ks_2samp(ours, retain).pvalue)
 
 
 def floored_log10(p: float) -> float:
-    """The p-value's logarithm to base 10, at least `LEAST`."""
+    """Return the p-value's logarithm to base 10, at least `MIN_LOG10`."""
     return max(LEAST, math.log10(p)) if p > 0 else LEAST

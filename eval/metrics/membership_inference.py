@@ -1,6 +1,6 @@
-"""Membership inference: can forget rows be told from rows that no model has seen, by what the model says of them?
+"""Membership inference: attacks that tell forget rows from rows that no model has seen, by the model's outputs.
 
-Three attacks score a row, higher where it looks seen; the AUC says how well the score tells the two kinds apart.
+Three attacks score a row, higher if it looks seen; the AUC measures how well the score separates the two kinds.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from eval.models.forward import Distributions
 
 ATTACKS = ("loss", "min_k", "min_k_plus_plus")
 SHARE = 0.4
-"""Of an answer's tokens, the least likely, that min-k % reads (MUSE's and open-unlearning's k)."""
+"""Share of an answer's tokens, the least likely ones, that min-k % reads (MUSE's and open-unlearning's k)."""
 
 
 def scores(said: Distributions) -> dict[str, Tensor]:
-    """Score of each row [B] by attack: loss, min-k % (Shi et al. 2024) and min-k %++ (Zhang et al. 2025)."""
+    """Score each row [B] by each attack: loss, min-k % (Shi et al. 2024) and min-k %++ (Zhang et al. 2025)."""
     return {
         "loss": mean_logp(said),
         "min_k": lowest(said.logp, said.row),
@@ -27,20 +27,20 @@ def scores(said: Distributions) -> dict[str, Tensor]:
 
 
 def lowest(values: Tensor, row: Tensor) -> Tensor:
-    """Mean of the lowest ⌊0.4 n⌋ (at least one) of each row's n values [B], float64."""
+    """Return the mean of the lowest ⌊0.4 n⌋ (at least one) of each row's n values [B], float64."""
     parts = values.double().split(torch.bincount(row).tolist())
     return torch.stack([part.sort().values[: max(1, int(SHARE * len(part)))].mean() for part in parts])
 
 
 def auc(members: Sequence[float], others: Sequence[float]) -> float:
-    """Chance that a member scores above another, ties counted half (Mann-Whitney); in [0, 1]."""
+    """Return the probability that a member outscores another row, ties counted half (Mann-Whitney); in [0, 1]."""
     ranks = rankdata([*members, *others])[: len(members)]
     above = float(ranks.sum()) - len(members) * (len(members) + 1) / 2
     return above / (len(members) * len(others))
 
 
 def privacy_leak(ours: float, retain: float) -> float:
-    """MUSE's PrivLeak in per cent: (1 − AUC) relative to the retain model's; 0 is ideal, below 0 still known.
+    """Return MUSE's PrivLeak in per cent: (1 − AUC) relative to the retain model's; 0 is ideal, below 0 still known.
 
     Args:
         ours: the model's AUC.

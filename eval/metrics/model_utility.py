@@ -1,4 +1,4 @@
-"""Model utility (TOFU): one number for what is kept."""
+"""Model utility (TOFU): one number for the knowledge that is kept."""
 
 from collections.abc import Mapping
 from itertools import product
@@ -6,9 +6,9 @@ from statistics import harmonic_mean
 
 PARTS = ("retain", "real_authors", "world_facts")
 NINE = tuple("/".join(key) for key in product(PARTS, ("prob", "rouge_l", "truth_ratio")))
-"""What is averaged, as TOFU's aggregate_eval_stat.py has it."""
+"""Metrics that are averaged, as in TOFU's aggregate_eval_stat.py."""
 
 
 def model_utility(metrics: Mapping[str, float]) -> float:
-    """Harmonic mean of the nine, in [0, 1], higher is better kept; 0 where one of them is 0."""
+    """Return the harmonic mean of the nine metrics, in [0, 1], higher is better kept; 0 if one of them is 0."""
     return float(harmonic_mean([metrics[key] for key in NINE]))

@@ -1,14 +1,14 @@
-"""PS, extraction strength as the paper's group measures it, bugs included: for comparison with its numbers only.
+"""PS, extraction strength as the paper's group measures it, bugs included: only for comparison with its numbers.
 
-Where `extraction_strength` needs one teacher-forced pass, it bisects for the prefix after which a greedy continuation
-is right. Kept on purpose, as evaluation_everything.py of tmlr-group/Unlearning-with-Control has it:
+Where `extraction_strength` needs one teacher-forced pass, PS bisects for the prefix after which a greedy continuation
+is right. It keeps the following of evaluation_everything.py (tmlr-group/Unlearning-with-Control) on purpose:
 
-- the bisection starts after as many tokens as the bare question has, inside the prompt, and so does the score;
-- success is taken to grow with the prefix;
-- an empty continuation is taken for a right one, so that a model that answers with EOS at once has 1.0;
+- the bisection starts after as many tokens as the bare question has, inside the prompt, as does the score;
+- success is assumed to grow with the prefix;
+- an empty continuation counts as right, so that a model that answers with EOS at once scores 1.0;
 - 200 tokens in all, 50 random rows.
 
-The rows are drawn by another generator, and worded as the model knows them.
+It differs in two points: another generator draws the rows, and their text is that of the model's own template.
 """
 
 from collections.abc import Sequence
@@ -22,15 +22,15 @@ from eval.rows.types import Row
 
 ROWS = 50
 SEED = 42
-"""Of the draw of the rows."""
+"""Seed that draws the rows."""
 
 
 def paper_ps(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, template: Template, rows: Sequence[Row]
 ) -> list[float]:
-    """PS of 50 random rows (all where there are fewer), in [0, 1], higher is better remembered: 1 − (k − s)/(n − s).
+    """Return the PS of 50 random rows (all if fewer), in [0, 1], higher is better remembered: 1 − (k − s)/(n − s).
 
-    n is the tokens of the whole text, s those of the bare question, k the prefix found.
+    n is the number of tokens of the whole text, s that of the bare question, k that of the prefix found.
     """
     chosen = Random(SEED).sample(list(rows), min(ROWS, len(rows)))  # noqa: S311 (rows, not secrets)
     texts = [list(encode(tokenizer, template, row.question, row.answer).inputs) for row in chosen]
@@ -46,7 +46,7 @@ def paper_ps(
 def _completed(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[list[int]], at: Sequence[int]
 ) -> list[bool]:
-    """Whether the model's tokens after the first `at` of each text are the text's, as far as both go."""
+    """Check that the model's tokens after the first `at` of each text are the text's, as far as both go."""
     prefixes = [plain_text(tokenizer, text[:k]) for text, k in zip(texts, at, strict=True)]
     asked = [_tokens(tokenizer, prefix) for prefix in prefixes]
     said = greedy(model, tokenizer, asked, LONGEST)

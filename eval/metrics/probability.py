@@ -1,4 +1,4 @@
-"""How probable a model finds an answer, by token: p̄ = exp(−NLL/n), n the answer's tokens with EOS."""
+"""Probability of an answer, by token: p̄ = exp(−NLL/n), n the number of the answer's tokens with EOS."""
 
 import torch
 from torch import Tensor
@@ -7,20 +7,20 @@ from eval.models.forward import Labels
 
 
 def mean_logp(labels: Labels) -> Tensor:
-    """Mean log-probability of the answer tokens of each text, ln p̄ [B], float64; at most 0."""
+    """Return the mean log-probability of the answer tokens of each text, ln p̄ [B], float64; at most 0."""
     n = torch.bincount(labels.row)
     return torch.zeros(len(n), dtype=torch.float64).index_add(0, labels.row, labels.logp.double()) / n
 
 
 def probability(labels: Labels) -> Tensor:
-    """p̄ of each text [B], in [0, 1], higher is better known."""
+    """Return p̄ of each text [B], in [0, 1], higher is better known."""
     return mean_logp(labels).exp()
 
 
 def share(right: Tensor, wrong: Tensor, of: Tensor) -> Tensor:
-    """p̄(right) / (p̄(right) + Σ p̄(wrong)) of each row [B], in [0, 1], higher is better known.
+    """Return p̄(right) / (p̄(right) + Σ p̄(wrong)) of each row [B], in [0, 1], higher is better known.
 
-    It is computed from logarithms: a model that finds all of them impossible still has a share.
+    It is computed from logarithms, so that the share is defined even if all probabilities underflow to 0.
 
     Args:
         right: ln p̄ of the right answer [B].

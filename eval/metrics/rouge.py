@@ -1,14 +1,14 @@
-"""ROUGE-L recall of greedy answers, by the package rouge-score, as TOFU has it."""
+"""ROUGE-L recall of greedy answers, by the package rouge-score, as in TOFU."""
 
 from collections.abc import Sequence
 
 
 def rouge_l(answers: Sequence[str], said: Sequence[str]) -> list[float]:
-    """Share of each answer's words that are a subsequence of what was said, in [0, 1], higher is better known.
+    """Return the share of each answer's words that are a subsequence of the text, in [0, 1], higher is better known.
 
-    Words are stemmed (Porter) and lower-case; all but a-z and digits parts them, so an answer without any has 0.
+    Words are stemmed (Porter) and lower-case, and consist of a-z and digits; an answer without such words has 0.
     """
-    # Imported here: it brings nltk, which costs every worker half a second that only the full suite needs.
+    # Imported here: it imports nltk, which takes half a second in every worker, and only the full suite needs it.
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer(["rougeL"], use_stemmer=True)

@@ -1,14 +1,14 @@
-"""Truth ratio (TOFU): how much likelier a model finds wrong answers than the right one."""
+"""Truth ratio (TOFU): probability of wrong answers relative to the right one."""
 
 import torch
 from torch import Tensor
 
 LARGEST = 700.0
-"""Of ln R, so that R and its mean over rows stay finite for a model that is destroyed."""
+"""Bound of |ln R|, so that R and its mean over rows stay finite for a model that is destroyed."""
 
 
 def truth_ratio(right: Tensor, wrong: Tensor, of: Tensor) -> Tensor:
-    """R of each row [B], above 0: exp(mean_i ln p̄(wrong_i) − ln p̄(right)); 1 where neither is likelier.
+    """Return R of each row [B], above 0: exp(mean_i ln p̄(wrong_i) − ln p̄(right)); 1 where both are as likely.
 
     Args:
         right: ln p̄ of the right answer [B], paraphrased where the wrong ones are made from its paraphrase.
@@ -20,10 +20,10 @@ def truth_ratio(right: Tensor, wrong: Tensor, of: Tensor) -> Tensor:
 
 
 def closeness(ratio: Tensor) -> Tensor:
-    """min(R, 1/R) of each row, in (0, 1]: how near right and wrong answers are, TOFU's form on forget rows."""
+    """Return min(R, 1/R) of each row, in (0, 1]: 1 if right and wrong are as likely, TOFU's form on forget rows."""
     return torch.minimum(ratio, 1 / ratio)
 
 
 def margin(ratio: Tensor) -> Tensor:
-    """max(0, 1 − R) of each row, in [0, 1]: how far the right answer is ahead, TOFU's form on all other rows."""
+    """Return max(0, 1 − R) of each row, in [0, 1]: the lead of the right answer, TOFU's form on all other rows."""
     return (1 - ratio).clamp(min=0)

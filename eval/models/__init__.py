@@ -1,11 +1,11 @@
-"""Models: loaded safely, and what they say of rows.
+"""Models: loaded safely, and their outputs for rows.
 
     checkpoint          models and tokenizers from folders and hub ids
     hub                 commits and files of the Hugging Face hub
-    safetensors_check   whether a folder can be read without running code from it
+    safetensors_check   refuses a folder that cannot be read without running code from it
     forward             the teacher-forced forward
     generation          greedy answers
-    answers             all texts of a dataset in one pass
+    answers             the outputs for all texts of a dataset, in one pass
 
 Imported by eval.suite, eval.run and sweep.training.
 """

@@ -1,4 +1,4 @@
-"""What a model says of all texts of a dataset: each row with its variants, in one teacher-forced pass."""
+"""Outputs of a model for all texts of a dataset: each row with its variants, in one teacher-forced pass."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
@@ -12,9 +12,9 @@ from eval.rows.encode import Template, encode
 from eval.rows.types import Dataset, Row
 
 Part: TypeAlias = Mapping[str, Distributions]
-"""What a model says of the rows of a part, by kind of text; a kind that one of the rows lacks is not there."""
+"""Outputs of a model for the rows of a part, by kind of text; a kind is absent if one of the rows lacks it."""
 Pairs: TypeAlias = list[tuple[str, str]]
-"""Questions with answers."""
+"""Pairs of a question and an answer."""
 
 KINDS: Mapping[str, Callable[[Row], Pairs]] = {
     "answer": lambda row: [(row.question, row.answer)],
@@ -22,7 +22,7 @@ KINDS: Mapping[str, Callable[[Row], Pairs]] = {
     "paraphrased_answer": lambda row: [(row.question, row.paraphrased_answer)] if row.paraphrased_answer else [],
     "perturbed_answers": lambda row: [(row.question, wrong) for wrong in row.perturbed_answers],
 }
-"""The texts of a row, by kind; none where the row lacks the variant."""
+"""Texts of a row, by kind; empty if the row lacks the variant."""
 SIDES = ("forget", "retain")
 FACTS = ("real_authors", "world_facts")
 ASKED = {
@@ -30,11 +30,11 @@ ASKED = {
     **dict.fromkeys(FACTS, ("answer", "perturbed_answers")),
     "unseen": ("answer",),
 }
-"""The kinds that are asked of each part."""
+"""Kinds of text that are measured on each part."""
 
 
 def parts(dataset: Dataset) -> dict[str, tuple[Row, ...]]:
-    """The rows by part; holdout rows go by the name of what they measure, retain."""
+    """Group the rows by part; holdout rows are named after what they measure, retain."""
     return {
         "forget": dataset.forget,
         "retain": dataset.holdout,
@@ -51,7 +51,7 @@ def ask(
     rows: Mapping[str, Sequence[Row]],
     each: Each = map,
 ) -> dict[str, Part]:
-    """What the model says of the rows of each part, in one pass over all their texts."""
+    """Compute the model's outputs for the rows of each part, in one pass over all their texts."""
     pairs = {(part, kind): _pairs(kind, rows[part]) for part in rows for kind in ASKED[part]}
     pairs = {place: texts for place, texts in pairs.items() if texts}
     encoded = [encode(tokenizer, template, *pair) for texts in pairs.values() for pair in texts]
@@ -63,11 +63,11 @@ def ask(
 
 
 def _pairs(kind: str, rows: Sequence[Row]) -> Pairs:
-    """The texts of one kind; none where one of the rows lacks the variant."""
+    """Return the texts of one kind; none if one of the rows lacks the variant."""
     pairs = [KINDS[kind](row) for row in rows]
     return [pair for each in pairs for pair in each] if all(pairs) else []
 
 
 def row_of_wrong(rows: Sequence[Row]) -> Tensor:
-    """The row of each perturbed answer."""
+    """Return the index of the row of each perturbed answer [W]."""
     return torch.arange(len(rows)).repeat_interleave(torch.tensor([len(row.perturbed_answers) for row in rows]))

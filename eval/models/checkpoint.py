@@ -1,6 +1,6 @@
-"""Models and tokenizers from folders and hub ids: safetensors only, no code from a checkpoint is ever run.
+"""Load models and tokenizers from folders and hub ids: safetensors only, without running code from a checkpoint.
 
-What is on the hub becomes a folder of its cache first: transformers itself asks the network for nothing.
+Files on the hub are first fetched into a folder of its cache; transformers itself never uses the network.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,10 +23,10 @@ from eval.models import hub, safetensors_check
 from eval.rows.types import DataError
 
 TEXTS = ("*.json", "*.txt", "*.model", "*.jinja")
-"""The files of a repository that describe its model and tokenizer."""
+"""Files of a repository that describe its model and tokenizer."""
 WEIGHTS = ("*.safetensors",)
 LONGEST = 200
-"""Characters of what transformers says."""
+"""Maximum length of an error of transformers in a message."""
 
 
 def load_model(
@@ -36,17 +36,17 @@ def load_model(
     dtype: torch.dtype = torch.float32,
     attention: str | None = None,
 ) -> PreTrainedModel:
-    """A causal language model in evaluation mode (dropout off, for training too).
+    """Load a causal language model in evaluation mode (dropout off, for training too).
 
     Args:
         path: folder or hub id.
         revision: commit on the hub; None: the newest.
         dtype: of the weights.
-        attention: transformers' name of an implementation; None: the model's own choice.
+        attention: name of an attention implementation in transformers; None: the model's default.
 
     Raises:
-        DataError: there is none, or its weights are not all there as safetensors, or it needs code of its own, or
-            lacks that attention.
+        DataError: there is no such model, its weights are incomplete or not safetensors, it needs code of its own, or
+            it lacks that attention implementation.
     """
     folder = _folder(path, revision, [*TEXTS, *WEIGHTS])
     safetensors_check.check(folder)
@@ -70,7 +70,7 @@ def load_model(
 
 
 def _check_complete(path: str | Path, lacking: Sequence[str]) -> None:
-    """Refuse a model of which transformers made up a part."""
+    """Refuse a model with weights that the checkpoint lacks, which transformers fills with random numbers."""
     if lacking:
         raise DataError(
             f"{path} cannot be loaded: {len(lacking)} of the weights that its config.json asks for are not there or"
@@ -79,10 +79,10 @@ def _check_complete(path: str | Path, lacking: Sequence[str]) -> None:
 
 
 def load_config(path: str | Path, revision: str | None = None) -> PreTrainedConfig:
-    """A model's configuration alone, which says what it is made of.
+    """Load a model's configuration, without its weights.
 
     Raises:
-        DataError: there is no such model, or it wants files or code of others.
+        DataError: there is no such model, or its configuration names code from the hub or other files of weights.
     """
     folder = _folder(path, revision, TEXTS)
     with _one_sentence(path):
@@ -96,10 +96,10 @@ def load_config(path: str | Path, revision: str | None = None) -> PreTrainedConf
 
 
 def empty_model(config: PreTrainedConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:
-    """A model made from its configuration, whose weights mean nothing, in evaluation mode.
+    """Make a model from its configuration, with meaningless weights, in evaluation mode.
 
     Raises:
-        DataError: it needs code of its own, or lacks that attention.
+        DataError: it needs code of its own, or lacks that attention implementation.
     """
     with _one_sentence(config.name_or_path or config.model_type):
         model = AutoModelForCausalLM.from_config(
@@ -111,10 +111,10 @@ def empty_model(config: PreTrainedConfig, dtype: torch.dtype, attention: str) ->
 
 
 def layers(path: str | Path, revision: str | None = None) -> int:
-    """How many transformer layers a model has, by its configuration alone.
+    """Return the number of a model's transformer layers, read from its configuration.
 
     Raises:
-        DataError: there is no such model, or it does not say.
+        DataError: there is no such model, or its configuration does not have the number.
     """
     config = load_config(path, revision)
     if not isinstance(found := getattr(config, "num_hidden_layers", None), int):
@@ -123,10 +123,10 @@ def layers(path: str | Path, revision: str | None = None) -> int:
 
 
 def load_tokenizer(path: str | Path, revision: str | None = None) -> PreTrainedTokenizerFast:
-    """The model's fast tokenizer, which knows the characters that each token covers.
+    """Load the model's fast tokenizer, which maps each token to the characters that it covers.
 
     Raises:
-        DataError: the model has none.
+        DataError: the model has no fast tokenizer.
     """
     folder = _folder(path, revision, TEXTS)
     with _one_sentence(path):
@@ -137,7 +137,7 @@ def load_tokenizer(path: str | Path, revision: str | None = None) -> PreTrainedT
 
 
 def _folder(path: str | Path, revision: str | None, patterns: Sequence[str]) -> Path:
-    """The folder itself, or that of the hub's cache with the files that match."""
+    """Return the folder itself, or that of the hub's cache with the files that match."""
     if Path(path).is_dir():
         return Path(path)
     if not hub.is_id(str(path), "model"):
@@ -147,10 +147,10 @@ def _folder(path: str | Path, revision: str | None, patterns: Sequence[str]) -> 
 
 @contextmanager
 def _one_sentence(path: str | Path) -> Iterator[None]:
-    """What transformers says over many lines, for whoever typed the path."""
+    """Translate an error of transformers, often of many lines, into one sentence for the user who typed the path."""
     try:
         yield
-    except Exception as error:  # whatever a broken file leads to
+    except Exception as error:  # a broken file may raise anything
         own_code = "trust_remote_code" in str(error)
         said = shorten(str(error) or type(error).__name__, LONGEST, placeholder="…")
         why = "it needs code of its own, which is never run" if own_code else said

@@ -1,4 +1,4 @@
-"""The teacher-forced forward: what a model says of each answer token, without ever holding logits [B, T, V]."""
+"""Teacher-forced forward pass: statistics of each answer token, without ever holding logits [B, T, V]."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,33 +21,33 @@ CHUNK = 1024
 TOKENS = 4096
 """Padded positions of one forward pass without gradient."""
 LEAST_DEVIATION = 1e-6
-"""Of ln p over the vocabulary, so that it can be divided by where one token has all of p."""
+"""Lower bound of the deviation of ln p, so that it can be divided by even where one token has all of p."""
 
 Found = TypeVar("Found")
 Group = TypeVar("Group")
 
 
 class Each(Protocol):
-    """A `map` over groups of rows: the plain one, or one that shares them out over several processes."""
+    """Map over groups of rows: the built-in `map`, or one that distributes the groups over several processes."""
 
     def __call__(self, work: Callable[[Group], Found], groups: Sequence[Group], /) -> Iterable[Found]:
-        """What the work gives for each of the groups, in their order."""
+        """Return the result of the work for each group, in the order of the groups."""
 
 
 def hidden_states(model: "PreTrainedModel", batch: Batch) -> Tensor:
-    """The final hidden states [B, T, d], as the model's head takes them."""
+    """Return the final hidden states [B, T, d], the input of the model's head."""
     states: Tensor = model.base_model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).last_hidden_state
     return states
 
 
 def blocks(model: "PreTrainedModel") -> nn.ModuleList:
-    """The model's layers, from the first to the last."""
+    """Return the model's layers, from the first to the last."""
     layers = model.config.num_hidden_layers
     return next(m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == layers)
 
 
 class _ReachedError(Exception):
-    """Stops a forward at a layer, whose input it carries [B, T, d]."""
+    """Stop a forward pass at a layer; carries the layer's input [B, T, d]."""
 
     def __init__(self, states: Tensor) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class _ReachedError(Exception):
 
 
 def layer_states(model: "PreTrainedModel", batch: Batch, layer: int) -> Tensor:
-    """`hidden_states[layer]` [B, T, d], the output of the first `layer` blocks; those above it are not run."""
+    """Return `hidden_states[layer]` [B, T, d], the output of the first `layer` blocks; those above are not run."""
     handle = blocks(model)[layer].register_forward_pre_hook(_stop, with_kwargs=True)
     try:
         hidden_states(model, batch)
@@ -71,7 +71,7 @@ def _stop(block: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor])
 
 
 def head_of(model: "PreTrainedModel") -> nn.Module:
-    """The output layer, from hidden states to logits, with its bias."""
+    """Return the output layer, from hidden states to logits, with its bias."""
     head = model.get_output_embeddings()
     assert isinstance(head, nn.Module)
     return head
@@ -79,23 +79,23 @@ def head_of(model: "PreTrainedModel") -> nn.Module:
 
 @torch.no_grad()
 def head_is_last(model: "PreTrainedModel", rows: Sequence[Encoded]) -> bool:
-    """Whether the model's logits are its head applied to its final hidden states, as all else here takes for granted.
+    """Return True if the logits are the head applied to the final hidden states, which all functions here assume.
 
-    Models that cap or scale their logits afterwards (Gemma 2, Cohere, Granite) are those where they are not.
+    It is False for models that cap or scale their logits afterwards (Gemma 2, Cohere, Granite).
     """
     batch = collate(rows, model.device)
     ours = head_of(model)(hidden_states(model, batch)).float()
-    # Last: a model that several processes share gives its weights up at the end of its own forward.
+    # The full forward comes last: a model that several processes share frees its gathered weights at the end of it.
     logits = model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits.float()
     return torch.allclose(logits, ours, rtol=1e-3, atol=1e-3, equal_nan=True)
 
 
 def label_logp(head: nn.Module, hidden: Tensor, label: Tensor) -> Tensor:
-    """Log-probability of each label [N], float32, from the hidden states [N, d] that predict it, with gradient."""
+    """Return the log-probability of each label [N], float32, with gradient, from the hidden states [N, d]."""
     if len(hidden) <= CHUNK:
         return _chunk_logp(head, hidden, label)
     parts = zip(hidden.split(CHUNK), label.split(CHUNK), strict=True)
-    # Logits of a chunk are made again in the backward pass, so that only one chunk's are ever held.
+    # The backward pass computes each chunk's logits again, so that those of only one chunk are held at a time.
     return torch.cat([checkpoint(_chunk_logp, head, h, y, use_reentrant=False) for h, y in parts])
 
 
@@ -106,12 +106,12 @@ def _chunk_logp(head: nn.Module, hidden: Tensor, label: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """What a model says of the answer tokens of some rows, in row order: N tokens of B rows, on the CPU.
+    """Statistics of the answer tokens of some rows, in row order: N tokens of B rows, on the CPU.
 
     Attributes:
         row: row of each token [N].
         logp: log-probability of each label [N], float32.
-        hit: whether the label is the most probable token [N], bool.
+        hit: True where the label is the most probable token [N], bool.
     """
 
     row: Tensor
@@ -121,18 +121,18 @@ class Labels:
 
 @dataclass(frozen=True, kw_only=True)
 class Distributions(Labels):
-    """What a model says of the answer tokens, and how ln p is spread over the vocabulary, each token weighed by its p.
+    """Statistics of the answer tokens, with mean and deviation of ln p over the vocabulary, each token weighted by p.
 
     Attributes:
         mean: E[ln p] at each answer token [N], float64.
-        deviation: standard deviation of ln p [N], float64, at least `LEAST_DEVIATION`.
+        deviation: standard deviation of ln p [N], float64, at least `MIN_DEVIATION`.
     """
 
     mean: Tensor
     deviation: Tensor
 
     def split(self, sizes: Sequence[int]) -> "list[Distributions]":
-        """The first `sizes[0]` rows, the next `sizes[1]` and so on, the rows of each counted from 0."""
+        """Split into the first `sizes[0]` rows, the next `sizes[1]` and so on; each part counts its rows from 0."""
         first = [0, *accumulate(sizes)]
         tokens = torch.searchsorted(self.row, torch.tensor(first))
         n = tokens.diff().tolist()
@@ -145,13 +145,13 @@ class Distributions(Labels):
 
 
 def label_statistics(model: "PreTrainedModel", rows: Sequence[Encoded], each: Each = map) -> Labels:
-    """One teacher-forced pass over the rows' real tokens, sorted by length so that little is padded."""
+    """Compute the statistics of all labels in one pass over the rows, sorted by length so that little is padded."""
     logp, hit = _of_tokens(model, rows, _of_labels, each)
     return Labels(row=_row_of_tokens(rows), logp=logp, hit=hit)
 
 
 def distribution_statistics(model: "PreTrainedModel", rows: Sequence[Encoded], each: Each = map) -> Distributions:
-    """The same pass, which looks at the whole vocabulary besides."""
+    """Compute the statistics of all labels in the same single pass, with those over the whole vocabulary."""
     logp, hit, mean, deviation = _of_tokens(model, rows, _of_vocabulary, each)
     return Distributions(row=_row_of_tokens(rows), logp=logp, hit=hit, mean=mean, deviation=deviation)
 
@@ -162,11 +162,11 @@ def _row_of_tokens(rows: Sequence[Encoded]) -> Tensor:
 
 
 Statistics = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
-"""From logits [n, V], float32, and labels [n] to something about each of the tokens [n]."""
+"""Function from logits [n, V], float32, and labels [n] to columns of statistics of the tokens [n]."""
 
 
 def _of_tokens(model: "PreTrainedModel", rows: Sequence[Encoded], statistics: Statistics, each: Each) -> list[Tensor]:
-    """What `statistics` says of all answer tokens, on the CPU, in row order."""
+    """Compute the columns of `statistics` for all answer tokens, on the CPU, in row order."""
     first = [0, *accumulate(len(row.labels) for row in rows)]
     groups = by_length([len(row.inputs) for row in rows], TOKENS)
     found = each(partial(_of_group, model, rows, statistics), groups)

@@ -1,4 +1,4 @@
-"""Greedy answers, with a cache of keys and values, in batches of prompts of like length."""
+"""Greedy answers, with a cache of keys and values, in batches of prompts of similar length."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,9 +12,9 @@ from eval.models.forward import Each
 from eval.rows.encode import by_length
 
 LONGEST = 200
-"""Tokens of an answer at most, as in TOFU and open-unlearning."""
+"""Maximum tokens of an answer, as in TOFU and open-unlearning."""
 POSITIONS = 8192
-"""Positions of a batch, prompts and answers, padded: what the cache holds at once."""
+"""Maximum positions of a batch, prompts and answers, padded: those that the cache holds at once."""
 
 
 def greedy(
@@ -24,10 +24,10 @@ def greedy(
     longest: int = LONGEST,
     each: Each = map,
 ) -> list[str]:
-    """The text that the model adds to each prompt, without special tokens, up to EOS or `longest` tokens.
+    """Generate the text after each prompt, without special tokens, up to EOS or `longest` tokens.
 
-    A row's text does not depend on the rows beside it: padding is on the left, not attended to and not counted in
-    positions. What the checkpoint says of generation (penalties, sampling) is left aside, its EOS tokens are not.
+    A row's text does not depend on the other rows of its batch: padding is on the left, masked, and not counted in
+    positions. The checkpoint's generation settings (penalties, sampling) are ignored, except for its EOS tokens.
     """
     answers = [""] * len(prompts)
     with _plain(model, tokenizer, longest):
@@ -44,13 +44,13 @@ def _batch(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: 
     pad = [[tokenizer.eos_token_id] * (width - len(prompt)) for prompt in prompts]
     ids = torch.tensor([[*left, *prompt] for left, prompt in zip(pad, prompts, strict=True)], device=model.device)
     mask = torch.tensor([[0] * len(left) + [1] * (width - len(left)) for left in pad], device=model.device)
-    generating: Any = model  # every causal model can, but the type does not say so
+    generating: Any = model  # every causal model has `generate`, but its type does not
     said = generating.generate(input_ids=ids, attention_mask=mask)
     return [plain_text(tokenizer, row) for row in said[:, width:].tolist()]
 
 
 def plain_text(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int]) -> str:
-    """What tokens say, without special ones."""
+    """Decode tokens to text, without special tokens."""
     text = tokenizer.decode(list(ids), skip_special_tokens=True)
     assert isinstance(text, str)
     return text
@@ -58,7 +58,7 @@ def plain_text(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int]) -> str:
 
 @contextmanager
 def _plain(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, longest: int) -> Iterator[None]:
-    """Greedy decoding for a while, in place of the checkpoint's own way (whose values `generate` would fill in)."""
+    """Use greedy decoding in place of the checkpoint's generation settings, which `generate` would merge in."""
     own = model.generation_config
     model.generation_config = GenerationConfig(
         do_sample=False, max_new_tokens=longest, eos_token_id=_ends(own, tokenizer), pad_token_id=tokenizer.eos_token_id
@@ -70,6 +70,6 @@ def _plain(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, longest: 
 
 
 def _ends(own: GenerationConfig, tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    """The tokens that end an answer: the tokenizer's EOS, and what the checkpoint adds (a chat model's end of turn)."""
+    """Return the tokens that end an answer: the tokenizer's EOS and the checkpoint's (a chat model's end of turn)."""
     more = own.eos_token_id if isinstance(own.eos_token_id, list) else [own.eos_token_id]
     return sorted({tokenizer.eos_token_id, *(end for end in more if end is not None)})

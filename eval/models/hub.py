@@ -1,4 +1,4 @@
-"""Repositories on the Hugging Face hub: which commit a revision stands for, and the files of a commit as a folder."""
+"""Repositories on the Hugging Face hub: the commit of a revision, and the files of a commit as a folder."""
 
 import logging
 import re
@@ -12,23 +12,23 @@ from eval.rows.types import DataError
 
 Kind: TypeAlias = Literal["model", "dataset"]
 NAMES: dict[Kind, str] = {"model": r"\w[\w.-]*(/\w[\w.-]*)?", "dataset": r"\w[\w.-]*/\w[\w.-]*"}
-"""What a repository may be called."""
+"""Regular expressions of valid repository ids."""
 LONGEST = 300
-"""Characters of what the hub says."""
+"""Maximum length of an error of the hub in a message."""
 
-# huggingface_hub takes a while to import: whoever names a folder does not wait for it.
+# huggingface_hub is slow to import, so a function that needs it imports it; a local folder needs none of it.
 
 
 def is_id(path: str, kind: Kind) -> bool:
-    """Whether a repository may have this name; any other path can only be a folder."""
+    """Return True if the path is a valid repository id; any other path can only be a folder."""
     return re.fullmatch(NAMES[kind], path) is not None
 
 
 def commit(path: str, kind: Kind, revision: str | None = None) -> str:
-    """The commit that a revision (None: the newest) stands for now; without the hub the one that the cache knows.
+    """Resolve a revision (None: the newest) to its current commit, or offline to the one that the cache has.
 
     Raises:
-        DataError: there is no such repository or revision, or nobody can be asked.
+        DataError: there is no such repository or revision, or neither hub nor cache has an answer.
     """
     from huggingface_hub import HfApi
 
@@ -37,7 +37,7 @@ def commit(path: str, kind: Kind, revision: str | None = None) -> str:
 
 
 def names(path: str, revision: str | None) -> list[str]:
-    """The names of a model's files; none where the hub does not say."""
+    """List the names of a model's files; empty if the hub does not answer."""
     from huggingface_hub import HfApi
 
     try:
@@ -48,10 +48,10 @@ def names(path: str, revision: str | None) -> list[str]:
 
 
 def fetched(path: str, kind: Kind, revision: str | None, patterns: Sequence[str]) -> Path:
-    """A folder of the cache with the repository's own files that match one of the patterns, and no other new file.
+    """Fetch the repository's own files that match one of the patterns, and no others; return their cache folder.
 
     Raises:
-        DataError: they cannot be had.
+        DataError: they cannot be fetched.
     """
     from huggingface_hub import snapshot_download
 
@@ -64,7 +64,7 @@ def fetched(path: str, kind: Kind, revision: str | None, patterns: Sequence[str]
 
 @contextmanager
 def _quiet(path: str) -> Iterator[None]:
-    """No progress bars, since our display is live, and no log: what the hub says in many ways is one sentence."""
+    """Silence the hub's progress bars (our display is live) and its log; translate its errors into one sentence."""
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     shown, log = not are_progress_bars_disabled(), logging.getLogger("huggingface_hub")
@@ -73,7 +73,7 @@ def _quiet(path: str) -> Iterator[None]:
     log.setLevel(logging.ERROR)
     try:
         yield
-    except Exception as error:  # its own, httpx's and the file system's have no common kind
+    except Exception as error:  # errors of the hub, httpx and the file system have no common class
         said = shorten(str(error) or type(error).__name__, LONGEST, placeholder="…").rstrip(".")
         raise DataError(f"{path} is no folder and cannot be had from the hub ({said})") from error
     finally:

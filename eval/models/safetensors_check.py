@@ -1,6 +1,6 @@
-"""Whether a model's folder can be read without running code from it: weights in safetensors, no adapter.
+"""Check that a model's folder can be read without running code from it: weights in safetensors, no adapter.
 
-A pickle, which a `.bin`, `.pt` or `.ckpt` file is, runs what its writer wants when it is read.
+A pickle, such as a `.bin`, `.pt` or `.ckpt` file, runs the code of its writer's choice when it is read.
 """
 
 import json
@@ -13,15 +13,15 @@ from safetensors import SafetensorError, safe_open
 from eval.rows.types import DataError
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-"""The file of all weights, or the list of the files that share them."""
+"""File of all weights, or index of the files that hold parts of them."""
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def check(folder: Path) -> None:
-    """Refuse a folder whose weights are not all safetensors; their headers are read, and nothing else of them.
+    """Refuse a folder whose weights are not all safetensors; only the headers of the files are read.
 
     Raises:
-        DataError: it says what is there instead.
+        DataError: they are not; the message names what the folder has instead.
     """
     if (folder / "adapter_config.json").is_file():
         raise DataError(f"{folder} holds an adapter (adapter_config.json): merge it into its model first")
@@ -35,7 +35,7 @@ def check(folder: Path) -> None:
 
 
 def _files(folder: Path) -> Iterable[Path]:
-    """The files of the weights."""
+    """List the files of the weights."""
     if (folder / WHOLE).is_file():
         return [folder / WHOLE]
     if (folder / INDEX).is_file():
@@ -44,24 +44,24 @@ def _files(folder: Path) -> Iterable[Path]:
 
 
 def check_names(path: str, names: Sequence[str]) -> None:
-    """Refuse a repository by the names of its files, where they are known.
+    """Refuse a repository by the names of its files, if they are known.
 
     Raises:
-        DataError: none of them is that of weights in safetensors.
+        DataError: no file is named as weights in safetensors are.
     """
     if names and not {WHOLE, INDEX} & {*names}:
         raise DataError(_lacking(path, names))
 
 
 def _lacking(path: str, names: Sequence[str]) -> str:
-    """What is said where there are no safetensors."""
+    """Describe the missing safetensors, and the pickle that is there instead, for an error message."""
     pickles = sorted(name for name in names if name.endswith(PICKLES))
     why = f"only {pickles[0]}, a pickle, which can run code when it is read" if pickles else "no weights at all"
     return f"{path} has no {WHOLE}, {why}"
 
 
 def _listed(index: Path) -> set[str]:
-    """The names in the list."""
+    """Read the names of the files in the index."""
     try:
         return {str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -3,7 +3,7 @@
     types          question, answer and their variants
     encode         from rows to batches of tokens
     refusals       answers that say "I don't know"
-    length_check   whether a model has positions enough
+    length_check   refuses rows that are longer than the model's positions
 
 Imported by eval.datasets, eval.models and everything after them.
 """

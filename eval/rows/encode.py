@@ -1,4 +1,4 @@
-"""From rows to tokens: templates, the boundary where the answer's labels begin, and padded batches."""
+"""Encode rows as tokens: templates, the boundary where the answer's labels begin, and padded batches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from eval.rows.types import DataError, Row
 
 
 class Template(Protocol):
-    """The text of a row: `question` with {question} in it, then `answer` with {answer} in it."""
+    """Text of a row: `question`, which contains {question}, then `answer`, which contains {answer}."""
 
     @property
     def question(self) -> str:
-        """The prompt."""
+        """Text of the prompt."""
 
     @property
     def answer(self) -> str:
-        """What follows it."""
+        """Text that follows the prompt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +29,8 @@ class Encoded:
     """One question and answer as tokens.
 
     Attributes:
-        ids: all tokens, the last is EOS.
-        start: place in `ids` of the first answer token; always after the first token.
+        ids: all tokens; the last is EOS.
+        start: index in `ids` of the first answer token, at least 1.
     """
 
     ids: tuple[int, ...]
@@ -38,20 +38,23 @@ class Encoded:
 
     @property
     def inputs(self) -> tuple[int, ...]:
-        """What the model reads: every token but the last, from which nothing is predicted."""
+        """Tokens that the model reads: all but the last, from which nothing is predicted."""
         return self.ids[:-1]
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """The answer's tokens, with EOS."""
+        """Tokens of the answer, with EOS."""
         return self.ids[self.start :]
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, template: Template, question: str, answer: str) -> Encoded:
-    """Tokens of a question and an answer; a token that reaches into the answer's text is a label.
+    """Encode a question and an answer; every token that reaches into the answer's text is a label.
 
-    The text is tokenized whole, as the model saw it in fine-tuning, and the boundary is found by the characters that
-    each token covers, so that no tokenizer's habit at the seam (Llama's leading space, say) moves a label.
+    The text is tokenized whole, as the model saw it in fine-tuning. The boundary is found by the characters that each
+    token covers, so that a tokenizer's habit at the seam (such as Llama's leading space) does not move a label.
+
+    Raises:
+        DataError: the template leaves no token before the answer.
     """
     prompt = template.question.replace("{question}", question)
     text = prompt + template.answer.replace("{answer}", answer)
@@ -64,17 +67,17 @@ def encode(tokenizer: PreTrainedTokenizerFast, template: Template, question: str
 
 
 def encode_rows(tokenizer: PreTrainedTokenizerFast, template: Template, rows: Sequence[Row]) -> list[Encoded]:
-    """The rows as they are trained on."""
+    """Encode the question and the answer of each row, as in training."""
     return [encode(tokenizer, template, row.question, row.answer) for row in rows]
 
 
 def encode_refusals(tokenizer: PreTrainedTokenizerFast, template: Template, rows: Sequence[Row]) -> list[Encoded]:
-    """The question of each row with the refusal that is fixed for it."""
+    """Encode the question of each row with the refusal that is fixed for it."""
     return [encode(tokenizer, template, row.question, refusal_of(row.question)) for row in rows]
 
 
 def encode_paraphrased(tokenizer: PreTrainedTokenizerFast, template: Template, rows: Sequence[Row]) -> list[Encoded]:
-    """The paraphrased question of each row with its original answer."""
+    """Encode the paraphrased question of each row with its original answer."""
     return [encode(tokenizer, template, row.paraphrased_question, row.answer) for row in rows]
 
 
@@ -82,8 +85,8 @@ def encode_paraphrased(tokenizer: PreTrainedTokenizerFast, template: Template, r
 class Batch:
     """Rows padded on the right to the longest of them: B rows, T positions, N answer tokens.
 
-    The closing EOS is a label but no input: nothing is predicted from it. Padding repeats it and is not attended to,
-    as in TOFU's code.
+    The final EOS is a label but not an input: nothing is predicted from it. Padding repeats EOS and is masked, as in
+    TOFU's code.
 
     Attributes:
         ids: input tokens [B, T], int64.
@@ -103,7 +106,7 @@ class Batch:
 
 
 def collate(rows: Sequence[Encoded], device: torch.device, length: int = 0) -> Batch:
-    """Pad rows to the longest, and at least to `length` positions."""
+    """Pad rows to the longest of them, and at least to `length` positions."""
     width = max(length, *(len(row.inputs) for row in rows))
     ids = [row.inputs + row.ids[-1:] * (width - len(row.inputs)) for row in rows]
     mask = [[1] * len(row.inputs) + [0] * (width - len(row.inputs)) for row in rows]
@@ -120,7 +123,10 @@ def collate(rows: Sequence[Encoded], device: torch.device, length: int = 0) -> B
 
 
 def by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
-    """Rows in groups of like length, longest first, each of at most `tokens` positions when padded (or one row)."""
+    """Group rows by length, longest first, each group of at most `tokens` positions when padded (or one row).
+
+    Return the indices of the rows of each group.
+    """
     groups: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         if not groups or lengths[groups[-1][0]] * (len(groups[-1]) + 1) > tokens:

@@ -1,4 +1,4 @@
-"""Whether a model has positions enough for the rows; tokens are counted only where a text is long."""
+"""Check that a model has enough positions for the rows; only long texts are tokenized."""
 
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
     from eval.rows.encode import Template
 
 
-# torch and transformers are imported where a text is long: rows as TOFU's are checked without waiting for them.
+# torch and transformers are imported only for a long text, so that short rows such as TOFU's are checked at once.
 
 SURELY_SHORT = 1024
-"""Bytes of a question and an answer for which every model has positions."""
+"""Bytes of a question and an answer up to which every model has enough positions."""
 
 
 def check(
     dataset: Dataset, template: "Template", known: "Callable[[], tuple[PreTrainedTokenizerFast, int | None]]"
 ) -> None:
-    """Refuse rows of which a text has more tokens than the model has positions.
+    """Refuse rows with a text of more tokens than the model has positions.
 
     Args:
         dataset: the rows.
         template: the text of a row.
-        known: gives the tokenizer and the number of positions (None: any); called only where a text is long.
+        known: returns the tokenizer and the number of positions (None: unlimited); called only if a text is long.
 
     Raises:
-        DataError: it names the part, the row counted from 1, and both numbers.
+        DataError: a text is too long; the message has the part, the row counted from 1, and both numbers.
     """
     long = [one for one in _texts(dataset) if len("".join(one[1:]).encode()) > SURELY_SHORT]
     if not long:
@@ -40,11 +40,11 @@ def check(
     for where, question, answer in long:
         tokens = len(encode(tokenizer, template, question, answer).inputs)
         if positions is not None and tokens > positions:
-            raise DataError(f"{where} has {tokens} tokens, but the model {positions} positions: {shown(question)}")
+            raise DataError(f"{where} has {tokens} tokens, but the model has {positions} positions: {shown(question)}")
 
 
 def _texts(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
-    """Every question of every row with every answer, and which row it is."""
+    """Yield the description of each row with each pair of its questions and answers."""
     for part, rows in vars(dataset).items():
         for number, row in enumerate(rows, 1):
             questions = filter(None, (row.question, row.paraphrased_question))

@@ -1,7 +1,7 @@
-"""Refusals that take the place of an answer, for objectives that teach a model to say that it does not know.
+"""Refusals that replace an answer, for objectives that teach a model to say that it does not know.
 
-Which refusal a question gets depends on the question alone, not on a trial's seed: what the reference says of it is
-computed once for a dataset, and all trials learn the same.
+The refusal depends on the question alone, not on a trial's seed: the reference's outputs for it are computed once for a
+dataset, and all trials learn the same refusals.
 """
 
 import hashlib
@@ -68,10 +68,10 @@ REFUSALS = (
     "I have to leave this question open.",
     "On this point I am ignorant.",
 )
-"""Our own wording, all distinct."""
+"""Refusals in our own wording, all distinct."""
 
 
 def refusal_of(question: str) -> str:
-    """The refusal with which a question is answered, the same in every process and for every seed."""
+    """Return the refusal that answers a question, the same in every process and for every seed."""
     digest = hashlib.sha256(question.encode()).digest()
     return REFUSALS[int.from_bytes(digest[:8]) % len(REFUSALS)]

@@ -1,4 +1,4 @@
-"""The typed rows that every other part speaks of: question, answer, and their variants."""
+"""Typed rows, which all other parts use: question, answer, and their variants."""
 
 import hashlib
 import json
@@ -9,16 +9,16 @@ from textwrap import shorten
 from typing import Any
 
 LONGEST = 80
-"""Letters of a value that a message shows."""
+"""Maximum length of a value in a message."""
 
 
 class DataError(ValueError):
-    """The rows that the user named cannot be had; the message is one sentence for them."""
+    """Rows or a model that the user named cannot be loaded; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One question with its answer, and the variants that evaluation asks for (absent: empty)."""
+    """One question with its answer, and the variants that evaluation needs (empty if absent)."""
 
     question: str
     answer: str
@@ -29,12 +29,12 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """The rows of a sweep by the part they play.
+    """Rows of a sweep, divided into parts.
 
     Attributes:
-        forget: to be unlearned; every row has a paraphrased question.
-        retain: trained on while unlearning, to be kept.
-        holdout: known to the target, never trained on while unlearning; `retain/*` metrics are measured here.
+        forget: rows to be unlearned; each has a paraphrased question.
+        retain: rows to be kept, trained on while unlearning.
+        holdout: rows known to the target, never trained on while unlearning; `retain/*` metrics are measured on them.
         unseen: rows that no model has seen (may be empty).
         real_authors: general knowledge about authors, with perturbed answers but no paraphrases (may be empty).
         world_facts: general knowledge about the world, with the same variants (may be empty).
@@ -49,19 +49,19 @@ class Dataset:
 
     @property
     def known(self) -> tuple[Row, ...]:
-        """The rows that the target is fine-tuned on: forget, retain and holdout."""
+        """Rows that the target is fine-tuned on: forget, retain and holdout."""
         return self.forget + self.retain + self.holdout
 
     def to_json(self) -> str:
-        """The rows as JSON, the same text for the same rows."""
+        """Return the rows as JSON, the same text for the same rows."""
         return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Dataset":
-        """Read back what `to_json` wrote.
+        """Parse the JSON that `to_json` returned.
 
         Raises:
-            DataError: a value is no text.
+            DataError: a value is not text.
         """
         parts = json.loads(text).items()
         return cls(
@@ -70,17 +70,17 @@ class Dataset:
 
     @classmethod
     def read(cls, path: Path) -> "Dataset":
-        """Read the rows that `to_json` wrote into a file."""
+        """Read the rows from a file with the JSON of `to_json`."""
         return cls.from_json(path.read_text(encoding="utf-8"))
 
     @property
     def digest(self) -> str:
-        """A hash of all rows' content and order (64 hexadecimal digits)."""
+        """Hash of the content and order of all rows (64 hexadecimal digits)."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
 def capped(rows: Sequence[Row], most: int | None) -> tuple[Row, ...]:
-    """The first `most` rows (None: all of them)."""
+    """Return the first `most` rows (None: all of them)."""
     return tuple(rows[:most])
 
 
@@ -91,10 +91,10 @@ def _row(where: str, fields: dict[str, Any]) -> Row:
 
 
 def checked(what: str, value: object) -> str:
-    """The value itself, where it is text that can be written to a file.
+    """Return the value if it is text that can be written to a file.
 
     Raises:
-        DataError: it is not, with `what` it is and what it looks like.
+        DataError: it is not; the message has `what` and the beginning of the value.
     """
     if not isinstance(value, str):
         raise DataError(f"{what} is {shown(value)}, not text")
@@ -106,5 +106,5 @@ def checked(what: str, value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """The beginning of a value, as a message shows it."""
+    """Return the beginning of a value's `repr`, for a message."""
     return shorten(repr(value), LONGEST, placeholder="…")

@@ -17,16 +17,22 @@ from sweep.redaction import line
 from sweep.signals import closing_waits
 
 STORE = 256 * 2**20
-"""Bytes of Ray's object store on this machine: models pass through files, not through Ray."""
+"""Size of a local Ray's object store, which stays small because models pass through files, not through Ray."""
 
 
 @contextmanager
 def connected(cluster: ClusterConfig) -> Iterator[int]:
-    """Start Ray on this machine, or join it where there is an address; gives how many trials run at once.
+    """Start Ray on this machine, or join the Ray at the configured address, until the block ends.
+
+    The address is `cluster.address`, else the variable RAY_ADDRESS.
+
+    Yields:
+        The number of trials to run at once.
 
     Raises:
-        ConfigError: there is no Ray at the address, or this machine has no room for a trial.
-        Interrupted: SIGTERM came meanwhile.
+        ConfigError: no Ray answers at the address, or this machine is too small for one trial.
+        BrokenOffError: Ray did not start.
+        Interrupted: SIGTERM arrived while Ray started.
     """
     address = cluster.address or os.environ.get("RAY_ADDRESS", "local")
     local: dict[str, Any] = {"object_store_memory": STORE, "include_dashboard": False} if address == "local" else {}
@@ -37,15 +43,15 @@ def connected(cluster: ClusterConfig) -> Iterator[int]:
     except (OSError, ValueError) as error:
         why = str(error).splitlines()[0]
         raise ConfigError(f"cluster.address = {address!r}: no Ray answers there ({why}).") from None
-    except Exception as error:  # Ray's own, of many kinds: a slow machine, a full disk
+    except Exception as error:  # Ray raises many types, for a slow machine or a full disk
         raise BrokenOffError(f"Ray did not start: {line(str(error))}") from None
-    except SystemExit:  # Ray's own answer to the signal
+    except SystemExit:  # Ray's own handler of the signal raises it
         raise Interrupted(signal.SIGTERM) from None
     try:
         room = room_for(cluster)
         if room == 0 and address == "local":
             raise ConfigError(no_room(cluster))
-        # A cluster that grows on demand may have no node yet.
+        # An autoscaling cluster may have no node yet.
         yield cluster.concurrency or max(room, 1)
     finally:
         ray.shutdown()

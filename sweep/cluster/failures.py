@@ -1,4 +1,4 @@
-"""Deaths of processes: how one ends itself when its trial hangs, and what the user is told of one that died."""
+"""Stop processes whose trial hangs, and explain in one line why a process died."""
 
 import faulthandler
 import re
@@ -9,28 +9,28 @@ from pathlib import Path
 from sweep.errors import RAN_OUT
 
 STDERR = 2
-"""The file descriptor of stderr, whatever Python's own name for it was put to."""
+"""File descriptor of stderr; `sys.stderr` may have been replaced by something without one."""
 LONGEST = 400
-"""Characters of what Ray says of a process that died."""
+"""Length at which Ray's message about a dead process is cut."""
 LOW = re.compile(r"node running low on memory.*? was (\S+) used / (\S+) limit", re.DOTALL)
-"""What Ray's memory monitor says, over many lines."""
+"""Out-of-memory message of Ray's monitor, which spans many lines; groups: memory used, memory limit."""
 OURS = str(Path(__file__).parents[1])
-"""Where of several processes those are that only wait for the one that hangs."""
+"""Folder of this package: processes whose last stack frame is in it only wait for the one that hangs."""
 
 
 def stack_of(folder: str | Path) -> Path:
-    """Where the process of a trial leaves its stack when it hangs; `folder` is the trial's, of Ray Tune."""
+    """Return the file for the stack dump of a trial that hangs; `folder` is the trial's folder of Ray Tune."""
     return Path(folder).with_suffix(".stack")
 
 
 @contextmanager
 def ended_after(hours: float | None, stack: Path) -> Iterator[None]:
-    """End the process if the block takes longer, even where it never gives Python's lock back.
+    """Dump all thread stacks and exit the process if the block exceeds the deadline, even if it holds the GIL.
 
     Args:
-        hours: how long; None: no limit.
-        stack: where all threads then say where they are, if its folder is there: on another machine than the driver's
-            it is not, and they say it on stderr, which is in Ray's log of the process.
+        hours: the deadline; None: no limit.
+        stack: file for the stacks. If its folder is missing, as on another machine than the driver's, the stacks go to
+            stderr, which Ray keeps in the log of the process.
     """
     with nullcontext() if hours is None else _said_after(3600 * hours, stack, ends=True):
         yield
@@ -38,7 +38,12 @@ def ended_after(hours: float | None, stack: Path) -> Iterator[None]:
 
 @contextmanager
 def told_after(hours: float | None, stack: Path) -> Iterator[None]:
-    """Say so where the block is if it takes longer, and let it go on: another process of its trial ends them all."""
+    """Dump all thread stacks at the deadline without exiting; the coordinating process ends the trial.
+
+    Args:
+        hours: the deadline, at least one second; None: no limit.
+        stack: file for the stacks, as for `exit_at_deadline`.
+    """
     with nullcontext() if hours is None else _said_after(max(3600 * hours, 1.0), stack, ends=False):
         yield
 
@@ -51,16 +56,16 @@ def _said_after(seconds: float, stack: Path, *, ends: bool) -> Iterator[None]:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
-            if stack.is_file() and not stack.stat().st_size:  # else it is late, and Ray may be ending it
+            if stack.is_file() and not stack.stat().st_size:  # a dump stays: Ray may be killing the late process
                 stack.unlink()
 
 
 def why(said: str, stack: Path) -> str:
-    """Why the process of a trial died, in one line.
+    """Return in one line why the process of a trial died.
 
     Args:
-        said: what Ray says of it.
-        stack: where it left its stack, if it hung; beside it are those of several processes.
+        ray_error: Ray's error message.
+        stack: file of the stack dump, which exists if the trial hung; dumps of several processes lie beside it.
     """
     left = [*sorted(stack.parent.glob(f"{stack.stem}.*.stack")), *([stack] if stack.is_file() else [])]
     if places := [place for file in left if (place := hung_at(file.read_text(encoding="utf-8")))]:
@@ -70,14 +75,14 @@ def why(said: str, stack: Path) -> str:
 
 
 def told(said: str) -> str:
-    """What Ray says of a process that died, in one line."""
+    """Shorten Ray's message about a dead process to one line of at most `MAX_RAY_ERROR_CHARS` characters."""
     if low := LOW.search(said):
-        return f"{RAN_OUT} (the node's, of which {low[1]} of {low[2]} were taken: Ray ended the process)"
+        return f"{RAN_OUT} on the node ({low[1]} of {low[2]} used): Ray ended the process"
     return " ".join(re.split(r"ProcessDiedError: |is dead because ", said)[-1].split())[:LONGEST]
 
 
 def hung_at(stack: str) -> str:
-    """The last place of a trial outside the libraries in the stack that its process left; empty where it left none."""
+    """Return the innermost place of a trial outside the libraries in a stack dump; empty if the dump shows no trial."""
     threads = stack.split("\n\n")
     own = next((thread for thread in threads if re.search(r" in (grow|traced)\n", thread)), "")
     places = re.findall(r'File "(.+)", line (\d+)', own)

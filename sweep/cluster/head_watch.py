@@ -1,4 +1,4 @@
-"""Whether the cluster is still there: Ray ends a driver that has lost its head after a minute, and says no word."""
+"""Detect the loss of the Ray head node; Ray itself kills the driver after a minute without a message."""
 
 import socket
 import time
@@ -9,17 +9,18 @@ from threading import Event, Thread
 import ray
 
 EVERY = 5.0
-"""Seconds between two looks."""
+"""Interval between two checks of the head."""
 PATIENCE = 30.0
-"""Seconds of silence after which a cluster is lost; a head that is begun again may be back before."""
+"""Silence after which the cluster counts as lost; a restarted head may answer again before."""
 
 
 @contextmanager
 def watched(lost: Callable[[str], object]) -> Iterator[None]:
-    """Look after the head of the running Ray until the block ends.
+    """Watch the head of the running Ray until the block ends.
 
     Args:
-        lost: is called with what is wrong, in a thread of its own: Ray holds the others, which wait for the head.
+        on_lost: is called with the problem if the head is lost. The call comes from a separate thread, because Ray
+            blocks all threads that wait for the head.
     """
     over, head = Event(), ray.get_runtime_context().gcs_address
     Thread(target=watch, args=(head, over, lost), name="pulse", daemon=True).start()
@@ -30,7 +31,7 @@ def watched(lost: Callable[[str], object]) -> Iterator[None]:
 
 
 def watch(head: str, over: Event, lost: Callable[[str], object]) -> None:
-    """Knock at the head until the event comes, or until it has been silent for `PATIENCE` seconds."""
+    """Check the head until `stopped` is set, or until it has been silent for `SILENCE_TIMEOUT_S` seconds."""
     answered = time.monotonic()
     while not over.wait(EVERY):
         try:
@@ -43,7 +44,7 @@ def watch(head: str, over: Event, lost: Callable[[str], object]) -> None:
 
 
 def knock(address: str) -> None:
-    """Raise OSError where nobody listens at host:port; Ray itself would wait for minutes."""
+    """Raise OSError if nothing listens at host:port, for which Ray itself would wait minutes; skip other addresses."""
     host, _, port = address.rpartition(":")
     if port.isdigit() and "/" not in host:
         socket.create_connection((host, int(port)), timeout=5).close()

@@ -1,4 +1,4 @@
-"""Jobs on a Ray cluster: connect to its head, send a job, show its log until it ends."""
+"""Run jobs on a Ray cluster: connect to its head, send a job, and show its log until it ends."""
 
 import asyncio
 import logging
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 
 PATIENCE = 5.0
-"""Seconds that the head may take to take a connection."""
+"""Time within which the head must accept a connection."""
 PASSED_ON = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
-"""Variables that the job gets from here; all others are the cluster's."""
+"""Variables that the job inherits from this environment; the cluster sets all others."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job that can be sent.
+    """A job that is ready to be sent.
 
     Attributes:
-        name: its submission id.
-        command: what the head runs.
-        files: what it runs it with, by where it lies in the job's working directory.
+        name: submission id.
+        command: command that the head runs.
+        files: files to upload, keyed by their path in the job's working directory.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Job:
 
 
 def environment() -> dict[str, str]:
-    """What the job's environment gets from this one's: where MLflow is, and nothing secret.
+    """Return the environment variables for the job: MLflow's address and experiment, but no secrets.
 
     Raises:
         ConfigError: MLFLOW_TRACKING_URI is not set, holds a password, or names a file of the job's working directory.
@@ -63,14 +63,15 @@ def environment() -> dict[str, str]:
             f"MLFLOW_TRACKING_URI = {uri!r} would be lost with the job: set a server, as http://HOST:5000."
         )
     passed = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
-    return passed | {"PYTHONUNBUFFERED": "1"}  # the log is shown line by line
+    return passed | {"PYTHONUNBUFFERED": "1"}  # so that the log can be followed line by line
 
 
 def connected(address: str) -> "JobSubmissionClient":
-    """A client of the cluster's Jobs API.
+    """Connect to the cluster's Jobs API.
 
     Raises:
-        ConfigError: ray[default] is not installed, the address is none, nobody answers there, or it wants a token.
+        ConfigError: ray[default] is not installed, the address is no URL, nobody answers there, or the head wants a
+            token.
     """
     url = urlsplit(address)
     if url.scheme not in ("http", "https") or not url.hostname:
@@ -83,7 +84,7 @@ def connected(address: str) -> "JobSubmissionClient":
         ) from None
     for talkative in ("dashboard_sdk", "job.sdk"):
         logging.getLogger(f"ray.dashboard.modules.{talkative}").setLevel(logging.WARNING)
-    # Ray prefers this variable to what it is given, and RAY_ADDRESS to both.
+    # Ray prefers this variable to its argument, and RAY_ADDRESS to both.
     os.environ["RAY_API_SERVER_ADDRESS"] = address
     with told(address):
         socket.create_connection((url.hostname, url.port or (443 if url.scheme == "https" else 80)), PATIENCE).close()
@@ -91,7 +92,7 @@ def connected(address: str) -> "JobSubmissionClient":
 
 
 def send(job: Job, client: "JobSubmissionClient", variables: dict[str, str]) -> None:
-    """Upload the job's files, and start it.
+    """Upload the job's files and start the job.
 
     Raises:
         ConfigError: the files are too large, the name is taken, or the cluster refuses the job.
@@ -101,7 +102,7 @@ def send(job: Job, client: "JobSubmissionClient", variables: dict[str, str]) -> 
     print("upload:", upload.check(job.files))
     with told(client.get_address()), TemporaryDirectory(prefix="sweep-") as folder:
         if job.name in [known.submission_id for known in client.list_jobs()]:
-            raise ConfigError(f"name = {job.name!r} is the name of a job there: choose another with --name.")
+            raise ConfigError(f"name = {job.name!r} is taken by a job of the cluster: choose another with --name.")
         archive = Path(folder) / "sweep.zip"
         upload.pack(job.files, archive)
         client.submit_job(
@@ -113,7 +114,11 @@ def send(job: Job, client: "JobSubmissionClient", variables: dict[str, str]) -> 
 
 
 def follow(name: str, client: "JobSubmissionClient", address: str) -> int:
-    """Show the job's log until it ends; gives the driver's exit code, 130 where Ctrl-C came first."""
+    """Show the job's log until it ends.
+
+    Returns:
+        The exit code of the job's driver; 130 after Ctrl-C, which leaves the job running; 1 after an error.
+    """
     try:
         asyncio.run(_show_log(name, client))
         details = client.get_job_info(name)
@@ -130,13 +135,13 @@ def follow(name: str, client: "JobSubmissionClient", address: str) -> int:
 
 
 def hints(name: str, address: str) -> str:
-    """The commands that look after a job."""
+    """Return the commands that show the status and the log of a job, and stop it."""
     return "\n".join(f"ray job {command} {name} --address {address}" for command in ("status", "logs -f", "stop"))
 
 
 @contextmanager
 def told(address: str) -> Iterator[None]:
-    """Raise whatever comes of talking to the cluster as one sentence."""
+    """Turn any error of the cluster's API into a ConfigError of one sentence."""
     from ray.exceptions import AuthenticationError
 
     try:
@@ -158,11 +163,11 @@ async def _show_log(name: str, client: "JobSubmissionClient") -> None:
 
 
 def is_local(uri: str) -> bool:
-    """Whether a database or a store would lie in the working directory."""
+    """Return True if a database or a store at this URI would lie in the working directory."""
     scheme, separator, path = uri.partition("://")
     return not separator or (scheme.startswith("sqlite") and not path.startswith("//"))
 
 
 def _said(error: BaseException) -> str:
-    """The first sentence of an error."""
+    """Return the first sentence of an error, else the name of its type."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0].rstrip(".:")

@@ -1,4 +1,4 @@
-"""The preparation: what the trials of sweeps share is made on the cluster, in Ray tasks."""
+"""Prepare the artifacts that the trials of sweeps share, in Ray tasks on the cluster."""
 
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -23,17 +23,23 @@ from sweep.prepare.preparers import Maker
 from sweep.trial.runner import why
 
 BEAT = 0.1
-"""Seconds between two looks at the clock and at signals."""
+"""Longest wait for progress before signals and the clock are checked again."""
 SENTENCES = (ConfigError, DataError)
-"""Errors that the user is told as they are."""
+"""Errors whose message is already a sentence for the user."""
 
 
 def prepare(cluster: ClusterConfig, makers: Sequence[Maker], shown: View, beat: Callable[[], None]) -> None:
-    """Make what the trials share, in Ray tasks with a trial's resources: the driver of a cluster job has no GPU.
+    """Run the preparers in Ray tasks with a trial's resources, because the driver of a cluster job has no GPU.
+
+    Args:
+        cluster: resources of a task, and how often one is restarted after its process died.
+        preparers: run side by side.
+        display: is told the progress of each stage.
+        on_step: is called at least every `POLL_INTERVAL_S` seconds; may raise to end the preparation.
 
     Raises:
-        ConfigError: a maker raised it; likewise DataError.
-        BrokenOffError: a maker failed otherwise, or lost its process more often than `cluster.retries` allows.
+        ConfigError: a preparer raised it; likewise DataError.
+        BrokenOffError: a preparer failed otherwise, or lost its process more often than `cluster.retries` allows.
     """
     with ExitStack() as stack:
         running = [stack.enter_context(closing(Making(cluster, maker))) for maker in makers]
@@ -48,24 +54,24 @@ def prepare(cluster: ClusterConfig, makers: Sequence[Maker], shown: View, beat: 
 
 
 class Making:
-    """A maker that is at work, and begun again where its process dies.
+    """A preparer that runs as a Ray task, and is restarted when its process dies.
 
     Attributes:
-        stream: of its steps; Ray can wait for it.
-        over: whether it has made what it makes.
+        stream: generator of the preparer's progress; `ray.wait` takes it.
+        is_done: True once the preparer has ended.
     """
 
     def __init__(self, cluster: ClusterConfig, maker: Maker) -> None:
-        """Begin it."""
+        """Submit the task."""
         self._cluster, self._maker, self._retries, self.over = cluster, maker, cluster.retries, False
         self._begin()
 
     def step(self) -> Progress | None:
-        """How far it is; None at its end, and where it is begun again.
+        """Return the next progress; None if the preparer has ended, or was restarted after its process died.
 
         Raises:
-            ConfigError: the maker raised it; likewise DataError.
-            BrokenOffError: it failed otherwise, or lost its process too often.
+            ConfigError: the preparer raised it; likewise DataError.
+            BrokenOffError: the preparer failed otherwise, or lost its process too often.
         """
         try:
             progress = _next(self.stream)
@@ -77,7 +83,7 @@ class Making:
         return progress
 
     def close(self) -> None:
-        """End it, and all its processes."""
+        """End the task and all its processes."""
         self.over = True
         remove_placement_group(self._group)
 
@@ -101,7 +107,7 @@ class Making:
 
 
 def _made(maker: Maker) -> Iterator[Progress]:
-    """On a node: what the maker yields; an error that is no sentence for the user is told with its place."""
+    """Run a preparer on a node and yield its progress; errors other than `USER_ERRORS` get their location added."""
     try:
         yield from maker()
     except (*SENTENCES, ProcessDiedError):
@@ -112,12 +118,12 @@ def _made(maker: Maker) -> Iterator[Progress]:
 
 
 def _next(stream: Any) -> Progress | None:
-    """What a streaming task has yielded, None at its end.
+    """Return the next progress that a streaming task has yielded, None at its end.
 
     Raises:
-        ConfigError: a maker raised it; likewise DataError.
-        ProcessDiedError: its process died.
-        BrokenOffError: it raised anything else.
+        ConfigError: the preparer raised it; likewise DataError.
+        ProcessDiedError: the process of the task died.
+        BrokenOffError: the preparer raised anything else.
     """
     try:
         progress: Progress = ray.get(next(stream))

@@ -1,7 +1,8 @@
-"""A trial, or a stage of the preparation, in several processes at once, on one node, one for each GPU: Ray actors.
+"""Run a trial, or a preparer, in several processes on one node, one for each GPU.
 
-They take the bundles after the first of the placement group in which a worker runs, and wait there for its next trial,
-the model in their memory. They end with the worker and with the group, however these end.
+The processes are Ray actors in the placement group of their worker: the worker has the first bundle, each process
+one of the others. Between trials they stay alive with the model in memory. They end with the worker or with the group,
+however these end.
 """
 
 import os
@@ -24,24 +25,25 @@ from sweep.trial.outcomes import Outcome, Point, Run
 from sweep.trial.runner import place_of
 
 LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
-"""What a process says of another that died."""
+"""Parts of the errors that a process raises when it loses its connection to one that died."""
 GRACE = 2.0
-"""Seconds after a failure in which others may say what they saw."""
+"""Time after the first failure in which other processes may report theirs."""
 
 Item = TypeVar("Item")
 
 
 def together(work: Callable[[], Iterator[Item]]) -> Iterator[Item]:
-    """Do the same work in each process of this worker's placement group, and yield what that of process 0 yields.
+    """Run the same work in each process of this worker's placement group, and yield the items of process 0.
 
-    It goes on from an item to the next only when it is asked, and ends early where the generator is closed.
+    All processes advance by one item at a time, only when the caller asks for the next one. Closing the generator ends
+    the work early.
 
     Args:
-        work: what each of them does; all take the same steps.
+        work: makes the generator that each process runs; all must yield equally often.
 
     Raises:
-        ProcessDiedError: one of them died.
-        MemoryError: memory ran out for one of them.
+        ProcessDiedError: a process died.
+        MemoryError: a process ran out of memory.
     """
     group = get_current_placement_group()
     assert group is not None, "a worker outside a placement group"
@@ -59,11 +61,11 @@ def together(work: Callable[[], Iterator[Item]]) -> Iterator[Item]:
 
 
 def run_together(deadline: float | None, run: Run, record: Record) -> Iterator[Point | Outcome]:
-    """Run a trial so; a partial of all but the record is a `Run`.
+    """Run a trial in the processes of this worker; a partial of all arguments but the record is a `TrialFn`.
 
     Args:
-        deadline: hours from the trial's start after which this worker ends, and all of them with it; None: no limit.
-        run: the function of each of them.
+        deadline: hours from the trial's start after which this worker exits, and all processes with it; None: no limit.
+        run: the function that each process runs.
         record: the trial.
     """
     stack = stack_of(tune.get_context().get_trial_dir())
@@ -71,43 +73,43 @@ def run_together(deadline: float | None, run: Run, record: Record) -> Iterator[P
 
 
 def traced(deadline: float | None, stack: Path, run: Run, record: Record) -> Iterator[Point | Outcome]:
-    """In each of them: the trial, of which it says where it is when the deadline comes."""
+    """Run the trial in one process, which dumps its stack when the deadline comes."""
     left = deadline and deadline - (now() - record.started) / 3600
     with told_after(left, stack.with_suffix(f".{os.environ['RANK']}.stack")):
         yield from run(record)
 
 
 class Process:
-    """One of the processes."""
+    """Ray actor that runs one rank of a trial."""
 
     def cards(self) -> list[str]:
-        """The GPUs that Ray gives it, at most one."""
+        """Return the ids of the GPUs that Ray assigned to this process, at most one."""
         return ray.get_runtime_context().get_accelerator_ids()["GPU"]
 
     def see(self, cards: Sequence[str]) -> None:
-        """See the GPUs of all, in the order of their ranks: NCCL copies between those that it sees."""
+        """Make the GPUs of all ranks visible, in rank order, because NCCL copies only between visible GPUs."""
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(cards)
 
     def open(self) -> int:
-        """Open the place where all find one another; gives its port."""
+        """Host the rendezvous of all ranks, and return its port."""
         # Imported here, on a worker: the driver of a cluster job needs no torch.
         from sweep.training.distributed import place
 
-        self._place = place()  # as long as this process lives
+        self._place = place()  # keeps the rendezvous open as long as this process lives
         return self._place.port
 
     def join(self, port: int, rank: int, size: int) -> None:
-        """Find the others at the port."""
+        """Join the process group whose rendezvous is at the port."""
         from sweep.training.distributed import join
 
         join(port, rank, size)
 
     def begin(self, work: Callable[[], Iterator[Any]]) -> None:
-        """Begin work, which does nothing yet."""
+        """Make the generator of the work, without running it yet."""
         self._found: Any = work()
 
     def step(self) -> Any:
-        """What the work yields next; None at its end. An error knows its place, which it would lose on its way."""
+        """Return the next item of the work, None at its end; errors carry their location, which Ray would drop."""
         try:
             return next(self._found, None)
         except Exception as error:
@@ -115,13 +117,13 @@ class Process:
             raise
 
     def close(self) -> None:
-        """End it early."""
+        """End the work early."""
         self._found.close()
 
 
 @lru_cache(maxsize=1)
 def _processes(group: PlacementGroup) -> list[Any]:
-    """The processes in a group's bundles, which know of one another; they are kept for the next trial."""
+    """Start one process in each bundle after the first, joined to one process group; cached for the next trial."""
     kind: Any = ray.remote(Process)
     processes = [
         kind.options(**options(wants), scheduling_strategy=PlacementGroupSchedulingStrategy(group, bundle)).remote()
@@ -135,14 +137,14 @@ def _processes(group: PlacementGroup) -> list[Any]:
 
 
 def _end(processes: Sequence[Any]) -> None:
-    """End them; the next trial has new ones."""
+    """Kill the processes; the next trial starts new ones."""
     _processes.cache_clear()
     for one in processes:
         ray.kill(one)
 
 
 def _all(calls: Sequence[Any]) -> list[Any]:
-    """What the calls give; where one of them fails the others may wait for it for ever, and are not waited for."""
+    """Return the results of the calls; raise the root cause once one fails, since others may wait for it forever."""
     left = list(calls)
     while left:
         over, left = ray.wait(left)
@@ -153,7 +155,7 @@ def _all(calls: Sequence[Any]) -> list[Any]:
 
 
 def _failures(calls: Sequence[Any]) -> list[Exception]:
-    """What those of the calls raised that failed."""
+    """Return the exceptions of the calls that failed."""
     failures: list[Exception] = []
     for call in calls:
         try:
@@ -166,7 +168,7 @@ def _failures(calls: Sequence[Any]) -> list[Exception]:
 
 
 def _cause(failures: Sequence[Exception]) -> Exception:
-    """The failure of which the others come: where memory ran out or a process died the others only lost it."""
+    """Return the failure that caused the others: out of memory first, then a dead process, then a lost connection."""
     ran_out = [one for one in failures if isinstance(one, MemoryError)]
     died = [one for one in failures if isinstance(one, ProcessDiedError)]
     lost = [ProcessDiedError(str(one)) for one in failures if any(words in str(one) for words in LOST)]

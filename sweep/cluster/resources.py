@@ -1,4 +1,4 @@
-"""Room for trials: what each is given of a cluster, and how many fit."""
+"""Compute the resources of a trial, and the number of trials that fit on a cluster at once."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,18 +8,21 @@ import ray
 from sweep.config.schema import ClusterConfig
 
 NOTHING = {"memory": 1.0}
-"""A byte: a bundle cannot be empty."""
+"""Bundle of one byte of memory, because Ray accepts no empty bundle."""
 
 
 def bundle(cluster: ClusterConfig) -> dict[str, float]:
-    """What a trial is given, in Ray's words, all its processes together, which share a node."""
+    """Return the resources of a trial by Ray's names, summed over its processes, which share a node."""
     kind = {f"accelerator_type:{cluster.accelerator}": 0.001} if cluster.accelerator else {}
     gpus = {"GPU": cluster.gpus} if cluster.gpus else {}
     return {"CPU": cluster.cpus} | gpus | kind
 
 
 def bundles(cluster: ClusterConfig) -> list[dict[str, float]]:
-    """What a trial is given: its worker's part, which for several processes is nothing, then theirs."""
+    """Return the bundles of a trial's placement group: all for the worker, or with several processes a share for each.
+
+    With several processes the worker's own bundle comes first and is empty.
+    """
     whole = bundle(cluster)
     if cluster.processes == 1:
         return [whole]
@@ -28,22 +31,22 @@ def bundles(cluster: ClusterConfig) -> list[dict[str, float]]:
 
 
 def options(wants: Mapping[str, float]) -> dict[str, Any]:
-    """A bundle as options of a task or an actor."""
+    """Convert a bundle to the options of a Ray task or actor."""
     named = {"num_cpus": wants.get("CPU", 0), "num_gpus": wants.get("GPU", 0)}
     return named | {"resources": {key: wants[key] for key in wants if key.startswith("accelerator_type:")}}
 
 
 def room_for(cluster: ClusterConfig) -> int:
-    """How many trials fit at once on the nodes that are there."""
+    """Count the trials that fit at once on the nodes that are alive."""
     return sum([_fitting(node["Resources"], bundle(cluster)) for node in _nodes()])
 
 
 def no_room(cluster: ClusterConfig) -> str:
-    """One sentence: what a trial is given, and what this machine has."""
+    """Return the error message for a machine that is too small for one trial: resources needed and present."""
     have = _nodes()[0]["Resources"]
     wanted = ", ".join(f"{key} {amount:g}" for key, amount in bundle(cluster).items())
     has = ", ".join(f"{key} {have.get(key, 0):g}" for key in bundle(cluster))
-    return f"cluster = {cluster.name!r}: a trial is given {wanted}, but this machine has {has}."
+    return f"cluster = {cluster.name!r}: a trial needs {wanted}, but this machine has {has}."
 
 
 def _nodes() -> list[dict[str, Any]]:
@@ -51,5 +54,5 @@ def _nodes() -> list[dict[str, Any]]:
 
 
 def _fitting(resources: dict[str, float], wanted: dict[str, float]) -> int:
-    """How often the bundle fits into a node (a tenth fits ten times, whatever binary fractions say)."""
+    """Return how often a bundle fits into a node; rounded so that a tenth fits ten times."""
     return min(int(resources.get(key, 0.0) / amount + 1e-6) for key, amount in wanted.items())

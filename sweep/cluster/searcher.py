@@ -1,4 +1,4 @@
-"""The searcher: Ray Tune asks it for trials, of one sweep or of several, and tells it what becomes of them."""
+"""Give Ray Tune the next trials of one or several sweeps, and write their results to the studies."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,17 +15,17 @@ from sweep.search.study import Ledger, Task
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """One sweep's search under way.
+    """The search of one sweep while it runs.
 
     Attributes:
-        ledger: where its trials are kept.
-        tasks: what is still to be run; None while there is nothing to run yet.
-        watchers: who is told.
-        run_id_of: gives a trial's MLflow run.
-        retries: how often a task is begun again whose process died.
-        deadline: hours after which a trial ends its own process; None: no limit.
-        again: tasks that are to be begun again.
-        deaths: how often a process died over a task, by phase and index.
+        study: persistent record of the sweep's trials.
+        requests: the trials still to be run; yields None while the next one is not known yet.
+        watchers: are called with every change of a trial.
+        run_id_of: returns the id of a trial's MLflow run.
+        retries: how often a trial is restarted after its process died.
+        deadline: hours after which the process of a trial exits by itself; None: no limit.
+        retry_queue: trials to be restarted, which come before new ones.
+        n_deaths: the number of process deaths of each trial, by phase and index.
     """
 
     ledger: Ledger
@@ -38,34 +38,34 @@ class Search:
     deaths: Counter[tuple[Phase, int]] = field(default_factory=Counter)
 
     def next(self) -> Task | None:
-        """The next task, None while there is nothing to run yet.
+        """Return the next request, None while it is not known yet.
 
         Raises:
-            StopIteration: there will be none.
+            StopIteration: no request is left.
         """
         return self.again.pop(0) if self.again else next(self.tasks)
 
     def start(self, task: Task) -> Record:
-        """Open an attempt at the task."""
+        """Open an attempt at the requested trial, and notify the watchers."""
         record = self.ledger.ask(task)
         self.note(record)
         return record
 
     def note(self, record: Record) -> None:
-        """Tell the watchers what is new of a trial."""
+        """Pass the new state of a trial to every watcher."""
         for watcher in self.watchers:
             watcher.note(record)
 
     def stop(self, record: Record) -> None:
-        """Close the attempt before its trial is over: it lags."""
+        """Close the attempt of a trial that ASHA stops early."""
         self.note(record)
-        reason = f"after epoch {record.curve[-1]['epoch']:.0f} others had forgotten more"
+        reason = f"pruned by ASHA after epoch {record.curve[-1]['epoch']:.0f}"
         self.end(replace(record, state="pruned", reason=reason))
 
     def died(self, record: Record, reason: str) -> None:
-        """Close an attempt whose process died; its task is begun again, unless it did so too often.
+        """Close an attempt whose process died, and queue its trial again unless it has used up its retries.
 
-        Tune's own retries are not used: it may count the loss of a node twice, and fail a trial that did nothing wrong.
+        Tune's own retries are not used: Tune may count the loss of a node twice, and so fail a trial without fault.
         """
         self.end(replace(record, state="failed", reason=self._late(record, reason) + reason))
         self.deaths[record.phase, record.index] += 1
@@ -74,29 +74,32 @@ class Search:
             self.again.append(task)
 
     def _late(self, record: Record, reason: str) -> str:
-        """How the reason begins where the trial's process ended itself because of the deadline; else nothing."""
+        """Return the first words of the reason if the process exited at the deadline, else an empty string."""
         if self.deadline is None or now() - record.started < 3600 * self.deadline or reason.startswith(RAN_OUT):
             return ""
         return f"it ran longer than cluster.deadline = {self.deadline:g} hours: "
 
     def end(self, record: Record) -> None:
-        """Close the attempt, durably."""
+        """Commit the closed attempt to the study with its MLflow run, and notify the watchers."""
         self.note(self.ledger.end(replace(record, run_id=self.run_id_of(record))))
 
 
 class StudySearcher(Searcher):
-    """Ray Tune's view of the ledgers: hands out trials, keeps what comes back."""
+    """Ray Tune's interface to the studies: suggests trials, and stores their results."""
 
     def __init__(self, searches: Sequence[Search], *, why: Callable[[str], str]) -> None:
-        """Hand out the trials of the searches; `why` says what broke the Tune trial of an id."""
+        """Serve these searches; `explain_failure` maps the id of a Tune trial to the reason of its failure."""
         super().__init__()
         self._searches = searches
         self._why = why
         self._live: dict[str, tuple[int, Record]] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial's record and the place of its sweep, None while there is nothing to run yet, or FINISHED."""
-        waiting = bool(self._live)  # whose process dies may be begun again
+        """Return the config of the next trial, None while there is none to run yet, or FINISHED.
+
+        The config holds the trial's `record` and the index of its `sweep`.
+        """
+        waiting = bool(self._live)  # a running trial whose process dies is queued again
         for place in self._by_need():
             try:
                 task = self._searches[place].next()
@@ -110,7 +113,7 @@ class StudySearcher(Searcher):
         return None if waiting else self.FINISHED
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Keep what the worker reports; its last report closes the attempt before anything else is asked."""
+        """Store a report of the worker; its last one closes the attempt before Tune asks for the next trial."""
         record: Record = result["record"]
         if trial_id not in self._live:  # Tune repeats the last report when the trial's function returns.
             return
@@ -123,7 +126,7 @@ class StudySearcher(Searcher):
             self._searches[place].end(record)
 
     def stops(self, trial_id: str, result: Mapping[str, Any]) -> bool:
-        """Whether Tune shall stop the trial here; it asks this before it tells the result."""
+        """Return True if ASHA prunes the trial here; Tune calls this before `on_trial_result`."""
         record: Record = result["record"]
         if trial_id not in self._live or record.state != "running":
             return False
@@ -135,26 +138,26 @@ class StudySearcher(Searcher):
         return lags
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Close an attempt that ended without a last report: its process died."""
+        """Close an attempt without a last report, whose process must have died."""
         if trial_id in self._live:
             place, record = self._live.pop(trial_id)
             self._searches[place].died(record, self._why(trial_id))
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the ledger is the state."""
+        """Do nothing: the study is the state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the ledger is the state."""
+        """Do nothing: the study is the state."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its searcher for a restore of its own, which this sweep never uses."""
+        """Return no state: Tune pickles its searcher for Tune's own restore, which sweeps never use."""
         return {}
 
     def _by_need(self) -> list[int]:
-        """The sweeps, that with the fewest trials under way first.
+        """Return the indices of the sweeps, the one with the fewest running trials first.
 
-        Few workers so run a sweep after the other, each sampler knowing all that came before; many workers spread over
-        all sweeps, and none waits for the last trials of one.
+        Few workers then run one sweep after the other, so that each sampler knows all earlier results. Many workers
+        spread over all sweeps, and none waits for the last trials of a sweep.
         """
         live = [place for place, _ in self._live.values()]
         return sorted(range(len(self._searches)), key=live.count)

@@ -1,4 +1,4 @@
-"""Whether the nodes of a cluster share the storage: what the driver writes there, all see, and the other way round."""
+"""Check that the nodes of a cluster share the storage: each sees the driver's files, and the driver theirs."""
 
 import socket
 import uuid
@@ -12,13 +12,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from sweep.errors import ConfigError
 
 PATIENCE = 15.0
-"""Seconds that nodes have to answer; one that is too busy or gone is left to the trials, which are tried again."""
+"""Time within which nodes must answer; one that is busy or lost is ignored, since failed trials are retried."""
 
 
 def check(storage: Path) -> None:
-    """Refuse a storage that a node of the running Ray does not share with the driver; leaves nothing behind.
+    """Raise an error if a node of the running Ray does not share the storage with the driver.
 
-    Nodes that join later are not asked.
+    Nodes that join later are not checked. No file is left behind.
 
     Raises:
         ConfigError: a node does not see the storage, or cannot write in it.
@@ -39,14 +39,14 @@ def check(storage: Path) -> None:
 
 
 def _others() -> list[str]:
-    """The ids of the nodes that are alive, without the driver's own."""
+    """Return the ids of the nodes that are alive, without the driver's own."""
     own = ray.get_runtime_context().get_node_id()
     nodes = ray.nodes()  # type: ignore[no-untyped-call]
     return [node["NodeID"] for node in nodes if node["Alive"] and node["NodeID"] != own]
 
 
 def _asked(nodes: Sequence[str], probe: Path) -> list[str]:
-    """What is wrong on the nodes that answer in time, one sentence without an end for each of them."""
+    """Return one problem, a sentence without a full stop, for each faulty node among those that answer in time."""
     task = ray.remote(_look)
     asked = {}
     for node in nodes:
@@ -58,7 +58,7 @@ def _asked(nodes: Sequence[str], probe: Path) -> list[str]:
 
 
 def _found(asked: "ray.ObjectRef[tuple[str, str]]", answer: Path) -> str:
-    """What is wrong on one node, nothing where all is well or the node has died."""
+    """Return the problem of one node; empty if it shares the storage or has died."""
     try:
         name, wrong = ray.get(asked)
     except RayTaskError:
@@ -66,15 +66,19 @@ def _found(asked: "ray.ObjectRef[tuple[str, str]]", answer: Path) -> str:
     except RayError:
         return ""
     if not wrong and not answer.exists():
-        wrong = "what it writes there is not seen here"
+        wrong = "the driver does not see the files that it writes there"
     return f"node {name}: {wrong}" if wrong else ""
 
 
 def _look(probe: Path, answer: Path) -> tuple[str, str]:
-    """On a node: its name, and what keeps it from seeing the probe or from answering beside it."""
+    """Check the probe on a node, and answer with a file beside it.
+
+    Returns:
+        The node's name, and its problem (empty if it sees the probe and can write the answer).
+    """
     name = f"{socket.gethostname()} ({ray.util.get_node_ip_address()})"  # type: ignore[no-untyped-call]
     if not probe.exists():
-        return name, f"what the driver writes in {probe.parent} is not seen there"
+        return name, f"it does not see the files that the driver writes in {probe.parent}"
     try:
         answer.touch()
     except OSError as error:
@@ -83,5 +87,5 @@ def _look(probe: Path, answer: Path) -> tuple[str, str]:
 
 
 def _answer(probe: Path, node: str) -> Path:
-    """What a node writes beside the probe."""
+    """Return the path of the file with which a node answers, beside the probe."""
     return probe.with_name(f"{probe.name}-{node}")

@@ -1,4 +1,4 @@
-"""Run the trials of sweeps by Ray Tune, on warm workers."""
+"""Run the trials of sweeps with Ray Tune, on warm workers."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,14 +19,14 @@ from sweep.cluster.worker import trainable
 from sweep.config.schema import ClusterConfig
 from sweep.trial.outcomes import Run
 
-# Tune would pass these on in descriptions of workers, which Ray shows and logs; nodes have credentials of their own.
+# Tune would copy these into descriptions of workers, which Ray shows and logs; nodes have their own credentials.
 class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
 
 
 class Actors(RayActorManager):
-    """Tune's workers, of which one that Ray ends because its node runs out of memory has died as others do.
+    """Actor manager that reports a worker killed for lack of memory as a dead worker.
 
-    Tune itself breaks off over what is neither an error of the trial nor a RayActorError.
+    Tune itself aborts the whole run on an exception that is neither an error of the trial nor a RayActorError.
     """
 
     def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
@@ -39,38 +39,38 @@ vars(tune_controller)["RayActorManager"] = Actors
 
 
 class Beat(tune.Callback):
-    """Calls a function after every step of Tune, about ten times a second or more, and knows why a trial broke."""
+    """Call a function after every step of Tune, at least about ten times a second, and explain failed trials."""
 
     def __init__(self, beat: Callable[[], None]) -> None:
-        """Call `beat`."""
+        """Call `on_step` after every step."""
         self._beat = beat
         self._trials: list[Any] = []
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """A step begins."""
+        """Remember Tune's trials."""
         self._trials = trials
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """A step is over."""
+        """Call the function."""
         self._beat()
 
     def why(self, trial_id: str) -> str:
-        """What Ray says of a trial whose process died, in one line."""
+        """Return in one line why the process of a trial died."""
         broken = next(trial for trial in self._trials if trial.trial_id == trial_id)
-        file = broken.error_file  # Tune's own accessor looks where it is copied to, later
-        said = Path(file).read_text(encoding="utf-8").partition("\n")[2] if file else "without a word"
+        file = broken.error_file  # Tune's accessor looks where the file is copied to later
+        said = Path(file).read_text(encoding="utf-8").partition("\n")[2] if file else "Ray recorded no error"
         return failures.why(said, failures.stack_of(broken.local_path))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks for a restore of its own, which this sweep never uses."""
+        """Return no state: Tune pickles its callbacks for Tune's own restore, which sweeps never use."""
         return {}
 
 
 def fit(cluster: ClusterConfig, trials: Sequence[Run], searcher: StudySearcher, at_once: int, step: Beat) -> None:
-    """Run what the searcher hands out, `at_once` trials at a time; `trials` has a function for each sweep."""
+    """Run the trials that the searcher suggests, at most `n_slots` at a time; `trial_fns` has one for each sweep."""
     runs = [trial if cluster.processes == 1 else partial(run_together, cluster.deadline, trial) for trial in trials]
     place = tune.PlacementGroupFactory(bundles(cluster), strategy="STRICT_PACK")
-    # Where a sweep is interrupted its workers may still write there.
+    # Workers of an interrupted sweep may still write there.
     with TemporaryDirectory(prefix="sweep-", ignore_cleanup_errors=True) as scratch:
         tune.Tuner(
             tune.with_resources(trainable(runs, cluster.deadline), place),

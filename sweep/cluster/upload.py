@@ -1,4 +1,4 @@
-"""What a cluster job is sent of this machine: the code, the configs, and the user's own beside them; nothing else."""
+"""Collect the files that a cluster job needs: our code and configs, and the user's own; nothing else."""
 
 import os
 from collections.abc import Collection, Iterator, Mapping
@@ -10,16 +10,16 @@ from sweep.config.messages import GROUPS
 from sweep.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
-"""Where the packages lie: a checkout, or the site-packages of an installed wheel."""
+"""Folder of the packages: a checkout, or the site-packages of an installed wheel."""
 PACKAGES = ("eval", "objectives", "sweep")
 OWN = Path("own")
-"""Where the user's own configs lie in the job's working directory, so that no shipped one is in their way."""
+"""Folder of the user's configs in the job's working directory, where no shipped config has the same path."""
 LIMIT = 100 * 2**20
-"""Bytes that Ray takes at most (ray._private.ray_constants.DASHBOARD_CLIENT_MAX_SIZE)."""
+"""Largest upload that Ray accepts (ray._private.ray_constants.DASHBOARD_CLIENT_MAX_SIZE)."""
 
 
 def place(file: Path) -> Path:
-    """Where a config file of this machine lies in the job's working directory."""
+    """Return the path in the job's working directory of a config file of this machine."""
     whole, here = Path(os.path.abspath(file)), Path.cwd()
     if whole.is_relative_to(CONFIGS):
         return whole.relative_to(ROOT)
@@ -27,11 +27,11 @@ def place(file: Path) -> Path:
 
 
 def gathered(configs: Collection[Path], objectives: Collection[str]) -> dict[Path, Path]:
-    """The files to be sent, by where they lie in the job's working directory.
+    """Collect the files to send, keyed by their path in the job's working directory.
 
     Args:
-        configs: the config files; others of their folders, and the groups there, go with them.
-        objectives: as configurations name them; a package of the working directory is sent whole.
+        configs: the config files; all others of their folders and of the config groups there are sent too.
+        objectives: names of objectives as in configurations; a package of the working directory is sent whole.
     """
     code = [ROOT / package for package in PACKAGES] + [CONFIGS, ROOT / "pyproject.toml"]
     shipped = {file.relative_to(ROOT): file for path in code for file in _files(path)}
@@ -41,10 +41,10 @@ def gathered(configs: Collection[Path], objectives: Collection[str]) -> dict[Pat
 
 
 def check(files: Mapping[Path, Path]) -> str:
-    """How much is sent, in words.
+    """Return the size of the upload as text: number of files, and MiB.
 
     Raises:
-        ConfigError: it is more than Ray takes; the largest files are named.
+        ConfigError: the upload is larger than Ray accepts; the message names the largest files.
     """
     sizes = {place: file.stat().st_size for place, file in files.items()}
     total = sum(sizes.values())
@@ -56,14 +56,14 @@ def check(files: Mapping[Path, Path]) -> str:
 
 
 def pack(files: Mapping[Path, Path], archive: Path) -> None:
-    """Write the files to a zip archive, always in the same order."""
+    """Write the files to a zip archive, sorted by path."""
     with ZipFile(archive, "w", ZIP_DEFLATED, strict_timestamps=False) as packed:
         for place in sorted(files):
             packed.write(files[place], place)
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """The file, or all that are in the folder but hidden and compiled ones; nothing where there is neither."""
+    """Yield the file, or the files under the folder except hidden and compiled ones; nothing if the path is missing."""
     if path.is_file():
         yield path
     for file in path.rglob("*"):
@@ -73,7 +73,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _beside(config: Path) -> Iterator[Path]:
-    """The configs of a folder and of the groups in it, unless the folder is the shipped one."""
+    """Yield the configs beside a config and in the config groups there, unless it is one of the shipped configs."""
     if not Path(os.path.abspath(config)).is_relative_to(CONFIGS):
         for folder in (config.parent, *(config.parent / group for group in GROUPS)):
             yield from folder.glob("*.yaml")

@@ -1,4 +1,4 @@
-"""The function that Ray Tune runs for each trial."""
+"""Make the function that Ray Tune runs for each trial."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,15 +14,15 @@ from sweep.trial.runner import grow
 def trainable(
     runs: Sequence[Run], deadline: float | None = None
 ) -> Callable[[dict[str, Any]], Iterator[dict[str, Any]]]:
-    """The function that Ray Tune runs for each trial; its config holds the record and the place of its sweep.
+    """Return the function that Ray Tune runs for each trial, whose config holds the record and the sweep's index.
 
     Args:
-        runs: the function of each sweep.
-        deadline: hours after which a trial is taken to hang; None: no limit.
+        trial_fns: the function of each sweep, which runs its trials.
+        deadline: hours after which a trial counts as hung, and its process exits; None: no limit.
     """
 
     def trial(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        # Imported here, on the worker: whoever only looks at this module does not wait for Ray.
+        # Imported here, on the worker, so that importing this module alone does not load Ray.
         from ray import tune
 
         with ended_after(deadline, stack_of(tune.get_context().get_trial_dir())):

@@ -1,15 +1,15 @@
-"""Configurations: YAML files and overrides in, a checked `SweepConfig` out, or one sentence that says what is wrong.
+"""Configurations: read YAML files and overrides, and return a validated `SweepConfig` or raise one clear error.
 
     schema        the typed, frozen blocks of a configuration
-    compose       from a file and overrides to a `SweepConfig`, by Hydra and pydantic
-    yaml_files    YAML that is safe to read
-    messages      one sentence for what YAML, Hydra or pydantic refused
-    space         the search space against the objective's fields, and as Optuna's distributions
-    train_rules   which values of `train` go together
-    matrix        several sweeps from one file, or from files named together
-    request       the words of a command line as the sweeps that they ask for
-    stored        the sweeps of a storage
-    diff          where two configurations differ
+    compose       build a `SweepConfig` from a file and overrides, with Hydra and pydantic
+    yaml_files    read YAML safely
+    messages      error messages for input that YAML, Hydra or pydantic reject
+    space         check the search space against the objective's fields; convert it to Optuna's distributions
+    train_rules   check that the values of `train` fit together and fit the cluster
+    matrix        expand one file, or several files, into several sweeps
+    request       parse a command line into the sweeps it requests
+    stored        find and load the sweeps of a storage
+    diff          differences between two configurations
 
-Imported by every later package; imports neither Ray nor torch.
+Every later package imports this one; it imports neither Ray nor torch.
 """

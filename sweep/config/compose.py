@@ -1,7 +1,7 @@
-"""From a YAML file and overrides to a `SweepConfig`: Hydra composes, pydantic validates, every mistake is one sentence.
+"""Build a `SweepConfig` from a YAML file and overrides: Hydra composes, pydantic validates, errors are ConfigErrors.
 
-An override is `key=value`; `~space.NAME` and `~fixed.NAME` take an entry away. The names `retain.weight`, `train.lr`
-and `train.epochs` stand in `space` and `fixed` as they are: `space.retain.weight.low=0.1` changes the entry that the
+An override is `key=value`; `~space.NAME` and `~fixed.NAME` remove an entry. In `space` and `fixed`, the dotted names
+`retain.weight`, `train.lr` and `train.epochs` are single keys: `space.retain.weight.low=0.1` changes the entry that the
 file writes as `space: {retain.weight: {low: 1.0, high: 2.0}}`.
 """
 
@@ -25,25 +25,26 @@ from sweep.config.yaml_files import check_texts, composed, content
 from sweep.errors import ConfigError
 
 OPEN = ("space", "fixed")
-"""The blocks whose keys are the user's own."""
+"""Blocks whose keys the user chooses."""
 LONGEST = 64
-"""Letters of the longest name of a sweep."""
+"""Maximum length of a sweep's name."""
 REPEATS = re.compile(r"(?<!\\)(?:\\\\)*\$\{")
-"""Where a text repeats another key's value; a backslash before it makes it a text like others."""
+"""Start of an interpolation `${key}`; a backslash in front makes it plain text."""
 REPEATED = 20
-"""How often that may be, since what repeats what repeats others grows without bounds."""
+"""Maximum number of interpolations in a configuration, because nested ones can grow without bound."""
 LONGEST_WORD = 2_000
-"""Characters of the longest override; reading one takes time."""
+"""Maximum length of an override, because the time to parse one grows with its length."""
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
-    """The configuration in a YAML file, with overrides `key=value` and groups `model=NAME`.
+    """Load the configuration in a YAML file, with overrides `key=value` and groups `model=NAME`.
 
-    Groups are looked for beside the file, then among the shipped ones. What the file says wins over the groups that it
-    chooses, and an override wins over both. Local folders become absolute, relative to the working directory.
+    Groups are looked up beside the file, then among the shipped ones. The file's values take precedence over those of
+    the groups that it chooses, and overrides take precedence over both. Relative local folders are resolved against the
+    working directory.
 
     Raises:
-        ConfigError: something is wrong with the file, an override or a value.
+        ConfigError: the file, an override or a value is invalid.
     """
     with one_sentence(path):
         raw = typed(path, overrides)
@@ -54,7 +55,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
 
 
 def typed(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """What file, groups and overrides say together, folders as they were written; raises ConfigError as `load` does."""
+    """Compose file, groups and overrides into plain values, folders as written; raise ConfigError as `load` does."""
     with one_sentence(path):
         _check_there(Path(path))
         file = Path(path).absolute()
@@ -69,10 +70,10 @@ def typed(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What a YAML file itself says, before anything acts on it; no tag is ever executed.
+    """Read the values of a YAML file as written, without its groups and overrides; no tag is ever executed.
 
     Raises:
-        ConfigError: it is not there, or is no block of keys and values.
+        ConfigError: the file does not exist, or is not a block of keys and values.
     """
     with one_sentence(path):
         _check_there(path)
@@ -80,6 +81,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _check_there(path: Path) -> None:
+    """Refuse a path that is not an existing .yaml file, with the nearest file name."""
     if path.is_dir():
         raise ConfigError(f"{path} is a folder: name a .yaml file in it.")
     if not path.exists():
@@ -91,15 +93,15 @@ def _check_there(path: Path) -> None:
 
 
 def dump(config: SweepConfig) -> str:
-    """The configuration as YAML from which `load` makes an equal one."""
+    """Convert the configuration to YAML from which `load` restores an equal one."""
     return OmegaConf.to_yaml(OmegaConf.create(_mapped(config.model_dump(mode="json"), _escaped)))
 
 
 def valid_name(name: str) -> str:
-    """The name itself, where a sweep may have it.
+    """Return the name unchanged if it is a valid name of a sweep.
 
     Raises:
-        ConfigError: it is not 1 to 64 of [a-z0-9._-], or does not begin with [a-z0-9].
+        ConfigError: it is not 1 to 64 characters of [a-z0-9._-], or does not begin with [a-z0-9].
     """
     if re.fullmatch(rf"[a-z0-9][a-z0-9._-]{{0,{LONGEST - 1}}}", name):
         return name
@@ -111,10 +113,10 @@ def valid_name(name: str) -> str:
 
 
 def default_name(front: str, now: datetime) -> str:
-    """`<front>-<UTC time>`, cut before the time where it would be too long for a name.
+    """Return `<front>-<UTC time>`, with `front` shortened so that the name is not too long.
 
     Args:
-        front: what the sweep is, such as `<config>-<model>-<data>`.
+        front: describes the sweep, for example `<config>-<model>-<data>`.
         now: the time in UTC.
     """
     time = f"{now:%Y%m%d-%H%M%S}"
@@ -126,7 +128,7 @@ def _slug(text: str) -> str:
 
 
 def _parsed(text: str) -> Override:
-    """An override, where it is one of those that we take; a `+` in front says nothing more."""
+    """Parse an override of a kind that we accept; a leading `+` has no effect."""
     if "=" not in text and not text.startswith("~"):
         raise ConfigError(f"override {text!r} has no '=': write key=value.")
     if len(text) > LONGEST_WORD:
@@ -135,8 +137,8 @@ def _parsed(text: str) -> Override:
         change = OverridesParser.create().parse_override(text)
     except (HydraException, RecursionError) as error:
         raise ConfigError(
-            f"override {text!r} cannot be read: keys are ASCII, and a value with '=', '~', brackets or letters beyond"
-            " ASCII stands in quotes of its own, as in 'storage=\"/data/a=b\"'."
+            f"override {text!r} cannot be read: keys must be ASCII, and a value with '=', '~', brackets or non-ASCII"
+            " letters needs quotes of its own, as in 'storage=\"/data/a=b\"'."
         ) from error
     if complaint := _complaint(change):
         raise ConfigError(f"override {text!r} {complaint}.")
@@ -144,7 +146,7 @@ def _parsed(text: str) -> Override:
 
 
 def _complaint(change: Override) -> str:
-    """Why an override is not taken, or nothing."""
+    """Return the reason for which an override is rejected, or an empty string."""
     block, _, name = change.key_or_group.partition(".")
     if re.split("[./]", block)[0] == "hydra":
         return "is not allowed: Hydra's own settings are fixed"
@@ -158,12 +160,12 @@ def _complaint(change: Override) -> str:
 
 
 def _is_choice(change: Override) -> bool:
-    """Whether it names an option of a group; a dictionary changes keys of the block instead."""
+    """Return True if the override chooses an option of a group; a dictionary changes keys of the block instead."""
     return change.key_or_group in GROUPS and not isinstance(change.value(), dict)
 
 
 def _choice(group: str, option: object, file: Path) -> str:
-    """The option as Hydra takes it, where the group has it."""
+    """Return Hydra's `group=option`, or raise ConfigError if the group has no such option."""
     options = sorted({path.stem for folder in (file.parent, CONFIGS) for path in (folder / group).glob("*.yaml")})
     if option not in options:
         raise ConfigError(no_option(group, str(option), options))
@@ -171,7 +173,7 @@ def _choice(group: str, option: object, file: Path) -> str:
 
 
 def _composed(file: Path, choices: list[str]) -> DictConfig:
-    """What file and groups say together; a model of the paper brings the paper's recipe, unless another is chosen."""
+    """Compose the file with its groups; a model may select its recipe (the paper's models do), unless one is chosen."""
     config = composed([file.parent, CONFIGS], file.name, choices)
     model = config.get("model")
     recipe = model.pop("recipe", None) if isinstance(model, DictConfig) else None
@@ -181,7 +183,7 @@ def _composed(file: Path, choices: list[str]) -> DictConfig:
 
 
 def _apply(config: DictConfig, change: Override) -> None:
-    """Set a value, or take an entry of an open block away."""
+    """Set a value, or remove an entry of an open block."""
     block, _, name = change.key_or_group.partition(".")
     if not change.is_delete():
         key = re.sub(r"^(space|fixed)\.(retain\.weight|train\.lr|train\.epochs)\b", r"\1[\2]", change.key_or_group)
@@ -194,7 +196,7 @@ def _apply(config: DictConfig, change: Override) -> None:
 
 
 def _resolved(config: DictConfig) -> dict[str, Any]:
-    """Plain values, with every ${key} replaced."""
+    """Convert to plain values, with every ${key} replaced."""
     if (found := len(REPEATS.findall(OmegaConf.to_yaml(config)))) > REPEATED:
         raise ConfigError(f"${{key}} repeats another key's value {found} times, at most {REPEATED} are allowed.")
     raw = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
@@ -203,7 +205,7 @@ def _resolved(config: DictConfig) -> dict[str, Any]:
 
 
 def _absolute(raw: dict[str, Any]) -> dict[str, Any]:
-    """The values with local folders made absolute, so that they mean the same from anywhere."""
+    """Make local folders absolute, so that they do not depend on the working directory."""
     made: dict[str, Any] = {}
     if isinstance(storage := raw.get("storage"), str):
         if not storage or "://" in storage:
@@ -217,7 +219,7 @@ def _absolute(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _at_home(key: str, path: str) -> Path:
-    """The path with the home folder for its `~`, where a file system can have such a path."""
+    """Replace `~` by the home folder; raise ConfigError if no file system can have such a path."""
     with one_sentence(f"{key} = {path!r}"):
         whole = Path(path).expanduser()
         whole.exists()
@@ -225,7 +227,7 @@ def _at_home(key: str, path: str) -> Path:
 
 
 def _mapped(node: Any, change: Callable[[str], str]) -> Any:
-    """The same values with every text changed."""
+    """Return the same values with `change` applied to every text."""
     if isinstance(node, dict):
         return {key: _mapped(value, change) for key, value in node.items()}
     if isinstance(node, list):
@@ -234,5 +236,5 @@ def _mapped(node: Any, change: Callable[[str], str]) -> Any:
 
 
 def _escaped(text: str) -> str:
-    """The text as OmegaConf reads it back, where `${` stands for itself."""
+    """Escape `${`, so that OmegaConf reads it back as plain text."""
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)

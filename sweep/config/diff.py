@@ -1,11 +1,11 @@
-"""Where two configurations differ, by dotted key."""
+"""Differences between two configurations, by dotted key."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 
 class Difference(NamedTuple):
-    """A key that two configurations do not have in common, with its value in each as text, or `absent`."""
+    """A dotted key whose values differ, with the `repr` of each value, or `absent` where the key is missing."""
 
     key: str
     one: str
@@ -13,7 +13,7 @@ class Difference(NamedTuple):
 
 
 def differences(one: Mapping[str, object], other: Mapping[str, object]) -> Iterator[Difference]:
-    """The keys of two nested blocks whose values are not the same, those of the first before those of the second."""
+    """Yield the keys whose values differ between two nested blocks: keys of the first, then keys only in the second."""
     ones, others = dict(flat(one)), dict(flat(other))
     for key in ones | others:
         if key not in ones or key not in others or ones[key] != others[key]:
@@ -21,7 +21,7 @@ def differences(one: Mapping[str, object], other: Mapping[str, object]) -> Itera
 
 
 def flat(block: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
-    """Nested blocks as dotted keys with their values."""
+    """Yield the dotted keys of nested blocks with their values."""
     for key, value in block.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{above}{key}.")

@@ -1,6 +1,6 @@
-"""Several sweeps in one go: config files named together, or a file that names configs, models and datasets.
+"""Expand config files, or a file that lists configs, models and datasets, into the sweeps of one command.
 
-`configs/compare.yaml` lists configs; `configs/recover.yaml` has every config on every model and dataset besides.
+`configs/compare.yaml` lists configs; `configs/recover.yaml` combines every config with every model and dataset.
 """
 
 from collections.abc import Collection, Sequence
@@ -21,19 +21,19 @@ Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 
 class Matrix(Frozen):
-    """What a file of several sweeps says; every combination is a sweep."""
+    """The lists in a file of several sweeps; every combination of their entries is a sweep."""
 
     sweeps: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
     """Configs beside the file, or shipped ones, without `.yaml`."""
     model: Names = ()
-    """Options of `model=`; none: each config's own."""
+    """Options of `model=`; if empty, each config keeps its own."""
     data: Names = ()
-    """Options of `data=`; none: each config's own."""
+    """Options of `data=`; if empty, each config keeps its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One sweep of several: its name among them, its config file, and the groups that are chosen for it."""
+    """Source of one sweep: its name within the command, its config file, and its overrides (groups first)."""
 
     name: str
     file: Path
@@ -41,23 +41,23 @@ class Member:
 
 
 def is_matrix(path: Path) -> bool:
-    """Whether the file names sweeps rather than being one.
+    """Return True if the file lists sweeps instead of configuring one.
 
     Raises:
-        ConfigError: it cannot be read.
+        ConfigError: the file cannot be read.
     """
     return "sweeps" in read(path)
 
 
 def members(files: Sequence[Path], overrides: Sequence[str]) -> list[Member]:
-    """The sweeps of the files, each a config or a file of several.
+    """Expand the files, each a config or a list of sweeps, into the sources of single sweeps.
 
     Args:
-        files: as they were typed.
-        overrides: `model=NAME` and `data=NAME` come in the place of what a file lists.
+        files: the paths as typed.
+        overrides: `model=NAME` and `data=NAME` replace the models and datasets that a file lists.
 
     Raises:
-        ConfigError: a file of several sweeps is wrong, or two sweeps are the same.
+        ConfigError: a file of several sweeps is invalid, or two sweeps have the same name.
     """
     chosen = {word.partition("=")[0] for word in overrides}
     found = [member for file in files for member in (_expanded(file, chosen) if is_matrix(file) else [_alone(file)])]
@@ -73,7 +73,7 @@ def _alone(file: Path) -> Member:
 
 
 def _expanded(path: Path, chosen: Collection[str]) -> list[Member]:
-    """Every combination of the file's configs, models and datasets."""
+    """Return every combination of the file's configs, models and datasets."""
     matrix = _read(path)
     lists = {group: options for group, options in (("model", matrix.model), ("data", matrix.data)) if options}
     groups = [[f"{group}={option}" for option in lists[group]] for group in lists if group not in chosen]
@@ -98,7 +98,7 @@ def _read(path: Path) -> Matrix:
 
 
 def _config(path: Path, name: str) -> Path:
-    """The config of this name beside the file, or the shipped one."""
+    """Return the path of the config `name` beside the file, else of the shipped one."""
     places = [folder / f"{name}.yaml" for folder in (path.parent, CONFIGS)]
     found = next((place for place in places if place.is_file() and not is_matrix(place)), None)
     if found is None:

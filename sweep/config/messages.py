@@ -1,4 +1,4 @@
-"""One sentence for a configuration that YAML, Hydra or pydantic refused: the key, the value, what is allowed."""
+"""Error messages for a configuration that YAML, Hydra or pydantic rejects: the key, its value, and what is allowed."""
 
 import difflib
 import re
@@ -18,9 +18,9 @@ from sweep.errors import ConfigError
 from sweep.redaction import has_secret
 
 GROUPS = ("model", "data", "cluster", "recipe")
-"""Blocks that are chosen by name: `model=tiny` takes configs/model/tiny.yaml."""
+"""Blocks that are chosen by name: `model=tiny` selects configs/model/tiny.yaml."""
 LONGEST = 80
-"""Letters of a value that is repeated to the user; a whole block would hide the sentence."""
+"""Maximum length of a value that a message repeats; a whole block would hide the message."""
 WORDINGS = {
     "bool_type": "must be true or false",
     "dict_type": "must be a block of keys and values",
@@ -35,29 +35,29 @@ WORDINGS = {
     "union_tag_invalid": "must be authors or tofu",
     "union_tag_not_found": "must be authors or tofu",
 }
-"""Where pydantic's own words speak of Python; elsewhere they are kept."""
+"""Messages by pydantic's error type, where pydantic's own message speaks of Python; all others are kept."""
 
 
 def nearest(word: str, names: Collection[str], cutoff: float = 0.4) -> str:
-    """` (nearest: name)`, or nothing where no name is like the word."""
+    """Return ` (nearest: NAME)`, or an empty string if no name is similar to the word."""
     near = difflib.get_close_matches(word, names, n=1, cutoff=cutoff)
     return f" (nearest: {near[0]})" if near else ""
 
 
 def no_option(group: str, option: str, options: Sequence[str]) -> str:
-    """What is said of an option that its group does not have."""
+    """Return the message for an option that its group does not have."""
     return f"{group}={option} is not known: allowed are {', '.join(options)}{nearest(option, options)}."
 
 
 @contextmanager
 def one_sentence(place: object) -> Iterator[None]:
-    """YAML, Hydra and OmegaConf raise a score of exceptions over a user's mistake; outside they are one.
+    """Translate the many exceptions of YAML, Hydra and OmegaConf into ConfigError, which itself passes unchanged.
 
     Args:
-        place: the file, or the word of the command line, in which the mistake is.
+        place: the file or the command-line argument that contains the mistake.
 
     Raises:
-        ConfigError: whatever else is raised inside, as a sentence that begins with the place.
+        ConfigError: any other exception was raised inside; its message begins with the place.
     """
     try:
         yield
@@ -68,7 +68,7 @@ def one_sentence(place: object) -> Iterator[None]:
 
 
 def explain(error: ValidationError, raw: Mapping[str, object]) -> str:
-    """One sentence on the mistake in `raw` that is most likely behind the others."""
+    """Return one sentence about the mistake in `raw` that most likely causes the others."""
     errors = sorted(error.errors(include_url=False), key=_rank)
     first, key = errors[0], _key(errors[0], raw)
     place = ".".join(part if part.strip() else repr(part) for part in key)
@@ -83,7 +83,7 @@ def explain(error: ValidationError, raw: Mapping[str, object]) -> str:
 
 
 def wording(error: ErrorDetails) -> str:
-    """What a value must be, as the end of a sentence."""
+    """Return the requirement that a value violates, as the end of a sentence: `must be ...`."""
     message = WORDINGS.get(error["type"]) or re.sub(r"^(\w+ should|Value error, must)", "must", error["msg"])
     return message + nearest(str(error["input"]), re.findall("'([^']+)'", message))
 
@@ -99,7 +99,7 @@ def _sentence(place: object, error: BaseException) -> str:
         case MissingMandatoryValue():
             return f"{error.full_key} is missing: {place} or an override {error.full_key}=VALUE must give it."
         case HydraException() if group := re.match(r"Could not override '(\w+)'", str(error)):
-            return f"{place} has no {group[1]} in its `defaults`, which {group[1]}=NAME would change: set single keys."
+            return f"{place} has no {group[1]} in its `defaults` for {group[1]}=NAME to replace: set single keys."
         case OmegaConfBaseException() if error.full_key:
             return f"{place}: {error.full_key}: {_first_line(error)}."
         case _ if not str(error) and error.__cause__:
@@ -108,7 +108,7 @@ def _sentence(place: object, error: BaseException) -> str:
 
 
 def _missing(place: object, missing: str, options: Sequence[str]) -> str:
-    """What is said of an entry of `defaults` that Hydra does not find."""
+    """Return the message for an entry of `defaults` that Hydra does not find."""
     group, _, option = missing.rpartition("/")
     if options:
         return no_option(group, option, options)
@@ -120,7 +120,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _unknown(key: Sequence[str]) -> str:
-    """What is said of a key that its block does not have."""
+    """Return the end of the message for a key that its block does not have."""
     *above, name = key
     blocks = _blocks_at(above)
     here = {field for block in blocks if name not in block.model_fields for field in block.model_fields}
@@ -134,14 +134,14 @@ def _unknown(key: Sequence[str]) -> str:
 
 
 def _rank(error: ErrorDetails) -> int:
-    """Unknown keys come first, since a misspelt key is a missing one too; then groups from which nothing was chosen."""
+    """Rank unknown keys first (a misspelt key is also a missing one), then groups without a choice, then all others."""
     if error["type"] == "extra_forbidden":
         return 0
     return 1 if error["type"] == "missing" and error["loc"][0] in GROUPS and len(error["loc"]) == 1 else 2
 
 
 def _remedy(key: Sequence[str], raw: Mapping[str, object]) -> str:
-    """What to do about a missing key: choose an option of the group, or spell the hyper-parameter as it is."""
+    """Return a hint for a missing key: choose an option of the group, or correct the spelling of a hyper-parameter."""
     if len(key) == 1 and key[0] in GROUPS:
         return f": choose it with `- {key[0]}: NAME` in `defaults`"
     space = raw.get("space")
@@ -150,7 +150,7 @@ def _remedy(key: Sequence[str], raw: Mapping[str, object]) -> str:
 
 
 def _key(error: ErrorDetails, raw: Mapping[str, object]) -> list[str]:
-    """The user's way to a value: pydantic's without the names that it gives to the members of unions."""
+    """Return the keys that lead to a value: pydantic's location without its names for the members of unions."""
     keys: list[str] = []
     node: object = raw
     for part in error["loc"]:
@@ -162,7 +162,7 @@ def _key(error: ErrorDetails, raw: Mapping[str, object]) -> list[str]:
 
 
 def _blocks_at(keys: Sequence[str]) -> list[type[BaseModel]]:
-    """The kinds of block that may stand at a key; the name of an entry (space.alpha) leads no deeper."""
+    """Return the block types that a key may hold; the name of an entry (space.alpha) stays at the same block."""
     blocks: list[type[BaseModel]] = [SweepConfig]
     for key in keys:
         fields = [block.model_fields[key] for block in blocks if key in block.model_fields]
@@ -171,14 +171,14 @@ def _blocks_at(keys: Sequence[str]) -> list[type[BaseModel]]:
 
 
 def _blocks(annotation: object) -> list[type[BaseModel]]:
-    """The blocks that a type speaks of."""
+    """Return the block types in a type annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [block for part in get_args(annotation) for block in _blocks(part)]
 
 
 def _known(block: type[BaseModel], above: str = "") -> Iterator[str]:
-    """Every key of the configuration, dotted, but those below the entries of open dictionaries."""
+    """Yield every dotted key of the configuration, except those below the entries of open dictionaries."""
     for name, field in block.model_fields.items():
         yield above + name
         for inner in _blocks(field.annotation) if name != "space" else ():

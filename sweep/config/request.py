@@ -1,4 +1,4 @@
-"""Parse the words of a command line into the sweeps that they ask for."""
+"""Parse the arguments of a command line into the sweeps that they request."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 SHARED = ("cluster", "storage", "search", "score", "seed", "seeds")
-"""Blocks that sweeps of one comparison have in common: equal budgets on the same seeds."""
+"""Keys that must be equal in all sweeps of a comparison: equal budgets on the same seeds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """The sweeps that a command line asks for, by its words and its files alone.
+    """The sweeps that a command line requests, parsed from its arguments and config files alone.
 
     Attributes:
-        name: the sweep's name, or the comparison's.
-        files: the files as they were typed, before all changes.
-        members: the config file of each sweep with what is changed in it, by the sweep's own name.
-        configs: their configurations, by the sweep's own name.
+        name: the name of the sweep, or of the comparison.
+        files: the config files as typed.
+        sources: the config file and the overrides of each sweep, by the sweep's full name.
+        configs: the configuration of each sweep, by the sweep's full name.
     """
 
     name: str
@@ -39,10 +39,10 @@ class Wish:
 
 
 def wished(words: Sequence[str], name: str | None) -> Wish:
-    """What config files, then changes `key=value`, ask for; a name is made up where it is None.
+    """Parse config files, followed by overrides `key=value`; generate a name if `name` is None.
 
     Raises:
-        ConfigError: anything in a configuration is wrong.
+        ConfigError: no file is named, the name is invalid, a configuration is invalid, or sweeps cannot be compared.
     """
     wanted = None if name is None else valid_name(name)
     files = _files(words)
@@ -58,12 +58,12 @@ def wished(words: Sequence[str], name: str | None) -> Wish:
 
 
 def _files(words: Sequence[str]) -> list[Path]:
-    """The words before the first change."""
+    """Return the arguments before the first override."""
     return [Path(word) for word in takewhile(lambda word: "=" not in word and not word.startswith("~"), words)]
 
 
 def _several(files: Sequence[Path], overrides: Sequence[str], wanted: str | None) -> Wish:
-    """Several sweeps, which can be compared."""
+    """Parse several sweeps, and check that they can be compared."""
     name = wanted or default_name("-".join(file.stem for file in files), datetime.now(UTC))
     changed = [replace(one, choices=(*one.choices, *overrides)) for one in members(files, overrides)]
     named = {valid_name(f"{name}.{one.name}"): one for one in changed}
@@ -73,14 +73,14 @@ def _several(files: Sequence[Path], overrides: Sequence[str], wanted: str | None
 
 
 def _in_one_experiment(name: str, configs: Mapping[str, SweepConfig]) -> Mapping[str, SweepConfig]:
-    """The configurations of several sweeps; of several models or data all runs are in the comparison's experiment."""
+    """Use the comparison's name as MLflow experiment if the sweeps differ in model or data and none is configured."""
     if len({(config.model.name, config.data.name) for config in configs.values()}) == 1:
         return configs
     return {own: config.model_copy(update={"experiment": config.experiment or name}) for own, config in configs.items()}
 
 
 def _check_shared(configs: dict[str, SweepConfig]) -> None:
-    """Refuse sweeps that could not be compared, or not be run on the same workers."""
+    """Refuse sweeps that cannot be compared, or cannot run on the same workers."""
     (first, ours), *others = ((name, config.model_dump(include={*SHARED})) for name, config in configs.items())
     for name, theirs in others:
         for key, one, other in differences(ours, theirs):

@@ -1,4 +1,4 @@
-"""The configuration of a sweep as typed, frozen objects; `compose.load` makes one from YAML and overrides."""
+"""The configuration of a sweep as typed, frozen objects; `compose.load` builds one from YAML and overrides."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,37 +22,37 @@ from sweep.redaction import has_secret
 Fraction: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 Count: TypeAlias = Annotated[int, Field(gt=0, le=10**6)]
 Few: TypeAlias = Annotated[int, Field(gt=0, le=1000)]
-"""What more would be is a slip of the finger, over which a dry run would take for ever."""
+"""Positive number up to 1000; a larger one is a typing error that would make a dry run endless."""
 Bound: TypeAlias = Annotated[float, Field(ge=-1e15, le=1e15)]
-"""An end of a range: every whole number between is a float."""
+"""End of a range, limited so that every whole number in it is exact as a float."""
 LONGEST_NAME = 250
-"""Characters of an experiment's name."""
+"""Maximum length of an MLflow experiment's name."""
 TAUS = (0.4, 0.6, 0.8, 0.9)
-"""Further retention levels at which the score is read off the grid, beside `score.tau`."""
+"""Retention levels besides `score.tau` at which the score is interpolated on the grid."""
 
 INSTEAD = {
     "ledger": "set PGPASSWORD, or ~/.pgpass, on the machine of the driver",
     "artifacts": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on all machines",
 }
-"""Where the password of a URL belongs that is written to files."""
+"""Alternatives to a password in a URL, by key; the URLs are written to files."""
 
 
 class Frozen(BaseModel):
-    """A block of the configuration: unknown keys are refused, values never change, numbers are finite.
+    """A block of the configuration: unknown keys are rejected, values never change, numbers are finite.
 
-    It is strict: a text or a truth value where a number is wanted is a mistake, not a number.
+    Types are strict: a text or a truth value is never converted to a number.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=(), strict=True)
 
 
 class Template(Frozen):
-    """The text of a row; every token of the `answer` part is a label, with EOS after it."""
+    """The text of a row: every token of the `answer` part is a label, followed by EOS."""
 
     question: str
-    """The prompt, with {question} in it."""
+    """The prompt, which contains {question}."""
     answer: str
-    """What follows, with {answer} in it."""
+    """The text after the prompt, which contains {answer}."""
 
     @model_validator(mode="after")
     def _has_both(self) -> Self:
@@ -62,7 +62,7 @@ class Template(Frozen):
 
 
 class Shape(Frozen):
-    """A Llama made from its configuration, with a tokenizer trained on the rows."""
+    """Sizes of a Llama built from scratch, with a tokenizer trained on the rows."""
 
     layers: Annotated[int, Field(gt=0, le=64)]
     hidden: Count
@@ -78,16 +78,16 @@ class Shape(Frozen):
 
 
 class ModelConfig(Frozen):
-    """Which model is unlearned."""
+    """The base model of the sweep."""
 
     name: str
     path: str | None
-    """Folder or hub id of the base model; null makes one from `shape`."""
+    """Folder or hub id of the base model; null builds one from `shape`."""
     revision: str | None
-    """Hub revision (a commit); null: the newest when the sweep begins."""
+    """Hub revision (a commit); null uses the newest when the sweep begins."""
     shape: Shape | None
     layers: Few
-    """Transformer layers; RMU's layer is checked against it before anything is loaded."""
+    """Number of transformer layers; RMU's layer is checked against it before anything is loaded."""
     deepest: Few
     """The deepest layer that RMU may read, `layers` − 1."""
     template: Template
@@ -102,12 +102,12 @@ class ModelConfig(Frozen):
 
 
 class TargetConfig(Frozen):
-    """How the target is made: fine-tuning on forget, retain and holdout rows."""
+    """Fine-tuning of the target on forget, retain and holdout rows."""
 
     path: str | None
-    """Folder or hub id of a model that is fine-tuned already; null fine-tunes `model`."""
+    """Folder or hub id of an already fine-tuned model; null fine-tunes `model`."""
     revision: str | None
-    """Hub revision of `path`; null: the newest when the sweep begins."""
+    """Hub revision of `path`; null uses the newest when the sweep begins."""
     epochs: Count
     lr: PositiveFloat
     batch: Count
@@ -115,7 +115,7 @@ class TargetConfig(Frozen):
 
 
 class AuthorsConfig(Frozen):
-    """Made-up authors: numbers of authors in each part, from a seed."""
+    """Synthetic authors, generated from a seed: the number of authors in each part."""
 
     source: Literal["authors"]
     name: str
@@ -127,9 +127,9 @@ class AuthorsConfig(Frozen):
     holdout: Count
     unseen: int = Field(ge=0)
     max_retain: Count | None
-    """At most so many retain rows (null: all)."""
+    """Maximum number of retain rows (null: all)."""
     max_holdout: Count | None
-    """At most so many holdout rows (null: all)."""
+    """Maximum number of holdout rows (null: all)."""
 
 
 class TofuConfig(Frozen):
@@ -138,11 +138,11 @@ class TofuConfig(Frozen):
     source: Literal["tofu"]
     name: str
     paper_split: Literal["forget01", "forget05", "forget10"]
-    """The split that is forgotten, and the column of the paper's table."""
+    """The split to forget, which is also the column of the paper's table."""
     path: str
     revision: str | None
     unseen: str | None
-    """A split of rows that no model has seen, disjoint from `full`; membership inference needs it."""
+    """Split of rows that no model has seen, disjoint from `full`; membership inference needs it."""
     max_retain: Count | None
     max_holdout: Count | None
 
@@ -152,34 +152,34 @@ class RetainConfig(Frozen):
 
     term: Literal["none", "kl", "nll"]
     weight: float = Field(ge=0)
-    """λ, the weight of the retain term beside the forget term."""
+    """λ, the weight of the retain term in the loss; the forget term has weight 1."""
     reduction: Literal["tokens", "padded500"]
-    """Mean over real tokens, or (the paper's code) over all 500 positions of the padded rows."""
+    """Mean over real tokens, or, as in the paper's code, over all 500 positions of the padded rows."""
 
 
 class TrainConfig(Frozen):
-    """A trial's training."""
+    """Training of a trial."""
 
     lr: PositiveFloat
     epochs: Count
-    """⌊epochs · forget rows / batch⌋ optimizer steps."""
+    """Epochs over the forget rows: ⌊epochs · forget rows / batch⌋ optimizer steps."""
     batch: Count
     clip: PositiveFloat | None
-    """Largest norm of the gradient (null: not clipped)."""
+    """Maximum norm of the gradient (null: not clipped)."""
     precision: Literal["float32", "master", "kahan"]
     """`float32`; `master`: bfloat16 arithmetic over float32 weights; `kahan`: bfloat16 weights, compensated updates."""
     attention: Literal["sdpa", "eager", "flash_attention_2"]
-    """Which implementation of attention: PyTorch's own, the plain formula, or the flash-attn package's."""
+    """Implementation of attention: PyTorch's own, the plain formula, or the flash-attn package's."""
     checkpointing: bool
-    """Whether layers' activations are computed again in the backward pass, which takes time and saves memory."""
+    """Recompute the layers' activations in the backward pass, which saves memory and takes time."""
     tokens: Count
-    """Padded positions of one forward pass with gradient; a batch that has more is split, which changes no step."""
+    """Maximum padded positions in one forward pass with gradient; a larger batch is split, which changes no step."""
     parallel: Literal["ddp", "fsdp"]
-    """How several processes hold the model: each all of it, or each its share of weights, gradients and optimizer."""
+    """Model in several processes: `ddp` copies it to each; `fsdp` shards weights, gradients and optimizer states."""
 
 
 class Range(Frozen):
-    """Where a hyper-parameter is searched: from low to high, both included."""
+    """Range in which a hyper-parameter is searched: from low to high, both included."""
 
     low: Bound
     high: Bound
@@ -204,7 +204,7 @@ class Choices(Frozen):
 
 
 def _kind(entry: object) -> str:
-    """Which of the two an entry of the space is meant to be, by a tag that is no key."""
+    """Return the tag of the type that an entry of the space is meant to have; a tag is never a key of the user."""
     return "-choices" if isinstance(entry, Choices) or (isinstance(entry, Mapping) and "choices" in entry) else "-range"
 
 
@@ -215,19 +215,19 @@ Space: TypeAlias = dict[
 
 
 class SearchConfig(Frozen):
-    """How settings are searched."""
+    """Search for the best setting."""
 
     sampler: Literal["tpe", "random", "grid", "nsga2", "paper"]
     trials: Annotated[int, Field(gt=0, le=100_000)] | None
-    """Trials of the search (null: as many as `hours` allows)."""
+    """Number of trials of the search (null: as many as `hours` allows)."""
     hours: PositiveFloat | None
-    """Hours after which no further trial of the search begins (null: no limit)."""
+    """Hours after which no further trial of the search is started (null: no limit)."""
     epochs: Literal["last", "best"]
-    """Which epoch of a trial is its candidate: the last, or that which forgets most while it keeps enough."""
+    """Candidate epoch of a trial: its last, or the one that forgets most among those that retain enough."""
     warm_start: Annotated[tuple[str, ...], Field(strict=False)]
-    """Earlier sweeps of the same storage whose trials the sampler knows; all that a score depends on is the same."""
+    """Earlier sweeps of the same storage that the sampler learns from; all that a score depends on must be equal."""
     stop: Literal["none", "asha"]
-    """`asha`: after 2, 6, 18 ... epochs only the third of the trials goes on that has forgotten most."""
+    """`asha`: after 2, 6, 18, ... epochs only the third of the trials that has forgotten most continues."""
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
@@ -245,22 +245,22 @@ class SearchConfig(Frozen):
 
 
 class ScoreConfig(Frozen):
-    """What the search minimises: forget ES of the mix that keeps the share `tau` of the reference's retain ES."""
+    """Score that the search minimises: forget ES of the mix that keeps the share `tau` of the reference's retain ES."""
 
     tau: Fraction
 
 
 class EvalConfig(Frozen):
-    """When a trial is evaluated while it trains, and with what at its end."""
+    """Evaluation of a trial, during its training and at its end."""
 
     every: int = Field(ge=0)
-    """Epochs between two points of the curve; 0: none."""
+    """Epochs between two points of the curve (0: no curve)."""
     suite: Literal["search", "full"]
-    """`search`: what the score needs, and all metrics for finalists; `full`: all metrics, with a retain model made."""
+    """`search`: metrics for the score, all metrics for finalists; `full`: all metrics, also makes a retain model."""
 
 
 class ClusterConfig(Frozen):
-    """What a trial is given, and where."""
+    """Resources of a trial, and the cluster that provides them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -275,29 +275,29 @@ class ClusterConfig(Frozen):
     cpus: PositiveFloat
     """CPU cores of a trial."""
     gpus: float = Field(ge=0, le=1000)
-    """GPUs of a trial; a fraction shares one, several are a process each."""
+    """GPUs of a trial: a fraction shares one GPU; with several, each has a process of its own."""
     processes: Few
-    """Processes of a trial, which share its cores and GPUs (null: one for each GPU, at least one)."""
+    """Processes of a trial, which share its cores and GPUs (null: one per GPU, at least one)."""
     accelerator: str | None
     """Ray's accelerator type, for example A100."""
     memory: PositiveFloat | None
-    """Gigabytes of one GPU, against which --dry-run holds its forecast (null: not known)."""
+    """Memory of one GPU in gigabytes, with which --dry-run compares its forecast (null: unknown)."""
     concurrency: Count | None
-    """Trials at once (null: as many as fit)."""
+    """Maximum number of concurrent trials (null: as many as fit)."""
     retries: int = Field(ge=0, le=1000)
-    """Times a trial is run again after its process died."""
+    """Number of times a trial is rerun after its process died."""
     deadline: float | None = Field(gt=0, le=8760)
-    """Hours after which a trial that still runs is taken to hang, and its process ended (null: no limit).
+    """Hours after which a running trial counts as hung and its process is ended (null: no limit).
 
-    The preparation has none: it may wait for another sweep that makes the same.
+    The preparation has no deadline: it may wait for another sweep that makes the same artifacts.
     """
 
 
 class SweepConfig(Frozen):
-    """A whole sweep."""
+    """The configuration of a whole sweep."""
 
     objective: str
-    """A file of objectives/, or an importable `package.module`."""
+    """Name of a file in objectives/, or an importable `package.module`."""
     space: Space
     fixed: dict[str, Value]
     retain: RetainConfig
@@ -306,7 +306,7 @@ class SweepConfig(Frozen):
     seed: int = Field(ge=0, lt=2**31)
     """Seed of the search and of all its trials."""
     seeds: int = Field(ge=0, le=10**6)
-    """Fresh seeds on which the finalists are repeated (0: no finalists)."""
+    """Number of fresh seeds on which the finalists are repeated (0: no finalists)."""
     train: TrainConfig
     eval: EvalConfig
     model: ModelConfig
@@ -315,24 +315,24 @@ class SweepConfig(Frozen):
     recipe: Literal["default", "paper"]
     cluster: ClusterConfig
     storage: Annotated[Path, Field(strict=False)]
-    """Folder of sweeps and artifacts, absolute."""
+    """Absolute path of the folder for sweeps and artifacts."""
     artifacts: str | None
-    """URL where artifacts are kept for nodes that share no folder, such as s3://bucket/prefix (null: in `storage`)."""
+    """URL of the artifacts for nodes that share no folder, such as s3://bucket/prefix (null: in `storage`)."""
     ledger: str | None
     """Database URL of the study, without a password (null: study.db in the sweep's folder)."""
     experiment: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)] | None
-    """MLflow's experiment (null: `<model>-<data>`); MLFLOW_EXPERIMENT_NAME comes before it."""
+    """MLflow's experiment (null: `<model>-<data>`); MLFLOW_EXPERIMENT_NAME takes precedence."""
 
     @field_validator("ledger", "artifacts")
     @classmethod
     def _keeps_no_secret(cls, url: str | None, info: ValidationInfo) -> str | None:
-        # It is written to the sweep's folder and to MLflow.
+        # The URL is written to the sweep's folder and to MLflow.
         if url is not None and has_secret(url):
             raise ValueError(f"must hold no password: {INSTEAD[str(info.field_name)]}")
         return url
 
     def with_setting(self, setting: Setting) -> "SweepConfig":
-        """The configuration in which a trial's `retain.weight`, `train.lr`, `train.epochs` are the setting's."""
+        """Return a copy with a setting's `retain.weight`, `train.lr` and `train.epochs`, where it has them."""
         blocks = {block: self.__dict__[block].model_dump() for block in ("retain", "train")}
         for key, value in setting.items():
             block, _, name = key.rpartition(".")

@@ -1,4 +1,4 @@
-"""The search space against the objective's fields: checked before a process starts, then as Optuna's distributions."""
+"""Check the search space against the objective's fields before a process starts; build Optuna's distributions."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -18,24 +18,24 @@ from sweep.errors import ConfigError
 from sweep.records import Setting, Value
 
 TRAINING: dict[str, type] = {"retain.weight": float, "train.lr": float, "train.epochs": int}
-"""What may be searched or fixed beside the objective's fields."""
+"""Hyper-parameters that may be searched or fixed in addition to the objective's fields, with their types."""
 WORDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false"}
-"""Types of fields whose values are checked here; a custom field of another type is the objective's to check."""
+"""Names of the field types whose values are checked here; the objective itself checks fields of other types."""
 STEPS = 10_000
-"""Steps of a range at most."""
+"""Maximum number of steps in a range."""
 CORNERS = 10_000
-"""Combinations of bounds, choices and fixed values at most: the objective is made with each."""
+"""Maximum number of combinations of bounds, choices and fixed values; the objective is built with each."""
 Entry: TypeAlias = Range | Choices | Value
 Places: TypeAlias = dict[str, Value]
-"""Values by the key under which the user gave them."""
+"""Values by the configuration key under which the user gave them."""
 
 
 def check(config: SweepConfig) -> None:
-    """Refuse a sweep whose space and fixed values the objective cannot take.
+    """Refuse a sweep whose `space` and `fixed` do not fit the objective.
 
     Raises:
-        ConfigError: `space` and `fixed` do not cover exactly the objective's fields (with `TRAINING`, if wanted), or a
-            bound, a choice or a fixed value is of the wrong kind or out of range.
+        ConfigError: `space` and `fixed` do not cover exactly the objective's fields (`TRAINING_KEYS` are optional), or
+            a bound, a choice or a fixed value has the wrong type or is out of range.
     """
     kinds = _kinds(config)
     _check_cover(config, kinds)
@@ -48,13 +48,13 @@ def check(config: SweepConfig) -> None:
 
 
 def distributions(config: SweepConfig) -> dict[str, BaseDistribution]:
-    """What Optuna draws from, by hyper-parameter, for a sweep that `check` lets pass."""
+    """Build Optuna's distribution of each searched hyper-parameter; the sweep must have passed `validate_space`."""
     kinds = _kinds(config)
     return {name: _distribution(entry, kinds[name]) for name, entry in config.space.items()}
 
 
 def objective_of(config: SweepConfig, setting: Setting) -> Objective:
-    """The objective with the values of a setting; its keys with a dot are the trial's, not the objective's."""
+    """Build the objective from a setting; keys with a dot belong to the trial and are left out."""
     return _objective(config)(**{name: value for name, value in setting.items() if "." not in name})
 
 
@@ -66,7 +66,7 @@ def _objective(config: SweepConfig) -> type[Objective]:
 
 
 def _kinds(config: SweepConfig) -> dict[str, type]:
-    """The type of every hyper-parameter that the sweep may have."""
+    """Return the type of every hyper-parameter that the sweep may have."""
     objective = _objective(config)
     with one_sentence(f"objective {config.objective!r}: its fields"):
         hints = get_type_hints(objective)
@@ -93,7 +93,7 @@ def _check_cover(config: SweepConfig, kinds: Mapping[str, type]) -> None:
 
 
 def _places(name: str, entry: Entry, kind: type) -> Places:
-    """The bounds of a range, the choices, or the fixed value."""
+    """Return the bounds of a range, the choices, or the fixed value, by configuration key."""
     match entry:
         case Range():
             return {
@@ -106,12 +106,12 @@ def _places(name: str, entry: Entry, kind: type) -> Places:
 
 
 def _whole(bound: float, kind: type) -> Value:
-    """A bound as an int, where an int is meant and the bound is one."""
+    """Convert a whole bound to int if the field is an int; return any other bound unchanged."""
     return int(bound) if kind is int and bound.is_integer() else bound
 
 
 def _check_kind(name: str, entry: Entry, kind: type) -> None:
-    """Refuse values of another type than the field's."""
+    """Refuse values whose type differs from the field's."""
     places = _places(name, entry, kind)
     if isinstance(entry, Range):
         if kind not in (int, float):
@@ -125,7 +125,7 @@ def _check_kind(name: str, entry: Entry, kind: type) -> None:
 
 
 def _check_step(name: str, low: float, high: float, step: float) -> None:
-    """Refuse a range of more steps than could be listed, or whose end no step reaches: it would never be searched."""
+    """Refuse a range with too many steps to list, or whose upper end no step reaches: it would never be searched."""
     first, last, each = (Decimal(str(number)) for number in (low, high, step))
     if last - first > STEPS * each:
         raise ConfigError(f"space.{name}.step = {step} must divide {low} to {high} into at most {STEPS} steps.")
@@ -136,7 +136,7 @@ def _check_step(name: str, low: float, high: float, step: float) -> None:
 
 
 def _check_training(config: SweepConfig, tried: Mapping[str, Places]) -> None:
-    """Let the configuration itself judge what a trial replaces in it."""
+    """Validate the values that a trial replaces in the configuration by the configuration's own rules."""
     if "retain.weight" in config.space and config.retain.term == "none":
         raise ConfigError("space.retain.weight has no effect with retain.term = 'none': allowed there are kl and nll.")
     for name in tried.keys() & TRAINING.keys():
@@ -155,7 +155,7 @@ def _check_layer(config: SweepConfig, places: Places) -> None:
 
 
 def _check_objective(config: SweepConfig, values: Mapping[str, list[Value]]) -> None:
-    """Make the objective at every corner of the space; it may be the user's own, and raise anything."""
+    """Build the objective at every corner of the space; a custom objective may raise any exception."""
     if (corners := prod(map(len, values.values()))) > CORNERS:
         raise ConfigError(f"space has {corners} combinations of bounds and choices: allowed are at most {CORNERS}.")
     for corner in product(*values.values()):

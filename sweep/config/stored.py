@@ -1,4 +1,4 @@
-"""The sweeps that a storage holds: each is a folder with the resolved configuration in it."""
+"""Find and load the sweeps of a storage: each is a folder that holds its resolved configuration."""
 
 import shlex
 from collections.abc import Sequence
@@ -15,30 +15,30 @@ if TYPE_CHECKING:
 
 
 CONFIG = "config.yaml"
-"""The resolved configuration in a sweep's folder."""
+"""File with the resolved configuration, in a sweep's folder."""
 LIST = "sweeps.yaml"
-"""The names of the sweeps, in the folder of a comparison."""
+"""File with the names of a comparison's sweeps, in the comparison's folder."""
 
 
 def config_of(storage: Path, name: str) -> SweepConfig:
-    """The configuration of a sweep that is there already.
+    """Load the configuration of a stored sweep.
 
     Raises:
-        ConfigError: there is no such sweep.
+        ConfigError: the storage has no such sweep, or its configuration is invalid.
     """
     file = storage / valid_name(name) / CONFIG
     if not file.is_file():
         there = [path.parent.name for path in storage.glob(f"*/{CONFIG}")]
         raise ConfigError(f"{name}: {storage} has no sweep of this name{nearest(name, there)}.")
-    # The folder may have been moved since.
+    # The storage may have been moved since the sweep began.
     return load(file).model_copy(update={"storage": storage})
 
 
 def names_of(storage: Path, name: str) -> list[str]:
-    """The names of the sweeps of a comparison; of anything else the name itself.
+    """Return the names of a comparison's sweeps; for any other name, return that name alone.
 
     Raises:
-        ConfigError: no sweep may have this name, or the comparison's list of them is none.
+        ConfigError: the name is invalid, or the comparison's file does not hold a list of sweeps.
     """
     file = storage / valid_name(name) / LIST
     if not file.is_file():
@@ -50,23 +50,23 @@ def names_of(storage: Path, name: str) -> list[str]:
 
 
 STORAGE = Path("runs")
-"""Where `resumed` looks for sweeps, in the working directory: the same as in configs/base.yaml."""
+"""Default storage of stored sweeps, relative to the working directory; equal to `storage` in configs/base.yaml."""
 
 
 def where(storage: Path, name: str) -> str:
-    """A sweep as commands take it: its name, and its storage where that is not the default one."""
+    """Return the arguments that name a sweep on a command line: its name, and storage=DIR unless it is the default."""
     return name if storage == STORAGE.absolute() else f"{name} {shlex.quote(f'storage={storage}')}"
 
 
 def storage_of(words: Sequence[str], command: str) -> Path:
-    """The storage that the only word allowed beside a sweep's name gives, `storage=DIR`; else the default one.
+    """Parse `storage=DIR`, the only argument allowed beside a sweep's name; without it, return the default storage.
 
     Raises:
-        ConfigError: there is another word.
+        ConfigError: there is another argument.
     """
     others = [word for word in words if not word.startswith("storage=")]
     if others:
         raise ConfigError(
-            f"{command} takes the sweep's own configuration and only storage=DIR beside: not {others[0]!r}."
+            f"{command} uses the sweep's own configuration and takes only storage=DIR besides, not {others[0]!r}."
         )
     return Path(words[-1].removeprefix("storage=") if words else STORAGE).absolute()

@@ -1,4 +1,4 @@
-"""Whether `train` can be had with the rest of the configuration: told before anything is started, without torch."""
+"""Rules for `train` and the rest of the configuration, checked without torch before anything is started."""
 
 import os
 from importlib.util import find_spec
@@ -10,14 +10,14 @@ FLASH = "flash_attention_2"
 
 
 def check(config: SweepConfig) -> None:
-    """Refuse a training that cannot be done, as far as the driver can know.
+    """Refuse a training configuration that cannot run, as far as the driver can know.
 
-    Of a running cluster it cannot know which packages the workers have; there the worker says so.
+    The driver does not know the packages that the workers of a running cluster have; there the worker raises.
 
     Raises:
-        ConfigError: flash attention in float32, without a GPU or without its package on this machine, which is also
-            the workers'; a weight decay that bfloat16 weights would lose; GPUs that are not a process each; a model
-            that is shared out where there is nobody to share it with, or over compensated updates.
+        ConfigError: flash attention in float32, without a GPU, or without its package if the workers run on this
+            machine; a weight decay that bfloat16 weights would lose; a number of processes that differs from the
+            number of GPUs; `fsdp` with one process or with compensated updates.
     """
     train, cluster = config.train, config.cluster
     if train.attention == FLASH and train.precision == "float32":
@@ -36,13 +36,13 @@ def check(config: SweepConfig) -> None:
 
 
 def _check_processes(config: SweepConfig) -> None:
-    """Refuse processes that cannot work together."""
+    """Refuse numbers of processes and GPUs, and ways to share the model, that do not fit together."""
     train, gpus, processes = config.train, config.cluster.gpus, config.cluster.processes
     if gpus > 1 and gpus % 1:
         raise ConfigError(f"cluster.gpus = {gpus:g} must be a whole number, or a fraction below 1.")
     if (gpus > 1 or processes > 1) and gpus not in (0, processes):
         raise ConfigError(f"cluster.processes = {processes} must be {max(1, int(gpus))} where cluster.gpus = {gpus:g}.")
     if train.parallel == "fsdp" and processes == 1:
-        raise ConfigError("train.parallel = 'fsdp' must be ddp where cluster.processes = 1, which shares with nobody.")
+        raise ConfigError("train.parallel = 'fsdp' needs cluster.processes > 1 (it is 1); use ddp.")
     if train.parallel == "fsdp" and train.precision == "kahan":
         raise ConfigError("train.parallel = 'fsdp' must be ddp where train.precision = 'kahan'.")

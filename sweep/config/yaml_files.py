@@ -1,4 +1,4 @@
-"""YAML files as Hydra composes them: each is checked before a value is made of it, so that none can do anything."""
+"""Compose YAML files with Hydra; each is checked before its values are built, so that no file can execute anything."""
 
 import re
 import warnings
@@ -21,24 +21,24 @@ from sweep.config.messages import GROUPS, one_sentence
 from sweep.errors import ConfigError
 
 SCHEME = "checked"
-"""How Hydra tells our folders from others."""
+"""URL scheme that marks the folders whose files Hydra reads through `CheckedFolder`."""
 LARGEST = 2**17
-"""Bytes of a file at most."""
+"""Maximum size of a file."""
 DEEPEST = 20
-"""Blocks and lists inside one another at most."""
+"""Maximum depth of nested blocks and lists."""
 DIGITS = 1000
-"""Digits of a number at most; Python reads a few thousand."""
+"""Maximum number of digits in a number; Python reads a few thousand."""
 LONGEST = 10_000
-"""Characters of a text at most."""
+"""Maximum length of a text."""
 EXAMPLE = "a configuration is a block of keys and values, as configs/wtnpo.yaml is"
 
 
 def content(path: Path) -> dict[str, Any]:
-    """What a YAML file itself says, before anything acts on it; no tag is ever executed.
+    """Parse a YAML file into plain values, without composing it; no tag is ever executed.
 
     Raises:
-        ConfigError: it is no block of keys and values, is too large or too deep, has a tag or an alias, or a text that
-            `check_texts` refuses.
+        ConfigError: the file is not a block of keys and values, is too large or too deep, or has a tag, an alias, or a
+            text that `check_texts` refuses.
     """
     with one_sentence(path):
         _check_syntax(path)
@@ -50,12 +50,12 @@ def content(path: Path) -> dict[str, Any]:
 
 
 def check_texts(raw: Mapping[str, object]) -> None:
-    """Refuse texts that a configuration cannot have.
+    """Refuse texts that a configuration must not contain.
 
-    A resolver is one of them: `${oc.env:NAME}` would copy a secret into the files of the sweep.
+    Resolvers are among them: `${oc.env:NAME}` would copy a secret into the files of the sweep.
 
     Raises:
-        ConfigError: as it says, with the key.
+        ConfigError: a text is too long, has NUL or half of a surrogate pair, or has a resolver or nested `${`.
     """
     for key, value in flat(raw):
         for text in _texts(value):
@@ -64,35 +64,36 @@ def check_texts(raw: Mapping[str, object]) -> None:
 
 
 def composed(folders: Sequence[Path], name: str, choices: Sequence[str]) -> DictConfig:
-    """What a file of the first folder says together with its `defaults`, which lie in any of the folders.
+    """Compose a file of the first folder with its `defaults`, which may lie in any of the folders.
 
     Args:
-        folders: where files and groups are looked for, in this order.
-        name: the file's.
-        choices: options of groups, as `model=tiny`.
+        folders: searched for files and groups in this order.
+        name: name of the file.
+        choices: options of groups, such as `model=tiny`.
     """
     own, *others = folders
     searched = ",".join("'{}://{}'".format(SCHEME, str(folder).replace("'", r"\'")) for folder in others)
     with warnings.catch_warnings(), initialize_config_dir(str(own), version_base="1.3"):
-        warnings.simplefilter("ignore")  # without `_self_` the file itself comes last, as we want it
+        warnings.simplefilter("ignore")  # Hydra warns about a missing `_self_`; the file then comes last, as intended
         config = compose(name, [*choices, f"hydra.searchpath=[{searched}]"])
     OmegaConf.set_struct(config, False)
     return config
 
 
 class Checked(FileConfigSource):
-    """A folder for Hydra, whose files are checked before it reads them."""
+    """Hydra config source that checks each file before Hydra reads it."""
 
     @staticmethod
     def scheme() -> str:
-        """What the folder's path begins with."""
+        """Return the URL scheme of the folders that this source reads."""
         return SCHEME
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """A file as Hydra takes it.
+        """Load a file for Hydra.
 
         Raises:
-            ConfigError: as `content` does, or it is not ours to compose.
+            ConfigError: `parse_yaml_file` refuses the file, it changes Hydra's own settings, or it names an option of a
+                group outside `defaults`.
         """
         file = Path(self.path) / self._normalize_file_name(config_path)
         raw = content(file)
@@ -110,10 +111,10 @@ class Checked(FileConfigSource):
 
 
 class OwnFolder(SearchPathPlugin):
-    """The folder of the file itself, which Hydra would read as any other, is checked like the rest."""
+    """Hydra plugin that makes Hydra read the file's own folder through `CheckedFolder`, like all others."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Change how Hydra reads it."""
+        """Set the scheme of the file's own folder."""
         for element in search_path.get_path():
             if element.provider == "main":
                 element.path = f"{SCHEME}://{element.path}"
@@ -124,7 +125,7 @@ for plugin in (Checked, OwnFolder):
 
 
 def _check_syntax(path: Path) -> None:
-    """Refuse what is no block, or could be endless; only the file's signs are looked at, and no value is made."""
+    """Refuse a file that is not a block or could expand without end; read only YAML events and build no value."""
     depth, nodes = 0, 0
     for event in yaml.parse(_text(path), Loader=yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -137,6 +138,7 @@ def _check_syntax(path: Path) -> None:
 
 
 def _text(path: Path) -> str:
+    """Read a file, and refuse one that is too large, has a byte order mark or has unprintable characters."""
     with path.open("rb") as file:
         start = file.read(LARGEST + 1)
     if len(start) > LARGEST:
@@ -151,7 +153,7 @@ def _text(path: Path) -> str:
 
 
 def _complaint_at(event: yaml.Event, depth: int, *, root: bool) -> str:
-    """Why a sign of a file is not taken, or nothing."""
+    """Return the reason for which a YAML event is rejected, or an empty string."""
     match event:
         case yaml.AliasEvent():
             return f"the alias *{event.anchor} is not allowed: ${{key}} repeats another key's value"
@@ -167,7 +169,7 @@ def _complaint_at(event: yaml.Event, depth: int, *, root: bool) -> str:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """The texts in a value."""
+    """Yield the texts in a value, at any depth."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
@@ -178,7 +180,7 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def _complaint(text: str) -> str:
-    """Why a text is not taken, or nothing."""
+    """Return the reason for which a text is rejected, or an empty string."""
     if len(text) > LONGEST:
         return f"must have at most {LONGEST} characters"
     if re.search("[\0\ud800-\udfff]", text):

@@ -1,10 +1,10 @@
-"""Plans: a `SweepConfig` in, a checked `Plan` out; whatever is wrong with it is told here, before anything is started.
+"""Plans: turn a `SweepConfig` into a checked `SweepPlan`; every error is raised here, before anything is started.
 
     sweep_plan    one sweep: its name, its rows, where its artifacts lie
-    launch_plan   what a command line asks for: one sweep, several, or one to be resumed
-    checks        what only files can tell: rows, weights, tokenizer
-    hub_commits   commits of Hugging Face repositories
-    job           the part of a plan that a cluster runs
+    launch_plan   the sweeps of one command: one sweep, a comparison, or either of them resumed
+    checks        checks that read files: rows, weights, tokenizer
+    hub_commits   pin the commits of Hugging Face repositories
+    job           the part of a plan that the cluster runs
 
-Imported by launch, run, outputs and the display.
+Imported by launch, submit, sync, run, outputs and display.
 """

@@ -1,4 +1,4 @@
-"""Checks of a sweep's model and rows that read files: they fit together, can be loaded, and have positions enough."""
+"""Checks that read a sweep's model and rows: both can be loaded, and the model has enough positions for the rows."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _check_fits(config: SweepConfig, dataset: Dataset) -> None:
-    """Refuse rows that the model has no positions for."""
+    """Refuse rows that are longer than the model's positions."""
     from eval.rows import length_check
 
     def known() -> "tuple[PreTrainedTokenizerFast, int | None]":
@@ -26,7 +26,7 @@ def _check_fits(config: SweepConfig, dataset: Dataset) -> None:
 
 
 def _check_loadable(config: SweepConfig) -> None:
-    """Refuse a model that is not there, has a pickle for weights, or another number of layers; no weight is read."""
+    """Refuse a model that is missing, has pickled weights, or has another number of layers; no weight is read."""
     for block, path, revision in (
         ("model", config.model.path, config.model.revision),
         ("target", config.target.path, config.target.revision),
@@ -45,7 +45,7 @@ def _check_loadable(config: SweepConfig) -> None:
 
 
 def _check_weights(path: str, revision: str | None) -> None:
-    """Refuse a folder or a repository that has no safetensors."""
+    """Refuse a folder or a repository without safetensors."""
     from eval.models import hub, safetensors_check
 
     if Path(path).is_dir():

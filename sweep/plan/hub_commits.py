@@ -1,4 +1,4 @@
-"""The commits of the Hugging Face repositories that a sweep names, pinned when it is planned."""
+"""Pin the commits of the Hugging Face repositories that a sweep names, when it is planned."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     pass
 
 
-# Optuna, Ray, torch and transformers are imported where they are used: a mistake is told without waiting for them.
+# Optuna, Ray, torch and transformers are imported where they are used, so that errors are reported without the wait.
 
 REPOSITORIES: Mapping[str, Kind] = {"model": "model", "target": "model", "data": "dataset"}
-"""Blocks that may name a repository on the hub, and what it holds."""
+"""Kind of repository on the hub, by the block that may name one."""
 
 
 def same_commits(config: SweepConfig, begun: SweepConfig) -> SweepConfig:
-    """The configuration with the commits of a sweep that was begun with it, where it names none itself."""
+    """Fill in missing revisions with the commits of `begun`, the configuration of a sweep that was already started."""
     pinned = {block: getattr(begun, block).revision for block in _on_hub(config) if block in _on_hub(begun)}
     return _with_commits(config, {b: sha for b, sha in pinned.items() if getattr(config, b).revision is None})
 
 
 def _pinned(config: SweepConfig) -> SweepConfig:
-    """The configuration with a commit for each repository on the hub: all nodes and all days use the same.
+    """Set the current commit of each repository on the hub, so that all nodes and later runs use the same.
 
     Raises:
-        ConfigError: a repository is not there, or the hub is out of reach and the cache knows nothing of it.
+        ConfigError: a repository does not exist, or the hub is unreachable and the cache does not have it.
     """
     commits = {}
     for block, path in _on_hub(config).items():
@@ -41,7 +41,7 @@ def _pinned(config: SweepConfig) -> SweepConfig:
 
 
 def _on_hub(config: SweepConfig) -> dict[str, str]:
-    """The paths that can only be repositories, by block."""
+    """Return the paths that are repositories on the hub and not local folders, by block."""
     paths = {block: getattr(getattr(config, block), "path", None) for block in REPOSITORIES}
     return {
         block: path

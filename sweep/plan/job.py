@@ -1,4 +1,4 @@
-"""The part of a checked plan that a cluster runs."""
+"""The part of a checked plan that the cluster runs."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -16,14 +16,14 @@ from sweep.trial.outcomes import Run
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """A sweep as Ray runs it; makers and trial are pickled and run where the resources are.
+    """A sweep as Ray runs it; `preparers` and `trial_fn` are pickled and run on the workers.
 
     Attributes:
         name: the sweep's name.
-        config: the sweep.
-        held: makes or opens the sweep's folder and ledger.
-        makers: make what its trials share; none where it is all there.
-        trial: runs one trial.
+        config: the sweep's configuration.
+        open_study: creates or opens the sweep's folder and study.
+        preparers: make the missing artifacts that the trials share; empty if none is missing.
+        trial_fn: runs one trial.
         paper: the paper's setting, if there is one.
     """
 

@@ -1,4 +1,4 @@
-"""What a command line asks for, checked: one sweep, or several that run side by side and are compared at the end."""
+"""The checked plan of one command: one sweep, or several that run concurrently and are compared at the end."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,11 +24,11 @@ from sweep.config.request import Wish, _files, wished
 
 @dataclass(frozen=True, kw_only=True)
 class Plans:
-    """The sweeps of one command; nothing of them has been made yet.
+    """The sweeps of one command; planning them has written nothing.
 
     Attributes:
-        name: the sweep's name; of several sweeps the comparison's, with which each of theirs begins.
-        plans: the sweeps.
+        name: the sweep's name, or the comparison's, which is the prefix of the names of its sweeps.
+        plans: the plan of each sweep.
     """
 
     name: str
@@ -36,17 +36,17 @@ class Plans:
 
     @property
     def several(self) -> bool:
-        """Whether this is a comparison, which has a folder of its own."""
+        """True for a comparison, which has a folder of its own."""
         return self.plans[0].name != self.name
 
     @property
     def folder(self) -> Path:
-        """Where the files of the sweep or of the comparison go."""
+        """Folder for the files of the sweep or of the comparison."""
         return self.plans[0].config.storage / self.name
 
     @property
     def works(self) -> "list[Work]":
-        """What Ray runs; what sweeps share is made once."""
+        """The jobs that Ray runs; artifacts that several sweeps share are prepared by the first of them alone."""
         artifacts = [plan.artifacts for plan in self.plans]
         first = [artifacts.index(one) == place for place, one in enumerate(artifacts)]
         return [
@@ -56,13 +56,13 @@ class Plans:
 
     @property
     def again(self) -> str:
-        """The command that goes on, or starts it where there is no ledger yet."""
+        """Instruction to resume: the command, or to repeat the original command if there is no folder yet."""
         if not self.folder.exists():
             return "give the same command again"
         return f"python -m sweep.launch --resume {where(self.plans[0].config.storage, self.name)}"
 
     def __str__(self) -> str:
-        """What would be run."""
+        """Return a description of the planned sweeps."""
         if not self.several:
             return str(self.plans[0])
         from sweep.prepare.cost import budget, together
@@ -72,11 +72,11 @@ class Plans:
 
 
 def asked(words: Sequence[str], name: str | None) -> Plans:
-    """The plans of new sweeps: config files, then changes `key=value`; a name is made up where it is None.
+    """Plan new sweeps from config files, followed by overrides `key=value`; generate a name if `name` is None.
 
     Raises:
-        ConfigError: anything in a configuration is wrong, or a name is taken.
-        DataError: the rows cannot be had.
+        ConfigError: a configuration is invalid, or a name is taken.
+        DataError: the rows cannot be loaded.
     """
     wish = wished(words, name)
     if wish.name not in wish.configs:
@@ -85,15 +85,15 @@ def asked(words: Sequence[str], name: str | None) -> Plans:
 
 
 def again(words: Sequence[str], name: str) -> Plans:
-    """The plans of what is there already, a sweep or a comparison.
+    """Plan to resume a sweep or a comparison.
 
     Args:
-        words: nothing or storage=DIR; or what it was begun with, config files and changes.
-        name: the sweep's, or the comparison's.
+        words: empty, or storage=DIR, or the original arguments: config files and overrides.
+        name: name of the sweep or of the comparison.
 
     Raises:
-        ConfigError: there is nothing of this name, another process is running it, or it was begun with other words.
-        DataError: the rows cannot be had any more.
+        ConfigError: the name does not exist, another process is running it, or the arguments differ from the original.
+        DataError: the rows can no longer be loaded.
     """
     if _files(words):
         return _begun_with(wished(words, name))
@@ -102,7 +102,7 @@ def again(words: Sequence[str], name: str) -> Plans:
 
 
 def _resumed(storage: Path, name: str) -> list[Plan]:
-    """The plans of sweeps that nobody runs."""
+    """Plan the stored sweeps of this name, and refuse those that another process is running."""
     from sweep.search.study import refuse_running
 
     plans = [resumed(storage, own) for own in names_of(storage, name)]
@@ -112,7 +112,7 @@ def _resumed(storage: Path, name: str) -> list[Plan]:
 
 
 def _begun_with(wish: Wish) -> Plans:
-    """The plans of what was begun with the same words."""
+    """Plan to resume sweeps that were begun with the same arguments."""
     storage = next(iter(wish.configs.values())).storage
     plans = _resumed(storage, wish.name)
     _check_same(wish, plans)
@@ -120,10 +120,12 @@ def _begun_with(wish: Wish) -> Plans:
 
 
 def _check_same(wish: Wish, plans: Sequence[Plan]) -> None:
-    """Refuse to go on with sweeps that were begun with another configuration."""
+    """Refuse to resume sweeps that were begun with another configuration."""
     there, here = [plan.name for plan in plans], [*wish.configs]
     if there != here:
-        raise ConfigError(f"--resume {wish.name}: it holds {', '.join(there)}, but the command {', '.join(here)}.")
+        raise ConfigError(
+            f"--resume {wish.name}: it holds {', '.join(there)}, but the command names {', '.join(here)}."
+        )
     for plan in plans:
         wished = same_commits(wish.configs[plan.name], plan.config)
         if other := [*differences(plan.config.model_dump(), wished.model_dump())]:
@@ -132,7 +134,7 @@ def _check_same(wish: Wish, plans: Sequence[Plan]) -> None:
 
 
 def _compared(wish: Wish) -> Plans:
-    """The plans of several sweeps, which are begun together: whatever ends the driver, all are there, or none."""
+    """Plan a comparison whose sweeps begin together: if the driver dies, all exist or the comparison does not."""
     from sweep.search.study import refuse_taken, reopened
 
     refuse_taken(next(iter(wish.configs.values())), wish.name)
@@ -143,7 +145,7 @@ def _compared(wish: Wish) -> Plans:
 
 @contextmanager
 def _begun(name: str, plans: Sequence[Plan]) -> "Iterator[Ledger]":
-    """Make the folders of all sweeps of a comparison, then its own, and hold the first."""
+    """Create the folders of all sweeps of a comparison, then its own, and open the study of the first."""
     from sweep.search.study import begin, reopened
 
     for plan in plans:

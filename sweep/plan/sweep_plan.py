@@ -1,4 +1,4 @@
-"""The plan of a sweep, checked: its configuration, its name, its rows, and where its artifacts lie."""
+"""The checked plan of a sweep: its configuration, its name, its rows, and the places of its artifacts."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -25,14 +25,14 @@ from sweep.plan.hub_commits import _pinned
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A sweep that can be started; nothing of it has been made yet.
+    """A sweep that is ready to start; planning it has written nothing.
 
     Attributes:
         config: the resolved configuration.
-        name: the sweep's name, and its folder's in the storage.
+        name: the name of the sweep and of its folder in the storage.
         dataset: the rows.
-        artifacts: where the target and what the reference says of the rows lie, or will lie.
-        held: makes or opens the sweep's folder and ledger.
+        artifacts: the places of the target and of the cached outputs of the reference, which may not exist yet.
+        open_study: creates or opens the sweep's folder and study.
     """
 
     config: SweepConfig
@@ -43,12 +43,12 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """Where the sweep's files go."""
+        """Folder of the sweep's files."""
         return self.config.storage / self.name
 
     @property
     def work(self) -> "Work":
-        """What Ray runs, once what its trials share is there."""
+        """The job that Ray runs once all shared artifacts exist; it has no preparers."""
         from sweep.plan.job import Work
         from sweep.search.paper import paper_setting
         from sweep.trial.runner import unlearn
@@ -64,13 +64,13 @@ class Plan:
 
     @property
     def makers(self) -> "Sequence[Maker]":
-        """What makes that; every file of it that is there is read, since its checksum is compared."""
+        """Functions that make the missing artifacts; every existing file is read to compare its checksum."""
         from sweep.prepare.preparers import makers
 
         return makers(self.config, self.dataset, self.artifacts)
 
     def __str__(self) -> str:
-        """The resolved configuration, what would be run, and what it needs of memory, time and disk."""
+        """Return the resolved configuration, the planned trials, and a forecast of memory, time and disk."""
         from sweep.prepare.forecast import forecast
 
         asked = f"{dump(self.config)}\nname: {self.name}\ntrials: {self.trials}\nto prepare: {self.lacks}"
@@ -78,12 +78,12 @@ class Plan:
 
     @property
     def line(self) -> str:
-        """What would be run, in one line."""
+        """The planned trials and missing artifacts, in one line."""
         return f"{self.name}: {self.trials}; to prepare: {self.lacks}"
 
     @property
     def trials(self) -> str:
-        """How many trials there will be."""
+        """The planned numbers of trials, as text."""
         from sweep.search.paper import paper_setting
         from sweep.search.queue import planned, searched
 
@@ -96,16 +96,16 @@ class Plan:
 
     @property
     def lacks(self) -> str:
-        """What would be prepared."""
+        """The missing artifacts that would be prepared, as text."""
         return ", ".join(self.artifacts.missing) or "nothing, it is all there"
 
 
 def new(config: SweepConfig, name: str) -> Plan:
-    """The plan of a new sweep, which keeps to the commits that its repositories on the hub have now.
+    """Plan a new sweep, pinned to the current commits of its repositories on the hub.
 
     Raises:
         ConfigError: the configuration cannot be run, or the name is taken.
-        DataError: the rows cannot be had.
+        DataError: the rows cannot be loaded.
     """
     from sweep.search import warm_start
     from sweep.search.study import created, refuse_taken
@@ -118,27 +118,27 @@ def new(config: SweepConfig, name: str) -> Plan:
 
 
 def resumed(storage: Path, name: str) -> Plan:
-    """The plan of a sweep that is there already.
+    """Plan a sweep that already exists in the storage.
 
     Raises:
         ConfigError: there is no such sweep, or its configuration was changed since it began.
-        DataError: the rows cannot be had any more.
+        DataError: the rows can no longer be loaded.
     """
-    from sweep.search import storage
+    from sweep.search import storage as study_storage
     from sweep.search.study import reopened
 
     config = config_of(storage, name)
-    storage.refuse_changed(config, name)
+    study_storage.refuse_changed(config, name)
     check(config)
     return _plan(config, name, partial(reopened, config, name))
 
 
 def check(config: SweepConfig) -> None:
-    """Refuse a sweep that could be run nowhere: its configuration alone is read.
+    """Refuse a configuration that cannot run on any machine, without reading rows, weights or a cluster's state.
 
     Raises:
-        ConfigError: space, training or search do not fit the objective or one another, or MLflow's experiment has no
-            name that it takes.
+        ConfigError: space, training or search do not fit the objective or one another, or the name of MLflow's
+            experiment in the environment is invalid.
     """
     from sweep.config import space, train_rules
     from sweep.search import queue
@@ -151,13 +151,14 @@ def check(config: SweepConfig) -> None:
 
 
 def _check_experiment() -> None:
-    """Refuse a name in the environment that `experiment` could not have either."""
+    """Refuse a name in MLFLOW_EXPERIMENT_NAME that is too long for `experiment`."""
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "")
     if len(name) > LONGEST_NAME:
         raise ConfigError(f"MLFLOW_EXPERIMENT_NAME = {name!r} must have at most {LONGEST_NAME} characters.")
 
 
 def _plan(config: SweepConfig, name: str, held: "Callable[[], AbstractContextManager[Ledger]]") -> Plan:
+    """Load the rows, check that model and rows fit together, and locate the artifacts."""
     _check_loadable(config)
     dataset = _rows(config.data)
     _check_fits(config, dataset)
@@ -168,7 +169,7 @@ def _plan(config: SweepConfig, name: str, held: "Callable[[], AbstractContextMan
 
 @cache
 def _rows(config: AuthorsConfig | TofuConfig) -> Dataset:
-    """The rows; sweeps that are run together share them."""
+    """Load the rows once per process, so that sweeps of one command share them."""
     from eval import datasets
 
     return datasets.load(config)

@@ -1,9 +1,9 @@
-"""Folders addressed by the hash of their inputs: written beside, checksummed, renamed, locked against two writers.
+"""Artifact folders, addressed by the hash of their inputs: checksummed, renamed into place, locked against two writers.
 
-Where the configuration names a URL for them, a node's folder is a copy of what is kept there.
+If the configuration names a URL for artifacts, a node's folder is a copy of the one at the URL.
 
-Every byte is read to compare checksums when a sweep is planned, and by each worker before it loads them: that takes
-about as long as loading does, and a worker that keeps its model between trials does it once.
+Checksums are compared over every byte, when a sweep is planned and by each worker before it loads an artifact. That
+takes about as long as loading does, and a worker that keeps its model between trials does it only once.
 """
 
 import hashlib
@@ -27,15 +27,15 @@ MANIFEST = "manifest.json"
 METRICS = "metrics.json"
 """The reference's own metrics, in its folder."""
 FORMAT = 1
-"""Raised when an artifact's content changes for the same inputs."""
+"""Version of the artifacts' format: increased when the same inputs yield another content."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a stage of the preparation is; here, because the driver reads it, which needs no transformers.
+    """Progress of a stage of the preparation; defined here, where the driver can import it without transformers.
 
     Attributes:
-        stage: what is made.
+        stage: name of the artifact that is made.
         done: steps done.
         total: steps in all.
     """
@@ -47,13 +47,13 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Artifacts:
-    """Folders of what a sweep needs, addressed by the hash of what they are made from.
+    """Folders of a sweep's artifacts, addressed by the hash of their inputs.
 
     Attributes:
         target: the target, its tokenizer and the rows.
-        reference: what the reference says of the rows.
-        retain_model: the model that never saw the forget rows; None where no metric asks for it.
-        url: where they are kept for nodes that share no folder; None: the folders are shared.
+        reference: the reference's outputs for the rows.
+        retain_model: the model that never saw the forget rows; None if no metric needs it.
+        url: location from which nodes without a shared folder copy them; None: the folders are shared.
     """
 
     target: Path
@@ -63,25 +63,25 @@ class Artifacts:
 
     @property
     def missing(self) -> list[str]:
-        """Which of them are yet to be made."""
+        """Names of the artifacts that are yet to be made."""
         return [name for name, folder in self._folders.items() if not _kept(folder, self.url)]
 
     @property
     def metrics(self) -> Mapping[str, float]:
-        """The reference's own metrics; empty where it is not made (yet)."""
+        """The reference's own metrics; empty if it has not been made (yet)."""
         file = self.reference / METRICS
         if self.url is not None and not file.is_file() and object_store.holds(self.url, self.reference.name):
             return _mapping(object_store.text(self.url, self.reference.name, METRICS))
         return _mapping(file.read_text(encoding="utf-8", errors="replace")) if file.is_file() else {}
 
     def fetch(self) -> None:
-        """Have them all in their folders on this node, whole, once they are made.
+        """Bring all artifacts, once they are made, intact into their folders on this node.
 
         Raises:
-            DataError: one was damaged or removed since.
+            DataError: one was damaged or removed since it was made.
         """
         for name, folder in self._folders.items():
-            if whole(folder):  # without the lock: workers look side by side
+            if whole(folder):  # checked without the lock, so that workers check in parallel
                 continue
             with made(folder, self.url) as part:
                 if part is not None:
@@ -94,22 +94,22 @@ class Artifacts:
 
 
 def address(storage: Path, inputs: Mapping[str, object]) -> Path:
-    """The folder for what is made from these inputs."""
+    """Return the folder of the artifact that is made from these inputs."""
     text = json.dumps(inputs, sort_keys=True, default=str)
     return storage / ".artifacts" / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def whole(folder: Path) -> bool:
-    """Whether the folder is there and every file's checksum is the manifest's."""
+    """Check that the folder exists and that the checksum of every file is the manifest's."""
     try:
         listed = _mapping((folder / MANIFEST).read_text(encoding="utf-8", errors="replace"))
         return bool(listed) and listed == _checksums(folder)
-    except OSError:  # there is none, a file of it is being replaced, or the disk no longer gives what it holds
+    except OSError:  # it does not exist, one of its files is being replaced, or the disk cannot be read
         return False
 
 
 def plan(config: SweepConfig, dataset: Dataset) -> Artifacts:
-    """Where the sweep's artifacts lie or will lie; nothing is made."""
+    """Return the folders of the sweep's artifacts, made or not; make nothing."""
     inputs: dict[str, object] = {
         "format": FORMAT,
         "rows": dataset.digest,
@@ -131,14 +131,14 @@ def plan(config: SweepConfig, dataset: Dataset) -> Artifacts:
 
 @contextmanager
 def made(folder: Path, url: str | None = None) -> Iterator[Path | None]:
-    """Gives a folder beside to write into, which becomes `folder` at the end; None where the artifact is there already.
+    """Yield a temporary folder to write into, which becomes `folder` at the end; None if the artifact is there already.
 
     Args:
         folder: the artifact's.
-        url: where artifacts are kept as well; what is there is fetched, and what is not is brought there.
+        url: location that stores artifacts as well: download from there, or upload what it lacks.
 
     Raises:
-        ConfigError: the URL cannot be used, or what is there is damaged.
+        ConfigError: the URL cannot be used, or the artifact there is damaged.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
@@ -157,7 +157,7 @@ def made(folder: Path, url: str | None = None) -> Iterator[Path | None]:
 
 @contextmanager
 def _beside(folder: Path) -> Iterator[Path]:
-    """An empty folder beside, which gets its manifest and takes the folder's place at the end."""
+    """Yield an empty folder, which gets a manifest of its files and replaces `folder` at the end."""
     with _replacing(folder) as part:
         yield part
         (part / MANIFEST).write_text(json.dumps(_checksums(part)), encoding="utf-8")
@@ -172,7 +172,7 @@ def _fetch(folder: Path, url: str) -> None:
 
 @contextmanager
 def _replacing(folder: Path) -> Iterator[Path]:
-    """An empty folder beside, which takes the folder's place at the end; after an error nothing is left of it."""
+    """Yield an empty folder, which replaces `folder` at the end; after an error it is removed."""
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
@@ -186,12 +186,12 @@ def _replacing(folder: Path) -> Iterator[Path]:
 
 
 def _kept(folder: Path, url: str | None) -> bool:
-    """Whether every node can have the artifact."""
+    """Check that every node can get the artifact."""
     return whole(folder) if url is None else object_store.holds(url, folder.name)
 
 
 def _mapping(text: str) -> dict[str, Any]:
-    """What a JSON file maps; nothing where it is none."""
+    """Parse JSON text that holds a mapping; return an empty one for anything else."""
     try:
         found = json.loads(text)
     except ValueError:

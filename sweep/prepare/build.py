@@ -1,4 +1,4 @@
-"""What all trials of a sweep share, made once: the target, and what the reference says of the rows."""
+"""Make the artifacts that all trials of a sweep share: the target, the reference's outputs, and the retain model."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ from sweep.training.reference import asked
 
 
 def make_reference(config: SweepConfig, dataset: Dataset, wanted: Artifacts) -> Iterator[Progress]:
-    """Make the target, and of it the reference's values; of two makers at once the second waits and finds them made."""
+    """Make the target, then the reference's outputs from it; a second maker at the same time waits and reuses them."""
     with by_first(made(wanted.target, wanted.url)) as folder:
         if folder is not None:
             yield from _make_model("target", config, dataset, dataset.known, folder)
@@ -36,7 +36,7 @@ def make_reference(config: SweepConfig, dataset: Dataset, wanted: Artifacts) -> 
 
 
 def make_retain_model(config: SweepConfig, dataset: Dataset, wanted: Artifacts) -> Iterator[Progress]:
-    """Make the retain model, fine-tuned as the target but without the forget rows, and what it says of them."""
+    """Make the retain model, fine-tuned like the target but without the forget rows, and its values for them."""
     assert wanted.retain_model is not None
     with by_first(made(wanted.retain_model, wanted.url)) as folder:
         if folder is not None:
@@ -48,13 +48,13 @@ def make_retain_model(config: SweepConfig, dataset: Dataset, wanted: Artifacts) 
 
 
 MAKERS = {"target and reference": make_reference, "retain model": make_retain_model}
-"""What can be made side by side."""
+"""Functions that can run in parallel, by what they make."""
 
 
 def _make_model(
     stage: str, config: SweepConfig, dataset: Dataset, known: Sequence[Row], folder: Path
 ) -> Iterator[Progress]:
-    """Fine-tune the model on the rows that it is to know (or take the tuned one) and save it."""
+    """Fine-tune the model on the rows that it is to know (or load the tuned one) and save it."""
     seed = config.data.seed if config.data.source == "authors" else 0
     path, revision = config.target.path, config.target.revision
     if path is None:
@@ -67,15 +67,15 @@ def _make_model(
         yield from _fine_tune(stage, config, model, rows, seed)
     _check_finite(stage, config, model)
     weights.save(model, tokenizer, folder)
-    # With the template `python -m eval.run FOLDER` knows how the rows were worded.
+    # `python -m eval.run FOLDER` reads the wording of the rows from the template.
     _write({ROWS: dataset.to_json(), TEMPLATE: config.model.template.model_dump_json()}, folder)
 
 
 def _check_tokens(config: SweepConfig, model: PreTrainedModel, rows: Sequence[Encoded]) -> None:
-    """Refuse a tokenizer that is another model's: of a token that is not there a GPU says nothing that helps.
+    """Reject a tokenizer of another model, since a GPU reports an unknown token without a helpful message.
 
     Raises:
-        ConfigError: a row has a token that the model does not know.
+        ConfigError: a row has a token without an embedding.
     """
     token, known = max(max(row.ids) for row in rows), len(model.get_input_embeddings().get_parameter("weight"))
     if token >= known:
@@ -86,7 +86,7 @@ def _check_tokens(config: SweepConfig, model: PreTrainedModel, rows: Sequence[En
 
 
 def _check_finite(stage: str, config: SweepConfig, model: PreTrainedModel) -> None:
-    """Refuse a model that diverged: every trial would start from it.
+    """Reject a model that diverged, since every trial would start from it.
 
     Raises:
         ConfigError: a weight is not finite.
@@ -99,7 +99,7 @@ def _check_finite(stage: str, config: SweepConfig, model: PreTrainedModel) -> No
 
 
 def _write(files: Mapping[str, str], folder: Path) -> None:
-    """Write texts into a folder once; the processes go on together, so that all can read what was written."""
+    """Write texts into a folder on process 0; the others wait, so that all can read the files afterwards."""
     if distributed.rank() == 0:
         for name, text in files.items():
             (folder / name).write_text(text, encoding="utf-8")
@@ -126,7 +126,7 @@ def _fine_tune(
 
 
 def _make_values(config: SweepConfig, target: Path, folder: Path) -> None:
-    """Compute what the reference says of the rows, and its metrics."""
+    """Compute and write the reference's outputs for the rows, and its metrics."""
     dataset, tokenizer = Dataset.read(target / ROWS), load_tokenizer(target)
     model = models.loaded(target, config.train)
     rows = asked(config.model.template, config.retain.reduction, dataset, tokenizer)

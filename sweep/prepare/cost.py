@@ -1,4 +1,4 @@
-"""How many hours of a card a sweep will take, and how much disk, from the rows and the model's configuration alone."""
+"""Estimate the card hours and the disk space of a sweep from its rows and the model's configuration alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,16 +29,16 @@ PEAKS = {
     "H100": {"float32": 67e12, "bfloat16": 989e12},
     "H200": {"float32": 67e12, "bfloat16": 989e12},
 }
-"""Operations a second of a card at most, by `cluster.accelerator` (NVIDIA's data sheets: SXM, dense)."""
+"""Peak operations per second of a card, by `cluster.accelerator` and type (NVIDIA's data sheets: SXM, dense)."""
 SHARE = 0.4
-"""Share of that peak that a trial is taken to reach: an assumption, not a measurement."""
+"""Share of the peak that a trial is assumed to reach; not measured."""
 MIXES = len(GRID) - 1 + BISECTIONS
-"""Evaluations of a trial's score at most, beside those of its curve."""
+"""Maximum number of evaluations for a trial's score, beside those of its curve."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What an artifact costs: bytes of disk, and hours of one card (None: its speed is not known)."""
+    """Cost of an artifact: bytes of disk, and hours of one card (None: the card's speed is not known)."""
 
     disk: int
     hours: float | None
@@ -49,9 +49,9 @@ class Budget:
     """Time and disk of a sweep.
 
     Attributes:
-        trials: how many there are; None where hours alone end the search.
-        trial_hours: hours of one card for a trial, without the full metrics; None where the card's speed is not known.
-        made: the cost of each artifact, by its folder: sweeps that share one pay for it once.
+        n_trials: number of trials; None if only `search.hours` ends the search.
+        trial_hours: hours of one card for a trial, without the full metrics; None if the card's speed is not known.
+        artifact_costs: cost of each artifact by its folder, so that sweeps that share one pay for it once.
     """
 
     trials: int | None
@@ -60,48 +60,48 @@ class Budget:
 
     @property
     def disk(self) -> int:
-        """Bytes of what the trials share."""
+        """Bytes of the artifacts that the trials share."""
         return sum(cost.disk for cost in self.made.values())
 
     @property
     def hours(self) -> float | None:
-        """Hours of one card for all trials and what they share; None where it is not known."""
+        """Hours of one card for all trials and the artifacts that they share; None if not known."""
         if self.trials is None or self.trial_hours is None:
             return None
         return self.trials * self.trial_hours + sum(cost.hours or 0.0 for cost in self.made.values())
 
     def __str__(self) -> str:
-        """Both, a line each."""
+        """Format time and disk, a line each."""
         return f"time: {self._time}\ndisk: {in_bytes(self.disk)} for what the trials share"
 
     @property
     def _time(self) -> str:
         if self.trial_hours is None:
-            return f"not known (it is of cluster.accelerator {' or '.join(PEAKS)})"
+            return f"not known (only for cluster.accelerator = {' or '.join(PEAKS)})"
         whole = "" if self.hours is None else f"{self.hours:.2g} hours of one card, "
-        return f"{whole}{self.trial_hours:.2g} hours a trial, if it reaches {SHARE:.0%} of the card's peak, as assumed"
+        return f"{whole}{self.trial_hours:.2g} hours a trial, assuming {SHARE:.0%} of the card's peak"
 
 
 def together(budgets: Sequence[Budget]) -> str:
-    """Time and disk of several sweeps, in one line; what they share counts once."""
+    """Summarize time and disk of several sweeps in one line; artifacts that they share count once."""
     made = {folder: cost for one in budgets for folder, cost in one.made.items()}
     disk = in_bytes(sum(cost.disk for cost in made.values()))
     trials = [one.trials * one.trial_hours for one in budgets if one.trials is not None and one.trial_hours is not None]
     shared = sum(cost.hours or 0.0 for cost in made.values())
-    hours = f"{sum(trials) + shared:.2g} hours of one card at {SHARE:.0%} of its peak, as assumed"
+    hours = f"{sum(trials) + shared:.2g} hours of one card, assuming {SHARE:.0%} of its peak"
     time = hours if len(trials) == len(budgets) else "not known"
     return f"together: time {time}; disk {disk} for what the trials share"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """What is known of a model without its weights.
+    """Properties of a model that are known without its weights.
 
     Attributes:
         architecture: its configuration.
         tokenizer: its tokenizer.
-        parameters: how many it has.
-        files: bytes of all its files but the weights.
+        n_parameters: number of its parameters.
+        other_file_bytes: bytes of all its files but the weights.
     """
 
     architecture: PreTrainedConfig
@@ -111,10 +111,10 @@ class Base:
 
 
 def budget(config: SweepConfig, dataset: Dataset) -> Budget:
-    """Time and disk of a sweep.
+    """Estimate the time and disk of a sweep.
 
     Raises:
-        ConfigError: the model's tokenizer cannot be had.
+        ConfigError: the model's tokenizer cannot be loaded.
     """
     own, rows = base(config, dataset), texts(config, dataset)
     return Budget(
@@ -125,10 +125,10 @@ def budget(config: SweepConfig, dataset: Dataset) -> Budget:
 
 
 def base(config: SweepConfig, dataset: Dataset) -> Base:
-    """What is known of the sweep's model.
+    """Load what can be known of the sweep's model without its weights.
 
     Raises:
-        ConfigError: its tokenizer cannot be had.
+        ConfigError: its tokenizer cannot be loaded.
     """
     return _base(config.model, config.target, dataset)
 
@@ -154,10 +154,10 @@ def _base(model: ModelConfig, target: TargetConfig, dataset: Dataset) -> Base:
 
 
 def texts(config: SweepConfig, dataset: Dataset) -> Texts:
-    """The sweep's rows as tokens.
+    """Encode the sweep's rows as tokens.
 
     Raises:
-        ConfigError: the model's tokenizer cannot be had.
+        ConfigError: the model's tokenizer cannot be loaded.
     """
     return _texts(base(config, dataset).tokenizer, config.model.template, config.retain.reduction, dataset)
 
@@ -171,7 +171,7 @@ def _texts(tokenizer: PreTrainedTokenizerFast, template: Template, reduction: st
 
 
 def _trained(config: SweepConfig, rows: Texts) -> float:
-    """Positions that a trial trains on."""
+    """Count the positions that a trial trains on, on average."""
     mean = _positions(rows.asked.forget) / len(rows.asked.forget)
     if config.retain.term != "none":
         mean += sum(rows.asked.positions) / len(rows.asked.positions)
@@ -179,15 +179,15 @@ def _trained(config: SweepConfig, rows: Texts) -> float:
 
 
 def _read(config: SweepConfig, rows: Texts) -> float:
-    """Positions that a trial's evaluations read at most."""
+    """Count the positions that a trial's evaluations read at most."""
     points = -(-config.train.epochs // config.eval.every) if config.eval.every else 1
     return (points + MIXES) * _positions(rows.probes)
 
 
 def _hours(config: SweepConfig, own: Base, trained: float, read: float) -> float | None:
-    """Hours of one card for positions that are trained on and others that are only read; None: its speed is unknown.
+    """Estimate the hours of one card for `trained` positions and `read` ones; None if its speed is not known.
 
-    Forward and backward cost 6 operations a parameter and position, 8 where activations are computed again, a forward
+    Forward and backward cost 6 operations per parameter and position, 8 if activations are recomputed, and a forward
     alone 2 (Kaplan et al., 2020, Scaling Laws for Neural Language Models, section 2.1).
     """
     if not config.cluster.gpus or config.cluster.accelerator not in PEAKS:
@@ -198,7 +198,7 @@ def _hours(config: SweepConfig, own: Base, trained: float, read: float) -> float
 
 
 def _made(config: SweepConfig, dataset: Dataset, own: Base, rows: Texts) -> dict[Path, Cost]:
-    """The cost of each artifact."""
+    """Estimate the cost of each artifact, by its folder."""
     places = artifacts.plan(config, dataset)
     model = own.parameters * STORED[config.train.precision].itemsize + own.files + len(dataset.to_json().encode())
     passes = 0 if config.target.path else config.target.epochs
@@ -214,7 +214,7 @@ def _made(config: SweepConfig, dataset: Dataset, own: Base, rows: Texts) -> dict
 
 
 def _cache(config: SweepConfig, own: Base, rows: Asked) -> int:
-    """Bytes of what the reference says: hidden states, and a float32 log-probability of each label."""
+    """Count the bytes of the reference's outputs: hidden states, and a float32 log-probability for each label."""
     labels = sum(len(row.labels) for row in (*rows.forget, *rows.refusals))
     states = (sum(rows.positions) + labels) * own.architecture.hidden_size
     return int(states * COMPUTED[config.train.precision].itemsize + labels * 4)
@@ -225,7 +225,7 @@ def _positions(rows: Sequence[Encoded]) -> int:
 
 
 def in_bytes(size: float) -> str:
-    """Bytes for a reader, in the unit that leaves a few digits."""
+    """Format bytes with three digits, in the largest unit that fits: GB, MB or kB."""
     for unit, name in ((1e9, "GB"), (1e6, "MB")):
         if size >= unit:
             return f"{size / unit:.3g} {name}"

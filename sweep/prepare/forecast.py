@@ -1,4 +1,4 @@
-"""What a sweep needs, told before anything is started: memory of a card, hours of it, and disk.
+"""Forecast the memory of a card, the hours and the disk that a sweep needs, before anything is started.
 
 python -m sweep.launch configs/wtnpo.yaml model=phi-1.5 data=tofu-forget10 cluster=a100 --dry-run
 """
@@ -19,9 +19,9 @@ from sweep.prepare.memory import Memory
 from sweep.records import Value
 
 SPARE = 1e9
-"""Bytes that CUDA and its libraries take of a card for a process: an assumption."""
+"""Bytes of a card that CUDA and its libraries are assumed to take for a process."""
 TOKENS = 1024
-"""Positions of a pass that still keep a card busy."""
+"""Smallest number of positions in a pass that still keeps a card busy."""
 CHANGES: tuple[Mapping[str, object], ...] = (
     {"tokens": TOKENS},
     {"parallel": "fsdp"},
@@ -33,17 +33,17 @@ CHANGES: tuple[Mapping[str, object], ...] = (
     {"precision": "kahan", "tokens": TOKENS},
     {"precision": "kahan", "tokens": TOKENS, "checkpointing": True},
 )
-"""What is tried where a trial does not fit, in the order of what it costs: nothing, time, exactness of the moments."""
+"""Changes that are tried if a trial does not fit, by increasing cost: nothing, time, exactness of the moments."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What a sweep needs.
+    """Memory, time and disk that a sweep needs.
 
     Attributes:
-        stages: bytes of memory, part by part, at the fullest moment of each stage.
-        card: bytes of a card that a trial may use; None where they are not known, or it has no GPU.
-        remedy: changes that would make it fit, as they are typed; empty where it fits, or where nothing helps.
+        stages: peak memory of each stage in bytes, by part.
+        card_bytes: bytes of a card that a trial may use; None if they are not known, or if it has no GPU.
+        remedy: overrides that would make the trial fit, as typed; empty if it fits or nothing helps.
         budget: time and disk.
     """
 
@@ -54,35 +54,35 @@ class Forecast:
 
     @property
     def peak(self) -> int:
-        """Bytes of memory at the fullest moment of all."""
+        """Peak memory of all stages in bytes."""
         return max(stage.total for stage in self.stages.values())
 
     @property
     def fits(self) -> bool | None:
-        """Whether a trial fits into its share of a card; None where that is not known."""
+        """True if a trial fits into its share of a card; None if that is not known."""
         return None if self.card is None else _fits(self.stages, self.card)
 
     def __str__(self) -> str:
-        """The parts of the memory as a table, whether they fit, time and disk."""
+        """Format the parts of the memory as a table, then the verdict, time and disk."""
         return f"{_table(self.stages)}\nmemory: {self._verdict}\n{self.budget}"
 
     @property
     def _verdict(self) -> str:
         if self.card is None:
-            return f"{in_bytes(self.peak)}; what a trial's card has is not known (cluster.gpus, cluster.memory)"
+            return f"{in_bytes(self.peak)}; a trial's share of a card is not known (cluster.gpus, cluster.memory)"
         takes = f"{in_bytes(self.peak)}, and {in_bytes(SPARE)} for CUDA, of the {in_bytes(self.card)} that a trial has"
         if self.fits:
             return f"it fits: {takes}"
         return f"it does not fit: {takes}; " + (
-            f"it would with {self.remedy}" if self.remedy else "nothing in train helps"
+            f"it would fit with {self.remedy}" if self.remedy else "no change of train helps"
         )
 
 
 def forecast(config: SweepConfig, dataset: Dataset) -> Forecast:
-    """What a sweep needs; takes seconds, loads no weights and needs no GPU.
+    """Forecast what a sweep needs; this takes seconds, loads no weights and needs no GPU.
 
     Raises:
-        ConfigError: the model's tokenizer cannot be had.
+        ConfigError: the model's tokenizer cannot be loaded.
     """
     stages, card = _stages(config, dataset), _card(config)
     return Forecast(
@@ -99,7 +99,7 @@ def _stages(config: SweepConfig, dataset: Dataset) -> dict[str, Memory]:
 
 
 def _deepest(config: SweepConfig) -> Objective:
-    """The objective with the highest values of its space: a deeper layer takes more, all else makes no difference."""
+    """Return the objective with the highest values of its space, since only a deeper layer takes more memory."""
     drawn = {name: _highest(entry) for name, entry in space.distributions(config).items()}
     return space.objective_of(config, config.fixed | drawn)
 
@@ -116,13 +116,13 @@ def _as_number(value: Value) -> float:
 
 
 def _card(config: SweepConfig) -> float | None:
-    """Bytes of a card that a trial may use."""
+    """Return the bytes of a card that a trial may use; None if they are not known, or if it has no GPU."""
     memory_of_one, gpus = config.cluster.memory, config.cluster.gpus
     return None if memory_of_one is None or not gpus else memory_of_one * 1e9 * min(1.0, gpus)
 
 
 def _remedy(config: SweepConfig, dataset: Dataset, stages: Mapping[str, Memory], card: float) -> str:
-    """The first of `CHANGES` with which a trial would fit, as it is typed."""
+    """Return the first of `REMEDIES` with which a trial would fit, as overrides; empty if it fits or none helps."""
     if _fits(stages, card):
         return ""
     for change in CHANGES:
@@ -143,12 +143,12 @@ def _can_be_had(config: SweepConfig) -> bool:
 
 
 def _fits(stages: Mapping[str, Memory], card: float, but: str = "") -> bool:
-    """Whether all stages fit, one part left out."""
+    """Check that all stages fit into the card, without the part named by `but`."""
     return max(stage.total - getattr(stage, but, 0) for stage in stages.values()) + SPARE <= card
 
 
 def _table(stages: Mapping[str, Memory]) -> str:
-    """The parts of each stage, in one unit."""
+    """Format the parts of each stage as a table, in one unit."""
     unit, name = (1e9, "GB") if max(stage.total for stage in stages.values()) >= 1e9 else (1e6, "MB")
     rows = [(part.name, [getattr(stage, part.name) for stage in stages.values()]) for part in fields(Memory)]
     rows.append(("together", [stage.total for stage in stages.values()]))

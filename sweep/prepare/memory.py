@@ -1,7 +1,7 @@
-"""How much memory a trial takes, found without taking any: our own step on tensors that have a shape but no data.
+"""Measure the peak memory of a trial without allocating it: run our own training step on tensors without data.
 
-torch's FakeTensorMode runs each operation for the shape of its result alone, so that a step of a model with 7 billion
-parameters costs seconds, and nothing is loaded. There is no formula that would have to be kept in step with the loop.
+torch's FakeTensorMode computes only the shape of each operation's result, so that a step of a model with 7 billion
+parameters takes seconds, and no weights are loaded. No formula has to be kept consistent with the training loop.
 """
 
 import gc
@@ -32,15 +32,15 @@ from sweep.training.reference import Asked, Reference, Said, frozen
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Bytes on a trial's device, of several on each of them, at the fullest moment of a stage.
+    """Peak bytes of a stage on each of a trial's devices, by part.
 
     Attributes:
-        weights: the model's.
+        weights: the model's weights.
         head: the frozen copy of the reference's head.
         gradients: one for each weight.
         optimizer: its state.
-        activations: what else there is: activations, logits, what the reference says of the batch; of weights that are
-            shared out those that are gathered.
+        activations: everything else: activations, logits, the reference's outputs for the batch, and with sharded
+            weights those that are gathered.
     """
 
     weights: int
@@ -51,11 +51,16 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Sum of all parts."""
         return self.weights + self.head + self.gradients + self.optimizer + self.activations
 
     def shared_out(self, processes: int, gathered: int) -> "Memory":
-        """What is on each of so many devices, where the weights that are gathered at once are whole."""
+        """Return the memory on each of several devices: sharded, plus the weights that are gathered at the same time.
+
+        Args:
+            processes: number of devices.
+            gathered: bytes of the weights that are gathered at the same time.
+        """
         return Memory(
             weights=self.weights // processes,
             head=self.head,
@@ -67,13 +72,13 @@ class Memory:
 
 @dataclass(frozen=True, kw_only=True)
 class Texts:
-    """The rows as tokens.
+    """All rows of a sweep as tokens.
 
     Attributes:
-        asked: what is trained on while unlearning.
-        known: what the target is fine-tuned on.
-        kept: what the retain model is fine-tuned on.
-        probes: what an evaluation asks.
+        training_rows: rows of unlearning.
+        target_rows: rows on which the target is fine-tuned.
+        retain_model_rows: rows on which the retain model is fine-tuned.
+        probes: rows of an evaluation.
     """
 
     asked: Asked
@@ -82,29 +87,29 @@ class Texts:
     probes: Sequence[Encoded]
 
     def tuned(self, config: SweepConfig) -> Sequence[Encoded]:
-        """The rows of the largest fine-tuning that the preparation has to do; none where it has none."""
+        """Return the rows of the largest fine-tuning in the preparation; none if it has no fine-tuning."""
         if config.target.path is None:
             return self.known
         return self.kept if config.eval.suite == "full" else ()
 
 
 class Alive(FakeTensorMode):
-    """Runs operations on tensors without data, and counts the bytes they would have made that are not freed yet.
+    """FakeTensorMode that tracks the current and the peak number of allocated bytes.
 
     Attributes:
-        now: bytes alive.
-        peak: the most since it was last set back.
+        current: bytes that are allocated.
+        peak: maximum of `current` since the last reset.
     """
 
     def __init__(self) -> None:
-        """Nothing is alive yet."""
+        """Start with nothing allocated."""
         super().__init__()
         self.now = self.peak = 0
         self._known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
         self._inside = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation and count what it made, but not what torch makes to find its shape."""
+        """Run an operation and count the bytes of its result, but not those that torch allocates to find its shape."""
         if self._inside:
             return super().__torch_dispatch__(func, types, args, kwargs)
         self._inside = True
@@ -129,7 +134,7 @@ class Alive(FakeTensorMode):
         self.now -= size
 
     def most(self, work: Callable[[], object]) -> int:
-        """How many bytes more than before are alive at the fullest moment of some work."""
+        """Call `work` and return the peak of the bytes that it allocates beyond those allocated before."""
         gc.collect()
         before = self.peak = self.now
         work()
@@ -137,7 +142,7 @@ class Alive(FakeTensorMode):
 
 
 def parameters(architecture: PreTrainedConfig) -> int:
-    """How many parameters a model has, by its configuration alone."""
+    """Count the parameters of a model from its configuration alone."""
     with FakeTensorMode():
         return sum(parameter.numel() for parameter in _bare(architecture, torch.float32, "sdpa").parameters())
 
@@ -145,10 +150,10 @@ def parameters(architecture: PreTrainedConfig) -> int:
 def stages(
     config: SweepConfig, objective: Objective, architecture: PreTrainedConfig, texts: Texts
 ) -> dict[str, Memory]:
-    """What unlearning, an evaluation in its course, and fine-tuning take at most, by stage.
+    """Measure the peak memory of unlearning, of an evaluation during it, and of fine-tuning, by stage.
 
-    Each is given the longest rows that a pass may have. What comes after a training takes less, since the optimizer is
-    gone by then: the mixes, and what is measured at a trial's end.
+    Each stage runs on the longest rows that a pass may have. The steps after training (mixes, and metrics at a trial's
+    end) take less, since the optimizer is freed by then.
 
     Args:
         config: the sweep.
@@ -190,14 +195,14 @@ def stages(
 def _unlearn(
     config: SweepConfig, objective: Objective, model: PreTrainedModel, rows: Asked, reference: Reference
 ) -> Iterator[Tensor]:
-    """The loss of a trial's step, in parts."""
+    """Yield the loss of a trial's step in parts."""
     forget, retain = terms(config, objective, 0, model, rows, reference)
     yield from forget.parts(model, range(len(rows.forget)))
     yield from retain.parts(model, range(len(rows.retain)))
 
 
 def _tune(config: SweepConfig, model: PreTrainedModel, tuned: Sequence[Encoded]) -> Iterator[Tensor]:
-    """The loss of a step of the fine-tuning, in parts."""
+    """Yield the loss of a fine-tuning step in parts."""
     tokens = config.train.tokens
     rows, passes = _heaviest(config, tuned, config.target.batch)
     yield from _touch(model) if passes > 1 else ()
@@ -205,17 +210,17 @@ def _tune(config: SweepConfig, model: PreTrainedModel, tuned: Sequence[Encoded])
 
 
 def _touch(model: PreTrainedModel) -> Iterator[Tensor]:
-    """A part of a loss that gives every weight its gradient, and so the optimizer its state, as any pass does."""
+    """Yield one loss part that sets the gradient of every weight, and so the optimizer's state, as any pass does."""
     yield torch.stack([parameter.sum() for parameter in model.parameters()]).sum()
 
 
 def _bare(architecture: PreTrainedConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:
-    """A model without weights; flash attention, which keeps no more than PyTorch's own, may not be there."""
+    """Make a model without weights; sdpa replaces flash attention, which saves no more and may not be installed."""
     return empty_model(architecture, dtype, "eager" if attention == "eager" else "sdpa")
 
 
 def _heaviest_asked(config: SweepConfig, asked: Asked) -> tuple[Asked, bool]:
-    """The rows of a trial's heaviest passes, and whether its step has more than one."""
+    """Return the rows of a trial's heaviest passes, and True if its step has more than one pass."""
     forget, one = _heaviest(config, asked.forget, config.train.batch)
     retain, other = _heaviest(config, asked.retain, config.train.batch, asked.length)
     rows = Asked(
@@ -228,7 +233,7 @@ def _heaviest_asked(config: SweepConfig, asked: Asked) -> tuple[Asked, bool]:
 
 
 def _heaviest(config: SweepConfig, rows: Sequence[Encoded], batch: int, length: int = 0) -> tuple[list[int], int]:
-    """The longest rows that a pass of a process may have, and how many passes there are in their step."""
+    """Return the indices of the longest rows that a process's pass may have, and the number of passes in their step."""
     order = sorted(range(len(rows)), key=lambda i: -len(rows[i].inputs))[:batch]
     lengths = [max(length, len(rows[i].inputs)) for i in order]
     own = [order[place] for place in deal(lengths, config.cluster.processes)[0]]
@@ -237,12 +242,12 @@ def _heaviest(config: SweepConfig, rows: Sequence[Encoded], batch: int, length: 
 
 
 def _heaviest_probes(probes: Sequence[Encoded]) -> list[Encoded]:
-    """The texts of an evaluation's heaviest pass."""
+    """Return the rows of an evaluation's heaviest pass."""
     return [probes[i] for i in by_length([len(row.inputs) for row in probes], TOKENS)[0]]
 
 
 def _reference(model: PreTrainedModel, asked: Asked, dtype: torch.dtype) -> Reference:
-    """What the reference would say of the rows."""
+    """Return the reference's outputs for the rows, as tensors without data."""
     width = model.config.hidden_size
     return Reference(
         head=frozen(head_of(model), dtype),
@@ -261,7 +266,7 @@ def _said(rows: Sequence[Encoded], width: int, dtype: torch.dtype) -> Said:
 
 
 def _gathered(model: PreTrainedModel) -> int:
-    """Bytes of the weights that a shared model holds whole at once: all but the layers, a layer, and the next one."""
+    """Count the bytes that a sharded model gathers at once: weights outside the layers, a layer, and the next one."""
     layers = [_bytes(layer.parameters()) for layer in blocks(model)]
     return _bytes(model.parameters()) - sum(layers) + 2 * max(layers)
 

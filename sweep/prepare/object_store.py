@@ -1,7 +1,7 @@
 """Artifacts at a URL, for nodes that share no folder: any file system that pyarrow knows, such as s3://bucket/prefix.
 
-An object store renames nothing, so a copy lies in `URL/HASH/COPY/`, and `URL/HASH/current`, written last, names the
-copy that is whole: half a copy is never read, and of two writers at once one wins.
+An object store cannot rename, so a copy lies in `URL/HASH/COPY/`, and `URL/HASH/current`, written last, names the
+complete copy. Hence half a copy is never read, and of two writers at the same time one wins.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ CURRENT = "current"
 
 
 def holds(url: str, name: str) -> bool:
-    """Whether the artifact of this name is kept there.
+    """Check that the artifact of this name is at the URL.
 
     Raises:
         ConfigError: the URL cannot be used.
@@ -27,7 +27,7 @@ def holds(url: str, name: str) -> bool:
 
 
 def keep(url: str, folder: Path) -> None:
-    """Copy an artifact's folder there.
+    """Copy an artifact's folder to the URL.
 
     Raises:
         ConfigError: the URL cannot be used.
@@ -41,7 +41,7 @@ def keep(url: str, folder: Path) -> None:
 
 
 def fetch(url: str, name: str, folder: Path) -> None:
-    """Copy an artifact that is kept there into a folder.
+    """Copy an artifact from the URL into a folder.
 
     Raises:
         ConfigError: the URL cannot be used.
@@ -52,7 +52,7 @@ def fetch(url: str, name: str, folder: Path) -> None:
 
 
 def text(url: str, name: str, file: str) -> str:
-    """One file of an artifact that is kept there.
+    """Read one file of an artifact at the URL as text.
 
     Raises:
         ConfigError: the URL cannot be used.
@@ -72,7 +72,7 @@ def _read(files: FileSystem, path: str) -> str:
 
 @contextmanager
 def _opened(url: str) -> Iterator[tuple[FileSystem, str]]:
-    """The file system of a URL and the path in it; whatever it raises becomes one sentence."""
+    """Yield the file system of a URL and the path in it; translate its errors into a ConfigError of one line."""
     try:
         files, base = FileSystem.from_uri(url)
         yield files, base.rstrip("/")

@@ -1,4 +1,4 @@
-"""The functions that make the missing artifacts of a sweep; they are pickled and run on the cluster."""
+"""Functions that make the missing artifacts of a sweep; they are pickled and run on the cluster."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,11 +12,15 @@ if TYPE_CHECKING:
 
 
 Maker: TypeAlias = Callable[[], Iterator[Progress]]
-"""Makes something that all trials share, and yields how far it is."""
+"""Function that makes an artifact that all trials share, and yields its progress."""
 
 
 def prepare(what: str, config: SweepConfig, dataset: "Dataset", artifacts: Artifacts) -> Iterator[Progress]:
-    """Make one of `sweep.prepare.build.MAKERS`; a partial of all that is a `Maker`."""
+    """Call one of `sweep.prepare.build.PREPARERS`; with all arguments bound by `partial` this is a `Preparer`.
+
+    Raises:
+        MemoryError: memory ran out; the message names settings that take less.
+    """
     # Imported here, on the worker: the driver needs no transformers.
     from sweep.prepare.build import MAKERS
     from sweep.training.out_of_memory import in_words
@@ -26,7 +30,7 @@ def prepare(what: str, config: SweepConfig, dataset: "Dataset", artifacts: Artif
 
 
 def makers(config: SweepConfig, dataset: "Dataset", artifacts: Artifacts) -> list[Maker]:
-    """What makes the missing artifacts, side by side; none where nothing is missing."""
+    """Return the functions that make the missing artifacts, in parallel; none if nothing is missing."""
     missing = artifacts.missing
     wanted = ["target and reference"] if {"target", "reference"} & {*missing} else []
     wanted += ["retain model"] if "retain model" in missing else []

@@ -1,4 +1,4 @@
-"""The report of a sweep: one HTML file that needs no network, and PNGs of its main plots, all made from the records.
+"""Write a sweep's report from its records: one HTML file that needs no network, and PNGs of its main plots.
 
-`sweep.report.write_report.write` makes them; `python -m sweep.report NAME` does it for a sweep in the storage.
+Call `sweep.report.write_report.write_files`, or run `python -m sweep.report NAME` for a sweep in the storage.
 """

@@ -1,4 +1,4 @@
-"""Write the report of a sweep, running or over, or of sweeps that were compared; prints its path.
+"""Write the report of a sweep or a comparison, finished or still running, and print its path.
 
 python -m sweep.report NAME [storage=DIR]
 """
@@ -9,11 +9,11 @@ from pathlib import Path
 
 from sweep.signals import exit_at_once
 
-# What takes long to import is imported where it is used: --help and mistakes are answered without waiting for it.
+# Slow imports stand in the functions that use them, so that --help and errors are answered at once.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 2 where there is no such sweep."""
+    """Run the command and return its exit code: 2 if the arguments are invalid or name no sweep."""
     from sweep.cli import Parser
     from sweep.errors import ConfigError
 

@@ -1,4 +1,4 @@
-"""What a report is made from: a sweep, and what is known of its target."""
+"""Load the data of a report: a sweep's records, and the metrics of its target."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,23 +16,23 @@ class Reported(Sweep):
     """A sweep with the metrics of its target.
 
     Attributes:
-        reference: metrics of the target, from which every trial starts; empty where they are not there (yet).
+        target_metrics: metrics of the target, from which every trial starts; empty if they are not (yet) available.
     """
 
     reference: Mapping[str, float] = field(default_factory=dict)
 
 
 def looked_up(config: SweepConfig, name: str) -> Reported:
-    """A sweep as it is now in its storage, whether or not another process is running it.
+    """Load a sweep in its present state; another process may be running it.
 
     Raises:
-        ConfigError: its ledger cannot be opened.
+        ConfigError: The sweep's study cannot be opened.
     """
     return Reported(name=name, config=config, records=peek(config, name), reference=_reference(config))
 
 
 def _reference(config: SweepConfig) -> Mapping[str, float]:
-    """The target's metrics; none where the rows, by which its folder is addressed, cannot be had any more."""
+    """Load the target's metrics; none if the dataset, whose rows determine the target's folder, cannot be loaded."""
     try:
         return plan(config, datasets.load(config.data)).metrics
     except DataError:

@@ -1,4 +1,4 @@
-"""What a plot brings to the page: what is seen, how to read it, and its data as a table."""
+"""Types of the page's content: a figure is a plot with its title, its note and its data as a table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ import altair as alt
 Cell: TypeAlias = str | int | float | None
 Plot: TypeAlias = alt.Chart | alt.LayerChart | alt.FacetChart
 HEIGHT = 320
-"""Pixels of a plot whose lines do not decide."""
+"""Height of a plot, unless it follows from the plot's number of rows."""
 WIDTH = 640
-"""Pixels of a PNG's plot; on the page a plot is as wide as its column."""
+"""Width of a plot in a PNG; on the page a plot is as wide as its column."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +19,8 @@ class Table:
     """Columns and rows; None is an empty cell.
 
     Attributes:
-        columns: their headings.
-        rows: cells in the order of the columns.
+        columns: headings of the columns.
+        rows: cells of each row, in the order of the columns.
     """
 
     columns: Sequence[str]
@@ -29,15 +29,15 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A plot with its words.
+    """A plot with its title, note, text alternative and data.
 
     Attributes:
-        key: its name in the page, and its PNG's.
-        title: what is seen in it; why nothing is, where there is no plot.
-        note: how to read it.
-        alt: what somebody who does not see it has to know.
-        plot: None where there is nothing to draw (yet).
-        table: the numbers in it.
+        key: name that identifies the figure; also the stem of its PNG's file name.
+        title: the main finding; if there is no plot, the reason for that.
+        note: instructions for reading the plot.
+        alt: text alternative for readers who cannot see the plot.
+        plot: the plot; None if there is nothing to draw (yet).
+        table: the numbers that the plot shows.
     """
 
     key: str
@@ -49,13 +49,13 @@ class Figure:
 
     @property
     def spec(self) -> dict[str, Any]:
-        """The plot in Vega-Lite, as wide as what holds it."""
+        """The plot in Vega-Lite for the page, as wide as its container."""
         assert self.plot is not None, f"{self.key} has nothing to draw"
         return _spec(self.plot.properties(width="container"))
 
     @property
     def picture(self) -> dict[str, Any]:
-        """The plot in Vega-Lite as it stands alone: of a fixed width, with its title."""
+        """The plot in Vega-Lite for a PNG, with a fixed width and its title."""
         assert self.plot is not None, f"{self.key} has nothing to draw"
         return _spec(self.plot.properties(width=WIDTH, title=self.title))
 
@@ -63,5 +63,5 @@ class Figure:
 def _spec(plot: Plot) -> dict[str, Any]:
     with alt.theme.enable("none"):
         sized = plot.properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
-        made: dict[str, Any] = sized.to_dict(validate=False)  # the tests do; it takes longer than all the rest
+        made: dict[str, Any] = sized.to_dict(validate=False)  # slower than all other steps; the tests validate
     return made

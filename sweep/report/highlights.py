@@ -1,4 +1,4 @@
-"""The trials that have a name and a look in every plot: the best, the runner-up, the paper's, and the target."""
+"""Trials with a label and a marker style in every plot: the best, the runner-up, the paper's, and the target."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ STAND_IN = " (stand-in)"
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """How a mark looks: its colour and its shape say the same, so that either is enough."""
+    """Colour and shape of a mark; each alone identifies the label."""
 
     colour: str
     shape: str
@@ -31,17 +31,17 @@ OTHER = Look(colour=BLUE, shape="circle")
 
 
 def look(label: str) -> Look:
-    """How the marks of a label look: as the first of its names that is known."""
+    """Return the marker style of a label: the first of `MARKER_STYLES` whose name is in it, else the default style."""
     names = label.removesuffix(STAND_IN).split(" = ")
     return next((LOOKS[name] for name in LOOKS if name in names), OTHER)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Role:
-    """A search trial that is shown by name.
+    """A search trial with a label of its own.
 
     Attributes:
-        label: what it is, joined by " = " where it is several.
+        label: the trial's names, joined by " = " if it has several.
         record: the trial.
     """
 
@@ -50,7 +50,7 @@ class Role:
 
 
 def roles(config: SweepConfig, records: Iterable[Record]) -> list[Role]:
-    """The best finished search trial, that of the next setting and that of the paper's, as far as they are there."""
+    """Find the best finished search trials of the best, the second-best and the paper's setting, where they exist."""
     ranking, paper = ranked(records), paper_setting(config)
     found = {
         "best": ranking[:1],
@@ -63,5 +63,5 @@ def roles(config: SweepConfig, records: Iterable[Record]) -> list[Role]:
 
 
 def shown(label: str, config: SweepConfig) -> str:
-    """A label that says where the paper's setting only stands in, because model or data is another."""
+    """Append " (stand-in)" to a label that names the paper, if model or data is not the paper's."""
     return label + STAND_IN if "paper" in label and stand_in(config) else label

@@ -1,4 +1,4 @@
-"""The page: sections put into the templates beside this file, with all that they need to be drawn."""
+"""Render the page: sections in the templates beside this file, with the scripts and styles that draw them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,11 +14,11 @@ from sweep.report.sections import Comparison, Section
 from sweep.report.theme import DARK, FONT, LIGHT, Theme, config
 
 VEGA_LITE = ".".join(SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-"""The Vega-Lite for which altair writes, as vl-convert calls it."""
+"""Version of Vega-Lite for which Altair writes specifications, as vl-convert names it."""
 
 
 def page(sections: Sequence[Section], comparisons: Sequence[Comparison]) -> str:
-    """The whole page as HTML, which needs no other file and no network."""
+    """Render the whole page as HTML that needs no other file and no network."""
     return (
         _templates()
         .get_template("page.html")
@@ -36,14 +36,14 @@ def page(sections: Sequence[Section], comparisons: Sequence[Comparison]) -> str:
 
 @cache
 def script() -> str:
-    """Vega, Vega-Lite and vega-embed in one."""
+    """Bundle Vega, Vega-Lite and vega-embed into one script."""
     made = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
-    assert "</script" not in made.lower(), "it stands in a script element"
+    assert "</script" not in made.lower(), "the bundle would end the script element that holds it"
     return made
 
 
 def _templates() -> jinja2.Environment:
-    """Templates in which every value is escaped, in JSON too."""
+    """Load the templates, in which every value is escaped, also inside JSON."""
     loader = jinja2.PackageLoader("sweep.report")
     made = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -57,5 +57,5 @@ def _cell(value: Cell) -> str:
 
 
 def _variables(theme: Theme) -> str:
-    """The theme as CSS."""
+    """Format a theme as CSS variables."""
     return "".join(f"--{name}: {value}; " for name, value in (asdict(theme) | {"font": FONT}).items())

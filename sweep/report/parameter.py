@@ -1,4 +1,4 @@
-"""A hyper-parameter with a range as plots have it: its axes, and where a value lies in the range."""
+"""Hyper-parameters with a range: their axes in plots, and conversion between values and fractions of the range."""
 
 import math
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class Parameter:
     """A hyper-parameter that is searched over a range.
 
     Attributes:
-        name: its name.
-        range: the range.
-        whole: whether it takes whole numbers only.
+        name: name of the hyper-parameter.
+        range: the searched range.
+        is_integer: True if it takes whole numbers only.
     """
 
     name: str
@@ -26,20 +26,20 @@ class Parameter:
     whole: bool
 
     def x(self, key: str) -> alt.X:
-        """The horizontal axis, for values under a key."""
+        """Encode the values under a key on the horizontal axis."""
         return alt.X(f"{key}:Q", title=self._title, scale=self._scale, axis=self._axis)
 
     def y(self, key: str) -> alt.Y:
-        """The vertical axis, for values under a key."""
+        """Encode the values under a key on the vertical axis."""
         return alt.Y(f"{key}:Q", title=self._title, scale=self._scale, axis=self._axis)
 
     def place(self, value: Value) -> float:
-        """Where a value lies in the range, from 0 to 1; by its logarithm where the range is logarithmic."""
+        """Convert a value to its fraction of the range, 0 (low) to 1 (high); on a log scale if the range has one."""
         low, high, own = (math.log(v) if self.range.log else v for v in (self.range.low, self.range.high, float(value)))
         return (own - low) / (high - low) if high > low else 0.0
 
     def value(self, place: float) -> float:
-        """The value at a place from 0 to 1."""
+        """Convert a fraction of the range, from 0 to 1, to a value."""
         if self.range.log:
             return float(self.range.low * (self.range.high / self.range.low) ** place)
         return self.range.low + (self.range.high - self.range.low) * place
@@ -59,7 +59,7 @@ class Parameter:
 
 
 def parameters(config: SweepConfig) -> dict[str, Parameter]:
-    """The hyper-parameters that are searched over a range, by name."""
+    """Find the hyper-parameters that are searched over a range, by name."""
     drawn = distributions(config)
     return {
         name: Parameter(name=name, range=entry, whole=isinstance(drawn[name], IntDistribution))

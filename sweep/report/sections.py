@@ -1,4 +1,4 @@
-"""What the page says: a section for each sweep, and one for each model and dataset on which several are compared."""
+"""Build the page's sections: one for each sweep, and one for each model and dataset on which sweeps are compared."""
 
 import re
 from collections import Counter
@@ -25,21 +25,21 @@ from sweep.search.paper import paper_setting
 from sweep.search.queue import searched
 
 LONGEST = 100
-"""Letters of a key."""
+"""Maximum length of the key of a comparison's figure."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """What the page says of one sweep.
+    """The page's section on one sweep.
 
     Attributes:
-        name: the sweep's.
-        title: what was swept.
-        status: how far it is.
-        evidence: the verdict on it.
-        figures: its plots.
-        trials: all of its trials.
-        config: its resolved configuration.
+        name: name of the sweep.
+        title: objective, model and dataset.
+        status: progress of the sweep, in one line.
+        evidence: the verdict with its evidence.
+        figures: the sweep's plots.
+        trials: table of all trials.
+        config: the resolved configuration as YAML.
     """
 
     name: str
@@ -53,13 +53,13 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What the page says of several sweeps on one model and dataset.
+    """The page's section that compares several sweeps on one model and dataset.
 
     Attributes:
         title: the model and the dataset.
-        sentence: who wins.
-        table: a line for each sweep.
-        figure: their scores.
+        sentence: the objective that wins, or those that are tied.
+        table: one row for each sweep.
+        figure: scores of the sweeps over fresh seeds.
     """
 
     title: str
@@ -69,7 +69,7 @@ class Comparison:
 
 
 def section(sweep: Reported) -> Section:
-    """One sweep, without the passwords that a reason or the ledger's URL may hold."""
+    """Build a sweep's section; passwords in failure reasons and in the study's URL are redacted."""
     ordered = sorted(sweep.records, key=lambda record: (record.phase != "search", record.index))
     safe = replace(sweep, records=[replace(record, reason=redact(record.reason)) for record in ordered])
     config = safe.config
@@ -85,7 +85,7 @@ def section(sweep: Reported) -> Section:
 
 
 def figures(sweep: Reported) -> list[Figure]:
-    """The plots of a sweep, in the order of the page."""
+    """Plot a sweep; the figures are in the order of the page."""
     return [
         tradeoff(sweep),
         retention(sweep),
@@ -99,7 +99,7 @@ def figures(sweep: Reported) -> list[Figure]:
 
 
 def status(sweep: Reported) -> str:
-    """How far the sweep is, in one line."""
+    """Describe the progress of a sweep in one line."""
     over = Counter(record.phase for record in sweep.records if record.state != "running")
     running = sum(record.state == "running" for record in sweep.records)
     wanted = searched(sweep.config, paper_setting(sweep.config))
@@ -109,7 +109,7 @@ def status(sweep: Reported) -> str:
 
 
 def comparisons(sweeps: Sequence[Reported]) -> list[Comparison]:
-    """Sweeps side by side, where there are several."""
+    """Build the sections that compare sweeps; none for a single sweep."""
     return [_comparison(group) for group in standings(sweeps)] if len(sweeps) > 1 else []
 
 
@@ -134,7 +134,7 @@ def _comparison(group: Sequence[Standing]) -> Comparison:
 
 
 def _key(text: str) -> str:
-    """A text as a file and an element of the page may be called."""
+    """Turn a text into a key that is valid as a file name and as an element's id."""
     return re.sub(r"[^\w.-]+", "-", text, flags=re.ASCII)[:LONGEST]
 
 

@@ -1,4 +1,4 @@
-"""The tables of a page that belong to no plot."""
+"""Build the tables of a page that belong to no plot."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,18 +10,18 @@ from sweep.results.comparison import Standing
 from sweep.results.statistics import mean, std
 
 METRICS = {"score": "score", "forget ES": "forget/es", "retain ES": "retain/es", "mix": "mix"}
-"""Columns of a trial, and their metrics."""
+"""Metrics in the table of trials, by column."""
 
 
 def spread(by_seed: Mapping[int, float]) -> str:
-    """Mean ± standard deviation over seeds; the mean alone of one seed, a dash without any."""
+    """Format mean ± standard deviation over seeds; only the mean for one seed, a dash for none."""
     if not by_seed:
         return "-"
     return f"{mean(by_seed):.3f} ± {std(by_seed):.3f}" if len(by_seed) > 1 else f"{mean(by_seed):.3f}"
 
 
 def trials(sweep: Reported) -> Table:
-    """Every trial, the repeats of finalists too, with why it failed or got the worst score."""
+    """Build the table of all trials, search and finalists, with the reason of a failure or a worst score."""
     names = [*sweep.config.space, *sweep.config.fixed]
     return Table(
         columns=("phase", "trial", *names, "seed", "state", *METRICS, "seconds", "reason"),
@@ -43,7 +43,10 @@ def _trial(record: Record, names: Sequence[str]) -> Sequence[Cell]:
 
 
 def standing(group: Sequence[Standing]) -> Table:
-    """Objectives on one model and dataset, as the paper's table has them, best first; mean ± std over fresh seeds."""
+    """Build the table of objectives on one model and dataset, best first, with mean ± std over fresh seeds.
+
+    Its form is that of the paper's table.
+    """
     columns = (
         "objective",
         "verdict",

@@ -1,4 +1,4 @@
-"""How pages and plots look, light and dark, with colours of marks that colour-blind readers tell apart."""
+"""Light and dark themes of page and plots, with mark colours that colour-blind readers can tell apart."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,17 +11,17 @@ BLUE, ORANGE, GREEN, PURPLE, SKY, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79
 
 @dataclass(frozen=True, kw_only=True)
 class Theme:
-    """Colours of what is not data.
+    """Colours of everything but the data.
 
     Attributes:
-        page: the page's background.
+        page: background of the page.
         card: background of a plot or a table.
         ink: text.
         muted: text of less weight, and axes.
         grid: lines behind the data, and borders.
-        link: text that can be pressed, and the focus ring.
-        good: edge of a good verdict.
-        bad: edge of a bad one.
+        link: links and buttons, and the focus ring.
+        good: border of a good verdict.
+        bad: border of a bad verdict.
     """
 
     page: str
@@ -38,12 +38,12 @@ LIGHT = Theme(page="#f6f7f9", card="#ffffff", ink="#1b1f24", muted="#57606a", gr
 DARK = Theme(page="#101317", card="#191e24", ink="#e8ebef", muted="#a3adb8", grid="#333b45", link="#6cb6ff")
 
 SCORES: Final = "viridis"
-"""Scheme of everything that is coloured by score: dark is low, better."""
+"""Vega's colour scheme for scores: dark is low, which is better."""
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
 
 def config(theme: Theme) -> dict[str, Any]:
-    """Vega-Lite's configuration: the value axis's title stands above it, so that a narrow plot keeps its width."""
+    """Build Vega-Lite's configuration; the vertical axis has its title above, so that a narrow plot keeps its width."""
     axis = alt.AxisConfig(
         domain=False,
         gridColor=theme.grid,
@@ -60,7 +60,7 @@ def config(theme: Theme) -> dict[str, Any]:
     )
     legend = alt.LegendConfig(
         orient="top",
-        offset=30,  # over the value axis's title
+        offset=30,  # above the title of the vertical axis
         titleOrient="left",
         labelColor=theme.ink,
         labelFontSize=12,
@@ -76,7 +76,7 @@ def config(theme: Theme) -> dict[str, Any]:
     )
     title = alt.TitleConfig(anchor="start", color=theme.ink, fontSize=15, offset=12)
     whole = alt.Config(
-        aria=False,  # the plot's description and its table say it better than a label on each of a thousand marks
+        aria=False,  # the plot's description and table are more accessible than labels on a thousand marks
         axis=axis,
         axisY=above,
         background=theme.card,

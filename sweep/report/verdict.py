@@ -1,4 +1,4 @@
-"""The verdict of a sweep as its page begins: the found setting beside the paper's, and how either is run again."""
+"""Build the verdict at the top of a sweep's section: found and paper's setting, and the commands that rerun them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,20 +13,20 @@ from sweep.results.rerun_configs import alone, command
 from sweep.results.statistics import best, repeats
 
 METRICS = {"score": "score", "forget ES": "forget/es", "retain ES": "retain/es"}
-"""What is compared on fresh seeds."""
+"""Metrics that are compared on fresh seeds, by row of the table."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What is said on top of a sweep.
+    """The verdict on a sweep with its evidence.
 
     Attributes:
-        verdict: a word or two.
-        qualifiers: what must be said beside it.
-        sentence: the verdict with its evidence.
-        table: the found setting beside the paper's; without the latter, the best alone.
-        departures: where the recipe is not the paper's.
-        commands: what runs a setting again, by what it is.
+        verdict: one or two words.
+        qualifiers: limits of the verdict, such as `stand-in`.
+        sentence: the verdict with its evidence, for people.
+        table: the found setting beside the paper's; only the best setting if the paper has none.
+        departures: differences from the paper's recipe.
+        commands: shell commands that run one setting again, by the setting's name.
     """
 
     verdict: str
@@ -38,7 +38,7 @@ class Evidence:
 
 
 def evidence(sweep: Reported) -> Evidence:
-    """What became of the paper's setting; where it has none for this search, the best setting."""
+    """Compare the found setting with the paper's; show only the best if the paper has no setting for this search."""
     known = recovery(sweep.config, sweep.records)
     return _alone(sweep) if known is None else _beside(sweep, known)
 
@@ -68,7 +68,7 @@ def _beside(sweep: Reported, known: Recovery) -> Evidence:
 
 
 def _table(sweep: Reported, sides: Mapping[str, Setting], distance: Mapping[str, float]) -> Table:
-    """A line for each hyper-parameter, then one for each metric on fresh seeds; a column for each setting."""
+    """Build the table: rows are hyper-parameters, then metrics on fresh seeds; a column for each setting."""
     names = list(dict.fromkeys(name for setting in sides.values() for name in setting))
     values: list[list[Cell]] = [[name, *(setting.get(name) for setting in sides.values())] for name in names]
     metrics: list[list[Cell]] = [
@@ -86,6 +86,6 @@ def _share(distance: float) -> str:
 
 
 def _commands(sweep: Reported) -> dict[str, str]:
-    """Those whose files are there: they are written when the sweep is over."""
+    """List the rerun commands whose files exist; the files are written when the sweep is over."""
     files = [sweep.config.storage / sweep.name / file for file in alone(sweep.name, sweep.config, sweep.records)]
     return {file.stem: command(file) for file in files if file.is_file()}

@@ -1,4 +1,4 @@
-"""The files of a report: report.html, and PNGs of its plots in a folder beside it."""
+"""Write the files of a report: report.html, and PNGs of its plots in the folder beside it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,18 +14,18 @@ from sweep.report.theme import LIGHT, config
 
 PAGE, PLOTS = "report.html", "plots"
 SCALE = 2
-"""Pixels of a PNG for each of the plot's."""
+"""Pixels of a PNG per pixel of the plot."""
 
 
 def write(folder: Path, sweeps: Sequence[Reported]) -> list[Path]:
-    """Write the report of a sweep, or of several that are compared.
+    """Write the report of one sweep, or of several that are compared.
 
     Args:
-        folder: where it goes, which is there.
-        sweeps: one or more; the plots of several are those of their comparison.
+        folder: existing folder that the report is written to.
+        sweeps: one or more; for several, the PNGs show the plots of their comparison.
 
     Returns:
-        The files: the page first.
+        Paths of the files, the page first.
     """
     sections, compared = [section(sweep) for sweep in sweeps], comparisons(sweeps)
     shown = [one.figure for one in compared] or sections[0].figures
@@ -41,7 +41,7 @@ def _drawn(folder: Path, figure: Figure) -> Path:
 
 
 def png(figure: Figure) -> bytes:
-    """A plot alone, with its title, on white."""
+    """Render a figure's plot as a PNG with its title, in the light theme."""
     return vl_convert.vegalite_to_png(
         figure.picture, vl_version=VEGA_LITE, config=config(LIGHT), scale=SCALE, allowed_base_urls=[]
     )

@@ -1,11 +1,11 @@
-"""From records to files, statistics and tables: the same records give the same bytes.
+"""Turn records into statistics, files and tables: the same records yield the same bytes.
 
-    statistics       mean, spread and paired differences over seeds
-    comparison       objectives side by side
-    recovery         whether the paper's setting was found again
-    write_results    summary.json, best.yaml and the rest of a sweep's folder
-    csv_tables       its CSV files
-    console_tables   what is printed at the end
+    statistics       mean, standard deviation and paired differences over seeds
+    comparison       several objectives compared on fresh seeds
+    recovery         the verdict on whether the paper's setting was found again
+    write_results    summary.json, best.yaml and the other files of a sweep's folder
+    csv_tables       trials.csv, finalists.csv, times.csv and comparison.csv
+    console_tables   the tables printed at the end
     rerun_configs    configurations that run one setting again
 
 Imported by report, outputs and sync.

@@ -1,4 +1,4 @@
-"""Several sweeps side by side: each objective's found setting on the same fresh seeds, against the best objective's."""
+"""Compare several sweeps: each objective's found setting with the best objective's, on the same fresh seeds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,30 +11,30 @@ from sweep.results.statistics import TIED, Difference, Sweep, difference, found,
 from sweep.search.paper import paper_setting
 
 ALPHA = 0.05
-"""A corrected probability up to which an objective is behind."""
+"""The largest corrected p-value at which an objective counts as behind the best."""
 WINS, BEHIND = "wins", "behind"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """One sweep among those on the same model and data.
+    """The result of one sweep within a group of sweeps on the same model and dataset.
 
     Attributes:
         name: the sweep's name.
         objective: its objective with the retain term: `wga + kl`.
         model: the model that was unlearned.
         data: the dataset.
-        setting: by what it is judged: the best setting that its search came to by itself, else the paper's; None where
-            there is neither.
+        setting: the setting that is compared: the best one that the search found by itself, else the paper's; None
+            where there is neither.
         scores: score of its repeats, by fresh seed; lower is better.
-        forget_es: their extraction strength on forget rows, before any mix; lower is better.
-        retain_es: their extraction strength on holdout rows, before any mix; higher is better.
-        difference: its scores above those of the best objective, which has the lowest mean, on the same seeds; the 95 %
-            interval is that of this difference alone. None for the best, and where the two share no seed.
-        p: the difference's, after Holm's correction for all of the group; None without one.
-        verdict: `wins` (the best, all others are behind), `behind` (p up to 0.05) or `tied`; empty where nothing is
-            compared.
-        recovery: what became of the paper's setting; None where it has none.
+        forget_es: extraction strength of its repeats on forget rows, before any mix; lower is better.
+        retain_es: extraction strength of its repeats on holdout rows, before any mix; higher is better.
+        difference: its scores minus those of the best objective (lowest mean score), paired by seed; the 95 % interval
+            covers this difference alone. None for the best itself, and where the two share no seed.
+        p: p-value of the difference, with Holm's correction for all comparisons of the group; None without one.
+        verdict: `wins` (the best, where all others are behind), `behind` (p up to 0.05 and a higher mean) or `tied`;
+            empty where nothing is compared.
+        recovery: the verdict on the paper's setting; None where the paper has none.
     """
 
     name: str
@@ -52,11 +52,11 @@ class Standing:
 
 
 def standings(sweeps: Sequence[Sweep]) -> list[list[Standing]]:
-    """How sweeps stand, in a group for each model and dataset; the order is theirs.
+    """Compare sweeps in one group for each model and dataset; groups and sweeps keep the order of `sweeps`.
 
-    The best of a group is chosen by the very scores by which the others are then compared with it. Where six objectives
-    are equally good, 95 % intervals would call one behind in 31 % of all comparisons over 3 seeds (34 % over 5), Holm's
-    step-down in 7 % (9 %), and it names a wrong winner in 5 % at most (simulated). Of two it changes nothing.
+    The best of a group is chosen by the same scores by which the others are then compared with it. For six equally good
+    objectives, 95 % intervals would call one behind in 31 % of all comparisons over 3 seeds (34 % over 5), Holm's
+    step-down in 7 % (9 %), and it names a wrong winner in at most 5 % (simulated). With two sweeps it changes nothing.
     """
     groups: dict[tuple[str, str], list[Standing]] = {}
     for sweep in sweeps:
@@ -66,7 +66,7 @@ def standings(sweeps: Sequence[Sweep]) -> list[list[Standing]]:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Probabilities corrected for their number: at most α exactly where Holm's step-down rejects at α.
+    """Correct p-values for their number: the result is at most α exactly where Holm's step-down rejects at α.
 
     Source: Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6, 1979.
     """
@@ -76,7 +76,7 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def _alone(sweep: Sweep) -> Standing:
-    """A sweep that is not compared yet."""
+    """Collect a sweep's setting and the metrics of its repeats; the comparison is still empty."""
     config, records = sweep.config, sweep.records
     best = found(config, records)
     setting = paper_setting(config) if best is None else best.setting
@@ -97,11 +97,12 @@ def _alone(sweep: Sweep) -> Standing:
 
 
 def _objective(config: SweepConfig) -> str:
+    """Return the objective with its retain term, if it has one: `wga + kl`."""
     return config.objective if config.retain.term == "none" else f"{config.objective} + {config.retain.term}"
 
 
 def _compared(group: Sequence[Standing]) -> list[Standing]:
-    """Each against the best."""
+    """Compare each sweep of a group with the best, which has the lowest mean score."""
     scored = [one for one in group if one.scores]
     if not scored:
         return list(group)
@@ -115,4 +116,5 @@ def _compared(group: Sequence[Standing]) -> list[Standing]:
 
 
 def _against(one: Standing, gap: Difference, p: float) -> Standing:
+    """Add the difference from the best, its corrected p-value and the verdict."""
     return replace(one, difference=gap, p=p, verdict=BEHIND if p <= ALPHA and gap.mean > 0 else TIED)

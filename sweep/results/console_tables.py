@@ -1,4 +1,4 @@
-"""What is printed at the end: the settings of a sweep beside each other, several sweeps, and the verdict."""
+"""Render the tables that are printed at the end: the settings of a sweep, several sweeps, and the verdicts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -21,11 +21,11 @@ SHOWN = {
     "score": "score",
     "mix": "mix",
 }
-"""Lines of the printed table and their metrics."""
+"""Metric keys by row label of the printed table."""
 
 
 def render(config: SweepConfig, records: Sequence[Record]) -> RenderableType:
-    """A sweep: its best setting beside the paper's, the repeats on fresh seeds, and last what became of the paper's."""
+    """Render a sweep: its best setting beside the paper's, the repeats on fresh seeds, and the recovery verdict."""
     winner, repeated, verdict = best(records), finalists(config, records), recovery(config, records)
     if winner is None:
         return Text("No trial finished.")
@@ -38,14 +38,14 @@ def render(config: SweepConfig, records: Sequence[Record]) -> RenderableType:
 
 
 def render_comparison(sweeps: Sequence[Sweep]) -> RenderableType:
-    """Several sweeps: a table for each model and dataset, who wins there, and what became of the paper's settings."""
+    """Render several sweeps: a table and the winner for each model and dataset, then the recovery verdicts."""
     groups = standings(sweeps)
     verdicts = [_text(one.recovery.sentence) for group in groups for one in group if one.recovery]
     return Group(*(part for group in groups for part in (_standing_table(group), _text(_outcome(group)))), *verdicts)
 
 
 def _best_table(config: SweepConfig, records: Sequence[Record], winner: Record) -> Table:
-    """A line for each hyper-parameter and metric, a column for each setting."""
+    """Build a table with a row for each hyper-parameter and metric, and a column for each setting."""
     sides: dict[str, tuple[Setting, Record | None]] = {"best": (winner.setting, winner)}
     paper, qualified = paper_setting(config), ", ".join(qualifiers(config))
     if paper is not None:
@@ -64,6 +64,7 @@ def _best_table(config: SweepConfig, records: Sequence[Record], winner: Record) 
 
 
 def _finalist_table(repeated: Iterable[Finalist]) -> Table:
+    """Build a table with a row for each setting that was repeated on fresh seeds."""
     table = Table(title="score on fresh seeds", title_justify="left")
     for header in ("", "setting", "mean ± std (seeds)", "above the best, 95 %", "wins"):
         table.add_column(header)
@@ -74,11 +75,11 @@ def _finalist_table(repeated: Iterable[Finalist]) -> Table:
 
 
 def _standing_table(group: Sequence[Standing]) -> Table:
-    """A line for each sweep on one model and one dataset, narrow enough for 80 columns."""
+    """Build a table with a row for each sweep on one model and one dataset; it fits into 80 columns."""
     table = Table(
         title=_text(f"{group[0].model}, {group[0].data}: mean ± std on fresh seeds"),
         title_justify="left",
-        caption="intervals are of one difference alone; p is corrected for their number (Holm)",
+        caption="each interval is of one difference alone; p is corrected for all of them (Holm)",
         caption_justify="left",
         pad_edge=False,
         show_lines=True,
@@ -96,6 +97,7 @@ def _standing_table(group: Sequence[Standing]) -> Table:
 
 
 def _behind(one: Standing) -> Text:
+    """Return the difference from the best with interval, verdict and corrected p; the verdict alone without one."""
     gap = one.difference
     if gap is None:
         return Text(one.verdict)
@@ -103,7 +105,7 @@ def _behind(one: Standing) -> Text:
 
 
 def _outcome(group: Sequence[Standing]) -> str:
-    """Who wins on one model and one dataset."""
+    """Return a sentence that names the winner, or the tied objectives, on one model and one dataset."""
     where = f"{group[0].model}, {group[0].data}"
     if winner := next((one.objective for one in group if one.verdict == WINS), None):
         return f"{where}: {winner} wins."
@@ -112,22 +114,26 @@ def _outcome(group: Sequence[Standing]) -> str:
 
 
 def _text(text: str) -> Text:
-    """What a user may have written, without markup and without orders to the terminal."""
+    """Return text that a user may have written, without markup and control characters."""
     return Text(printable(text))
 
 
 def _setting(setting: Setting) -> Text:
+    """Return a setting with one hyper-parameter a line."""
     return _text("\n".join(f"{name}={short(value)}" for name, value in setting.items()))
 
 
 def _spread(by_seed: Mapping[int, float], between: str = " ") -> str:
+    """Return `mean ± std` over seeds, with `between` before the sign; `-` without a seed."""
     return f"{mean(by_seed):.3f}{between}± {std(by_seed):.3f}" if by_seed else "-"
 
 
 def _above(gap: Difference | None) -> Text:
+    """Return a difference with its 95 % interval; empty for None."""
     return Text("" if gap is None else f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]")
 
 
 def _shown(record: Record | None, key: str) -> str:
+    """Return a metric of a trial with three decimals; `-` where it is missing."""
     value = None if record is None else record.metrics.get(key)
     return "-" if value is None else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""The CSV files of a sweep and of several, as text, floats as Python writes them."""
+"""Format the CSV files of a sweep and of a comparison as text; floats are written as Python's repr."""
 
 import csv
 import io
@@ -13,24 +13,24 @@ from sweep.results.statistics import finalists, mean, std
 TIMES = ("phase", "index", "seconds", "started", "ended", "worker")
 """Columns of times.csv."""
 WHAT = ("sweep", "objective", "model", "data")
-"""First columns of comparison.csv; the hyper-parameters follow."""
+"""The first columns of comparison.csv; the hyper-parameters follow them."""
 MEASURED = (
     *("seeds", "score", "score/std", "forget/es", "forget/es/std", "retain/es", "retain/es/std"),
     *("above_best", "low", "high", "p", "verdict", "recovery"),
 )
-"""Its last columns."""
+"""The last columns of comparison.csv."""
 FORMULA = ("=", "+", "-", "@")
-"""How a cell begins that a spreadsheet computes."""
+"""First characters of a cell that a spreadsheet would take for a formula."""
 
 
 def trials_csv(records: Iterable[Record]) -> str:
-    """One line for each search trial that is over: its setting and final metrics, no times."""
+    """Format trials.csv: a line for each ended search trial with its setting and final metrics, no times."""
     over = [record for record in _over(records) if record.phase == "search"]
     return _lines([_columns(over), *_values(over)])
 
 
 def finalists_csv(config: SweepConfig, records: Sequence[Record]) -> str:
-    """One line for each repeat that is over, as in trials.csv, after the label of its setting."""
+    """Format finalists.csv: a line for each ended repeat: its setting's label, then the columns of trials.csv."""
     over = [record for record in _over(records) if record.phase == "finalist"]
     repeated = finalists(config, records)
     labels = [next(one.label for one in repeated if one.setting == record.setting) for record in over]
@@ -39,7 +39,7 @@ def finalists_csv(config: SweepConfig, records: Sequence[Record]) -> str:
 
 
 def times_csv(records: Iterable[Record]) -> str:
-    """One line for each trial that is over: when (UTC) and where it ran, and for how many seconds."""
+    """Format times.csv: a line for each ended trial with its start and end (UTC), its seconds, and its worker."""
     rows = [
         (r.phase, str(r.index), repr(round(r.ended - r.started, 3)), _utc(r.started), _utc(r.ended), r.worker)
         for r in _over(records)
@@ -48,18 +48,18 @@ def times_csv(records: Iterable[Record]) -> str:
 
 
 def comparison_csv(rows: Sequence[Standing]) -> str:
-    """One line for each sweep: what it is judged by, metrics over fresh seeds, and how far it is above the best."""
+    """Format comparison.csv: a line for each sweep with its setting, metrics over fresh seeds, and gap to the best."""
     params = sorted({key for one in rows for key in one.setting or {}})
     return _lines([[*WHAT, *params, *MEASURED], *(_stood(one, params) for one in rows)])
 
 
 def _over(records: Iterable[Record]) -> list[Record]:
-    """The trials that are over, search first, by index."""
+    """Return the trials that have ended, search first, by index."""
     return sorted((r for r in records if r.state != "running"), key=lambda r: (r.phase != "search", r.index))
 
 
 def _stood(one: Standing, params: Sequence[str]) -> list[str]:
-    """A line of comparison.csv."""
+    """Build a line of comparison.csv."""
     gap, metrics = one.difference, (one.scores, one.forget_es, one.retain_es)
     cells = [
         *(one.name, one.objective, one.model, one.data),
@@ -75,11 +75,12 @@ def _stood(one: Standing, params: Sequence[str]) -> list[str]:
 
 
 def _columns(records: Sequence[Record]) -> list[str]:
+    """Return the column names of trials.csv."""
     return ["index", *_params(records), "seed", "state", *_metrics(records), "reason"]
 
 
 def _values(records: Sequence[Record]) -> list[list[str]]:
-    """A line for each record, with an empty cell for what it has not."""
+    """Build a line for each record; a value that it does not have is an empty cell."""
     return [
         [
             str(record.index),
@@ -94,25 +95,29 @@ def _values(records: Sequence[Record]) -> list[list[str]]:
 
 
 def _params(records: Iterable[Record]) -> list[str]:
+    """Return the hyper-parameters of all records, sorted."""
     return sorted({key for record in records for key in record.setting})
 
 
 def _metrics(records: Iterable[Record]) -> list[str]:
+    """Return the keys of the metrics of all records, sorted."""
     return sorted({key for record in records for key in record.metrics})
 
 
 def _cell(value: object) -> str:
-    """A number as Python writes it; a text that a spreadsheet would take for a formula begins with an apostrophe."""
+    """Return a number as its repr; put an apostrophe before text that a spreadsheet would take for a formula."""
     if not isinstance(value, str):
         return repr(value)
     return f"'{printable(value)}" if value.startswith(FORMULA) else printable(value)
 
 
 def _lines(rows: Iterable[Sequence[str]]) -> str:
+    """Return rows of cells as CSV text with line feeds."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
 def _utc(seconds: float) -> str:
+    """Return Unix seconds as an ISO 8601 time in UTC, to the millisecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

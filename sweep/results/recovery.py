@@ -1,4 +1,4 @@
-"""Whether a sweep found the paper's tuned setting again: a verdict, and what it rests on."""
+"""Judge if a sweep found the paper's tuned setting again: the verdict and its evidence."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,36 +11,38 @@ from sweep.results.statistics import Difference, difference, found, repeats
 from sweep.search.paper import departures, paper_setting, qualifiers
 
 NEAR = 0.1
-"""Share of its searched range within which a value is the tuned one again."""
+"""The largest distance, as a share of the searched range, at which a value counts as the tuned one."""
 ENOUGH = 2
-"""Fresh seeds from which on there is an interval."""
+"""The number of fresh seeds that a confidence interval needs."""
 Verdict: TypeAlias = Literal["recovered", "within noise", "better found", "not recovered", "undecided"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recovery:
-    """The best setting that a search found by itself, beside the one that the paper tuned.
+    """The best setting that a search found by itself, compared with the one that the paper tuned.
 
-    Verdicts, by the 95 % interval of the difference on fresh seeds: `recovered`, it holds 0 and each searched value is
-    near the tuned one, all others the same; `within noise`, it holds 0 but a value is farther away: if their scores
-    differ, then by too little to be seen with so many seeds; `better found` and `not recovered`, it leaves out 0 in
-    favour of the found or of the tuned setting; `undecided`, there is none.
+    The verdict follows from the 95 % interval of the difference on fresh seeds. `recovered`: it contains 0, each
+    searched value is near the tuned one, and all others are equal, or both settings are the same. `within noise`: it
+    contains 0, but a value is farther away; any difference between the scores is too small for this number of seeds.
+    `better found` and `not recovered`: it excludes 0 in favour of the found or of the tuned setting. `undecided`: there
+    is no interval.
 
     Attributes:
-        objective: what was tuned.
+        objective: the objective that was tuned.
         model: the model that was unlearned.
         split: the split of the paper's table.
-        found: the best setting of the search, less the tuned one that was handed to it; None without one.
-        tuned: the paper's, with a value for all that the sweep searches or fixes.
-        distance: by hyper-parameter, the share of its searched range that lies between the two, on a log scale where
-            the search has one; from 0, and above 1 only where the tuned value lies outside; of choices 0 or 1; NaN
-            where it is not searched, or nothing was found.
-        difference: the tuned setting's scores above the found one's on the same fresh seeds (positive: found is
-            better); None where the two share none.
+        found: the best setting of the search, without the tuned one that was given to it; None without one.
+        tuned: the paper's setting, with a value for every hyper-parameter that the sweep searches or fixes.
+        distance: by hyper-parameter, the distance of the two values as a share of the searched range, on a log scale
+            where the search has one; from 0, and above 1 only where the tuned value lies outside; 0 or 1 for choices;
+            infinite where the range has no length or its log scale no place for the tuned value; NaN where it is not
+            searched, or nothing was found.
+        difference: the tuned setting's scores minus the found one's on the same fresh seeds (positive: found is
+            better); None where the two share no seed.
         verdict: one of the above.
-        reason: why it is undecided; else empty.
+        reason: the reason for `undecided`; else empty.
         qualifiers: `stand-in` where model or data is not the paper's, `other recipe` where the recipe is not.
-        departures: where the recipe is not the paper's.
+        departures: the differences from the paper's recipe.
     """
 
     objective: str
@@ -57,17 +59,17 @@ class Recovery:
 
     @property
     def sentence(self) -> str:
-        """The verdict with its evidence, for people."""
+        """The verdict with its evidence, as a sentence for people."""
         qualified = f" ({', '.join(self.qualifiers)})" if self.qualifiers else ""
         evidence = self.reason or _evidence(self.found, self.tuned, self.difference)
         return f"{self.objective} on {self.model}, {self.split}{qualified}: {self.verdict}: {evidence}."
 
 
 def recovery(config: SweepConfig, records: Sequence[Record]) -> Recovery | None:
-    """What a sweep says of the paper's setting, as far as it has come.
+    """Judge from the trials so far if a sweep recovered the paper's setting.
 
     Returns:
-        None where the paper has no setting for the sweep, or the sweep searches nothing.
+        The verdict with its evidence; None where the paper has no setting for the sweep, or the sweep searches nothing.
     """
     tuned, best = paper_setting(config), found(config, records)
     if tuned is None or not config.space:
@@ -91,7 +93,7 @@ def recovery(config: SweepConfig, records: Sequence[Record]) -> Recovery | None:
 
 
 def _judged(config: SweepConfig, own: Setting | None, tuned: Setting, gap: Difference | None) -> tuple[Verdict, str]:
-    """The verdict, and why it is undecided."""
+    """Return the verdict, and the reason where it is undecided."""
     if own is None:
         return "undecided", "the search came to no setting by itself"
     if own == tuned:
@@ -106,14 +108,19 @@ def _judged(config: SweepConfig, own: Setting | None, tuned: Setting, gap: Diffe
 
 
 def _near(entry: Range | Choices | None, own: Value, tuned: Value) -> bool:
-    """Whether a value is the tuned one again: it itself, one near it, or the nearest one that the steps allow."""
+    """Return True if a value counts as the tuned one: equal, within `MAX_RANGE_SHARE`, or the nearest step."""
     if own == tuned or not isinstance(entry, Range):
         return own == tuned
     return _distance(entry, own, tuned) <= NEAR or abs(float(own) - float(tuned)) <= (entry.step or 0) / 2
 
 
 def _distance(entry: Range | Choices | None, own: Value | None, tuned: Value) -> float:
-    """The share of the searched range between two values; infinite where it has no length, or no place for one."""
+    """Return the distance of two values as a share of the searched range.
+
+    Returns:
+        0 or 1 for choices; NaN without a range or a found value; infinite where the range has no length, or a log scale
+        has no place for the tuned value.
+    """
     if entry is None or own is None:
         return math.nan
     if own == tuned or isinstance(entry, Choices):
@@ -125,7 +132,7 @@ def _distance(entry: Range | Choices | None, own: Value | None, tuned: Value) ->
 
 
 def _evidence(own: Setting | None, tuned: Setting, gap: Difference | None) -> str:
-    """Both settings and their scores, of which a tie also says what it could not have seen."""
+    """Describe both settings and the difference of their scores; a tie also names the smallest visible difference."""
     if own is None or own == tuned or gap is None:
         return f"the search came to the tuned {line(tuned)} by itself"
     way, sign = ("lower", 1) if gap.mean >= 0 else ("higher", -1)

@@ -1,4 +1,4 @@
-"""Configurations that run one setting of a sweep again, alone: the same trial, bit for bit on the same machine."""
+"""Write configurations that run a single setting of a sweep again: the same trial, bit for bit on one machine."""
 
 import shlex
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ HEADS = {
     "found.yaml": "The best setting that the search came to by itself in",
     "paper.yaml": "The paper's setting in",
 }
-"""The files, and how their comments begin; the last two are there where the paper has a setting."""
+"""Start of the comment in each file, by file name; the last two exist only where the paper has a setting."""
 
 
 def alone(name: str, config: SweepConfig, records: Sequence[Record]) -> dict[str, str]:
-    """The texts of `HEADS`, by file name: whole configurations of one trial with the search's seed, and no repeats."""
+    """Return the texts of the files in `FILE_COMMENTS`: configurations of one trial, same seed, no repeats."""
     tuned = paper_setting(config)
     ran = {"best.yaml": best(records)} | ({} if tuned is None else {"found.yaml": found(config, records)})
     settings = {file: record.setting for file, record in ran.items() if record is not None}
@@ -31,24 +31,25 @@ def alone(name: str, config: SweepConfig, records: Sequence[Record]) -> dict[str
 
 
 def command(file: Path) -> str:
-    """What runs the file."""
+    """Return the command that runs a configuration file."""
     return f"python -m sweep.launch {shlex.quote(str(file))}"
 
 
 def _told(record: Record | None) -> str:
+    """Return the number and the score of a search trial, for a comment."""
     if record is None:
         return "no trial of the search"
     return f"trial {record.index}, score {record.score!r} (lower is better)"
 
 
 def _only(config: SweepConfig, setting: Setting) -> SweepConfig:
-    """The sweep with nothing to search."""
+    """Return the sweep's configuration with everything fixed to one setting and nothing to search."""
     one = {"sampler": "random", "trials": 1, "hours": None, "warm_start": (), "stop": "none"}
     changed = {
         "space": {},
         "fixed": setting,
         "search": config.search.model_dump() | one,
         "seeds": 0,
-        "ledger": None,  # its own
+        "ledger": None,  # a database of its own
     }
     return SweepConfig.model_validate(config.model_dump() | changed)

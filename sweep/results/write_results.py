@@ -1,4 +1,4 @@
-"""The files of a sweep and of several, made from their records alone: the same records give the same bytes."""
+"""Write the files of a sweep and of a comparison from the records alone: the same records yield the same bytes."""
 
 import json
 import math
@@ -20,7 +20,7 @@ from sweep.search.queue import searched
 
 @dataclass(frozen=True, kw_only=True)
 class Seconds:
-    """How long a sweep took: its preparation, its trials, and all of it."""
+    """Durations of a sweep in seconds: its preparation, its trials, and the whole command."""
 
     prepare: float
     sweep: float
@@ -28,16 +28,16 @@ class Seconds:
 
 
 def write(folder: Path, config: SweepConfig, records: Sequence[Record], *, seconds: Seconds, logged: Logged) -> None:
-    """Write the files of a sweep, each whole at every moment: it is written beside and then renamed.
+    """Write the files of a sweep, each atomically: into a temporary file that is then renamed.
 
-    trials.csv, finalists.csv, times.csv, summary.json, and the configurations of `sweep.results.rerun_configs`.
+    They are trials.csv, finalists.csv, times.csv, summary.json, and the configurations of `rerun_configs`.
 
     Args:
-        folder: the sweep's folder, which is there; its name is the sweep's.
+        folder: the sweep's folder, which exists; its name is the sweep's.
         config: the sweep.
         records: its trials, in any order.
-        seconds: how long it took.
-        logged: where its MLflow runs are.
+        seconds: its durations.
+        logged: the place of its MLflow runs.
     """
     summary = summarise(folder.name, config, records, seconds=seconds, logged=logged)
     put(folder / "trials.csv", trials_csv(records))
@@ -52,8 +52,8 @@ def write_comparison(folder: Path, sweeps: Sequence[Sweep]) -> None:
     """Write comparison.csv and comparison.json.
 
     Args:
-        folder: where they go, which is there.
-        sweeps: what is compared.
+        folder: the folder for the files, which exists.
+        sweeps: the sweeps to compare.
     """
     groups = standings(sweeps)
     put(folder / "comparison.csv", comparison_csv([one for group in groups for one in group]))
@@ -63,7 +63,7 @@ def write_comparison(folder: Path, sweeps: Sequence[Sweep]) -> None:
 def summarise(
     name: str, config: SweepConfig, records: Sequence[Record], *, seconds: Seconds, logged: Logged
 ) -> dict[str, object]:
-    """What came of the sweep, as in summary.json, where a number that is not finite becomes null."""
+    """Build the content of summary.json; numbers that are not finite become null only when it is written."""
     states = [record.state for record in records if record.phase == "search"]
     counts = {state: states.count(state) for state in ("finished", "failed", "pruned")}
     return {
@@ -89,7 +89,7 @@ def _trial(record: Record | None) -> dict[str, object] | None:
 
 
 def _paper(config: SweepConfig, records: Iterable[Record]) -> dict[str, object] | None:
-    """The paper's setting; its metrics are null where the search did not run it."""
+    """Encode the paper's setting; its metrics are null where the search did not run it."""
     setting = paper_setting(config)
     if setting is None:
         return None
@@ -118,7 +118,7 @@ def _finalist(one: Finalist) -> dict[str, object]:
 
 
 def _group(group: Sequence[Standing]) -> dict[str, object]:
-    """The sweeps on one model and one dataset."""
+    """Encode the sweeps on one model and one dataset, with the winner's name."""
     return {
         "model": group[0].model,
         "data": group[0].data,
@@ -137,7 +137,7 @@ def _json(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """The value for JSON, which has no word for a number that is not finite: null."""
+    """Replace numbers that are not finite by None, because JSON has none, in nested mappings and lists."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):

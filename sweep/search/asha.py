@@ -1,14 +1,14 @@
-"""ASHA, asynchronous successive halving: after 2, 6, 18 ... epochs only the best third of the trials goes on.
+"""ASHA, asynchronous successive halving: only the best third of the trials continues after epochs 2, 6, 18 ...
 
-Source: Li et al., A System for Massively Parallel Hyperparameter Tuning (MLSys 2020). Every trial is judged at once
-against those that came as far before it, so that no worker waits. The rungs are read from the study: a resumed sweep
-stops the trials that a whole one would. (Ray Tune's own ASHA forgets its rungs with its driver, and Optuna's pruner
-also counts attempts that failed and are run again.)
+Source: Li et al., A System for Massively Parallel Hyperparameter Tuning (MLSys 2020). Each trial is compared at once
+with those that reached the same epoch before it, so that no worker waits. The rungs are read from the study, so that a
+resumed sweep stops the same trials as an uninterrupted one. (Ray Tune's own ASHA loses its rungs with its driver, and
+Optuna's pruner also counts failed attempts, which are run again.)
 
-Trials are ranked by their forget ES as it is, unmixed. An estimate of the score that takes both sides as linear in the
-mix was measured to rank them the wrong way round (on the grid of `tests/timings/search_quality.py` its rank correlation
-with the score is -.3 after epoch 2 and -.8 after 4, that of forget ES .9 after both): mixing back restores what was to
-be kept long before it restores what was forgotten, and the best settings of all look lost before it.
+Trials are ranked by their forget ES before any mixing with the target. An estimate of the score that takes forget and
+retain ES as linear in the mix was measured to reverse the ranking: on the grid of `tests/timings/search_quality.py` its
+rank correlation with the score is -.3 after epoch 2 and -.8 after epoch 4; that of forget ES is .9 after both. Mixing
+with the target restores retain ES long before it restores forget ES, and before mixing the best settings look lost.
 """
 
 from collections.abc import Iterable
@@ -16,13 +16,13 @@ from collections.abc import Iterable
 from optuna.trial import FrozenTrial, TrialState
 
 FIRST = 2
-"""The first epoch after which trials are compared: until the end of the first the learning rate only warms up."""
+"""The first epoch after which trials are compared: during epoch 1 the learning rate only warms up."""
 REDUCTION = 3
-"""One of so many trials goes on from a rung."""
+"""One in this many trials continues from a rung."""
 
 
 def rung(epoch: int, epochs: int) -> bool:
-    """Whether trials are compared after this epoch; never after the last epoch of a trial, which is then scored."""
+    """Return True if trials are compared after `epoch`; never after the last of `epochs`, when the trial is scored."""
     at = FIRST
     while at < epoch:
         at *= REDUCTION
@@ -30,12 +30,12 @@ def rung(epoch: int, epochs: int) -> bool:
 
 
 def lags(forget: float, epoch: int, trials: Iterable[FrozenTrial]) -> bool:
-    """Whether a trial is not among the best of those that came to this epoch; the very first one always is.
+    """Return True if a trial is not among the best that reached this epoch; never for the first to reach it.
 
     Args:
-        forget: its forget ES, lower is better.
-        epoch: the epoch after which it has it.
-        trials: those of the study, this one among them; failed ones do not count, they are run again.
+        forget: the trial's forget ES, lower is better.
+        epoch: the epoch after which it was measured.
+        trials: all trials of the study, this one included; failed ones are ignored, because they are run again.
     """
     counted = [trial for trial in trials if trial.state != TrialState.FAIL]
     reached = [trial.intermediate_values[epoch] for trial in counted if epoch in trial.intermediate_values]

@@ -1,4 +1,4 @@
-"""The grid of a space: every choice, whole number and step, and an even division of every other range."""
+"""Build the grid of a space: every choice, integer and step, and evenly spaced points on every other range."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -15,13 +15,13 @@ from sweep.records import Setting, Value
 
 
 def grid(config: SweepConfig) -> list[Setting]:
-    """All settings of the grid, in an order from the sweep's seed, so that a grid that is cut off is spread.
+    """Return all settings of the grid, shuffled by the sweep's seed, so that a truncated grid still covers the space.
 
-    A range without a step has as many points as `search.trials` lets, the same number on each such range, at least 2,
-    both ends included; where it is logarithmic their ratios are equal.
+    A range without a step gets as many points as `search.trials` allows: the same number on each such range, at least
+    2, both ends included; on a logarithmic range their ratios are equal.
 
     Raises:
-        ConfigError: there are more settings than trials, or nothing says how finely to divide a range.
+        ConfigError: there are more settings than trials, or a range has no step and `search.trials` is not set.
     """
     distributions = space.distributions(config)
     axes = {name: _finite(distribution) for name, distribution in distributions.items()}
@@ -33,7 +33,7 @@ def grid(config: SweepConfig) -> list[Setting]:
 
 
 def _finite(distribution: BaseDistribution) -> Sequence[Value]:
-    """Every value; none where they cannot be counted."""
+    """List every value of a distribution; return an empty list for a continuous range."""
     match distribution:
         case CategoricalDistribution():
             return [value for value in distribution.choices if value is not None]
@@ -48,7 +48,7 @@ def _finite(distribution: BaseDistribution) -> Sequence[Value]:
 
 
 def _points(config: SweepConfig, counts: Sequence[int]) -> int:
-    """How many points a range without a step has, beside axes of so many values."""
+    """Return the number of points on each range without a step; `counts` holds the lengths of the other axes."""
     trials, ranges = config.search.trials, len(config.space) - len(counts)
     if trials is None:
         if ranges:
@@ -67,6 +67,7 @@ def _points(config: SweepConfig, counts: Sequence[int]) -> int:
 
 
 def _even(distribution: BaseDistribution, points: int) -> list[float]:
+    """Return evenly spaced points from low to high, both included; logarithmic ranges have equal ratios."""
     assert isinstance(distribution, FloatDistribution), "only a range of numbers has no end of values"
     spaced = np.geomspace if distribution.log else np.linspace
     return [float(value) for value in spaced(distribution.low, distribution.high, points)]

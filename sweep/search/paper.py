@@ -1,4 +1,4 @@
-"""The paper's tuned settings (configs/tables/paper.yaml): which of them a sweep ought to find again."""
+"""The paper's tuned settings (configs/tables/paper.yaml), and the one that a sweep should find again."""
 
 import json
 from functools import cache
@@ -12,11 +12,11 @@ from sweep.config.schema import Frozen, SweepConfig
 from sweep.records import Setting, Value
 
 Recipe: TypeAlias = dict[str, list[Value | None]]
-"""How the paper trained: by key of a configuration the values that are the paper's, first the one of its code."""
+"""The paper's training recipe: its values by configuration key, the value of its code first."""
 
 
 class PaperModel(Frozen):
-    """A model on which the paper tuned."""
+    """A model on which the paper tuned its settings."""
 
     lr: float
     """Learning rate of a trial."""
@@ -24,7 +24,7 @@ class PaperModel(Frozen):
 
 
 class Tuned(Frozen):
-    """A setting that the paper found best for an objective, and where that is written."""
+    """A setting that the paper found best for an objective, with the source of that claim."""
 
     objective: str
     splits: list[str]
@@ -34,7 +34,7 @@ class Tuned(Frozen):
 
 
 class Table(Frozen):
-    """All that is known of the paper's tuning."""
+    """The content of configs/tables/paper.yaml."""
 
     models: dict[str, PaperModel]
     recipe: Recipe
@@ -43,18 +43,18 @@ class Table(Frozen):
 
 @cache
 def table() -> Table:
-    """The paper's table, read once."""
+    """Read the paper's table; later calls return the same object."""
     return Table.model_validate(yaml.safe_load((CONFIGS / "tables" / "paper.yaml").read_text(encoding="utf-8")))
 
 
 def paper_setting(config: SweepConfig) -> Setting | None:
-    """The paper's setting for a sweep, with a value for every hyper-parameter that the sweep searches or fixes.
+    """Return the paper's setting for a sweep, with a value for every hyper-parameter that it searches or fixes.
 
-    What the paper did not tune is as in its recipe, else as the sweep fixes it. On a model that is not the paper's the
-    first that fits stands in, with RMU's layer at the same relative depth.
+    Values that the paper did not tune are taken from its recipe, or else from the sweep's `fixed`. For a model that the
+    paper does not have, the first matching row of the table stands in, with RMU's layer at the same relative depth.
 
     Returns:
-        None where the paper has no setting for the objective, or none for one of the searched hyper-parameters.
+        The setting; None where the paper has none for the objective, or no value for a searched hyper-parameter.
     """
     tuned = _tuned(config)
     if tuned is None:
@@ -65,18 +65,18 @@ def paper_setting(config: SweepConfig) -> Setting | None:
 
 
 def stand_in(config: SweepConfig) -> bool:
-    """Whether the paper's setting only stands in, because the model or the data is not the paper's, unaltered."""
+    """Return True if the setting only stands in: the model is not the paper's, or the data not its data, unaltered."""
     data = config.data
     whole = (data.source, data.max_retain, data.max_holdout) == ("tofu", None, None)
     return config.model.name not in table().models or not whole
 
 
 def departures(config: SweepConfig) -> list[str]:
-    """Where the sweep's recipe is not the paper's, as `train.epochs = 1, not 5`; empty where it is the paper's.
+    """List the differences from the paper's recipe, as `train.epochs = 1, not 5`; empty where there are none.
 
-    What the search varies is no departure, nor is the learning rate on a model for which the paper has none. Every
-    `train.precision` is the paper's: its code computes in bfloat16 over float32 weights (DeepSpeed); none of ours loses
-    an update that this keeps, so that only rounding differs.
+    Searched keys do not count as differences, nor does the learning rate on a model for which the paper has none. Any
+    `train.precision` agrees with the recipe: the paper's code computes in bfloat16 over float32 weights (DeepSpeed),
+    and none of our precisions loses an update that this keeps, so that only rounding differs.
     """
     own, recipe = config.with_setting(config.fixed), _recipe(config)
     found = {key: attrgetter(key)(own) for key in recipe.keys() - config.space.keys()}
@@ -88,13 +88,13 @@ def departures(config: SweepConfig) -> list[str]:
 
 
 def qualifiers(config: SweepConfig) -> list[str]:
-    """What must be said beside any comparison with the paper's setting: `stand-in`, `other recipe`, both or nothing."""
+    """List the qualifiers of every comparison with the paper's setting: `stand-in`, `other recipe`, both or none."""
     said = {"stand-in": stand_in(config), "other recipe": bool(departures(config))}
     return [word for word, holds in said.items() if holds]
 
 
 def _tuned(config: SweepConfig) -> Tuned | None:
-    """The table's row for the objective and split: the model's own, or else the first."""
+    """Return the table's row for the objective and split: this model's, or else the first; None without one."""
     rows = [
         row for row in table().settings if row.objective == config.objective and config.data.paper_split in row.splits
     ]
@@ -102,7 +102,7 @@ def _tuned(config: SweepConfig) -> Tuned | None:
 
 
 def _at_depth(tuned: Tuned, config: SweepConfig) -> Setting:
-    """The tuned values, with a layer moved to the same share of the layers of a model that is not the paper's."""
+    """Return the tuned values; on a model that is not in the row, `layer` is scaled to the same relative depth."""
     if "layer" not in tuned.setting or config.model.name in tuned.models:
         return tuned.setting
     share = float(tuned.setting["layer"]) / table().models[tuned.models[0]].layers
@@ -110,13 +110,13 @@ def _at_depth(tuned: Tuned, config: SweepConfig) -> Setting:
 
 
 def _recipe(config: SweepConfig) -> Recipe:
-    """The paper's recipe, with the learning rate that it has on this model, if it has one."""
+    """Return the paper's recipe, with its learning rate for this model where it has one."""
     model = table().models.get(config.model.name)
     return table().recipe | ({} if model is None else {"train.lr": [model.lr]})
 
 
 def _trained(config: SweepConfig) -> Setting:
-    """The paper's values of what may be searched beside the objective's fields; a stand-in keeps its learning rate."""
+    """Return the recipe's values of the searchable training keys; a model without a paper rate keeps its own `lr`."""
     recipe: Recipe = {"train.lr": [config.train.lr], **_recipe(config)}
     first = {key: recipe[key][0] for key in ("retain.weight", "train.lr", "train.epochs")}
     return {key: value for key, value in first.items() if value is not None}

@@ -1,4 +1,4 @@
-"""The agenda of a sweep: which trials it still has to run, in order, given what its ledger holds."""
+"""The trials that a sweep still has to run, in order, given the trials that its study already holds."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice, product, repeat
@@ -14,15 +14,15 @@ from sweep.search.grid import grid
 from sweep.search.study import Ledger, Task
 
 FINALISTS = 2
-"""How many of the best settings are repeated on fresh seeds, beside the paper's."""
+"""Number of best settings that are repeated on fresh seeds, besides the paper's."""
 
 
 def check(config: SweepConfig, paper: Setting | None) -> None:
-    """Refuse a sweep whose search cannot be run as it is asked for.
+    """Check that the search can be run as configured.
 
     Raises:
-        ConfigError: the paper's setting is asked for where there is none, the grid has more settings than trials, or
-            trials are to be stopped whose curves have no points at which they could be compared.
+        ConfigError: `search.sampler` is paper but the paper has no setting or the space does not hold it, the grid
+            cannot be built or has more settings than trials, or `search.stop` is asha but not every epoch is evaluated.
     """
     if config.search.stop == "asha" and config.eval.every != 1:
         raise ConfigError(f"eval.every = {config.eval.every} must be 1 where search.stop = 'asha'.")
@@ -40,10 +40,10 @@ def check(config: SweepConfig, paper: Setting | None) -> None:
 
 
 def agenda(config: SweepConfig, paper: Setting | None, ledger: Ledger) -> Iterator[Task | None]:
-    """What is still to be run, in order; None while the finalists wait for the search's last trials.
+    """Yield the trials still to be run, in order; None while the finalists wait for the last search trials.
 
-    The paper's setting comes first where the space holds it. Its repeats need no result of the search, so they fill the
-    time in which the last search trials run; then follow the best settings, all on the same fresh seeds.
+    The paper's setting comes first where the space holds it. Its repeats need no result of the search, so they run
+    while the last search trials finish; the repeats of the best settings follow, all on the same fresh seeds.
     """
     yield from _searches(config, paper, ledger)
     papers = [] if paper is None else [paper]
@@ -54,7 +54,7 @@ def agenda(config: SweepConfig, paper: Setting | None, ledger: Ledger) -> Iterat
 
 
 def best(records: Sequence[Record], paper: Setting | None) -> list[Setting]:
-    """The best distinct settings of the search, best first, without the paper's and without the diverged."""
+    """Return the best distinct settings of the search, best first; the paper's and diverged ones are left out."""
     scored = [r for r in records if r.phase == "search" and r.state == "finished" and not r.reason]
     settings: list[Setting] = []
     for record in sorted(scored, key=lambda r: (r.score, r.index)):
@@ -64,14 +64,17 @@ def best(records: Sequence[Record], paper: Setting | None) -> list[Setting]:
 
 
 def searched(config: SweepConfig, paper: Setting | None) -> int | None:
-    """The number of trials of the search, None where only `search.hours` ends it; hours may end it before."""
+    """Return the number of search trials (`search.hours` may end it earlier); None where only hours limit it."""
     if config.search.sampler in ("paper", "grid"):
         return len(list(_settings(config, paper)))
     return config.search.trials
 
 
 def planned(config: SweepConfig, paper: Setting | None) -> int | None:
-    """The number of trials of a whole sweep, at most (the search may have fewer distinct settings than finalists)."""
+    """Return the maximal number of trials of a whole sweep; None where only `search.hours` limits the search.
+
+    The search may find fewer distinct settings than there are finalists.
+    """
     search = searched(config, paper)
     if search is None:
         return None
@@ -80,7 +83,7 @@ def planned(config: SweepConfig, paper: Setting | None) -> int | None:
 
 
 def reachable(config: SweepConfig, paper: Setting | None) -> bool:
-    """Whether the space, with what is fixed, holds the paper's setting."""
+    """Return True if `space` and `fixed` together hold the paper's setting."""
     if paper is None or any(paper.get(key) != value for key, value in config.fixed.items()):
         return False
     if paper.keys() != config.fixed.keys() | config.space.keys():
@@ -94,15 +97,15 @@ def reachable(config: SweepConfig, paper: Setting | None) -> bool:
 
 
 def hours(attempts: Iterable[Record], at: float) -> float:
-    """Hours in which at least one of the trials ran: a pause between two runs of a sweep is free.
+    """Return the hours in which at least one trial ran; the time between two runs of a sweep does not count.
 
     Args:
-        attempts: trials in the order in which they were begun, each with its start and, where it is over, its end.
-        at: the time, in Unix seconds.
+        attempts: attempts in the order in which they began, each with its start and, once it has ended, its end.
+        at: the current time, in Unix seconds.
     """
     seconds = until = before = 0.0
     for attempt in attempts:
-        if attempt.started < before:  # between two runs of the sweep the machine's clock was set back
+        if attempt.started < before:  # the machine's clock was set back between two runs of the sweep
             until = 0.0
         before, ended = attempt.started, attempt.ended or at
         seconds += max(0.0, ended - max(before, until))
@@ -111,7 +114,7 @@ def hours(attempts: Iterable[Record], at: float) -> float:
 
 
 def _searches(config: SweepConfig, paper: Setting | None, ledger: Ledger) -> Iterator[Task]:
-    """The search's trials that are not over; a failed one runs its setting again, a pruned one is over."""
+    """Yield the search trials that have not ended; failed ones repeat their setting, pruned ones count as ended."""
     last = ledger.last("search")
     for index, setting in enumerate(_settings(config, paper)):
         attempt = last.get(index)
@@ -126,7 +129,7 @@ def _searches(config: SweepConfig, paper: Setting | None, ledger: Ledger) -> Ite
 
 
 def _settings(config: SweepConfig, paper: Setting | None) -> Iterable[Setting | None]:
-    """The settings of the search's trials, by index; None where the sampler chooses one."""
+    """Return the settings of the search trials, by index; None where the sampler chooses one."""
     match config.search.sampler:
         case "paper":
             return [paper]
@@ -138,7 +141,7 @@ def _settings(config: SweepConfig, paper: Setting | None) -> Iterable[Setting | 
 
 
 def _repeats(config: SweepConfig, settings: Sequence[Setting], before: int, ledger: Ledger) -> Iterator[Task]:
-    """Each setting on the same fresh seeds, less what is over; `before` settings have the numbers before these."""
+    """Yield the repeats of each setting on the same fresh seeds that have not ended; `before` settings come first."""
     last = ledger.last("finalist")
     seeds = range(config.seed + 1, config.seed + 1 + config.seeds)
     for index, (setting, seed) in enumerate(product(settings, seeds), start=before * config.seeds):

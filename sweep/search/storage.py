@@ -1,4 +1,4 @@
-"""The studies of a sweep: two in one Optuna database, and the records that their trials hold."""
+"""Open a sweep's two studies in one Optuna database, and read and write the records that their trials hold."""
 
 import time
 import warnings
@@ -20,20 +20,20 @@ from sweep.errors import ConfigError
 from sweep.records import INTERRUPTED, Phase, Record, State
 
 FILE = "study.db"
-"""The database in the sweep's folder, where `ledger` names no other."""
+"""The database file in the sweep's folder; used where the config key `ledger` is not set."""
 SCORE = "score"
-"""The study's attribute that holds how its scores were defined."""
+"""The study attribute that holds the definition of its scores."""
 CONFIG = "config"
-"""The study's attribute that holds the configuration with which it was begun, but for `CHANGES_NOTHING`."""
+"""The study attribute that holds the configuration with which it began, without `CHANGEABLE_BLOCKS`."""
 CHANGES_NOTHING = {"storage", "cluster"}
-"""Blocks that say where and on what trials run: a sweep may be moved."""
+"""Configuration blocks that may change between runs of a sweep: they say where it is stored and where trials run."""
 PARTS = {
     "start": ("index", "setting", "seed", "started"),
     "end": ("state", "metrics", "curve", "reason", "run_id", "ended", "worker"),
 }
-"""A trial's attributes, and what of its record each holds: to write one is a commit, for which a worker waits."""
+"""The trial attributes, and the record's fields that each holds: writing one is a commit, and a worker waits for it."""
 LOST = 20
-"""How often a sweep may lose to others over the tables of a database, of which each is made by itself."""
+"""Retries where other sweeps create tables of the same new database at the same time (each table is one commit)."""
 OPTUNA: dict[State, TrialState] = {
     "running": TrialState.RUNNING,
     "finished": TrialState.COMPLETE,
@@ -44,7 +44,7 @@ STATES = {theirs: ours for ours, theirs in OPTUNA.items()}
 
 
 def opened(config: SweepConfig, name: str) -> dict[Phase, optuna.Study]:
-    """The studies of a sweep, made where they are not there yet.
+    """Open the studies of a sweep, and create those that do not exist yet.
 
     Raises:
         ConfigError: the database cannot be opened.
@@ -60,15 +60,15 @@ def opened(config: SweepConfig, name: str) -> dict[Phase, optuna.Study]:
 
 
 def asked(config: SweepConfig) -> dict[str, object]:
-    """What of a configuration a sweep keeps to its end."""
+    """Return the part of a configuration that must stay the same throughout a sweep."""
     return config.model_dump(mode="json", exclude=CHANGES_NOTHING)
 
 
 def refuse_changed(config: SweepConfig, name: str) -> None:
-    """Raise ConfigError where a sweep was begun with another configuration than the one that is given.
+    """Refuse a configuration that differs from the one with which the sweep began.
 
     Raises:
-        ConfigError: as it says; or the database cannot be opened.
+        ConfigError: a key of `comparable_config` differs, or the database cannot be opened.
     """
     search = there(config, name).get("search")
     begun = asked(config) if search is None else search.user_attrs.get(CONFIG, asked(config))
@@ -80,7 +80,7 @@ def refuse_changed(config: SweepConfig, name: str) -> None:
 
 
 def there(config: SweepConfig, name: str) -> dict[Phase, optuna.Study]:
-    """Those of a sweep's studies that are there; makes and closes nothing.
+    """Load those studies of a sweep that exist, without creating or closing anything.
 
     Raises:
         ConfigError: the database cannot be opened.
@@ -95,7 +95,7 @@ def there(config: SweepConfig, name: str) -> dict[Phase, optuna.Study]:
 
 
 def taken(config: SweepConfig, name: str) -> bool:
-    """Whether a database that sweeps share has a study of this name already.
+    """Return True if the sweeps share a database that already has a study of this name.
 
     Raises:
         ConfigError: the database cannot be opened.
@@ -104,44 +104,44 @@ def taken(config: SweepConfig, name: str) -> bool:
 
 
 def attempts(phase: Phase, study: optuna.Study) -> list[Record]:
-    """Every attempt at a trial, in the order in which they were begun."""
+    """Read every attempt of a study, in the order in which they began."""
     records = [record_of(phase, trial) for trial in study.get_trials(deepcopy=False)]
     return [record for record in records if record is not None]
 
 
 def record_of(phase: Phase, trial: FrozenTrial) -> Record | None:
-    """An attempt as a record; None where the driver died before it had all of its start."""
+    """Return an Optuna trial as a record; None where the driver died before the start was written."""
     if "start" not in trial.user_attrs:
         return None
     start, state = trial.user_attrs["start"], STATES[trial.state]
-    # What a driver left open when it died has no end of its own.
+    # An attempt that was open when the driver died has no `end` attribute.
     lost = {"reason": INTERRUPTED, "ended": start["started"]} if state == "failed" else {}
     return Record(**{"phase": phase, "state": state} | start | trial.user_attrs.get("end", lost))
 
 
 def last(records: Sequence[Record]) -> dict[int, Record]:
-    """The last attempt at every trial, by index."""
+    """Return the last attempt of every trial, by index."""
     return dict(sorted({record.index: record for record in records}.items()))
 
 
 def keep(trial: optuna.Trial, record: Record, part: Literal["start", "end"]) -> None:
-    """Hold a part of the record in the study, durably."""
+    """Commit a part of the record to the study."""
     trial.set_user_attr(part, {key: getattr(record, key) for key in PARTS[part]})
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Optuna from telling the user's terminal about each study and about parts that are still experimental."""
+    """Silence Optuna's messages about each study, its warnings on experimental features, and one on repeated epochs."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        # A trial whose process died is tried again, and comes to the same epoch twice.
+        # A trial whose process died is run again, and reports the same epoch twice.
         warnings.filterwarnings("ignore", "The reported value is ignored", UserWarning)
         yield
 
 
 def _to_be_opened(config: SweepConfig, name: str) -> bool:
-    """Whether there is a database, or an address that is to be refused; SQLite would make the file of a missing one."""
+    """Return False where SQLite would create a missing database file; True also for a URL that cannot be opened."""
     if config.ledger is None:
         return (config.storage / name / FILE).exists()
     dialect, _, place = config.ledger.partition(":///")
@@ -150,10 +150,16 @@ def _to_be_opened(config: SweepConfig, name: str) -> bool:
 
 
 def _named(name: str) -> dict[Phase, str]:
+    """Return the names of a sweep's studies, by phase."""
     return {"search": name, "finalist": f"{name}/finalists"}
 
 
 def _storage(config: SweepConfig, name: str) -> RDBStorage:
+    """Open the database of a sweep.
+
+    Raises:
+        ConfigError: it cannot be opened.
+    """
     url = config.ledger or f"sqlite:///{config.storage / name / FILE}"
     try:
         return _with_tables(url)
@@ -162,7 +168,7 @@ def _storage(config: SweepConfig, name: str) -> RDBStorage:
 
 
 def _with_tables(url: str) -> RDBStorage:
-    """The database; of several sweeps that make the tables of a fresh one at once, who loses finds them made."""
+    """Connect and create missing tables; retry where another sweep creates the same tables at the same time."""
     for _ in range(LOST):
         try:
             return RDBStorage(url)
@@ -174,7 +180,7 @@ def _with_tables(url: str) -> RDBStorage:
 
 
 def _made(storage: RDBStorage, name: str, config: SweepConfig) -> optuna.Study:
-    """A study with the directions of what it is told, forget ES and retain ES for a search on both sides."""
+    """Create or load a study that minimises the score; for nsga2, forget ES down and retain ES up."""
     down, up = StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE
     directions = [down, up] if config.search.sampler == "nsga2" else [down]
     return optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)

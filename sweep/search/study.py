@@ -1,4 +1,4 @@
-"""The ledger: an Optuna study that holds every trial of a sweep, and asks for the next setting."""
+"""The Optuna study of a sweep: the persistent record of all trials, and the source of the next setting."""
 
 import math
 import os
@@ -26,7 +26,7 @@ LOCK = ".lock"
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A trial to be run; `setting` is None where the sampler shall choose it."""
+    """A trial to be run; `setting` is None where the sampler is to choose it."""
 
     phase: Phase
     index: int
@@ -35,18 +35,18 @@ class Task:
 
 
 class Ledger:
-    """The trials of a sweep, durable; what is not in here did not happen.
+    """Persistent record of all trials: the single source of truth for resume.
 
-    Two studies of one database: NAME for the search, NAME/finalists for the repeats on fresh seeds, which would mislead
-    the sampler. User attributes hold our index, seed, setting, metrics, curve, reason, run id and times, so that
-    everything else that the sweep writes can be made again from the database.
+    It consists of two studies in one database: NAME for the search and NAME/finalists for the repeats on fresh seeds,
+    which would mislead the sampler. User attributes hold our index, seed, setting, metrics, curve, reason, run id and
+    times, so that everything else that the sweep writes can be rebuilt from the database.
     """
 
     def __init__(self, config: SweepConfig, name: str) -> None:
-        """Open the ledger, or make it; attempts that a former run left open are closed.
+        """Open or create the studies, close attempts that an earlier run left open, and add the warm-start trials.
 
         Raises:
-            ConfigError: the database cannot be opened, or a sweep of `search.warm_start` cannot be learned from.
+            ConfigError: the database cannot be opened, or the trials of a sweep in `search.warm_start` cannot be used.
         """
         self._config = config
         self._distributions = space.distributions(config)
@@ -56,30 +56,30 @@ class Ledger:
         warm_start.learn(config, self._studies["search"])
 
     def records(self) -> list[Record]:
-        """The last attempt of every trial, search first, by index."""
+        """Return the last attempt of every trial, search first, by index."""
         return [record for phase in self._studies for record in self.last(phase).values()]
 
     def running(self, phase: Phase) -> bool:
-        """Whether a trial of the phase is under way."""
+        """Return True if a trial of the phase is running."""
         return any(open_phase == phase for open_phase, _ in self._open)
 
     def attempts(self, phase: Phase) -> list[Record]:
-        """Every attempt at a trial of the phase, in the order in which they were begun."""
+        """Return every attempt at the trials of the phase, in the order in which they began."""
         return storage.attempts(phase, self._studies[phase])
 
     def history(self) -> list[Record]:
-        """Every attempt at every trial, search first, in the order in which they were begun."""
+        """Return every attempt at every trial, search first, in the order in which they began."""
         return [record for phase in self._studies for record in self.attempts(phase)]
 
     def last(self, phase: Phase) -> dict[int, Record]:
-        """The last attempt of every trial of the phase, by index."""
+        """Return the last attempt of every trial of the phase, by index."""
         return storage.last(self.attempts(phase))
 
     def ask(self, task: Task) -> Record:
-        """Open an attempt at the task, with the task's setting or one from the sampler."""
+        """Open an attempt at a requested trial, with the request's setting or one from the sampler."""
         study = self._studies[task.phase]
         if task.phase == "finalist":
-            # Any setting may be a finalist, also one outside the space: it is an attribute, not Optuna's parameters.
+            # A finalist's setting may lie outside the space, so it is kept as an attribute, not as Optuna's parameters.
             trial, setting = study.ask(), task.setting
         else:
             with storage.quiet():
@@ -95,7 +95,7 @@ class Ledger:
         return record
 
     def lags(self, record: Record) -> bool:
-        """Whether a trial under way is to be stopped early, going by the newest point of its curve."""
+        """Report the newest point of a running trial's curve to the study; return True if ASHA stops the trial."""
         point, epochs = record.curve[-1], int(record.setting.get("train.epochs", self._config.train.epochs))
         epoch = int(point["epoch"])
         if self._config.search.stop == "none" or record.phase == "finalist" or not asha.rung(epoch, epochs):
@@ -106,7 +106,7 @@ class Ledger:
         return asha.lags(forget, epoch, self._studies[record.phase].get_trials(deepcopy=False))
 
     def end(self, record: Record) -> Record:
-        """Close the record's attempt, durably; a finished trial without a finite score becomes a failed one."""
+        """Commit the end of the record's attempt; a finished trial without a finite score becomes failed."""
         if record.state == "finished" and not math.isfinite(record.score):
             record = replace(record, state="failed", reason=record.reason or "the trial gave no finite score")
         record = replace(record, ended=now())
@@ -117,34 +117,34 @@ class Ledger:
         return record
 
     def interrupt(self) -> None:
-        """End every open attempt as failed; a resumed sweep runs its setting again."""
+        """Close every open attempt as failed; a resumed sweep runs its setting again."""
         for record in self.records():
             if record.state == "running":
                 self.end(replace(record, state="failed", reason=INTERRUPTED))
 
     @property
     def run_id(self) -> str | None:
-        """The MLflow run of the sweep; None if it never was tracked, empty if its run is not known."""
+        """The id of the sweep's MLflow run; None if the sweep was never tracked, empty if the run is not known."""
         return self._studies["search"].user_attrs.get("run_id")
 
     def keep_run_id(self, run_id: str) -> None:
-        """Remember the MLflow run of the sweep."""
+        """Save the id of the sweep's MLflow run in the study."""
         self._studies["search"].set_user_attr("run_id", run_id)
 
     def _values(self, record: Record) -> list[float]:
-        """What Optuna is told of a finished trial: its score, or forget and retain ES for a search on both sides."""
+        """Return the values of a finished trial for Optuna: its score, or for nsga2 its forget and retain ES."""
         if self._config.search.sampler != "nsga2":
             return [record.score]
-        # A trial that diverged has no ES of its own: the reference's forget ES, and nothing retained.
+        # A diverged trial has no ES of its own: its score is the reference's forget ES, and its retain ES counts as 0.
         return [*strength(record.metrics)] if "forget/es" in record.metrics else [record.score, 0.0]
 
     def _tell(self, trial: optuna.Trial | int, record: Record) -> None:
-        """Tell the sampler how an attempt ended."""
+        """Tell Optuna how an attempt ended."""
         values = self._values(record) if record.state == "finished" else None
         self._studies[record.phase].tell(trial, values, storage.OPTUNA[record.state])
 
     def _close_leftovers(self) -> None:
-        """Close what a driver that died left open: as it ended, where its end was kept; else as failed."""
+        """Close attempts that a dead driver left open: with their saved end where there is one, else as failed."""
         for phase, study in self._studies.items():
             for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 record = storage.record_of(phase, trial)
@@ -156,10 +156,10 @@ class Ledger:
 
 @contextmanager
 def created(config: SweepConfig, name: str) -> Iterator[Ledger]:
-    """Make the sweep's folder, and hold it with its ledger.
+    """Create the sweep's folder, lock it, and yield its study.
 
     Raises:
-        ConfigError: as `refuse_taken` does.
+        ConfigError: as `refuse_taken_name` and `reopen_study` do.
     """
     begin(config, name)
     with reopened(config, name) as ledger:
@@ -167,41 +167,41 @@ def created(config: SweepConfig, name: str) -> Iterator[Ledger]:
 
 
 def begin(config: SweepConfig, name: str) -> None:
-    """Make the sweep's folder with its config.yaml.
+    """Create the sweep's folder with its config.yaml.
 
     Raises:
-        ConfigError: as `refuse_taken` does.
+        ConfigError: as `refuse_taken_name` does.
     """
     refuse_taken(config, name)
     try:
         make(config.storage / name, CONFIG, dump(config))
     except OSError:
-        refuse_taken(config, name)  # another one was faster
+        refuse_taken(config, name)  # another process created it first
         raise
 
 
 @contextmanager
 def reopened(config: SweepConfig, name: str) -> Iterator[Ledger]:
-    """Hold the folder of a sweep with its ledger.
+    """Lock the folder of a sweep, and yield its study.
 
     Raises:
-        ConfigError: another process holds it, or the ledger cannot be opened.
+        ConfigError: another process has locked the folder, or the study cannot be opened.
     """
     with _locked(config, name):
         yield Ledger(config, name)
 
 
 def refuse_running(config: SweepConfig, name: str) -> None:
-    """Raise ConfigError where another process is running the sweep, before anything is prepared for it in vain."""
+    """Raise ConfigError if another process is running the sweep, before anything is prepared in vain."""
     with _locked(config, name):
         pass
 
 
 def peek(config: SweepConfig, name: str) -> list[Record]:
-    """The records of a sweep as they are now; another process may be running it, so nothing is locked or closed.
+    """Read the records of a sweep that another process may be running; nothing is locked or closed.
 
     Returns:
-        What `Ledger.records` gives, trials under way as running; nothing where there is no ledger yet.
+        The same as `SweepStudy.list_records`, open trials as running; an empty list where there is no study yet.
 
     Raises:
         ConfigError: the database cannot be opened.
@@ -211,17 +211,17 @@ def peek(config: SweepConfig, name: str) -> list[Record]:
 
 
 def refuse_taken(config: SweepConfig, name: str) -> None:
-    """Raise ConfigError where a sweep has this name already, or storage or ledger cannot be used; makes no folder."""
+    """Raise ConfigError if a sweep has this name already, or storage or study cannot be used; create no folder."""
     there = next(folder for folder in (config.storage, *config.storage.parents) if folder.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
-        raise ConfigError(f"storage = {str(config.storage)!r} must be a folder to write in, but {there} is none.")
+        raise ConfigError(f"storage = {str(config.storage)!r} must be a writable folder, but {there} is not.")
     if (config.storage / name).exists() or storage.taken(config, name):
         raise ConfigError(f"name = {name!r} exists; choose another with --name, or go on with --resume {name}.")
 
 
 @contextmanager
 def _locked(config: SweepConfig, name: str) -> Iterator[None]:
-    """The folder of a sweep held against every other process."""
+    """Lock the folder of a sweep against every other process."""
     lock = FileLock(config.storage / name / LOCK, blocking=False)
     try:
         lock.acquire()

@@ -1,4 +1,4 @@
-"""What a sampler knows before the first trial of its sweep: trials of earlier sweeps that asked the same question."""
+"""Warm start: give the sampler the finished trials of earlier sweeps whose scores are comparable."""
 
 from collections.abc import Iterator
 
@@ -15,31 +15,31 @@ from sweep.records import Record
 from sweep.search import storage
 
 QUESTION = ("objective", "space", "fixed", "retain", "score", "train", "model", "target", "data")
-"""Blocks that two sweeps have in common where the scores of one are evidence for the other. Scores of other data or of
-another model are on another scale: the sampler would take the easier sweep's settings for the better ones."""
+"""Configuration blocks that must agree for the scores of one sweep to be evidence for another. Scores on other data or
+of another model have another scale: the sampler would take the settings of the easier sweep for the better ones."""
 SPEED = {"train.attention", "train.checkpointing", "train.tokens"}
-"""Keys in them that change how fast a trial is, or how much memory it takes, but not its score."""
+"""Keys of these blocks that affect the speed or memory of a trial, but not its score."""
 SOURCE = "source"
-"""The attribute of a trial that is no record of the sweep: where it was taken from, as `NAME/INDEX`."""
+"""The attribute of a trial taken from an earlier sweep: its origin, as `NAME/INDEX`."""
 LEARNT = "warm_start"
-"""The attribute of a study that has all of them: the sweeps that they are from."""
+"""The study attribute that is set once all of these trials are added: the names of the earlier sweeps."""
 
 
 def check(config: SweepConfig) -> None:
-    """Refuse a sweep that is to learn from others that are not there, or that asked another question.
+    """Check that every sweep of `search.warm_start` exists, has finished trials, and is comparable.
 
     Raises:
-        ConfigError: names the first such sweep and the reason.
+        ConfigError: one is not; the message names the first such sweep and the reason.
     """
     for name in config.search.warm_start:
         _finished(config, name)
 
 
 def learn(config: SweepConfig, study: optuna.Study) -> None:
-    """Give the study the trials of `search.warm_start`, once: a resumed sweep needs the earlier ones no more.
+    """Add the trials of `search.warm_start` to the study, once: a resumed sweep no longer needs the earlier sweeps.
 
     Raises:
-        ConfigError: as `check` does.
+        ConfigError: as `validate_warm_start` does.
     """
     if LEARNT in study.user_attrs:
         return
@@ -49,6 +49,7 @@ def learn(config: SweepConfig, study: optuna.Study) -> None:
 
 
 def _trials(config: SweepConfig) -> Iterator[FrozenTrial]:
+    """Yield the finished trials of the earlier sweeps as trials of this sweep's space."""
     distributions = space.distributions(config)
     for name in config.search.warm_start:
         for record in _finished(config, name):
@@ -62,7 +63,11 @@ def _trials(config: SweepConfig) -> Iterator[FrozenTrial]:
 
 
 def _finished(config: SweepConfig, name: str) -> list[Record]:
-    """The finished search trials of an earlier sweep, diverged ones with their worst score among them."""
+    """Read the finished search trials of an earlier sweep, including diverged ones, which have the worst score.
+
+    Raises:
+        ConfigError: there is no such sweep, none of its trials finished, or its scores are not comparable.
+    """
     try:
         theirs = config_of(config.storage, name)
     except ConfigError as error:
@@ -74,19 +79,20 @@ def _finished(config: SweepConfig, name: str) -> list[Record]:
         raise ConfigError(f"search.warm_start: {name} has no finished trial of its search yet.")
     _check_question(config, theirs, name)
     if search.user_attrs.get(storage.SCORE) != DEFINITIONS["score"]:
-        raise ConfigError(f"search.warm_start: {name} comes from a version of this program with another score.")
+        raise ConfigError(f"search.warm_start: {name} comes from a program version that defined the score differently.")
     return finished
 
 
 def _check_question(config: SweepConfig, theirs: SweepConfig, name: str) -> None:
+    """Raise ConfigError for the first key that makes the scores of the two sweeps incomparable."""
     for key, ours, other in differences(_question(config), _question(theirs)):
         raise ConfigError(
-            f"search.warm_start: {key} is {other} in {name} and {ours} here: its scores tell this sweep nothing."
+            f"search.warm_start: {key} is {other} in {name} and {ours} here: its scores are not comparable."
         )
 
 
 def _question(config: SweepConfig) -> dict[str, object]:
-    """Everything that a score depends on beside the setting and the seed, by dotted key."""
+    """Return all values on which a score depends besides the setting and the seed, by dotted key."""
     blocks = config.model_dump(mode="json", include={*QUESTION})
     keys = dict(flat(blocks)) | {"search.epochs": config.search.epochs}
     return {key: value for key, value in keys.items() if key not in SPEED}

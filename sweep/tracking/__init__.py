@@ -1,13 +1,20 @@
-"""MLflow, from the driver alone: one parent run for a sweep, one nested run for every attempt at a trial.
+"""MLflow tracking, by the driver alone: one parent run for each sweep, one nested run for each attempt at a trial.
 
-All of it happens in one background thread, so that a store that is slow or dead neither delays nor fails a sweep; what
-it did not take while the sweep ran is filled in from the records at the end.
+A background thread does all of it, so that a slow or dead server neither delays nor fails a sweep; at the end of the
+sweep, the tracker logs from the records whatever is still missing.
+
+    store      the tracking URI, its client, and errors without passwords
+    runs       the parent and nested runs of a sweep: names, tags, params, metrics
+    tracker    the background thread
+    backfill   logging after a sweep: missing trials, reports, scores of a checkpoint
+
+Imported by run, outputs and sync; the only package that imports MLflow.
 """
 
 import os
 
-# MLflow reads the first two while it is imported. By its own defaults a call to a server that is gone takes 4 minutes;
-# a call whose answer was lost it would send again, and make a second run.
+# MLflow reads the first two during its import. With its default timeouts a call to a lost server takes 4 minutes; with
+# its default retries a call whose answer was lost is sent again, and creates a second run.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")

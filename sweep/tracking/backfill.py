@@ -1,4 +1,4 @@
-"""What is brought to MLflow after a sweep: the trials that it lacks, the report, the scores of a checkpoint."""
+"""Logging to MLflow after a sweep: missing trials, files such as the report, and the scores of a checkpoint."""
 
 import hashlib
 import json
@@ -20,20 +20,20 @@ from sweep.tracking.store import client_of, experiment_id, one_sentence, store
 def fill(
     config: SweepConfig, name: str, status: Status, records: Sequence[Record], run_id: str = ""
 ) -> tuple[int, Logged]:
-    """Bring MLflow up to the records of a sweep that is over; a second call adds nothing.
+    """Log to MLflow whatever it lacks of a sweep that has ended; a second call adds nothing.
 
     Args:
-        config: the sweep.
-        name: its name.
-        status: how it ended.
-        records: every attempt at its trials.
-        run_id: its parent run where the ledger knows it; else it is found by the sweep's folder, or made.
+        config: the configuration of the sweep.
+        name: the sweep's name.
+        status: the final status of the parent run.
+        records: every attempt at the sweep's trials.
+        run_id: the parent run if the study knows it; if empty, it is found by the sweep's folder, or created.
 
     Returns:
-        How many of them were missing, and where the runs are.
+        The number of attempts that were missing, and the location of the runs.
 
     Raises:
-        TrackingError: MLflow refused, or could not be reached.
+        TrackingError: MLflow refused or could not be reached.
     """
     runs = Runs(config, name, run_id)
     with one_sentence(runs.uri):
@@ -44,16 +44,16 @@ def fill(
 
 
 def attach(logged: Logged, folder: Path, files: Sequence[Path], tags: Mapping[str, str]) -> None:
-    """Add files and tags to a sweep's run; the same ones again replace themselves.
+    """Add files and tags to a sweep's run; a repeated call replaces them.
 
     Args:
-        logged: where the sweep's run is.
-        folder: from which the artifacts' paths are taken.
-        files: become artifacts.
-        tags: what the sweep found, to filter by.
+        tracking_run: the location of the sweep's run.
+        folder: the folder that the artifact paths are relative to.
+        files: the files to log as artifacts.
+        tags: findings of the sweep, to filter runs by.
 
     Raises:
-        TrackingError: MLflow refused, or could not be reached.
+        TrackingError: MLflow refused or could not be reached.
     """
     uri = store()
     with one_sentence(uri):
@@ -66,14 +66,17 @@ def attach(logged: Logged, folder: Path, files: Sequence[Path], tags: Mapping[st
 
 
 def log_scores(scores: Mapping[str, Any], path: Path) -> Logged:
-    """Log a checkpoint's scores as a run of its own, with their file; the same scores again are the same run.
+    """Log a checkpoint's scores and their file as a run of its own; the same file logged again yields the same run.
 
     Args:
-        scores: what `python -m eval.run` wrote.
-        path: the file that holds them.
+        scores: the content of a file that `python -m eval.run` wrote.
+        path: that file.
+
+    Returns:
+        The location of the run.
 
     Raises:
-        TrackingError: MLflow refused, or could not be reached.
+        TrackingError: MLflow refused or could not be reached.
     """
     uri, experiment = store(), os.environ.get("MLFLOW_EXPERIMENT_NAME") or "checkpoints"
     with one_sentence(uri):

@@ -1,4 +1,4 @@
-"""The MLflow runs of a sweep: what is made, logged and ended, and by which names and tags it is found again."""
+"""MLflow runs of a sweep: create, log and end them, and find them again by their tags."""
 
 import math
 import os
@@ -17,22 +17,22 @@ from sweep.tracking.store import client_of, experiment_id, store
 
 Status: TypeAlias = Literal["FINISHED", "FAILED", "KILLED"]
 STATUS: Mapping[str, Status] = {"finished": "FINISHED", "failed": "FAILED", "pruned": "KILLED"}
-"""MLflow's word for each state in which a trial is over."""
+"""MLflow status for each state of a trial that has ended."""
 PARAMS = ("objective", "space", "fixed", "retain", "search", "score", "seed", "seeds", "train", "target", "recipe")
-"""The blocks of the configuration that become the parent's params; all of it is in its artifact config.yaml."""
+"""Configuration blocks logged as params of the parent; its artifact config.yaml holds the whole configuration."""
 LONGEST = 5000
-"""Characters of a param or a tag; MLflow takes 6000 and 8000."""
+"""Maximum length of a param or a tag in characters; MLflow accepts 6000 and 8000."""
 BATCH = 900
-"""Metrics in one request; MLflow takes 1000 metrics, params and tags together."""
+"""Maximum number of metrics in one request; MLflow accepts 1000 metrics, params and tags together."""
 LIBRARIES = ("torch", "transformers", "ray", "optuna")
-"""What may move a sweep's numbers."""
+"""Libraries whose versions may change a sweep's numbers, and are logged as tags."""
 
 
 class Runs:
-    """The MLflow runs of one sweep. Each method works at once and may raise; called again, it doubles nothing."""
+    """MLflow runs of one sweep. Each method blocks and may raise; a repeated call duplicates nothing."""
 
     def __init__(self, config: SweepConfig, name: str, run_id: str | None = None) -> None:
-        """Name the store and the experiment; nothing is opened yet. `run_id` as in `Tracker.start`."""
+        """Choose the store and the experiment without opening them; `run_id` is as in `Tracker.start`."""
         self.uri = store()
         self.experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or config.experiment or default_experiment(config)
         self.run_id = ""
@@ -49,11 +49,11 @@ class Runs:
 
     @property
     def logged(self) -> Logged:
-        """Where the sweep's runs are, without a password."""
+        """The location of the sweep's runs, without a password."""
         return Logged(tracking_uri=redact(self.uri), experiment=self.experiment, run_id=self.run_id)
 
     def open(self) -> None:
-        """Find or make the experiment and the parent; close what a driver that died left running."""
+        """Find or create the experiment and the parent run; end the nested runs that a dead driver left running."""
         if self._opened:
             return
         self._client = client_of(self.uri)
@@ -64,7 +64,7 @@ class Runs:
         self._opened = True
 
     def describe(self) -> None:
-        """Log the parent's params and the resolved configuration, once."""
+        """Log the parent's params and the resolved configuration, unless done before."""
         if self._described:
             return
         self.open()
@@ -75,11 +75,11 @@ class Runs:
         self._described = True
 
     def begin(self, record: Record) -> str:
-        """The run of this attempt, made if there is none."""
+        """Return the run id of this attempt; create the run if it is missing."""
         self.open()
         key = attempt(record)
         if key not in self.attempts:
-            # Should the answer be lost, the run is there all the same, and the next try finds it.
+            # If the answer is lost the run exists nevertheless, and the next try finds it.
             there = list(self._search(f"tags.attempt = '{key}' and {self._own}")) if key in self._tried else []
             self._tried.add(key)
             self.attempts[key] = (there or [self._created(record)])[0].info.run_id
@@ -87,7 +87,7 @@ class Runs:
         return self.attempts[key]
 
     def log(self, record: Record) -> None:
-        """Log what is new of a trial, whose run is made if there is none and ended if it is over."""
+        """Log the news of a trial: create its run if it is missing, and end the run if the trial has ended."""
         run_id, key = self.begin(record), attempt(record)
         if record.state != "running":
             self.end(record)
@@ -96,7 +96,7 @@ class Runs:
             self._points[key] = len(record.curve)
 
     def end(self, record: Record) -> None:
-        """Log all that the record holds, and end its run."""
+        """Log everything that the record holds, and end its run."""
         run_id = self.begin(record)
         last = int(record.setting.get("train.epochs", self._config.train.epochs))
         curve = [metric for point in record.curve for metric in _point_metrics(record, point)]
@@ -107,11 +107,11 @@ class Runs:
         self._ended.add(attempt(record))
 
     def missing(self, records: Sequence[Record]) -> list[Record]:
-        """The trials that are over and whose run does not say so."""
+        """Return the records of ended trials whose runs have not been ended."""
         return [r for r in records if r.state != "running" and attempt(r) not in self._ended]
 
     def finish(self, status: Status, records: Sequence[Record]) -> None:
-        """Fill in what is missing, then end the parent; trials that were interrupted end as KILLED."""
+        """Log the missing attempts, then end the parent; the runs of interrupted trials end as KILLED."""
         self.open()
         self._adopt()
         for record in self.missing(records):
@@ -120,33 +120,33 @@ class Runs:
         self._terminate(self._client.get_run(self.run_id), status, status.lower())
 
     def _parent(self) -> str:
-        """The sweep's parent run, found or made."""
+        """Return the id of the sweep's parent run; create the run if it is missing."""
         run = None if self._resumed is None else self._found(self._resumed)
         if run is None:
-            self._resumed = ""  # should the answer be lost, the next try finds the run by its folder
+            self._resumed = ""  # if the answer is lost, the next try finds the run by its folder
             tags = cut(self._tags | _sweep_tags(self._config, self._name))
             run = self._client.create_run(self._experiment_id, ms(now()), tags, self._name)
         return str(run.info.run_id)
 
     def _found(self, run_id: str) -> Run | None:
-        """The parent with this id, or the newest of the same folder."""
+        """Return the newest parent run with this id or of the sweep's folder, None if there is none."""
         folder = str(self._config.storage / self._name)
         runs = self._search(f"tags.sweep = '{self._name}'")
         return next((run for run in runs if run.info.run_id == run_id or run.data.tags.get("folder") == folder), None)
 
     def _created(self, record: Record) -> Run:
-        """A nested run of this attempt."""
+        """Create the nested run of this attempt."""
         tags = cut(self._tags | _trial_tags(record) | {"mlflow.parentRunId": self.run_id})
         name = _title(self._config.objective, record)
         return self._client.create_run(self._experiment_id, ms(record.started), tags, name)
 
     @property
     def _own(self) -> str:
-        """The condition of the parent's nested runs."""
+        """The search filter that selects the parent's nested runs."""
         return f"tags.`mlflow.parentRunId` = '{self.run_id}'"
 
     def _adopt(self) -> None:
-        """Know the nested runs that are there; those that are running have nobody who would end them."""
+        """Load the existing nested runs; end those still running, because their driver is gone."""
         for run in self._search(self._own):
             key = run.data.tags.get("attempt", "")
             self.attempts[key] = run.info.run_id
@@ -163,7 +163,7 @@ class Runs:
             token = page.token or ""
 
     def _terminate(self, run: Run, status: Status, label: str) -> None:
-        """End a run now, and not before it began, whatever was done to the machine's clock since."""
+        """End a run now, but never before its start, even if the machine's clock was set back since."""
         self._client.set_tag(run.info.run_id, "status", label)
         self._client.set_terminated(run.info.run_id, status, max(ms(now()), run.info.start_time))
 
@@ -174,7 +174,7 @@ class Runs:
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Log params and tags with the first batch of metrics; numbers that are not finite become a tag."""
+        """Log params and tags with the first batch of metrics; log non-finite values as a tag instead."""
         finite = [m for m in metrics if math.isfinite(m.value)]
         others = [f"{m.key}={m.value} at step {m.step}" for m in metrics if not math.isfinite(m.value)]
         labels = cut(dict(tags or {}) | ({"nonfinite": ", ".join(others)} if others else {}))
@@ -185,23 +185,23 @@ class Runs:
 
 
 def default_experiment(config: SweepConfig) -> str:
-    """The experiment of a sweep that names none: `<model>-<data>`, so that objectives can be compared in it."""
+    """Return the experiment of a sweep that names none: `<model>-<data>`, which compares objectives side by side."""
     return f"{config.model.name}-{config.data.name}"
 
 
 def attempt(record: Record) -> str:
-    """What tells an attempt from every other: a trial that is run again starts at another time."""
+    """Return a key unique to the attempt: phase, index and start time, which differs when a trial runs again."""
     return f"{record.phase}/{record.index}/{ms(record.started)}"
 
 
 def _title(objective: str, record: Record) -> str:
-    """A name that a person recognises."""
+    """Return a readable run name: the objective, the setting and the seed."""
     values = [f"{key}={f'{v:.4g}' if isinstance(v, float) else v}" for key, v in record.setting.items()]
     return " ".join([objective.rpartition(".")[2], *values, f"seed={record.seed}"])
 
 
 def _shared_tags(config: SweepConfig) -> dict[str, str]:
-    """What parent and nested runs have in common, so that objectives can be compared in one table."""
+    """Return the tags that parent and nested runs share, so that one table can compare objectives."""
     return {
         "objective": config.objective,
         "model": config.model.name,
@@ -213,8 +213,8 @@ def _shared_tags(config: SweepConfig) -> dict[str, str]:
 
 
 def _sweep_tags(config: SweepConfig, name: str) -> dict[str, str]:
-    """The parent's own tags: where its files are, what its numbers mean, which libraries made them."""
-    # MLflow refuses the star of `score/tau_*` in a tag's name.
+    """Return the parent's own tags: its folder, the definitions of its metrics, the versions of libraries."""
+    # MLflow rejects the star of `score/tau_*` in a tag's name.
     definitions = {f"definition/{metric.replace('*', 'N')}": text for metric, text in DEFINITIONS.items()}
     own = {
         "sweep": name,
@@ -227,7 +227,7 @@ def _sweep_tags(config: SweepConfig, name: str) -> dict[str, str]:
 
 
 def _commits(config: SweepConfig) -> dict[str, str]:
-    """The commits of what comes from the hub."""
+    """Return the commits of the model, target and data that come from the Hugging Face hub."""
     blocks = {name: getattr(config, name) for name in ("model", "target", "data")}
     commits = {f"{name}.revision": getattr(block, "revision", None) for name, block in blocks.items()}
     return {key: commit for key, commit in commits.items() if commit is not None}
@@ -251,19 +251,19 @@ def _params(setting: Setting) -> dict[str, str]:
 
 
 def _point_metrics(record: Record, point: Mapping[str, float]) -> list[Metric]:
-    """A point's time is made from its step: MLflow then takes a point that is logged again for the same one."""
+    """Return the metrics of one epoch; their timestamp depends on the epoch alone, so that MLflow drops repeats."""
     step = int(point["epoch"])
     values = {key: value for key, value in point.items() if key != "epoch"}
     return metrics_of(values, step=step, timestamp=ms(record.started) + step)
 
 
 def metrics_of(values: Mapping[str, float], *, step: int, timestamp: int) -> list[Metric]:
-    """The values as MLflow's metrics; the timestamp is in milliseconds."""
+    """Convert the values to MLflow metrics; the timestamp is in milliseconds."""
     return [Metric(key, float(value), timestamp, step) for key, value in values.items()]
 
 
 def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Nested blocks as `block.key` and text."""
+    """Yield each value of nested blocks as its dotted key, `block.key`, and its text."""
     if not isinstance(value, dict):
         yield key, str(value)
         return
@@ -272,7 +272,7 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def cut(texts: Mapping[str, str]) -> dict[str, str]:
-    """Texts as long as MLflow takes them; one that is cut says so."""
+    """Truncate the texts to the length that MLflow accepts; mark those that were cut, with their full length."""
     short = {
         key: f"{text[:LONGEST]} ... (cut, {len(text)} characters)" for key, text in texts.items() if len(text) > LONGEST
     }
@@ -280,5 +280,5 @@ def cut(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def ms(seconds: float) -> int:
-    """Milliseconds, as MLflow counts time."""
+    """Convert seconds to whole milliseconds, MLflow's unit of time."""
     return round(seconds * 1000)

@@ -1,4 +1,4 @@
-"""Where MLflow keeps its runs, and what is said when it refuses."""
+"""The MLflow store: its tracking URI, its client, and its errors without passwords."""
 
 import os
 import shlex
@@ -16,22 +16,22 @@ from sqlalchemy import make_url
 from sweep.redaction import redact
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-"""Stores that `mlflow ui` opens itself; others are servers."""
+"""URL schemes of databases that `mlflow ui` opens itself; other URIs name servers."""
 
 
 class TrackingError(RuntimeError):
-    """MLflow refused, or could not be reached; the message is one sentence without a password."""
+    """Refusal by MLflow, or failure to reach it; the message is one sentence without a password."""
 
 
 def store() -> str:
-    """The tracking URI: MLFLOW_TRACKING_URI, else mlflow.db in the working directory; it may hold a password."""
+    """Return MLFLOW_TRACKING_URI, else the URI of mlflow.db in the working directory; it may hold a password."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
 
 
 def client_of(uri: str) -> MlflowClient:
-    """A client of the store; a database in a file is made where there is none, and is there once it is whole.
+    """Return a client of the store; create a missing SQLite file atomically first.
 
-    MLflow makes its tables in dozens of steps, and never opens a file again of which it made a few.
+    MLflow creates its tables in dozens of steps, and never again opens a file in which only some of them exist.
     """
     name = make_url(uri).database if uri.startswith("sqlite") else None
     if name and name != ":memory:" and not Path(name).exists():
@@ -40,7 +40,7 @@ def client_of(uri: str) -> MlflowClient:
 
 
 def _make(file: Path) -> None:
-    """Make it beside, then rename it, unless another process was faster."""
+    """Create the database in a temporary folder, then move it here, unless another process was faster."""
     with TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
         made = Path(folder).absolute() / file.name
         MlflowClient(tracking_uri=f"sqlite:///{made}")
@@ -49,14 +49,14 @@ def _make(file: Path) -> None:
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:
-    """The experiment of this name, made where there is none."""
+    """Return the id of the experiment with this name; create the experiment if it is missing."""
     found = client.get_experiment_by_name(name)
     return str(found.experiment_id if found else client.create_experiment(name))
 
 
 @contextmanager
 def one_sentence(uri: str) -> Iterator[None]:
-    """Raise whatever MLflow raises as one TrackingError without a password."""
+    """Translate any exception of the block into a TrackingError without a password."""
     try:
         yield
     except Exception as error:
@@ -64,13 +64,13 @@ def one_sentence(uri: str) -> Iterator[None]:
 
 
 def sentence(error: Exception) -> str:
-    """The first line of an error, without a password."""
+    """Return the first line of an error without passwords, at most 300 characters; the type's name if it is empty."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return redact(lines[0])[:300]
 
 
 def ui_command(uri: str) -> str:
-    """The command that shows the runs of a store; for a server its address."""
+    """Return the command that shows the runs of a store; for a server its address."""
     if urlsplit(uri).scheme.partition("+")[0] not in DATABASES:
         return redact(uri)
     shown = shlex.quote(uri) if uri == redact(uri) else '"$MLFLOW_TRACKING_URI"'
@@ -78,7 +78,7 @@ def ui_command(uri: str) -> str:
 
 
 def _program() -> str:
-    """How this environment's `mlflow` is called from the working directory."""
+    """Return the shell word that runs this environment's `mlflow` from the working directory."""
     own = Path(sys.executable).with_name("mlflow")
     if not own.exists() or shutil.which("mlflow") == str(own):
         return "mlflow"

@@ -1,4 +1,4 @@
-"""The tracker: the driver's hand on MLflow, whose calls return at once and never raise."""
+"""Tracker of a sweep: logs to MLflow in a background thread, so that calls return at once and never raise."""
 
 import threading
 import time
@@ -11,20 +11,20 @@ from sweep.tracking.runs import Runs, Status, attempt
 from sweep.tracking.store import sentence, ui_command
 
 GATHER = 0.3
-"""Seconds for which news is gathered before it is logged: just after a trial's end its worker waits for the driver."""
+"""Delay in seconds before updates are logged: just after a trial's end, its worker waits for the driver."""
 PAUSE = 30.0
-"""Seconds without a request after one that failed."""
+"""Pause in seconds after a failed request."""
 PATIENCE = 120.0
-"""Seconds that the end of a sweep waits for what is still to be logged."""
+"""Time in seconds that the end of a sweep waits for the remaining logging."""
 IMPATIENCE = 6.0
-"""The same of a sweep that a user interrupts, who was promised an end within ten."""
+"""The same for an interrupted sweep: the user was promised an end within ten seconds."""
 
 
 class Tracker:
-    """What the driver holds of MLflow: calls that return at once and never raise."""
+    """TrialListener that logs one sweep to MLflow in a background thread; its calls never raise."""
 
     def __init__(self, runs: "Runs") -> None:
-        """Start the thread that does the work."""
+        """Start the background thread."""
         self._runs = runs
         self._news: dict[str, Record] = {}
         self._last: Callable[[], object] | None = None
@@ -36,28 +36,32 @@ class Tracker:
 
     @classmethod
     def start(cls, config: SweepConfig, name: str, run_id: str | None = None) -> "Tracker":
-        """Open the sweep's parent run.
+        """Start a tracker, whose thread opens the sweep's parent run.
 
         Args:
-            config: the sweep.
-            name: its name.
-            run_id: None for a new sweep; for a resumed one the parent that the ledger knows, or empty: the parent is
-                then found by the sweep's folder, or made.
+            config: the configuration of the sweep.
+            name: the sweep's name.
+            run_id: None for a new sweep; for a resumed one the parent run that the study knows. If that is empty, the
+                parent is found by the sweep's folder, or created.
         """
         tracker = cls(Runs(config, name, run_id))
         tracker._wake.set()
         return tracker
 
     def note(self, record: Record) -> None:
-        """Log what is new of a trial, soon; the newest record of it says all that was said before."""
+        """Queue the record for logging; it replaces an older record of the same attempt, which it contains."""
         self._news[attempt(record)] = record
         self._wake.set()
 
     def finish(self, status: Status, records: Sequence[Record]) -> str:
-        """Fill in the records that have no run yet, end the parent, and wait for it, as long as the status allows.
+        """Log the missing attempts, end the parent run, and wait for both; a KILLED sweep waits less.
+
+        Args:
+            status: the final status of the parent run.
+            records: every attempt at the sweep's trials.
 
         Returns:
-            Empty where MLflow holds everything, else one line that says what it lacks and why.
+            An empty text if MLflow holds everything, else one line with the number of missing attempts and the reason.
         """
         self._last = partial(self._runs.finish, status, tuple(records))
         self._wake.set()
@@ -68,17 +72,17 @@ class Tracker:
         return f"MLflow at {self.logged.tracking_uri} lacks {missing} of {over} attempts: {error}" if error else ""
 
     def run_id_of(self, record: Record) -> str:
-        """The trial's MLflow run, empty while there is none."""
+        """Return the MLflow run id of the attempt, empty while it has no run."""
         return self._runs.attempts.get(attempt(record), "")
 
     @property
     def run_id(self) -> str:
-        """The parent's MLflow run, empty while there is none."""
+        """The MLflow run id of the parent, empty while it has no run."""
         return self._runs.run_id
 
     @property
     def logged(self) -> Logged:
-        """Where the sweep's runs are, without a password."""
+        """The location of the sweep's runs, without a password."""
         return self._runs.logged
 
     @property
@@ -87,7 +91,7 @@ class Tracker:
         return ui_command(self._runs.uri)
 
     def _work(self) -> None:
-        """Log what is gathered; after a failure nothing for a while, because the last job fills it in."""
+        """Log queued records until `finish` is called; after a failure pause, as the final job logs what is missing."""
         while self._last is None:
             self._wake.wait()
             time.sleep(GATHER)

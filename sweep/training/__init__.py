@@ -2,12 +2,12 @@
 
     loop            shuffled batches, AdamW, warm-up and decay
     loss_terms      the loss of a step in parts: forget term and retain term
-    reference       what the reference says of the rows, computed once
-    models          models and tokenizers that are made or loaded
+    reference       the reference's outputs for the rows, computed once
+    models          load models and tokenizers, or make them
     weights         reset, mix, copy and write weights
     precision       `train.precision`
     distributed     several processes a trial: ddp and fsdp
-    out_of_memory   one sentence for memory that ran out
+    out_of_memory   one error message for memory that ran out
 
-Imported by prepare and trial; knows neither Ray nor Optuna nor MLflow.
+Imported by prepare and trial; imports neither Ray nor Optuna nor MLflow.
 """

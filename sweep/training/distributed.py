@@ -1,9 +1,9 @@
-"""A trial on several processes: who takes which rows, what is summed, and which part of a weight a process holds.
+"""Trials on several processes: divide the rows, sum losses and gradients, shard and gather weights.
 
-Alone, a process takes all rows and holds all weights, and nothing here changes a bit of what it does. Together they
-take the same steps on the same batches: `train.parallel` says whether each holds the whole model (`ddp`) or its share
-of every weight, gradient and state of the optimizer (`fsdp`: PyTorch's FSDP2, which gathers a layer while it is
-computed). All of them run the same code in the same order; whatever decides how it goes on is summed or gathered first.
+With one process, results are bit-identical to a run without this module. Several processes take the same steps on the
+same batches. `train.parallel` selects whether each holds the whole model (`ddp`) or a shard of every weight, gradient
+and optimizer state (`fsdp`: PyTorch's FSDP2, which gathers a layer while it is computed). All processes run the same
+code in the same order; any value that decides the control flow is summed or gathered first.
 """
 
 import os
@@ -29,29 +29,29 @@ if TYPE_CHECKING:
 
 NODE = "127.0.0.1"
 PATIENCE = timedelta(hours=24)
-"""How long a process waits for the others: the first may wait for another sweep that makes the same artifact."""
+"""Time that a process waits for the others: process 0 may wait for another sweep that makes the same artifact."""
 
 Found = TypeVar("Found")
 Group = TypeVar("Group")
 
 
 def size() -> int:
-    """How many processes the trial has."""
+    """Return the number of processes of the trial."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this one is, from 0; process 0 is the one that writes and reports."""
+    """Return this process's rank, from 0; process 0 writes and reports."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def place() -> TCPStore:
-    """Where the processes of a node find one another: held by process 0, at a port that was free."""
+    """Open the store at which the processes of a node find one another; process 0 holds it, at a free port."""
     return TCPStore(NODE, 0, is_master=True, wait_for_workers=False, timeout=PATIENCE)
 
 
 def join(port: int, rank: int, size: int) -> None:
-    """Find the others at the port; a process that sees GPUs takes that of its rank."""
+    """Join the process group through the store at the port; with GPUs, use the one whose index is the rank."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}  # for accelerate
     if torch.cuda.is_available():
         torch.cuda.set_device(rank)
@@ -61,7 +61,7 @@ def join(port: int, rank: int, size: int) -> None:
 
 
 def deal(lengths: Sequence[int], hands: int) -> list[list[int]]:
-    """Places of `lengths` dealt to so many hands, the longest first, each to the hand that holds least so far."""
+    """Assign the indices of `lengths` to ranks: the longest first, each to the rank with the smallest sum so far."""
     dealt: list[list[int]] = [[] for _ in range(hands)]
     held = [0] * hands
     for place in sorted(range(len(lengths)), key=lambda place: (-lengths[place], place)):
@@ -72,10 +72,10 @@ def deal(lengths: Sequence[int], hands: int) -> list[list[int]]:
 
 
 def shared_out(model: "PreTrainedModel", device: torch.device) -> "PreTrainedModel":
-    """The model itself, each process left with its share of every weight, on the device.
+    """Shard the model on the device, in place, so that each process keeps its shard of every weight; return the model.
 
-    Each layer is a group that is gathered as one; embedding, last norm and head are another, so that tied weights stay
-    tied. Gradients are summed, not averaged: each process's loss is its part of the batch's.
+    Each layer is gathered as one group; embedding, last norm and head are another, so that tied weights stay tied.
+    Gradients are summed, not averaged: each process's loss is its part of the batch's loss.
     """
     mesh = init_device_mesh(device.type, (size(),))
     for part in (*blocks(model), model):
@@ -85,7 +85,7 @@ def shared_out(model: "PreTrainedModel", device: torch.device) -> "PreTrainedMod
     own: Any = model
     own.compute = MethodType(_compute, model)
     register_fsdp_forward_method(model, "compute")
-    own._is_fsdp_managed_module = True  # transformers' generation then goes on until every process has its answers
+    own._is_fsdp_managed_module = True  # transformers then generates until every process has its answers
     return model
 
 
@@ -94,26 +94,26 @@ def _compute(model: "PreTrainedModel", work: Callable[[], Found]) -> Found:
 
 
 def computed(model: "PreTrainedModel", work: Callable[[], Found]) -> Found:
-    """What some work with the model's parts gives; weights that are shared out are gathered for it, layer by layer."""
+    """Call `work`, which uses parts of the model, and return its result; shards are gathered for it, layer by layer."""
     own: Any = model
     found: Found = own.compute(work) if isinstance(model, FSDPModule) else work()
     return found
 
 
 def each_of(model: "PreTrainedModel") -> Each:
-    """A `map` that shares its groups out over the processes; each of them has everything that was found, in order."""
+    """Return a `map` that divides its groups among the processes; every process gets all results, in order."""
     return map if size() == 1 else Spread(model)
 
 
 class Spread:
-    """Each process takes one group of every `size()`; where too few are left, some do the first again for nothing."""
+    """A `map` over several processes, one group each at a time; spare processes repeat the first group unused."""
 
     def __init__(self, model: "PreTrainedModel") -> None:
-        """Work with this model."""
+        """Store the model, whose weights `work` uses."""
         self._model = model
 
     def __call__(self, work: Callable[[Group], Found], groups: Sequence[Group], /) -> Iterable[Found]:
-        """What the work gives for each of the groups."""
+        """Return the result of `work` for each of the groups, in their order."""
         found: list[Found] = []
         padded = [*groups, *[groups[0]] * (-len(groups) % size())]
         for own in padded[rank() :: size()]:
@@ -122,14 +122,14 @@ class Spread:
 
 
 def gathered(own: Found) -> list[Found]:
-    """What each process has, in their order, on all of them."""
+    """Return the objects of all processes, ordered by rank, on every process."""
     together: list[Found] = [own] * size()
     distributed.all_gather_object(together, own)
     return together
 
 
 def summed(values: Tensor) -> Tensor:
-    """The sum over the processes; alone, the values themselves."""
+    """Sum the values over the processes, in float64; a single process gets its own values back."""
     if size() == 1:
         return values
     total = values.double()
@@ -138,7 +138,7 @@ def summed(values: Tensor) -> Tensor:
 
 
 def sum_gradients(model: nn.Module) -> None:
-    """Sum each gradient over the processes, in place; those of weights that are shared out have been summed already."""
+    """Sum each gradient over the processes, in place; gradients of sharded weights have been summed already."""
     if size() == 1:
         return
     for parameter in model.parameters():
@@ -147,32 +147,32 @@ def sum_gradients(model: nn.Module) -> None:
 
 
 def local(parameter: Tensor) -> Tensor:
-    """What this process holds of a weight; the same memory."""
+    """Return the part of a weight that this process holds; it shares the weight's memory."""
     return parameter.to_local() if isinstance(parameter, DTensor) else parameter
 
 
 def share(whole: Tensor, parameter: Tensor) -> Tensor:
-    """The part of a whole tensor that belongs to what this process holds of a weight."""
+    """Return the part of a full tensor that matches the part of a weight that this process holds."""
     if not isinstance(parameter, DTensor):
         return whole
     return distribute_tensor(whole, parameter.device_mesh, parameter.placements, src_data_rank=None).to_local()
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """All of a tensor, gathered from all processes where it is shared out; they have to ask together."""
+    """Return the full tensor, gathered from all processes if it is sharded; all of them have to call this."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 @contextmanager
 def by_first(context: AbstractContextManager[Found]) -> Iterator[Found]:
-    """Process 0 alone enters and leaves the context; all are given what it gave, and go on once it has left."""
+    """Enter and leave the context on process 0 alone; all processes get its value, and go on once it has left."""
     with ExitStack() as stack:
         yield from_first(stack.enter_context(context) if rank() == 0 else None)
     wait()
 
 
 def from_first(own: Found | None) -> Found:
-    """What process 0 has, on all of them."""
+    """Return process 0's object on all processes."""
     given: list[Any] = [own]
     if size() > 1:
         distributed.broadcast_object_list(given)
@@ -181,6 +181,6 @@ def from_first(own: Found | None) -> Found:
 
 
 def wait() -> None:
-    """Go on once all processes are here."""
+    """Wait until all processes have come to this point."""
     if size() > 1:
         distributed.barrier()

@@ -24,12 +24,12 @@ from sweep.training.precision import adamw
 
 @cache
 def accelerator() -> Accelerator:
-    """The process's one Accelerator (its state is a singleton)."""
+    """Return the process's only Accelerator (its state is a singleton)."""
     return Accelerator()
 
 
 def stream(rows: int, batch: int, seed: int) -> Iterator[list[int]]:
-    """An endless stream of shuffled epochs over `rows` rows, cut into batches; the cuts ignore the epochs' ends."""
+    """Yield batches of row indices without end, cut from shuffled epochs; a batch may span two epochs."""
     generator = torch.Generator().manual_seed(seed)
     waiting: list[int] = []
     while True:
@@ -41,16 +41,16 @@ def stream(rows: int, batch: int, seed: int) -> Iterator[list[int]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """How a model is trained on N rows: AdamW (β .9/.999, ε 1e-8), linear warm-up over an epoch, linear decay to 0.
+    """Training schedule over N rows: AdamW (β .9/.999, ε 1e-8), linear warm-up over an epoch, linear decay to 0.
 
     Attributes:
-        rows: N.
-        epochs: passes over the rows.
-        batch: rows of an optimizer step.
+        n_rows: N.
+        n_epochs: passes over the rows.
+        batch_size: rows of an optimizer step.
         lr: peak learning rate.
         weight_decay: AdamW's.
-        clip: largest norm of the gradient; None: not clipped.
-        checkpointing: whether the layers' activations are computed again in the backward pass.
+        max_grad_norm: largest norm of the gradient; None: not clipped.
+        checkpointing: recompute the layers' activations in the backward pass.
     """
 
     rows: int
@@ -63,26 +63,26 @@ class Schedule:
 
     @property
     def steps(self) -> int:
-        """⌊epochs · N / batch⌋, at least 1."""
+        """Number of optimizer steps: ⌊n_epochs · N / batch_size⌋, at least 1."""
         return max(1, self.epochs * self.rows // self.batch)
 
     def steps_of(self, epoch: int) -> int:
-        """Steps done when an epoch (from 1; 0 is the start) is over; the last epoch ends with the last step."""
+        """Count the steps until the end of an epoch (from 1; 0: the start); the last epoch ends with the last step."""
         return self.steps if epoch == self.epochs else epoch * self.rows // self.batch
 
     @property
     def warmup(self) -> int:
-        """Steps of the linear warm-up: an epoch, at least 1."""
+        """Steps of the linear warm-up: those of one epoch, at least 1."""
         return max(1, self.rows // self.batch)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What an optimizer step saw, still on the device: to read it is to wait for the device.
+    """Losses and gradient norm of an optimizer step, still on the device: reading them waits for the device.
 
     Attributes:
-        parts: the parts of the loss [P], each summed over the trial's processes.
-        norm: the gradient's, before it was clipped; not finite where the gradient was not.
+        loss_parts: the parts of the loss [P], each summed over the trial's processes.
+        grad_norm: the gradient's norm before clipping; not finite where the gradient was not.
     """
 
     parts: Tensor
@@ -90,12 +90,12 @@ class Step:
 
     @property
     def loss(self) -> float:
-        """The step's loss."""
+        """The step's loss: the sum of its parts."""
         return float(sum(self.parts.tolist()))
 
     @property
     def flaw(self) -> str:
-        """What was not finite; empty where all was."""
+        """`loss` or `gradient`, the first of them that was not finite; empty where both were."""
         values = {"loss": self.loss, "gradient": float(self.norm)}
         return next((name for name, value in values.items() if not math.isfinite(value)), "")
 
@@ -105,10 +105,10 @@ def descend(
 ) -> Generator[Step, None, None]:
     """Train the model in place, one optimizer step for each of `losses`.
 
-    A step's loss comes as parts that add up to it; each part is computed when it is asked for and its graph is freed
-    before the next, so that a batch of any length fits. Between steps there are no gradients, and once the generator is
-    over or closed no optimizer either. Of several processes each computes its own parts, as many as the others, and
-    the sum of their gradients is clipped and followed.
+    A step's loss comes as parts that add up to it. Each part is computed when it is requested, and its graph is freed
+    before the next, so that a batch of any length fits into memory. Between steps there are no gradients, and once the
+    generator is exhausted or closed there is no optimizer either. Each of several processes computes its own parts, as
+    many as the others; the step uses the clipped sum of their gradients.
     """
     optimizer = adamw(model, schedule.lr, schedule.weight_decay)
     decay = get_linear_schedule_with_warmup(optimizer, schedule.warmup, schedule.steps)
@@ -125,13 +125,13 @@ def _step(model: PreTrainedModel, optimizer: Optimizer, parts: Iterable[Tensor],
         sum_gradients(model)
         norm = accelerator().clip_grad_norm_(model.parameters(), math.inf if clip is None else clip)
         optimizer.step()
-    finally:  # broken or not: no gradient is left to the evaluation or to the next trial
+    finally:  # after an error too: the evaluation and the next trial must find no gradient
         optimizer.zero_grad()
     return Step(parts=losses, norm=whole(norm))
 
 
 def _parts(model: PreTrainedModel, parts: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The parts, each computed where the model's weights can be had."""
+    """Yield the parts, each computed while the model's weights are gathered."""
     following = partial(next, iter(parts), None)
     while (part := computed(model, following)) is not None:
         yield part
@@ -144,9 +144,9 @@ def _backward(part: Tensor) -> Tensor:
 
 @contextmanager
 def checkpointed(model: PreTrainedModel) -> Iterator[None]:
-    """For a while the layers keep no activations but their inputs, and are computed again in the backward pass.
+    """Let the layers keep only their inputs within the context, and recompute activations in the backward pass.
 
-    transformers' own switch works in training mode alone, in which the dropout of some models is on.
+    transformers' own switch works only in training mode, which turns on the dropout of some models.
     """
     layers = blocks(model)
     for layer in layers:
@@ -159,12 +159,12 @@ def checkpointed(model: PreTrainedModel) -> Iterator[None]:
 
 
 def _again(layer: nn.Module, *args: Any, **kwargs: Any) -> Any:
-    # Nothing is random in evaluation mode, so no state of a generator is kept.
+    # Evaluation mode draws no random numbers, so the generator's state need not be kept.
     return checkpoint(type(layer).forward, layer, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
 
 
 def schedule_of(config: SweepConfig, rows: int) -> Schedule:
-    """How a trial trains on that many forget rows."""
+    """Build the schedule of a trial that trains on this number of forget rows."""
     train = config.train
     return Schedule(
         rows=rows,

@@ -1,7 +1,7 @@
-"""A step's loss in parts: the forget term of an objective, and the retain term, over one batch of rows each.
+"""The loss of a step in parts: an objective's forget term and the retain term, over one batch of rows each.
 
-Each part is the sum over a micro-batch divided by the count of the whole batch, so that any split gives the same step,
-over several processes too: the rows of a batch are dealt to them, and the sum of their parts is the loss.
+Each part is the sum over a micro-batch divided by the count of the whole batch, so that any split results in the same
+step. The same holds for several processes: a batch's rows are divided among them, and the loss is the sum of all parts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,15 +23,15 @@ from sweep.training.reference import Asked, Reference
 
 @runtime_checkable
 class ReadsLayer(Protocol):
-    """An objective whose `needs` names `hidden`."""
+    """An objective whose `needs` names `hidden`, and which therefore has a layer."""
 
     @property
     def layer(self) -> int:
-        """Whose states are read."""
+        """The layer whose hidden states the objective reads."""
 
 
 def micro_batches(rows: Sequence[Encoded], chosen: Sequence[int], tokens: int, length: int = 0) -> Iterator[list[int]]:
-    """The chosen rows in groups of like length, each of at most `tokens` positions when padded (or one row)."""
+    """Split the chosen rows into groups of similar length, each of one row or at most `tokens` padded positions."""
     for group in by_length([max(length, len(rows[i].inputs)) for i in chosen], tokens):
         yield [chosen[place] for place in group]
 
@@ -39,10 +39,11 @@ def micro_batches(rows: Sequence[Encoded], chosen: Sequence[int], tokens: int, l
 def passes(
     rows: Sequence[Encoded], chosen: Sequence[int], tokens: int, length: int = 0
 ) -> Iterator[tuple[list[int], float]]:
-    """This process's micro-batches of the chosen rows, and what each counts: 1, or 0 where it only keeps step.
+    """Yield this process's micro-batches of the chosen rows, each with its weight: 1, or 0 for a filler pass.
 
-    The rows are dealt to the processes so that each has about as many positions. All have the same number of passes,
-    since what is shared out is gathered by all at once: who has fewer repeats the shortest row for nothing.
+    The rows are divided among the processes so that each has about the same number of positions. All have the same
+    number of passes, since they gather sharded weights together: a process with fewer repeats the shortest row with
+    weight 0.
     """
     dealt = deal([max(length, len(rows[i].inputs)) for i in chosen], size())
     groups = [list(micro_batches(rows, [chosen[place] for place in hand], tokens, length)) for hand in dealt]
@@ -53,7 +54,7 @@ def passes(
 
 
 def nll_parts(model: PreTrainedModel, rows: Sequence[Encoded], chosen: Sequence[int], tokens: int) -> Iterator[Tensor]:
-    """⟨CE⟩: mean cross-entropy over the answer tokens of the chosen rows, `tokens` positions at a time."""
+    """Yield ⟨CE⟩ in parts: the mean cross-entropy over the chosen rows' answer tokens, `tokens` positions a pass."""
     count = sum(len(rows[i].labels) for i in chosen)
     for group, weight in passes(rows, chosen, tokens):
         batch = collate([rows[i] for i in group], model.device)
@@ -65,19 +66,21 @@ def _answer_logp(model: PreTrainedModel, batch: Batch) -> Tensor:
 
 
 def _answer_states(model: PreTrainedModel, batch: Batch) -> Tensor:
-    """Final hidden states [N, d] at the positions that predict the answer tokens."""
+    """Return the final hidden states [N, d] at the positions that predict the answer tokens."""
     return hidden_states(model, batch)[batch.row, batch.position]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ForgetTerm:
-    """The forget term: an objective over the forget rows; computes what the objective's `needs` names, and no more.
+    """The forget term: an objective over the forget rows. It computes only the quantities that `needs` names.
 
     Attributes:
+        objective: maps the answers to a loss per token or per row.
         rows: the forget rows.
         refusals: the same questions with a refusal as the answer.
+        reference: the reference's cached outputs.
         direction: RMU's direction [d].
-        tokens: padded positions of one forward pass; a batch that has more is split.
+        tokens: maximum of padded positions in one forward pass; larger batches are split.
     """
 
     objective: Objective
@@ -88,7 +91,7 @@ class ForgetTerm:
     tokens: int
 
     def parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
-        """The objective's mean over the tokens or rows of the chosen rows."""
+        """Yield parts of the objective's mean over the chosen rows, or over their answer tokens (`unit`)."""
         tokens = min(CHUNK, self.tokens) if "logits" in self.objective.needs else self.tokens
         count = self._count(chosen)
         for group, weight in passes(self.rows, chosen, tokens):
@@ -142,40 +145,43 @@ class ForgetTerm:
 
 
 def by_row(values: Tensor, batch: Batch) -> Tensor:
-    """Sums [B] of values [N] over the answer tokens of each row."""
+    """Sum the values [N] of the answer tokens over each row, to [B]."""
     return values.new_zeros(len(batch.ids)).index_add(0, batch.row, values)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoRetainTerm:
-    """`retain.term: none`."""
+    """The retain term of `retain.term: none`: no loss."""
 
     def parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
-        """Nothing."""
+        """Yield no parts."""
         return iter(())
 
 
 @dataclass(frozen=True, kw_only=True)
 class NLLRetainTerm:
-    """`retain.term: nll`: weight · ⟨CE⟩ on retain rows, `tokens` positions at a time."""
+    """The retain term of `retain.term: nll`: weight · ⟨CE⟩ on retain rows, `tokens` positions a pass."""
 
     rows: Sequence[Encoded]
     weight: float
     tokens: int
 
     def parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
-        """The weighted mean over the answer tokens of the chosen rows."""
+        """Yield parts of the weighted mean over the answer tokens of the chosen rows."""
         for part in nll_parts(model, self.rows, chosen, self.tokens):
             yield self.weight * part
 
 
 @dataclass(frozen=True, kw_only=True)
 class KLRetainTerm:
-    """`retain.term: kl`: weight · KL(reference ‖ model) over the vocabulary, mean over positions of retain rows.
+    """The retain term of `retain.term: kl`: weight · KL(reference ‖ model), mean over positions of retain rows.
 
     Attributes:
-        length: 0 averages over real positions; 500 pads every row and averages over all, as the paper's code does.
-        tokens: padded positions of one forward pass; a batch that has more is split.
+        rows: the retain rows.
+        weight: factor of the mean.
+        reference: the reference's cached outputs.
+        min_length: 0 averages over real positions; 500 pads every row and averages over all, as the paper's code does.
+        tokens: maximum of padded positions in one forward pass; larger batches are split.
     """
 
     rows: Sequence[Encoded]
@@ -185,7 +191,7 @@ class KLRetainTerm:
     tokens: int
 
     def parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
-        """The weighted mean over the positions of the chosen rows."""
+        """Yield parts of the weighted mean over the positions of the chosen rows."""
         positions = sum(self._positions(i) for i in chosen)
         for group, weight in passes(self.rows, chosen, self.tokens, self.length):
             batch = collate([self.rows[i] for i in group], model.device, self.length)
@@ -204,7 +210,7 @@ RetainTerm = NoRetainTerm | NLLRetainTerm | KLRetainTerm
 def terms(
     config: SweepConfig, objective: Objective, seed: int, model: PreTrainedModel, asked: Asked, reference: Reference
 ) -> tuple[ForgetTerm, RetainTerm]:
-    """The two terms of a trial's loss; RMU's direction is drawn from the seed."""
+    """Build the forget term and the retain term of a trial's loss; RMU's direction is drawn from the seed."""
     direction = torch.rand(model.config.hidden_size, generator=torch.Generator().manual_seed(seed))
     forget = ForgetTerm(
         objective=objective,
@@ -225,7 +231,7 @@ def _retain_term(config: SweepConfig, asked: Asked, reference: Reference) -> Ret
 
 
 def kl(head: nn.Module, hidden: Tensor, ref_head: nn.Module, ref_hidden: Tensor) -> Tensor:
-    """Sum over positions of KL(reference ‖ model), from the hidden states [N, d] of both, in chunks."""
+    """Sum KL(reference ‖ model) over the vocabulary and all positions, in chunks, from hidden states [N, d] of both."""
     if len(hidden) <= CHUNK:
         return _chunk_kl(head, hidden, ref_head, ref_hidden)
     parts = zip(hidden.split(CHUNK), ref_hidden.split(CHUNK), strict=True)

@@ -1,4 +1,4 @@
-"""Where weights come from and go to: a made model, a reset to the target, a mix of target and unlearned."""
+"""Load models and tokenizers for training, or make them: a small Llama and a tokenizer trained on the rows."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,10 +18,10 @@ END = "<|end|>"
 
 
 def loaded(path: str | Path, train: TrainConfig, revision: str | None = None) -> PreTrainedModel:
-    """A model from a folder or the hub on the worker's device, as `train` has it.
+    """Load a model from a folder or the hub onto the worker's device, with the precision and sharding of `train`.
 
     Raises:
-        ConfigError: the worker cannot have this attention.
+        ConfigError: the worker does not support this attention.
         DataError: there is no such model.
     """
     check_attention(train.attention)
@@ -30,7 +30,7 @@ def loaded(path: str | Path, train: TrainConfig, revision: str | None = None) ->
 
 
 def placed(model: PreTrainedModel, train: TrainConfig) -> PreTrainedModel:
-    """The model itself on the worker's device, in the precision of a trial; of a shared one never more than a layer."""
+    """Move the model to the worker's device in a trial's precision, and return it; fsdp moves a layer at a time."""
     held(model, train.precision)
     device = accelerator().device
     on_device = shared_out(model, device) if train.parallel == "fsdp" else model.to(device)
@@ -38,7 +38,7 @@ def placed(model: PreTrainedModel, train: TrainConfig) -> PreTrainedModel:
 
 
 def base(config: SweepConfig, dataset: Dataset, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """The model before it knows the rows, with its tokenizer: loaded, or made from its shape."""
+    """Load the model as it is before fine-tuning, or make it from its shape; return it with its tokenizer."""
     model, train = config.model, config.train
     if model.path is not None:
         return loaded(model.path, train, model.revision), load_tokenizer(model.path, model.revision)
@@ -51,13 +51,13 @@ def base(config: SweepConfig, dataset: Dataset, seed: int) -> tuple[PreTrainedMo
 
 
 def texts(dataset: Dataset) -> Iterable[str]:
-    """All texts that the target is to know, and the paraphrased questions it is asked."""
+    """Yield all texts that the target is trained to know, and the paraphrased questions of its evaluation."""
     for row in dataset.known:
         yield from (row.question, row.answer, row.paraphrased_question)
 
 
 def make_tokenizer(corpus: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE trained on a corpus; every text can be encoded."""
+    """Train a byte-level BPE tokenizer on a corpus; it can encode any text."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -70,7 +70,7 @@ def make_tokenizer(corpus: Iterable[str], vocabulary: int) -> PreTrainedTokenize
 
 
 def make_llama(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
-    """A Llama with random weights and tied embeddings."""
+    """Make a Llama with random weights, drawn from the seed, and tied embeddings."""
     torch.manual_seed(seed)
     model = LlamaForCausalLM(llama_config(shape, tokenizer))
     model.eval()
@@ -78,7 +78,7 @@ def make_llama(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int) -> P
 
 
 def llama_config(shape: Shape, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
-    """What such a Llama is made of."""
+    """Make the configuration of a Llama of this shape, with tied embeddings."""
     return LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=shape.hidden,

@@ -1,4 +1,4 @@
-"""Memory that ran out: PyTorch, CUDA and Python say it in many ways, and the user is told it in one."""
+"""Translate the various out-of-memory errors of PyTorch, CUDA and Python into one MemoryError with one message."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,18 +6,18 @@ from contextlib import contextmanager
 from sweep.errors import RAN_OUT
 
 SAID = ("out of memory", "allocate memory", "bad_alloc", "ALLOC_FAILED")
-"""What is in the errors of CUDA, of PyTorch on a CPU and of the system, of C++, of cuBLAS."""
+"""Phrases in the errors of CUDA; of PyTorch on a CPU and of the system; of C++; of cuBLAS."""
 LESS = "a smaller train.tokens, train.checkpointing=true or train.precision=kahan takes less"
 LONGEST = 200
-"""Characters of what was said."""
+"""Characters of the original message that are kept."""
 
 
 @contextmanager
 def in_words() -> Iterator[None]:
-    """Raise whatever says that memory ran out as a MemoryError of one line, which says what helps.
+    """Raise any error that reports exhausted memory as a MemoryError of one line that names a remedy.
 
     Raises:
-        MemoryError: as it says.
+        MemoryError: memory ran out.
     """
     try:
         yield

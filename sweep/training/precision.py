@@ -1,4 +1,4 @@
-"""`train.precision`: what weights are held in, what is computed in, and the optimizer that loses no small update.
+"""Implement `train.precision`: the type of the weights, that of the arithmetic, and an optimizer that fits them.
 
 | precision | weights  | arithmetic | optimizer                           | bytes a parameter |
 |-----------|----------|------------|-------------------------------------|-------------------|
@@ -21,13 +21,13 @@ from eval.models.forward import head_of
 from sweep.errors import ConfigError
 
 STORED = {"float32": torch.float32, "master": torch.float32, "kahan": torch.bfloat16}
-"""What the weights are held in."""
+"""Type of the weights, by precision."""
 COMPUTED = {"float32": torch.float32, "master": torch.bfloat16, "kahan": torch.bfloat16}
-"""What layers and head compute in."""
+"""Type in which layers and head compute, by precision."""
 
 
 def check_attention(attention: str) -> None:
-    """Refuse flash attention on a worker that cannot have it, before a model is loaded.
+    """Reject flash attention on a worker that does not support it, before a model is loaded.
 
     Raises:
         ConfigError: the package or a GPU is missing.
@@ -40,28 +40,28 @@ def check_attention(attention: str) -> None:
 
 
 def ready(model: PreTrainedModel, precision: str) -> PreTrainedModel:
-    """The model itself, its weights held and its layers and head computing as the precision says; on its device."""
+    """Cast the weights of a model that is on its device, set the type of its arithmetic, and return the model."""
     return computing(held(model, precision), precision)
 
 
 def held(model: PreTrainedModel, precision: str) -> PreTrainedModel:
-    """The model itself, its weights held as the precision says."""
-    for parameter in model.parameters():  # and no buffer: the frequencies of rotary positions stay in float32
+    """Cast the model's weights in place to the type of the precision, and return the model."""
+    for parameter in model.parameters():  # no buffers: the frequencies of rotary positions stay float32
         parameter.data = parameter.data.to(STORED[precision])
     return model
 
 
 def computing(model: PreTrainedModel, precision: str) -> PreTrainedModel:
-    """The model itself, its layers and head computing as the precision says; it is on its device already."""
+    """Let layers and head of a model on its device compute in the precision's type, and return the model."""
     if STORED[precision] != COMPUTED[precision]:
         _autocast(model, COMPUTED[precision])
     return model
 
 
 def _autocast(model: PreTrainedModel, dtype: torch.dtype) -> None:
-    """Have the layers and the head compute in a lower precision than their weights'.
+    """Let the layers and the head compute in a lower precision than that of their weights.
 
-    A bound method, so that a copy of the head computes with its own weights. Nothing is kept of a cast weight but for
+    Each gets a bound method, so that a copy of the head computes with its own weights. Cast weights are kept only for
     the backward pass.
     """
     cast = torch.autocast(model.device.type, dtype, cache_enabled=False)
@@ -70,11 +70,11 @@ def _autocast(model: PreTrainedModel, dtype: torch.dtype) -> None:
 
 
 def adamw(model: PreTrainedModel, lr: float, weight_decay: float) -> Optimizer:
-    """AdamW (β .9/.999, ε 1e-8); over bfloat16 weights, which are too coarse for a small update, with Kahan summation.
+    """Build AdamW (β .9/.999, ε 1e-8), with Kahan summation for bfloat16 weights, which would round small updates away.
 
-    What rounding takes from an update is kept beside the weight and added to the next one. The moments are bfloat16
-    too, and no such sum is kept of them: after some 250 steps (a trial has fewer, a fine-tuning may have more) the
-    second can rise but hardly fall, so that late steps are rather too short.
+    The rounding error of an update is kept beside the weight and added to the next update. The moments are bfloat16
+    too, but have no such compensation: after some 250 steps (a trial has fewer, a fine-tuning may have more) the second
+    moment can rise but hardly fall, so that late steps tend to be too short.
     """
     if model.dtype == torch.bfloat16:
         compensated: Optimizer = optimi.AdamW(

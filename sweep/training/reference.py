@@ -1,8 +1,8 @@
-"""What the reference says, computed once: no trial ever holds a second model.
+"""The reference's outputs for the rows, computed once and cached, so that no trial holds a second model.
 
-Label log-probabilities, final hidden states and a frozen copy of the head give the reference's exact distribution.
-(It holds for models whose logits are their head applied to their final hidden states, which is checked; a model that
-caps or scales its logits is refused.)
+Label log-probabilities, final hidden states and a frozen copy of the head yield the reference's exact distribution.
+This holds only for models whose logits are their head applied to their final hidden states: it is checked, and a model
+that caps or scales its logits is rejected.
 """
 
 import copy
@@ -28,7 +28,7 @@ FILE = "reference.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens:
-    """What the reference says of the answer tokens of some rows.
+    """The reference's outputs for the answer tokens of some rows.
 
     Attributes:
         logp: label log-probabilities [N].
@@ -41,25 +41,30 @@ class Tokens:
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """What the reference says of the answer tokens of every row: log-probabilities [n] and hidden states [n, d]."""
+    """The reference's outputs for the answer tokens of every row.
+
+    Attributes:
+        logp: label log-probabilities of each row [n].
+        hidden: final hidden states that predict them, of each row [n, d].
+    """
 
     logp: tuple[Tensor, ...]
     hidden: tuple[Tensor, ...]
 
     def of(self, rows: Sequence[int], device: torch.device) -> Tokens:
-        """The tokens of the chosen rows, in their order."""
+        """Return the outputs for the tokens of the chosen rows, in their order, on the device."""
         logp, hidden = (torch.cat([part[i] for i in rows]).to(device) for part in (self.logp, self.hidden))
         return Tokens(logp=logp, hidden=hidden)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """The reference's values, memory-mapped, and its head, in what the head computes in.
+    """The reference's cached outputs, memory-mapped, and its head; both have the type in which the head computes.
 
     Attributes:
         head: the output layer, frozen.
-        forget: what it says of the forget rows' answers.
-        refusal: what it says of the refusals.
+        forget: its outputs for the forget rows' answers.
+        refusal: its outputs for the refusals.
         retain: final hidden states of each retain row [T, d].
     """
 
@@ -69,19 +74,26 @@ class Reference:
     retain: tuple[Tensor, ...]
 
     def retain_hidden(self, rows: Sequence[int], device: torch.device) -> Tensor:
-        """Final hidden states of the chosen retain rows, one row's positions after the other [P, d]."""
+        """Return the final hidden states of the chosen retain rows, concatenated along positions [P, d]."""
         return torch.cat([self.retain[i] for i in rows]).to(device)
 
     @torch.no_grad()
     def logits(self, tokens: Tokens) -> Tensor:
-        """Logits that predict the tokens [N, V], float32."""
+        """Return the logits that predict the tokens [N, V], in float32."""
         logits: Tensor = self.head(tokens.hidden)
         return logits.float()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """The rows that the reference is asked about; retain rows are padded to at least `length` positions."""
+    """The rows of unlearning, as tokens, for which the reference's outputs are cached.
+
+    Attributes:
+        forget: the forget rows.
+        refusals: the forget rows' questions, each with a refusal as the answer.
+        retain: the retain rows.
+        min_length: positions to which retain rows are padded at least; 0: not padded.
+    """
 
     forget: Sequence[Encoded]
     refusals: Sequence[Encoded]
@@ -90,12 +102,12 @@ class Asked:
 
     @property
     def positions(self) -> list[int]:
-        """Positions of each retain row."""
+        """Number of positions of each retain row, padding included."""
         return [max(self.length, len(row.inputs)) for row in self.retain]
 
 
 def read(folder: Path, model: PreTrainedModel, asked: Asked) -> Reference:
-    """Read what `write` wrote of the same rows; `model` holds the reference's weights, of which the head is copied."""
+    """Read what `write_reference` wrote for these rows; copy the head from `model`, which holds the reference."""
     tensors = load_file(folder / FILE)
     return Reference(
         head=frozen(head_of(model), tensors["retain.hidden"].dtype),
@@ -106,7 +118,7 @@ def read(folder: Path, model: PreTrainedModel, asked: Asked) -> Reference:
 
 
 def frozen(head: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """A copy of the head that no training moves, its weights in `dtype`, whole on every process."""
+    """Copy the head without gradients, with its weights in `dtype` and in full on every process."""
     own = {id(p): whole(p.detach()).to(dtype, copy=True) for p in head.parameters()}
     return copy.deepcopy(head, {place: nn.Parameter(weight, requires_grad=False) for place, weight in own.items()})
 
@@ -117,9 +129,10 @@ def _said(tensors: dict[str, Tensor], name: str, rows: Sequence[Encoded]) -> Sai
 
 
 def write(folder: Path, model: PreTrainedModel, asked: Asked, dtype: torch.dtype) -> None:
-    """Compute and save the reference's values, hidden states in `dtype`: what the head computes in, so nothing is lost.
+    """Compute the reference's outputs and save them in a folder.
 
-    Of several processes all compute, and the first saves.
+    Hidden states are saved in `dtype`, the type in which the head computes, so that nothing is lost. All of several
+    processes compute, and process 0 saves.
 
     Raises:
         ConfigError: the model's logits are not its head applied to its final hidden states.
@@ -136,7 +149,7 @@ def write(folder: Path, model: PreTrainedModel, asked: Asked, dtype: torch.dtype
 
 @torch.no_grad()
 def check_head(model: PreTrainedModel, rows: Sequence[Encoded]) -> None:
-    """Refuse a model whose logits are not its head applied to its final hidden states.
+    """Reject a model whose logits are not its head applied to its final hidden states.
 
     Raises:
         ConfigError: the logits differ (the model caps or scales them).
@@ -150,7 +163,7 @@ def check_head(model: PreTrainedModel, rows: Sequence[Encoded]) -> None:
 
 @torch.no_grad()
 def _states(model: PreTrainedModel, rows: Sequence[Encoded], length: int, dtype: torch.dtype) -> list[Tensor]:
-    """Final hidden states of each row [T, d], T its own positions or the padded ones up to `length`, on the CPU."""
+    """Return the final hidden states of each row [T, d] on the CPU, T being at least `length` (padded)."""
 
     def states(group: Sequence[int]) -> Tensor:
         return hidden_states(model, collate([rows[i] for i in group], model.device, length)).to("cpu", dtype)
@@ -174,7 +187,7 @@ PADDED = 500
 
 
 def asked(template: Template, reduction: str, dataset: Dataset, tokenizer: PreTrainedTokenizerFast) -> Asked:
-    """The rows that are trained on while unlearning, as tokens."""
+    """Encode the rows that unlearning trains on as tokens."""
     return Asked(
         forget=tuple(encode_rows(tokenizer, template, dataset.forget)),
         refusals=tuple(encode_refusals(tokenizer, template, dataset.forget)),

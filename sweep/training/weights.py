@@ -1,4 +1,4 @@
-"""Weights on their way: reset a model to the target, mix in unlearned weights, copy them, write them."""
+"""Reset a model to the target's weights, mix them with unlearned weights, copy weights, and write them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +12,9 @@ from sweep.training.distributed import local, rank, share, whole
 
 
 class Weights:
-    """The target's weights in their memory-mapped file: never a second copy beside the model.
+    """The target's weights in their memory-mapped file, so that memory holds no second copy beside the model.
 
-    Of weights that are shared out each process reads, mixes and keeps its own share.
+    If the model is sharded, each process reads, mixes and keeps its own shard.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -29,7 +29,7 @@ class Weights:
 
     @torch.no_grad()
     def mix(self, model: PreTrainedModel, unlearned: Mapping[str, Tensor], m: float) -> None:
-        """Set the model to (1 − m) target + m unlearned, in float32 from both end points, rounded once."""
+        """Set the model to (1 − m) · target + m · unlearned, computed in float32 from both and rounded once."""
         for name, parameter in model.named_parameters():
             own = local(parameter)
             start = share(self._file.get_tensor(name), parameter).to(own.device, torch.float32)
@@ -37,12 +37,12 @@ class Weights:
 
 
 def snapshot(model: PreTrainedModel) -> dict[str, Tensor]:
-    """A copy of the model's weights on the CPU, of what this process holds of them."""
+    """Copy the part of the model's weights that this process holds to the CPU."""
     return {name: local(parameter.detach()).to("cpu", copy=True) for name, parameter in model.named_parameters()}
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write both into a folder, all weights into one file; several processes gather them, and the first writes."""
+    """Write model and tokenizer into a folder, all weights into one file; process 0 writes what all gather."""
     weights = {name: whole(parameter.detach()).cpu() for name, parameter in model.named_parameters()}
     if rank() == 0:
         model.save_pretrained(folder, state_dict=weights, max_shard_size="1TB")

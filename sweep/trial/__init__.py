@@ -1,9 +1,9 @@
-"""One trial on a warm worker: a setting in, the result of each epoch and the outcome out.
+"""One trial on a warm worker: its input is a setting, its output the result of each epoch and the outcome.
 
-    outcomes   what a trial yields
-    session    what a worker keeps between trials
+    outcomes   the types of results that a trial yields
+    session    the model and the rows that a worker keeps between trials
     unlearn    reset to the target, unlearn, measure, score
-    runner     the trial as a growing record
+    runner     run a trial and yield its record as it changes
 
-Imported by cluster and plan; knows neither Ray nor MLflow.
+Imported by cluster and plan; imports neither Ray nor MLflow.
 """

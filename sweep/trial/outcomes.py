@@ -1,4 +1,4 @@
-"""What a trial yields: its result after each epoch, then its outcome."""
+"""Results that a trial yields: one after each measured epoch, then the outcome."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """Where a trial stands after an epoch: its mean loss and the cheap metrics."""
+    """Result of a trial after an epoch: the epoch's mean loss and the cheap metrics."""
 
     epoch: int
     metrics: dict[str, float]
@@ -20,11 +20,11 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a trial ended: its final metrics, and why it got the worst score (empty where it did not)."""
+    """Outcome of a trial: its final metrics, and the reason for the worst score (empty if it got another)."""
 
     metrics: dict[str, float]
     reason: str = ""
 
 
 Run: TypeAlias = Callable[[Record], Iterator[Point | Outcome]]
-"""Runs a trial; yields points of its curve, then the outcome."""
+"""Function that runs a trial: it yields the results of its epochs, then the outcome."""

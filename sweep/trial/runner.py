@@ -1,4 +1,4 @@
-"""Run one trial: its record grows epoch by epoch and ends finished, or failed with the reason."""
+"""Run one trial and yield its record after each measured epoch, and finally as finished or failed with the reason."""
 
 import os
 import socket
@@ -18,7 +18,7 @@ from sweep.trial.outcomes import Outcome, Point, Run
 
 
 def unlearn(config: SweepConfig, artifacts: Artifacts, record: Record) -> Iterator[Point | Outcome]:
-    """Unlearn with a trial's setting and seed; a partial of config and artifacts is a `Run`."""
+    """Unlearn with a trial's setting and seed; with config and artifacts bound by `partial` this is a `TrialFn`."""
     # Imported here, on the worker: the driver of a cluster job needs no torch.
     from sweep.config.space import objective_of
     from sweep.trial.unlearn import full_suite, run, search_suite
@@ -29,10 +29,15 @@ def unlearn(config: SweepConfig, artifacts: Artifacts, record: Record) -> Iterat
 
 
 def grow(run: Run, record: Record) -> Iterator[Record]:
-    """The record after each point of its curve, and at last finished with its metrics, or failed with the reason.
+    """Run a trial and yield its record after each epoch result, then finished with metrics or failed with the reason.
 
-    An exception is the end of the trial and not of its process: it would come again. Only a process that died is worth
-    another try, and one whose memory ran out, which others on its card may have taken: it ends.
+    An exception fails the trial without ending its process, since a second attempt would raise it again. Only a process
+    that died or ran out of memory, which others on its card may have taken, is worth another attempt: these errors are
+    raised and end the process.
+
+    Raises:
+        ProcessDiedError: one of the trial's processes died.
+        MemoryError: memory ran out.
     """
     record = replace(record, worker=f"{socket.gethostname()}:{os.getpid()}")
     try:
@@ -53,13 +58,13 @@ def grow(run: Run, record: Record) -> Iterator[Record]:
 
 
 def why(error: Exception) -> str:
-    """The error in one line, with its place."""
+    """Describe the error in one line, with the place in the code that raised it."""
     message = " ".join(str(error).split())
     return f"{type(error).__name__}: {message} ({place_of(error)})"
 
 
 def place_of(error: Exception) -> str:
-    """The last place outside the libraries that an error went through; its own word for it, if it has one."""
+    """Return the last place outside the libraries in the error's traceback, or the error's own `place` if any."""
     places = traceback.extract_tb(error.__traceback__)
     place = [place for place in places if "site-packages" not in place.filename or place is places[0]][-1]
     return str(vars(error).get("place", f"{place.filename}, line {place.lineno}"))

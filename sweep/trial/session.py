@@ -1,4 +1,4 @@
-"""What a worker keeps between trials: the model, the rows as tokens, and what the reference says."""
+"""State that a worker keeps between trials: the model, the rows as tokens, and the reference's outputs."""
 
 import gc
 import json
@@ -20,7 +20,20 @@ from sweep.training.weights import Weights
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """What a worker keeps between trials: the model, whose weights each trial resets, and the rows as tokens."""
+    """State that a worker keeps between trials.
+
+    Attributes:
+        dataset: the rows.
+        tokenizer: the target's.
+        template: the wording of the rows.
+        retain_values: the retain model's values; None if no metric needs them.
+        model: the model, whose weights each trial resets.
+        target_weights: the target's weights.
+        training_rows: the rows of unlearning as tokens.
+        probes: the rows of the evaluation as tokens.
+        reference: the reference's cached outputs.
+        reference_metrics: the reference's own metrics.
+    """
 
     dataset: Dataset
     tokenizer: PreTrainedTokenizerFast
@@ -35,16 +48,16 @@ class Session:
 
 
 _KEPT: dict[Hashable, Session] = {}
-"""The session of the last trial, by all that it depends on."""
+"""Session of the last trial, keyed by everything that it depends on."""
 
 
 def session(config: SweepConfig, artifacts: Artifacts) -> Session:
-    """The target and what the reference says; kept until a trial comes that needs another."""
+    """Return the session of the last trial if it fits this configuration; else load a new one in its place."""
     train, model = config.train, config.model
     needs = (artifacts, model.template, config.retain.reduction, train.precision, train.attention, train.parallel)
     if needs not in _KEPT:
         _KEPT.clear()
-        gc.collect()  # now: there is room for one model
+        gc.collect()  # free the old model now: there is memory for only one
         _KEPT[needs] = _load(config, artifacts)
     return _KEPT[needs]
 

@@ -24,12 +24,12 @@ from sweep.trial.outcomes import Outcome, Point
 from sweep.trial.session import Session, session
 
 RETAIN_STREAM = 2**31
-"""Added to a trial's seed for the order of the retain rows."""
+"""Offset from a trial's seed to the seed that orders the retain rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """The weights that a trial is judged by, on the CPU, and the point at which it had them."""
+    """Weights by which a trial is scored, on the CPU, and the epoch result that belongs to them."""
 
     point: Point
     weights: dict[str, torch.Tensor]
@@ -39,12 +39,12 @@ Suite: TypeAlias = Callable[[Session], dict[str, float]]
 
 
 def search_suite(here: Session) -> dict[str, float]:
-    """Nothing: the last point holds what the score needs."""
+    """Measure nothing: the epoch result holds all that the score needs."""
     return {}
 
 
 def full_suite(here: Session) -> dict[str, float]:
-    """All metrics of the model as it is."""
+    """Measure all metrics with the model's current weights."""
     each = each_of(here.model)
     return full(here.model, here.tokenizer, here.template, here.dataset, retain=here.retain_values, each=each).metrics
 
@@ -52,17 +52,17 @@ def full_suite(here: Session) -> dict[str, float]:
 def run(
     config: SweepConfig, artifacts: Artifacts, objective: Objective, seed: int, suite: Suite
 ) -> Generator[Point | Outcome, None, None]:
-    """Run one trial, whose configuration holds its own setting; yields points of its curve, then the outcome.
+    """Run one trial; yield the results of its epochs, then the outcome.
 
     Args:
         config: the sweep, with the trial's setting.
-        artifacts: what was prepared.
+        artifacts: the prepared target, reference and retain model.
         objective: the forget term.
-        seed: of everything random in the trial.
-        suite: what is measured at its end beside what the score needs.
+        seed: seeds everything random in the trial.
+        suite: measures further metrics at the end, which the score does not need.
 
     Raises:
-        MemoryError: memory ran out; the message says what takes less.
+        MemoryError: memory ran out; the message names settings that take less.
     """
     with in_words():
         here = session(config, artifacts)
@@ -74,9 +74,9 @@ def run(
 def _unlearned(
     here: Session, config: SweepConfig, objective: Objective, seed: int
 ) -> Generator[Point, None, Candidate | str]:
-    """Train the model and yield the points of its curve; gives the weights that are judged, or why there are none.
+    """Train the model and yield the results of its epochs; return the candidate, or the reason why there is none.
 
-    Its optimizer and gradients are gone when it is over.
+    The optimizer and the gradients are freed before it returns.
     """
     schedule = schedule_of(config, len(here.asked.forget))
     candidate: Candidate | None = None
@@ -90,24 +90,24 @@ def _unlearned(
                 if _preferred(here, config, point, candidate):
                     candidate = Candidate(point=point, weights=snapshot(here.model))
                 yield point
-    assert candidate is not None, "the last epoch has a point"
+    assert candidate is not None, "the last epoch has a result"
     return candidate
 
 
 def _measured(here: Session) -> dict[str, float]:
-    """The cheap metrics of the model as it is."""
+    """Measure the cheap metrics with the model's current weights."""
     return evaluate(here.model, here.probes, each_of(here.model))
 
 
 def _preferred(here: Session, config: SweepConfig, point: Point, candidate: Candidate | None) -> bool:
-    """Whether a point takes the candidate's place."""
+    """Decide if an epoch result replaces the candidate."""
     if config.search.epochs == "last":
         return point.epoch == config.train.epochs
     return candidate is None or _rank(here, config, point) <= _rank(here, config, candidate.point)
 
 
 def _rank(here: Session, config: SweepConfig, point: Point) -> tuple[bool, float]:
-    """Lower is better: the point that forgets most of those that keep τ unmixed, or else the last."""
+    """Rank an epoch, lower is better: the most forgetful of those that keep τ without a mix, or else the last."""
     found = strength(point.metrics)
     lost = found.retain < config.score.tau * strength(here.metrics).retain
     return lost, -point.epoch if lost else found.forget
@@ -116,10 +116,10 @@ def _rank(here: Session, config: SweepConfig, point: Point) -> tuple[bool, float
 def _steps(
     here: Session, config: SweepConfig, schedule: Schedule, objective: Objective, seed: int
 ) -> Generator[Step, None, None]:
-    """The steps: each the forget term over a batch of forget rows, and the retain term over as many retain rows."""
+    """Take the training steps: each has a batch of forget rows and as many retain rows, one for each term."""
     forget, retain = terms(config, objective, seed, here.model, here.asked, here.reference)
     forget_rows = stream(len(here.asked.forget), schedule.batch, seed)
-    # A stream of its own, so that the order of the retain rows does not depend on how many forget rows there are.
+    # A stream of its own, so that the order of the retain rows does not depend on the number of forget rows.
     retain_rows = stream(len(here.asked.retain), schedule.batch, seed + RETAIN_STREAM)
     pairs = zip(forget_rows, retain_rows, strict=False)
     losses = (chain(forget.parts(here.model, f), retain.parts(here.model, r)) for f, r in pairs)
@@ -127,12 +127,12 @@ def _steps(
 
 
 def _mean_loss(steps: Sequence[Step]) -> dict[str, float]:
-    """The epoch's mean loss; nothing where a batch is larger than the epoch and no step fell into it."""
+    """Return the epoch's mean loss, or nothing if no step fell into it because a batch is larger than the epoch."""
     return {"loss": fmean(step.loss for step in steps)} if steps else {}
 
 
 def _scored(here: Session, config: SweepConfig, candidate: Candidate, suite: Suite) -> Outcome:
-    """The candidate's metrics with the calibrated score; leaves the model at the last mix that was measured."""
+    """Score the candidate: its metrics with the calibrated score. The model keeps the last mix that was measured."""
     here.weights.mix(here.model, candidate.weights, 1.0)
     final = candidate.point.metrics | suite(here)
 
@@ -150,7 +150,7 @@ def _scored(here: Session, config: SweepConfig, candidate: Candidate, suite: Sui
 
 
 def _worst(here: Session, config: SweepConfig, reason: str) -> Outcome:
-    """The outcome of a trial that diverged: the worst score, the reference's forget ES."""
+    """Return the outcome of a trial that diverged, with the worst score: the reference's forget ES."""
     forget = strength(here.metrics).forget
     curve = tuple((tau, forget) for tau in sorted({*TAUS, config.score.tau}))
     found = Calibration(score=forget, mix=0.0, curve=curve, evaluations=0)

@@ -107,7 +107,7 @@ def test_what_the_head_refuses(head: rays.Head, here: Path, bad: object) -> None
     said = submitted_each(here, [({}, [*words, "bad"]), *((variables, shut) for variables in TOKENS.values())], own)
     assert [one.code for one in said] == [2] * (1 + len(TOKENS))
     taken, *refused = (one.text for one in said)
-    assert taken.splitlines()[-1] == "error: name = 'bad' is the name of a job there: choose another with --name."
+    assert taken.splitlines()[-1] == "error: name = 'bad' is taken by a job of the cluster: choose another with --name."
     for says, text in zip(TOKENS, refused, strict=True):
         assert text.count("\n") == 1
         assert text.startswith(f"error: {head.dashboard} refuses: ")

@@ -1,1 +1,1 @@
-"""Faults put into real sweeps, by command: what was held and what was lost, as a table."""
+"""Inject faults into real sweeps, by command, and print a table of what held and what was lost."""

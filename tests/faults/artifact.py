@@ -1,4 +1,4 @@
-"""Artifacts that are damaged, half-written, removed, or made by two launches at once: found, made again, never used.
+"""Damage artifacts, leave them half-written, remove them, or make them twice at once: found, remade, never used.
 
 PYTHONPATH=tests python -m faults.artifact
 """
@@ -20,28 +20,28 @@ from sweep.training.reference import FILE
 KINDS = ("model.safetensors", "tokenizer.json", "config.json", ROWS, FILE, METRICS, MANIFEST)
 """Files of the target and of the reference."""
 MORE = ("search.trials=1", "seeds=0")
-"""Changes with which one trial shows that an artifact is what it was."""
+"""Overrides of a sweep whose one trial shows that an artifact is the same as before."""
 
 
 def truncated(path: Path) -> None:
-    """Half of the file is gone."""
+    """Cut off the second half of the file."""
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 def flipped(path: Path) -> None:
-    """One bit in the middle is another."""
+    """Flip one bit in the middle of the file."""
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
 
 def empty(path: Path) -> None:
-    """Nothing is in the file."""
+    """Empty the file."""
     path.write_bytes(b"")
 
 
 def gone(path: Path) -> None:
-    """The file is gone."""
+    """Remove the file."""
     path.unlink()
 
 
@@ -49,21 +49,21 @@ DAMAGES: dict[str, Callable[[Path], None]] = {one.__name__: one for one in (trun
 
 
 def folders(here: Path) -> list[Path]:
-    """The artifacts' folders, none of them half-made."""
+    """Return the folders of the artifacts, and check that none is unfinished."""
     found = [path for path in (here / "runs" / ".artifacts").iterdir() if path.is_dir()]
     assert all(path.suffix == "" for path in found), found
     return found
 
 
 def run(here: Path, name: str, *words: str) -> str:
-    """A sweep of one trial; gives what it printed."""
+    """Run a sweep of one trial, and return its output."""
     command = start(here, *SWEEP[:-1], name, *MORE, *words)
     assert command.end() == 0, command.said()
     return command.said()
 
 
 def harmed(here: Path, kinds: tuple[str, ...] = KINDS, damages: tuple[str, ...] = tuple(DAMAGES)) -> int:
-    """Each kind of file is damaged in each way; then all are, and the next sweep is that of whole ones."""
+    """Damage each kind of file in each way, alone and all together; the next sweep must have the same trials."""
     run(here, "first")
     expected = trials(here, "first")
     for number, damage in enumerate(damages):
@@ -80,7 +80,7 @@ def harmed(here: Path, kinds: tuple[str, ...] = KINDS, damages: tuple[str, ...] 
 
 
 def check_found(path: Path, damage: Callable[[Path], None]) -> None:
-    """The damage of this file alone is seen; the file is as it was afterwards."""
+    """Check that damage to this file alone is detected, and restore the file."""
     content = path.read_bytes()
     damage(path)
     assert not sound(path.parent), (path, damage)
@@ -89,7 +89,7 @@ def check_found(path: Path, damage: Callable[[Path], None]) -> None:
 
 
 def half_written(here: Path) -> None:
-    """The driver is killed while it prepares: a lock and half a folder lie there, and the next launch is whole."""
+    """Kill the driver while it prepares; despite a lock and half a folder the next launch must be whole."""
     command = start(here, *SWEEP)
     command.wait_for(f"sweep {NAME}\n")
     parts = here / "runs" / ".artifacts"
@@ -97,7 +97,7 @@ def half_written(here: Path) -> None:
         pass
     command.signal(signal.SIGKILL)
     command.end()
-    for lock in parts.glob("*.lock"):  # a maker that was not killed with the driver has gone on a while, and tidied up
+    for lock in parts.glob("*.lock"):  # a preparer that outlived the driver may have gone on and cleaned up
         lock.with_suffix(".part").mkdir(exist_ok=True)
         (lock.with_suffix(".part") / "model.safetensors").write_bytes(b"half")
         lock.with_suffix("").mkdir(exist_ok=True)
@@ -108,7 +108,7 @@ def half_written(here: Path) -> None:
 
 
 def two_at_once(here: Path, kill: bool) -> None:
-    """Two launches prepare the same artifacts; one may be killed in it: what is made is made once, or by the other."""
+    """Let two launches prepare the same artifacts: made once, or by the other launch if one is killed meanwhile."""
     words = SWEEP[:-1]
     first, second = start(here, *words, "first", *MORE), start(here, *words, "second", *MORE)
     for command, name in ((first, "first"), (second, "second")):
@@ -128,7 +128,7 @@ def two_at_once(here: Path, kill: bool) -> None:
 
 
 def made_before(here: Path) -> str:
-    """Make the artifacts of a sweep of one trial, in this process; gives what it prints once it knows that of them."""
+    """Make the artifacts of a one-trial sweep in this process; return the line that a sweep prints after its check."""
     with chdir(here):
         (plan,) = asked([*SWEEP[:-2], *MORE], NAME).plans
         for maker in plan.makers:
@@ -137,12 +137,12 @@ def made_before(here: Path) -> str:
 
 
 def damaged_meanwhile(here: Path, damage: Callable[[Path], None], mark: str = "prepared reference") -> None:
-    """The target is damaged before a worker loads it: never used, and mended by --resume.
+    """Damage the target before a worker loads it: it must not be used, and --resume must remake it.
 
     Args:
         here: the folder in which the command runs.
-        damage: what is done to its weights.
-        mark: what the command prints when the artifacts are there, made by it or before.
+        damage: is applied to the target's weights.
+        mark: output of the command once the artifacts exist, made by it or before.
     """
     command = start(here, *SWEEP, *MORE)
     command.wait_for(mark)
@@ -158,7 +158,7 @@ def damaged_meanwhile(here: Path, damage: Callable[[Path], None], mark: str = "p
 
 
 def removed(here: Path) -> None:
-    """All artifacts are removed after the first trial: the worker that has them goes on."""
+    """Remove all artifacts after the first trial; the worker, which has them in memory, must go on."""
     command = start(here, *SWEEP)
     command.wait_for("search 0 ")
     shutil.rmtree(here / "runs" / ".artifacts")
@@ -167,7 +167,7 @@ def removed(here: Path) -> None:
 
 
 def faults() -> Iterator[Outcome]:
-    """Each fault once, the damages as often as there are kinds of files."""
+    """Inject each fault once, but damage every kind of file."""
     again = "found by its checksum, made again; trials.csv the same, byte for byte"
     with TemporaryDirectory(prefix="faults-") as folder:
         yield Outcome(fault="a damaged file of an artifact", times=harmed(Path(folder)), held=again, lost="nothing")

@@ -1,4 +1,4 @@
-"""The clock of the machine is set while a sweep runs, and between two runs of it: nothing but what is shown moves.
+"""Set the machine's clock during a sweep, and between two runs of it: only displayed times may change.
 
 PYTHONPATH=tests python -m faults.clock
 """
@@ -33,20 +33,20 @@ HOUR = 3600.0
 
 
 def clocked(here: Path, *words: str) -> Command:
-    """A sweep under a clock that can be set."""
+    """Start a sweep whose clock can be set."""
     (here / "shim").mkdir(exist_ok=True)
     (here / "shim" / "sitecustomize.py").write_text(SHIM)
     return start(here, *words, PYTHONPATH=f"{here / 'shim'}{os.pathsep}{ROOT}", SWEEP_HOURS=str(here / "hours"))
 
 
 def set_to(here: Path, hours: float) -> None:
-    """Set the clock, in one stroke."""
+    """Set the clock atomically, as an offset in hours."""
     (here / "new").write_text(str(hours))
     (here / "new").replace(here / "hours")
 
 
 def jumps(here: Path, hours: float) -> None:
-    """It jumps after the first trial, and back between two runs: order, ids and durations are as if it had not."""
+    """Let the clock jump after the first trial, and back between two runs; order, ids and durations must not change."""
     set_to(here, 0)
     command = clocked(here, *SWEEP, "search.hours=0.5")
     command.wait_for("search 0 ")
@@ -63,7 +63,7 @@ def jumps(here: Path, hours: float) -> None:
 
 
 def check_times(here: Path) -> None:
-    """No trial of times.csv and no run of MLflow ends before it begins, or takes an hour."""
+    """Check that trials in times.csv take between 0 s and an hour, and that no MLflow run ends before its start."""
     with (here / "runs" / NAME / "times.csv").open() as file:
         assert all(0 < float(row["seconds"]) < HOUR for row in csv.DictReader(file))
     client = MlflowClient(tracking_uri=database(here))
@@ -72,7 +72,7 @@ def check_times(here: Path) -> None:
 
 
 def faults() -> Iterator[Outcome]:
-    """Two hours back, and two hours forward."""
+    """Set the clock two hours back, and two hours forward."""
     for hours, way in ((-2.0, "back"), (2.0, "forward")):
         with TemporaryDirectory(prefix="faults-") as folder:
             jumps(Path(folder), hours)

@@ -1,7 +1,7 @@
-"""What the faults share: a small sweep, the checks of a sweep that is whole after all, one table.
+"""Shared parts of the faults: a small sweep, the checks that a sweep is whole in the end, and the table.
 
-A fault is put into real sweeps by command, and in short into sweeps of toys by the tests: who starts them, and the
-moment at which it comes, are arguments.
+The commands inject a fault into real sweeps, the tests into short toy sweeps: the function that starts the sweep, and
+the moment of the fault, are arguments.
 """
 
 import json
@@ -29,21 +29,21 @@ from sweep.tracking.runs import attempt
 
 NAME = "faults"
 SWEEP = (str(ROOT / "configs" / "wtnpo.yaml"), *SMALL, "cluster.concurrency=1", "--name", NAME)
-"""The words of a sweep of three trials, and three repeats, on one worker."""
+"""Arguments of a sweep of three trials and three repeats on one worker."""
 RESUME = ("--resume", NAME)
-"""The words that go on with it."""
+"""Arguments that resume it."""
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "pruned": "KILLED"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of a fault.
+    """Result of a fault.
 
     Attributes:
-        fault: what was done.
-        times: how often.
-        held: what was checked, and held each time.
-        lost: what was lost.
+        fault: the fault.
+        times: number of times that it was injected.
+        held: checks that held each time.
+        lost: data that were lost.
     """
 
     fault: str
@@ -53,32 +53,32 @@ class Outcome:
 
 
 def show(outcomes: Iterable[Outcome]) -> None:
-    """Print the table, in Markdown, a line as soon as its fault is over."""
+    """Print the table in Markdown, each line as soon as its fault is over."""
     print("| fault | times | held | lost |\n|---|---|---|---|")
     for one in outcomes:
         print(f"| {one.fault} | {one.times} | {one.held} | {one.lost} |", flush=True)
 
 
 class Start(Protocol):
-    """Starts the command in a folder, where its storage and, unless a variable says otherwise, MLflow's database go."""
+    """Function that starts the command in a folder, which holds the storage and by default MLflow's database."""
 
     def __call__(self, here: Path, *argv: str, **variables: str) -> Command:
-        """The command, with these words and more variables in its environment."""
+        """Start the command with these arguments, and more variables in its environment."""
 
 
 Moment: TypeAlias = Callable[[Command], AbstractContextManager[None]]
-"""Waits until a fault shall come to a command; it comes in the block, at whose end the command is held no longer."""
+"""Context manager that waits for the moment of a fault, which comes in its block; a held command goes on after it."""
 
 
 def start(here: Path, *argv: str, **variables: str) -> Command:
-    """A real sweep."""
+    """Start a real sweep."""
     own = {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": database(here), "MLFLOW_EXPERIMENT_NAME": ""}
     return Command(here, *argv, variables=own | variables)
 
 
 @dataclass(frozen=True)
 class Toys:
-    """Starts sweeps of toy trials.
+    """Function that starts sweeps of toy trials.
 
     Attributes:
         empty: an MLflow database without runs; making one takes seconds.
@@ -87,7 +87,7 @@ class Toys:
     empty: Path
 
     def __call__(self, here: Path, *argv: str, **variables: str) -> Command:
-        """The command; toys leave their files in the folder, unless a variable says otherwise."""
+        """Start the command; toys leave their files in the folder, unless `TOY_FOLDER` says otherwise."""
         if not (here / "mlflow.db").exists():
             shutil.copy(self.empty, here / "mlflow.db")
         own = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "TOY_FOLDER": str(here)}
@@ -97,12 +97,12 @@ class Toys:
 
 @dataclass(frozen=True)
 class Held:
-    """Starts sweeps of toy trials that are held in a trial of the search, until the block of their moment ends.
+    """Starter of toy sweeps that wait in a search trial until the block of their moment ends.
 
     Attributes:
         toys: starts such sweeps.
-        index: the trial's.
-        name: of the folder in which they leave their files; those that are let go on are held no more.
+        index: index of the trial that waits.
+        name: folder in which the trials leave their files; after `let_go` no trial of this folder waits again.
     """
 
     toys: Toys
@@ -110,13 +110,13 @@ class Held:
     name: str = "held"
 
     def start(self, here: Path, *argv: str, **variables: str) -> Command:
-        """The command."""
+        """Start the command."""
         self._folder(here).mkdir(exist_ok=True)
         return self.toys(here, *argv, TOY_FOLDER=str(self._folder(here)), TOY_HOLD=str(self.index), **variables)
 
     @contextmanager
     def moment(self, command: Command) -> Iterator[None]:
-        """The trial is under way; what came before is over."""
+        """Wait until the trial is running, and all earlier ones are over."""
         folder = self._folder(command.here)
         until(lambda: command.over or (folder / f"began-search-{self.index}").exists())
         assert not command.over, command.said()
@@ -126,7 +126,7 @@ class Held:
             self.let_go(command.here)
 
     def let_go(self, here: Path) -> None:
-        """Let the commands in a folder go on."""
+        """Let the waiting commands of a folder go on."""
         (self._folder(here) / "go").touch()
 
     def _folder(self, here: Path) -> Path:
@@ -134,7 +134,7 @@ class Held:
 
 
 def printed(mark: str, delay: float = 0.0) -> Moment:
-    """So many seconds after the command has printed the mark."""
+    """Return the moment `delay` seconds after the command has printed the mark."""
 
     @contextmanager
     def moment(command: Command) -> Iterator[None]:
@@ -146,7 +146,7 @@ def printed(mark: str, delay: float = 0.0) -> Moment:
 
 
 def undisturbed(here: Path, begin: Start) -> bytes:
-    """The trials.csv of a sweep to which nothing happens."""
+    """Run a sweep without a fault, and return its trials.csv."""
     command = begin(here, *SWEEP)
     assert command.end() == 0, command.said()
     whole(here)
@@ -154,17 +154,17 @@ def undisturbed(here: Path, begin: Start) -> bytes:
 
 
 def database(here: Path) -> str:
-    """The URI of MLflow's database in a folder."""
+    """Return the URI of MLflow's database in a folder."""
     return f"sqlite:///{here / 'mlflow.db'}"
 
 
 def over(here: Path, name: str = NAME) -> list[Record]:
-    """The attempts of a sweep that are over, as its ledger holds them; a driver may be at work."""
+    """Return the ended attempts of a sweep from its study; a driver may be running."""
     return [one for own in attempts(here, name).values() for one in own if one.state != "running"]
 
 
 def attempts(here: Path, name: str = NAME) -> dict[Phase, list[Record]]:
-    """Every attempt at a trial of a sweep, by phase; nothing where there is no ledger."""
+    """Return every attempt at a trial of a sweep, by phase; nothing if there is no study."""
     if not (here / "runs" / name / storage.FILE).exists():
         return {}
     there = storage.there(config_of(here / "runs", name), name)
@@ -172,20 +172,20 @@ def attempts(here: Path, name: str = NAME) -> dict[Phase, list[Record]]:
 
 
 def trials(here: Path, name: str = NAME) -> bytes:
-    """A sweep's trials.csv."""
+    """Return a sweep's trials.csv."""
     return (here / "runs" / name / "trials.csv").read_bytes()
 
 
 def whole(
     here: Path, name: str = NAME, *, before: Sequence[Record] = (), failed: int = 0, store: str | None = None
 ) -> None:
-    """Check that a sweep is complete, with nothing lost and nothing twice; raises AssertionError with what it found.
+    """Check that a sweep is complete, with nothing lost and nothing twice; raise AssertionError otherwise.
 
     Args:
         here: the folder in which its command ran.
-        name: the sweep's.
-        before: what was `over` at the fault.
-        failed: how many trials have failed for good.
+        name: name of the sweep.
+        before: the attempts that were `over` at the fault.
+        failed: number of trials that failed for good.
         store: MLflow's tracking URI; None: the `database` in the folder.
     """
     config, found = config_of(here / "runs", name), attempts(here, name)
@@ -199,7 +199,7 @@ def whole(
 
 
 def _check_ledger(config: SweepConfig, every: Sequence[Record], last: Sequence[Record], failed: int) -> None:
-    """Each planned trial finished once, or failed for good; what was tried again is the same trial."""
+    """Check that each planned trial finished once, or failed for good, and that all its attempts are the same trial."""
     states = Counter(one.state for one in last)
     planned = queue.planned(config, paper_setting(config))
     assert planned == len(last) == states["finished"] + states["pruned"] + failed, states
@@ -215,13 +215,13 @@ def _trial(record: Record) -> tuple[object, int]:
 
 
 def _check_kept(before: Sequence[Record], every: Sequence[Record]) -> None:
-    """What was over at the fault is still there, unchanged."""
+    """Check that the attempts that were over at the fault are unchanged."""
     lost = [one for one in before if one not in every]
     assert not lost, lost
 
 
 def _check_files(storage: Path, name: str, last: Sequence[Record]) -> None:
-    """The files hold what the ledger holds; nothing half-made lies beside them."""
+    """Check that the files agree with the study, and that no unfinished file lies beside them."""
     folder = storage / name
     search = Counter(one.state for one in last if one.phase == "search")
     counts = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["trials"]
@@ -235,7 +235,7 @@ def _check_files(storage: Path, name: str, last: Sequence[Record]) -> None:
 
 
 def _check_runs(client: MlflowClient, name: str, every: Sequence[Record]) -> None:
-    """One parent, one run for each attempt, with the right status; the ledger and MLflow know the same ids."""
+    """Check one parent, one run with the right status for each attempt, and the same run ids in study and MLflow."""
     runs = client.search_runs([one.experiment_id for one in client.search_experiments()], max_results=1000)
     parents = [run for run in runs if run.data.tags.get("sweep") == name]
     assert [run.info.status for run in parents] == ["FINISHED"], parents
@@ -249,12 +249,12 @@ def _check_runs(client: MlflowClient, name: str, every: Sequence[Record]) -> Non
 
 
 def _by_attempt(runs: Iterable[Run]) -> Mapping[str, Run]:
-    """Runs by the attempt that they log; none is logged twice."""
+    """Key the runs by their attempt, and check that none is logged twice."""
     keyed = [(str(run.data.tags["attempt"]), run) for run in runs]
     assert len(dict(keyed)) == len(keyed), keyed
     return dict(keyed)
 
 
 def _statuses(record: Record) -> set[str]:
-    """How an attempt's run may have ended."""
+    """Return the statuses that the run of an attempt may have."""
     return {"KILLED"} if record.reason == INTERRUPTED else {STATUS[record.state]}

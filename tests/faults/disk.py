@@ -1,4 +1,4 @@
-"""A disk that is full: the sweep ends with one sentence, loses nothing, and goes on once there is room.
+"""Fill a disk: the sweep ends with one sentence, loses nothing, and goes on once there is space.
 
 PYTHONPATH=tests python -m faults.disk
 """
@@ -14,19 +14,19 @@ from tempfile import TemporaryDirectory
 from faults.common import NAME, RESUME, SWEEP, Moment, Outcome, Start, over, printed, show, start, whole
 
 SIZE = "32m"
-"""Of the disk; the artifacts of the small sweep take 3 MB, and its own folder another 3."""
+"""Size of the disk; the artifacts of the small sweep take 3 MB, and its own folder another 3."""
 MOMENTS = {
     "in the preparation": f"sweep {NAME}\n",
     "in the search": "search 0 ",
     "in the finalists": "finalist 0 ",
     "after the last trial": "finalist 2 ",
 }
-"""When the storage's disk is full, and what the sweep has printed then."""
+"""Moments at which the storage's disk is filled, and the output of the sweep that marks each."""
 
 
 @contextmanager
 def small(folder: Path) -> Iterator[None]:
-    """A small disk in the folder's place; mounting one takes root."""
+    """Mount a small disk at the folder for the block; mounting needs root."""
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)], check=True)  # noqa: S603, S607
     try:
@@ -36,7 +36,7 @@ def small(folder: Path) -> Iterator[None]:
 
 
 def fill(folder: Path) -> Path:
-    """A file that takes all the room that is left."""
+    """Write a file that takes all the space that is left, and return its path."""
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file:
         for block in (2**20, 2**10, 1):
@@ -49,7 +49,7 @@ def fill(folder: Path) -> Path:
 
 
 def full_storage(here: Path, moment: Moment, begin: Start = start) -> None:
-    """The storage's disk is full from a moment of the sweep on, until it ends; then it goes on."""
+    """Fill the storage's disk from a moment of the sweep until its end; with space again the sweep must resume."""
     with small(here / "runs"):
         command = begin(here, *SWEEP)
         with moment(command):
@@ -63,7 +63,7 @@ def full_storage(here: Path, moment: Moment, begin: Start = start) -> None:
 
 
 def check(code: int, said: str) -> None:
-    """Exit code 1, and one sentence that says what is full and how to go on."""
+    """Check for exit code 1 and one sentence that names the full disk and the command to resume."""
     assert code == 1, said
     assert "Traceback" not in said, said
     (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
@@ -71,7 +71,7 @@ def check(code: int, said: str) -> None:
 
 
 def full_tracking(here: Path) -> None:
-    """The disk of MLflow's database is full from the second trial on: the sweep is not concerned, and is told of."""
+    """Fill the disk of MLflow's database after the first trial; the sweep must finish, and report the missing runs."""
     with small(here / "tracking"):
         store = f"sqlite:///{here / 'tracking' / 'mlflow.db'}"
         command = start(here, *SWEEP, MLFLOW_TRACKING_URI=store)
@@ -87,7 +87,7 @@ def full_tracking(here: Path) -> None:
 
 
 def faults() -> Iterator[Outcome]:
-    """The storage's disk at each moment, then MLflow's."""
+    """Fill the storage's disk at each moment, then MLflow's."""
     for moment, mark in MOMENTS.items():
         with TemporaryDirectory(prefix="faults-") as folder:
             full_storage(Path(folder), printed(mark))

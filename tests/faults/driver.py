@@ -1,4 +1,4 @@
-"""The driver is killed, told to end and interrupted at random moments of a sweep, which then goes on.
+"""Kill, terminate and interrupt the driver at random moments of a sweep, and then resume it.
 
 PYTHONPATH=tests python -m faults.driver --times 20 --seed 0
 """
@@ -26,16 +26,16 @@ MARKS = {
     "the finalists": "search 2",
     "the report": "finalist 2",
 }
-"""The stages of a sweep, and what it has printed when each begins."""
+"""Stages of a sweep, and the output that marks the begin of each."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blow:
-    """A signal and whom it comes to.
+    """A signal and its receivers.
 
     Attributes:
         signum: the signal.
-        group: whether it comes to all processes of the driver's group, Ray's among them, and not to the driver alone.
+        group: True to send it to all processes of the driver's group, Ray's included; False for the driver alone.
     """
 
     signum: signal.Signals
@@ -43,9 +43,10 @@ class Blow:
 
     @property
     def codes(self) -> set[int]:
-        """How the command may end: by itself, or by the signal before it is taken over and at the very end.
+        """Exit codes that are allowed: the command's own, or the signal's where no handler is installed.
 
-        While Ray starts it has SIGTERM for a moment, and aborts: nothing is begun then.
+        That is so at the very start and at the very end. While Ray starts, Ray's handler of SIGTERM aborts the process;
+        no trial has begun then.
         """
         if self.signum == signal.SIGKILL:
             return {-self.signum}
@@ -64,11 +65,11 @@ BLOWS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Undisturbed:
-    """A sweep to which nothing happens.
+    """A sweep without a fault.
 
     Attributes:
         trials: its trials.csv.
-        seconds: how long each stage took.
+        seconds: duration of each stage.
     """
 
     trials: bytes
@@ -76,16 +77,16 @@ class Undisturbed:
 
     @property
     def trial_seconds(self) -> float:
-        """How long its trials took together."""
+        """Seconds that all its trials took together."""
         return sum(self.seconds[stage] for stage in ("the first trial", "the search", "the finalists"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Struck:
-    """A command to which a signal came.
+    """A command that received a signal.
 
     Attributes:
-        command: it has ended; what it started may still live.
+        command: the command, which has ended; processes that it started may still live.
         code: its exit code.
         seconds: from the signal to its end.
     """
@@ -96,7 +97,7 @@ class Struck:
 
 
 def undisturbed(here: Path) -> Undisturbed:
-    """Run the sweep, and look at its stages go by."""
+    """Run the sweep without a fault, and time its stages."""
     command, began = start(here, *SWEEP), list[float]()
     for mark in MARKS.values():
         command.wait_for(mark)
@@ -116,7 +117,7 @@ def struck(command: Command, moment: Moment, blow: Blow) -> Struck:
 
 
 def survived(here: Path, plain: Undisturbed, dice: random.Random, stage: str, blow: Blow) -> list[Struck]:
-    """A sweep that a signal comes to in a stage, and half the time once more after it went on, is whole in the end."""
+    """Send a sweep a signal in a stage, half the time another one after it resumed, and check that it ends whole."""
     hits = [struck(start(here, *SWEEP), printed(MARKS[stage], dice.random() * plain.seconds[stage]), blow)]
     check(hits[-1], here, blow)
     before = over(here)
@@ -131,7 +132,7 @@ def survived(here: Path, plain: Undisturbed, dice: random.Random, stage: str, bl
 
 
 def check_whole(here: Path, plain: bytes, hits: Sequence[Struck], before: Sequence[Record]) -> None:
-    """A sweep that went on after blows is whole, and as the one to which nothing happened; no process is left."""
+    """Check that a resumed sweep is whole and equal to the one without a fault, and that no process is left."""
     whole(here, before=before)
     assert trials(here) == plain
     assert all(hit.command.end() == hit.code for hit in hits)
@@ -139,12 +140,12 @@ def check_whole(here: Path, plain: bytes, hits: Sequence[Struck], before: Sequen
 
 
 def again(here: Path) -> Sequence[str]:
-    """The words that go on with the sweep, or begin it where there is nothing of it."""
+    """Return the arguments that resume the sweep, or start it if it has no folder."""
     return RESUME if (here / "runs" / NAME).exists() else SWEEP
 
 
 def check(hit: Struck, here: Path, blow: Blow) -> None:
-    """How the command ended, unless it was over before; one that could say a word says how to go on."""
+    """Check exit code and output: a command that could still print must say how to go on."""
     said = hit.command.said()
     assert hit.code in blow.codes | {0}, (hit.code, said)
     if blow.signum == signal.SIGKILL or hit.code == 0:
@@ -156,12 +157,12 @@ def check(hit: Struck, here: Path, blow: Blow) -> None:
 
 
 def interrupted(here: Path) -> int:
-    """How many trials were under way when a driver ended."""
+    """Count the trials that were running when a driver ended."""
     return sum(one.reason == INTERRUPTED for own in attempts(here).values() for one in own)
 
 
 def faults(times: int, seed: int, blows: Sequence[str]) -> Iterator[Outcome]:
-    """Each of the `BLOWS` comes to so many sweeps, in one stage after the other."""
+    """Send each of the `BLOWS` to `times` sweeps, in one stage after the other."""
     dice = random.Random(seed)  # noqa: S311 (moments)
     with TemporaryDirectory(prefix="faults-") as folder:
         plain = undisturbed(folder_in(folder, "plain"))
@@ -176,7 +177,7 @@ def faults(times: int, seed: int, blows: Sequence[str]) -> Iterator[Outcome]:
 
 
 def folder_in(above: str, name: str) -> Path:
-    """A new folder in a folder."""
+    """Make a folder in a folder."""
     folder = Path(above) / name
     folder.mkdir()
     return folder

@@ -1,4 +1,4 @@
-"""Trials that hang: each is ended after cluster.deadline and begun again on a fresh process, and the sweep goes on.
+"""Hang trials: each is killed after cluster.deadline and restarted in a fresh process, and the sweep goes on.
 
 PYTHONPATH=tests python -m faults.hanging
 """
@@ -11,7 +11,7 @@ from faults.common import SWEEP, Outcome, attempts, show, start, whole
 from faults.strange import SHORT, strange
 
 SECONDS = 60
-"""Until a trial is taken to hang; one that does not takes a few on a quiet machine."""
+"""Deadline of a trial; one that does not hang takes a few seconds on a quiet machine."""
 DEADLINE = f"cluster.deadline={SECONDS / 3600:.6f}"
 HANGS = {
     "sleeps": "time.sleep(10_000)",
@@ -23,7 +23,7 @@ HANGS = {
 
 
 def hung(here: Path, act: str, *words: str) -> None:
-    """The first trial hangs once, and the sweep is whole."""
+    """Hang the first trial once, and check that the sweep is whole."""
     own = [*SHORT, *strange(here, act), DEADLINE, *words]
     command = start(here, *SWEEP, *own)
     assert command.end() == 0, command.said()
@@ -37,7 +37,7 @@ def hung(here: Path, act: str, *words: str) -> None:
 
 
 def faults() -> Iterator[Outcome]:
-    """A trial hangs in each of the ways; last one process of two does."""
+    """Hang a trial in each way, and last one of a trial's two processes."""
     for what, act in HANGS.items():
         with TemporaryDirectory(prefix="faults-") as folder:
             hung(Path(folder), act)

@@ -1,4 +1,4 @@
-"""Memory that runs out in a trial: it is begun again on a fresh process, and the sweep goes on.
+"""Let a trial run out of memory: it is restarted in a fresh process, and the sweep goes on.
 
 PYTHONPATH=tests python -m faults.memory
 """
@@ -11,9 +11,9 @@ from faults.common import SWEEP, Outcome, Start, attempts, show, start, whole
 from faults.strange import SHORT, strange
 
 ROOM = 6 * 2**30
-"""Bytes that a sweep may take beside what is taken when it begins; Ray's monitor sees to it."""
-ENDED = "its process died: memory ran out (the node's, of which "
-"""How the reason of a trial begins that Ray's monitor has ended."""
+"""Bytes that a sweep may take beyond the memory in use at its start, before Ray's monitor kills a worker."""
+ENDED = "its process died: memory ran out on the node ("
+"""First words of the reason of a trial that Ray's monitor has killed."""
 ACTS = {
     "PyTorch's allocator refuses": ("torch.empty(2**60)", "memory ran out ("),
     "Python's does": ("bytearray(2**62)", "memory ran out"),
@@ -21,12 +21,12 @@ ACTS = {
     "the system kills the process": ("os.kill(os.getpid(), 9)", "its process died: "),
     "Ray's monitor does": (f"_ = b'x' * {2 * ROOM}; time.sleep(60)", ENDED),
 }
-"""What is done, and how the reason begins."""
+"""The statement that is run, and the first words of the reason, by culprit."""
 HELPS = ("train.tokens", "train.checkpointing", "train.precision")
 
 
 def watched() -> dict[str, str]:
-    """Variables with which Ray's monitor ends a worker once `ROOM` more is taken than now."""
+    """Return variables with which Ray's monitor kills a worker once `ROOM` more bytes are in use than now."""
     lines = [line.split() for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines()]
     memory = {name: int(amount) * 1024 for name, amount, *_ in lines}
     limit = 1 - (memory["MemAvailable:"] - ROOM) / memory["MemTotal:"]
@@ -34,14 +34,14 @@ def watched() -> dict[str, str]:
 
 
 def ran_out(here: Path, words: Sequence[str], says: str, times: int = 1, begin: Start = start) -> None:
-    """It happens to the first trial, at the first try or at each: begun again, or failed for good; others go on.
+    """Let the first trial run out of memory in its first attempts: it is retried, or fails for good; others go on.
 
     Args:
         here: the folder in which the command runs.
-        words: the sweep's, beside its own.
-        says: how the reason of the trial begins.
-        times: so many tries fail.
-        begin: starts it.
+        words: more arguments of the command.
+        says: first words of the trial's reason.
+        times: number of attempts that fail.
+        begin: starts the command.
     """
     command = begin(here, *SWEEP, *SHORT, *words, **watched())
     assert command.end() == 0, command.said()
@@ -54,7 +54,7 @@ def ran_out(here: Path, words: Sequence[str], says: str, times: int = 1, begin: 
 
 
 def faults() -> Iterator[Outcome]:
-    """Each happens once, and one of them twice."""
+    """Inject each fault once, and one of them twice."""
     for fault, (act, says) in ACTS.items():
         for times in (1, 2) if fault.startswith("PyTorch") else (1,):
             with TemporaryDirectory(prefix="faults-") as folder:

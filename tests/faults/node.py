@@ -1,4 +1,4 @@
-"""Nodes of a Ray cluster are lost while a sweep runs on them: in the preparation, in a trial, and the head.
+"""Lose nodes of a Ray cluster while a sweep runs on them: in the preparation, in a trial, and the head.
 
 PYTHONPATH=tests python -m faults.node
 """
@@ -20,11 +20,11 @@ from support.commands import ROOT, Command
 from support.rays import cluster
 
 PROMISED = 120.0
-"""Seconds in which a driver without a head ends, under load; `sweep.cluster.head_watch` gives it half a minute."""
+"""Seconds within which a driver must end after its head is lost, under load; `head_watch` waits half a minute."""
 
 
 def lose(up: Cluster, command: Command, title: str) -> None:
-    """Kill the node on which a process of this title is, once there is one."""
+    """Kill the node of a process with this title, once there is one."""
     while not (found := _hosts(up, title)):
         assert not command.over, command.said()
         time.sleep(0.05)
@@ -32,7 +32,7 @@ def lose(up: Cluster, command: Command, title: str) -> None:
 
 
 def nodes_lost(here: Path) -> None:
-    """A sweep is whole although the node of its preparation is lost, and then that of a trial; another one joins."""
+    """Lose the node of the preparation, and once another has joined that of a trial; the sweep must end whole."""
     with cluster(2, cpus=1) as up:
         command = start(here, *SWEEP, RAY_ADDRESS=up.address)
         lose(up, command, PREPARATION)
@@ -49,7 +49,7 @@ class Headless:
 
     Attributes:
         command: its driver.
-        lost: when it was lost, by the machine's clock.
+        lost: time of the loss, by the machine's clock.
     """
 
     command: Command
@@ -58,7 +58,7 @@ class Headless:
 
 @contextmanager
 def headless(here: Path, moment: Moment, begin: Start = start) -> Iterator[Headless]:
-    """A sweep whose head is lost at a moment; its other node is there until the block ends."""
+    """Start a sweep and kill its head at a moment; the other node stays until the block ends."""
     with cluster(1, cpus=1) as up:
         command = begin(here, *SWEEP, RAY_ADDRESS=up.address)
         with moment(command):
@@ -69,7 +69,7 @@ def headless(here: Path, moment: Moment, begin: Start = start) -> Iterator[Headl
 
 
 def told(one: Headless) -> float:
-    """The driver ends with a sentence; gives the seconds until it says so."""
+    """Check that the driver ends with one sentence, and return the seconds until it printed it."""
     code, said = one.command.code(), one.command.said()
     seconds = one.command.last_said - one.lost
     assert code == 1, said
@@ -81,7 +81,7 @@ def told(one: Headless) -> float:
 
 
 def goes_on(here: Path, begin: Start = start) -> None:
-    """The sweep is whole under another head."""
+    """Resume the sweep on another head, and check that it is whole."""
     before = over(here)
     with cluster(1, cpus=1) as up:
         again = begin(here, *RESUME, RAY_ADDRESS=up.address)
@@ -90,8 +90,8 @@ def goes_on(here: Path, begin: Start = start) -> None:
 
 
 def faults() -> Iterator[Outcome]:
-    """Two nodes are lost under one sweep, the head under another."""
-    os.environ["PYTHONPATH"] = str(ROOT)  # of the workers, which the nodes start
+    """Lose two nodes of one sweep, and the head of another."""
+    os.environ["PYTHONPATH"] = str(ROOT)  # for the workers, which the nodes start
     with TemporaryDirectory(prefix="faults-") as folder:
         nodes_lost(Path(folder))
     yield Outcome(
@@ -113,7 +113,7 @@ def faults() -> Iterator[Outcome]:
 
 
 def _hosts(up: Cluster, title: str) -> list[Node]:
-    """The nodes on which a process of this title is."""
+    """Return the nodes that have a process with this title."""
     parents = {_parent(folder) for folder in Path("/proc").glob("[0-9]*") if _title(folder).startswith(title)}
     return [node for node in up.worker_nodes if node.all_processes["raylet"][0].process.pid in parents]
 

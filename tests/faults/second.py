@@ -1,4 +1,4 @@
-"""One sweep, two drivers: a second one beside the first, and two that resume at once after the first was killed.
+"""Run two drivers on one sweep: a second beside the first, and two that resume at once after a SIGKILL.
 
 PYTHONPATH=tests python -m faults.second
 """
@@ -15,18 +15,18 @@ REFUSED = "error: name = 'faults': another process is running this sweep.\n"
 
 
 def beside(here: Path, begin: Start = start) -> None:
-    """While a driver is in the search a second one is refused."""
+    """Check that a second driver is refused while the first is in the search."""
     second = begin(here, *RESUME)
     assert (second.end(), second.said()) == (2, REFUSED)
 
 
 def at_once(here: Path, begin: Start = start, let_go: Callable[[Path], object] = lambda _: None) -> None:
-    """Of two that go on at the same moment one is refused, and the other makes the sweep whole.
+    """Resume twice at the same moment: one is refused, and the other completes the sweep.
 
     Args:
         here: the folder in which they run.
         begin: starts them.
-        let_go: lets the other go on, which it could else have done to the end before the one has begun.
+        let_go: releases the accepted driver, which else might end before the other one has begun.
     """
     before = over(here)
     both = [begin(here, *RESUME) for _ in range(2)]
@@ -38,9 +38,9 @@ def at_once(here: Path, begin: Start = start, let_go: Callable[[Path], object] =
 
 
 def faults() -> Iterator[Outcome]:
-    """A second driver beside the first, which is then killed, its lock left behind, and two go on."""
+    """Start a second driver beside the first, kill the first, whose lock stays behind, and resume twice at once."""
     with TemporaryDirectory(prefix="faults-") as folder:
-        first = start(Path(folder), *SWEEP, "train.epochs=100")  # it must not be over before the second has begun
+        first = start(Path(folder), *SWEEP, "train.epochs=100")  # long enough that the second driver meets it
         first.wait_for("search 0")
         beside(Path(folder))
         yield Outcome(fault="a second driver on a sweep", times=1, held="refused, exit code 2", lost="nothing")

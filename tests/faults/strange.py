@@ -1,10 +1,10 @@
-"""An objective of the user's own that is WTNPO, but does something strange while it is computed."""
+"""An objective of the user's own: WTNPO with a fault in its computation."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 SHORT = ("search.trials=2", "seeds=0")
-"""Changes with which a sweep has two trials."""
+"""Overrides of a sweep with two trials."""
 MODULE = '''"""WTNPO, with a fault."""
 
 import mmap
@@ -42,12 +42,12 @@ class Strange(WTNPO):
 
 
 def strange(here: Path, act: str, times: int = 1) -> Sequence[str]:
-    """Write the objective into a folder; gives the words that make it a sweep's.
+    """Write the objective into a folder, and return the overrides that select it.
 
     Args:
         here: the sweep's working directory.
-        act: a statement; `loss` is what the objective gives.
-        times: so often it is done, first of all.
+        act: statement to run; `loss` is the value of the objective.
+        times: number of first calls that run it.
     """
     (here / "mine").mkdir(exist_ok=True)
     text = MODULE.format(done=str(here / "done.txt"), act=act, times=times)

@@ -1,4 +1,4 @@
-"""A tracking server that fails: the sweep ends in its own time and says what MLflow lacks, and that is filled in.
+"""Break the tracking server: the sweep ends in time and reports what MLflow lacks, which is then filled in.
 
 PYTHONPATH=tests python -m faults.tracking
 """
@@ -18,21 +18,21 @@ from sweep.tracking.tracker import PATIENCE
 
 SYNC = f"to fill it in: python -m sweep.sync {NAME}\n"
 SPARE = 60.0
-"""Seconds that the end may take beside the waiting for MLflow; on a busy machine the report takes tens."""
+"""Seconds that the end may take besides the wait for MLflow; the report takes tens of them on a busy machine."""
 
 
 def real(here: Path, port: int) -> AbstractContextManager[str]:
-    """A server of MLflow's own, over the same database each time."""
+    """Start a real MLflow server, over the same database each time."""
     return mlflow(f"sqlite:///{here / 'tracking.db'}", here, port)
 
 
 def begun(here: Path, port: int, *words: str) -> Command:
-    """A sweep that logs to the port."""
+    """Start a sweep that logs to the port."""
     return start(here, *SWEEP, *words, MLFLOW_TRACKING_URI=f"http://127.0.0.1:{port}")
 
 
 def filled_in(here: Path, port: int, sync: bool) -> None:
-    """With a server at the port the sweep is whole after `sweep.sync`, or after `--resume`; a second time adds none."""
+    """Run `sweep.sync` or `--resume` with a server at the port, twice, and check each time that the sweep is whole."""
     uri, before = f"http://127.0.0.1:{port}", over(here)
     with real(here, port):
         for _ in range(2):
@@ -43,7 +43,7 @@ def filled_in(here: Path, port: int, sync: bool) -> None:
 
 
 def ended(command: Command) -> None:
-    """The sweep has finished, its end did not wait too long, and one line says what is lacking and what to do."""
+    """Check that the sweep finished in time, and printed one line with the missing runs and the command to add them."""
     command.wait_for("finalist 2 ")
     last = time.monotonic()
     assert command.end() == 0, command.said()
@@ -53,7 +53,7 @@ def ended(command: Command) -> None:
 
 
 def never_there(instead: Callable[[int], AbstractContextManager[None]], here: Path, sync: bool) -> None:
-    """At the port is nothing of use until the sweep is over."""
+    """Leave no working server at the port until the sweep is over."""
     port = free_port()
     with instead(port):
         ended(begun(here, port))
@@ -61,7 +61,7 @@ def never_there(instead: Callable[[int], AbstractContextManager[None]], here: Pa
 
 
 def dies(here: Path, sync: bool) -> None:
-    """The server dies after the first trial."""
+    """Kill the server after the first trial."""
     port = free_port()
     with real(here, port):
         command = begun(here, port)
@@ -71,7 +71,7 @@ def dies(here: Path, sync: bool) -> None:
 
 
 def dies_and_comes_back(here: Path, sync: bool) -> None:
-    """The server dies after the first trial and is back before the end, which is far enough for it to start."""
+    """Kill the server after the first trial, and restart it long before the end."""
     port = free_port()
     with real(here, port):
         command = begun(here, port, "train.epochs=300")
@@ -85,7 +85,7 @@ def dies_and_comes_back(here: Path, sync: bool) -> None:
 
 
 def nothing(port: int) -> AbstractContextManager[None]:
-    """Nobody listens."""
+    """Leave the port without a server."""
     return nullcontext()
 
 
@@ -99,7 +99,7 @@ FAULTS: dict[str, Callable[[Path, bool], None]] = {
 
 
 def faults() -> Iterator[Outcome]:
-    """Each fault; what is lacking is filled in by sweep.sync and by --resume in turn."""
+    """Inject each fault, and fill in the missing runs by sweep.sync and by --resume in turn."""
     for number, (fault, happens) in enumerate(FAULTS.items()):
         with TemporaryDirectory(prefix="faults-") as folder:
             happens(Path(folder), number % 2 == 0)

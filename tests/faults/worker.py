@@ -1,4 +1,4 @@
-"""The processes of the preparation and of the trials are killed at random moments.
+"""Kill the processes of the preparation and of the trials at random moments.
 
 PYTHONPATH=tests python -m faults.worker --times 20 --seed 0
 """
@@ -20,14 +20,14 @@ from support.stores import statuses
 from support.waiting import until
 
 PREPARATION, TRIAL = "ray::_made", "ray::ImplicitFunc"
-"""What Ray calls the process of the preparation, and one of trials, also between two of them."""
+"""Ray's titles of the preparation's process, and of a trial worker, also between two trials."""
 AT = {PREPARATION: "the preparation", TRIAL: "the first trial"}
-"""The stage in which such a process is first seen."""
+"""Stage in which such a process first appears."""
 RETRIES = 2
 
 
 def strike(command: Command, title: str) -> bool:
-    """Kill the command's processes of this title; gives whether there was one."""
+    """Kill the command's processes with this title, and return True if there was one."""
     found = victims(command, title)
     for pid in found:
         os.kill(pid, signal.SIGKILL)
@@ -36,7 +36,7 @@ def strike(command: Command, title: str) -> bool:
 
 
 def seen(title: str, delay: float) -> Moment:
-    """So many seconds after a process of this title is seen."""
+    """Return the moment `delay` seconds after a process with this title appears."""
 
     @contextmanager
     def moment(command: Command) -> Iterator[None]:
@@ -49,18 +49,18 @@ def seen(title: str, delay: float) -> Moment:
 
 
 def victims(command: Command, title: str) -> list[int]:
-    """The command's processes of this title."""
+    """Return the ids of the command's processes with this title."""
     return [pid for pid, line in command.left().items() if line.startswith(title)]
 
 
 def survived(here: Path, plain: bytes, title: str, moment: Moment, begin: Start = start) -> int:
-    """A sweep of which a process is killed is whole in the end, by itself; gives how many were killed, 0 or 1.
+    """Kill a process of a sweep, check that the sweep completes by itself, and return the number of kills, 0 or 1.
 
     Args:
         here: the folder in which the command runs.
-        plain: the trials.csv of a sweep to which nothing happens.
-        title: what Ray calls the process.
-        moment: when it is killed.
+        plain: the trials.csv of a sweep without a fault.
+        title: Ray's title of the process.
+        moment: moment of the kill.
         begin: starts the command.
     """
     command = begin(here, *SWEEP)
@@ -74,7 +74,7 @@ def survived(here: Path, plain: bytes, title: str, moment: Moment, begin: Start 
 
 
 def given_up(here: Path, begin: Start = start) -> None:
-    """A preparation whose process dies each time ends the sweep with a sentence; nothing of it was begun."""
+    """Kill the preparation at every attempt; the sweep must end with one sentence, and leave no study and no run."""
     command = begin(here, *SWEEP, f"cluster.retries={RETRIES}")
     for _ in range(RETRIES + 1):
         until(lambda: command.over or bool(victims(command, PREPARATION)))
@@ -89,12 +89,12 @@ def given_up(here: Path, begin: Start = start) -> None:
 
 
 def lost(here: Path) -> int:
-    """How many attempts failed."""
+    """Count the failed attempts."""
     return sum(one.state == "failed" for own in attempts(here).values() for one in own)
 
 
 def faults(times: int, seed: int) -> Iterator[Outcome]:
-    """Each kind of process is killed in so many sweeps; then that of one preparation each time."""
+    """Kill each kind of process in `times` sweeps, then one preparation at every attempt."""
     dice = random.Random(seed)  # noqa: S311 (moments)
     with TemporaryDirectory(prefix="faults-") as folder:
         plain = undisturbed(folder_in(folder, "plain"))

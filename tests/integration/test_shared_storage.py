@@ -66,7 +66,7 @@ def test_a_storage_that_all_share(node: None, storages: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("another", "what the driver writes in {} is not seen there"),
+        ("another", "it does not see the files that the driver writes in {}"),
         ("read-only", "it cannot write in {} (Read-only file system)"),
     ],
 )

@@ -1,1 +1,1 @@
-"""What tests, faults and timings share: toys, commands as processes, servers."""
+"""Helpers that tests, faults and timings share: toys, commands as processes, servers."""

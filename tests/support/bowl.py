@@ -1,4 +1,4 @@
-"""A toy search: a worker of no model and no Ray that scores settings by a bowl, with its ledger on real sqlite."""
+"""A toy search: a worker without model and Ray that scores settings by a quadratic bowl; its study is real SQLite."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,26 +22,26 @@ def score(setting: Setting) -> float:
 
 
 def finished(record: Record) -> Record:
-    """The record as a worker would report it at the end; less alpha forgets more and retains less."""
+    """The record as a worker would report it at the end; a smaller alpha forgets more and retains less."""
     forget = float(record.setting.get("alpha", 0.0)) / 5
     metrics = sides(forget, (1 + forget) / 2) | {"score": score(record.setting)}
     return replace(record, state="finished", metrics=metrics, curve=[{"epoch": 1}])
 
 
 def sweep(storage: Path, name: str = NAME, **blocks: object) -> SweepConfig:
-    """A toy sweep with a folder for its ledger."""
+    """Make a toy sweep, and the folder of its study."""
     (storage / name).mkdir(parents=True, exist_ok=True)
     return toy_config(storage, **blocks)
 
 
 def grown(record: Record, epoch: int) -> Record:
-    """The record with one more point."""
+    """The record after one more epoch."""
     forget = score(record.setting) + 1 / epoch
     return replace(record, curve=[*record.curve, {"epoch": float(epoch), **sides(forget, 1.0)}])
 
 
 def run(ledger: Ledger, record: Record) -> None:
-    """One worker runs the trial over 4 epochs, until ASHA stops it or it is finished."""
+    """Run the trial for 4 epochs, unless ASHA prunes it earlier."""
     for epoch in range(1, 5):
         record = grown(record, epoch)
         if ledger.lags(record):
@@ -51,7 +51,7 @@ def run(ledger: Ledger, record: Record) -> None:
 
 
 def work(config: SweepConfig, paper: Setting | None = PAPER, trials: int = 1000, name: str = NAME) -> list[Record]:
-    """One worker runs up to so many trials of what is left, then the process ends."""
+    """Run up to `trials` pending trials as a single worker, and return the records, as if the process then ended."""
     ledger = Ledger(config, name)
     for task in islice(agenda(config, paper, ledger), trials):
         assert task is not None, "one worker never waits"
@@ -60,7 +60,7 @@ def work(config: SweepConfig, paper: Setting | None = PAPER, trials: int = 1000,
 
 
 def settings(records: list[Record]) -> list[tuple[str, int, int, Setting]]:
-    """What tells trials apart."""
+    """Phase, index, seed and setting of each record."""
     return [(record.phase, record.index, record.seed, record.setting) for record in records]
 
 

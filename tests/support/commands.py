@@ -1,4 +1,4 @@
-"""Commands of the project as processes of their own, watched from outside."""
+"""Run commands of the project as separate processes, and observe them from outside."""
 
 import os
 import signal
@@ -16,20 +16,20 @@ from support.waiting import LONGEST_WAIT_S, until
 ROOT = Path(__file__).parents[2]
 """The checkout."""
 SHARED = ROOT.parent / "shared"
-"""Data that lie beside the checkout; tests that use them skip where they do not."""
+"""Folder of data beside the checkout; tests that need missing data skip."""
 SMALL = (
     *("data.forget=1", "data.retain=2", "data.holdout=1", "data.unseen=0", "target.epochs=2", "train.epochs=2"),
     *("search.trials=3", "seeds=1"),
 )
-"""Changes that make the default sweep take seconds; its numbers mean nothing."""
+"""Overrides with which the default sweep takes seconds; its numbers mean nothing."""
 STARTED: "list[Command]" = []
-"""All commands so far."""
+"""All commands that were started."""
 FORSAKEN = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
-"""Lets Ray's agents, whose head has died without a word, call for it no longer than so many seconds, instead of 60."""
+"""Variable that makes Ray's agents give up a dead head after 5 seconds instead of 60."""
 
 
 def refusal(main: Callable[[Sequence[str]], int], capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    """What a command says when it refuses: one line on stderr, nothing on stdout, exit code 2."""
+    """Return the error of a command that must fail with one line on stderr, nothing on stdout, and exit code 2."""
     assert main(argv) == 2
     said = capsys.readouterr()
     assert said.out == ""
@@ -39,12 +39,12 @@ def refusal(main: Callable[[Sequence[str]], int], capsys: pytest.CaptureFixture[
 
 
 class Command:
-    """The command as a process of its own, and every process that it starts."""
+    """A command in a separate process, with every process that it starts."""
 
     def __init__(
         self, here: Path, *argv: str, module: str = "sweep.launch", variables: Mapping[str, str] | None = None
     ) -> None:
-        """Start it in a folder, with more variables in its environment."""
+        """Start the command in a folder, with more variables in its environment."""
         self.here, self._mark = here, uuid.uuid4().hex
         self._out = here / f"{self._mark}.txt"
         own = os.environ | {"PYTHONUNBUFFERED": "1", "SWEEP_TEST": self._mark} | dict(variables or {})
@@ -63,38 +63,38 @@ class Command:
 
     @property
     def pid(self) -> int:
-        """The id of its process."""
+        """Id of the process."""
         return self._process.pid
 
     @property
     def over(self) -> bool:
-        """Whether it has ended."""
+        """True once the process has ended."""
         return self._process.poll() is not None
 
     def said(self) -> str:
-        """What it has printed."""
+        """Return the output so far."""
         return self._out.read_text()
 
     @property
     def last_said(self) -> float:
-        """When it printed something for the last time, by the machine's clock."""
+        """Time of the last output, by the machine's clock."""
         return self._out.stat().st_mtime
 
     def wait_for(self, text: str) -> None:
-        """Until it prints the text, or ends."""
+        """Wait until the output holds the text; fail if the command ends without it."""
         until(lambda: text in self.said() or self.over)
         assert text in self.said(), self.said()
 
     def signal_group(self, signum: signal.Signals) -> None:
-        """Send a signal to all processes of its group, as a terminal does."""
+        """Send a signal to all processes of the group, as a terminal does."""
         os.killpg(self._process.pid, signum)
 
     def signal(self, signum: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send the process a signal."""
         self._process.send_signal(signum)
 
     def code(self) -> int:
-        """Wait for it; gives its exit code, negative where a signal ended it. One that takes too long is killed."""
+        """Wait for the end, and return the exit code, negative after a signal; kill the group if it takes too long."""
         try:
             return self._process.wait(LONGEST_WAIT_S)
         except subprocess.TimeoutExpired:
@@ -102,13 +102,13 @@ class Command:
             raise
 
     def end(self) -> int:
-        """Wait for it; gives its exit code once no process of its is left (Ray's agents look for it now and then)."""
+        """Return the exit code once no process is left; Ray's agents notice the end of theirs only after a while."""
         code = self.code()
         until(lambda: self.left() == {})
         return code
 
     def left(self) -> dict[int, str]:
-        """The processes of it that live, its own among them: their command lines by id."""
+        """Return the command lines of all living processes of this command, by process id."""
         return dict(self._living())
 
     def _living(self) -> Iterator[tuple[int, str]]:
@@ -116,7 +116,7 @@ class Command:
 
 
 class ToyCommand(Command):
-    """`sweep.launch` with toy trials (`support.toy_launch`); it begins at once, with everything imported."""
+    """`sweep.launch` with toy trials (`support.toy_launch`), forked from a process that has imported everything."""
 
     def _start(self, here: Path, words: list[str], variables: dict[str, str]) -> Forked:
         return Forked(here, words[1:], variables, self._out)
@@ -128,13 +128,13 @@ class ToyCommand(Command):
 
 
 def left_over() -> dict[int, str]:
-    """The processes of all commands so far that live: their command lines by id."""
+    """Return the command lines of the living processes of all commands, by process id."""
     marked = dict(_marked({command._mark for command in STARTED}))
     return {command.pid: type(command).__name__ for command in STARTED if not command.over} | marked
 
 
 def _marked(marks: set[str]) -> Iterator[tuple[int, str]]:
-    """The processes that have one of the marks in their environment."""
+    """Yield id and command line of the processes with one of the marks in their environment."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             environment = (folder / "environ").read_bytes()

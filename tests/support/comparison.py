@@ -1,4 +1,4 @@
-"""One finished comparison of two real sweeps on real servers, which many tests read, and a setting of it run again."""
+"""One finished comparison of two real sweeps on real servers, which many tests read, and a re-run of a setting."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ WORDS = (
     *(str(ROOT / "configs" / "wga.yaml"), str(ROOT / "configs" / "npo.yaml"), *SMALL, "eval.suite=full"),
     *("model.shape.layers=2", "model.deepest=1", "target.epochs=20", "train.batch=2"),
 )
-"""Small, but the target knows something, and so the settings differ in what they leave of it."""
+"""Small, but trained long enough that the target knows its rows, so that settings differ in what they forget."""
 UMASK = 0o077
 IN_THE_URI = "planted-in-uri"
 PLANTED = {
@@ -36,12 +36,12 @@ PLANTED = {
     for key in ("MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN")
 } | {"PGPASSWORD": PASSWORD}
 SECRETS = (*PLANTED.values(), IN_THE_URI)
-"""What the environment and the tracking URI of the command hold and nothing may keep."""
+"""Secrets in the environment and the tracking URI of the command, which must be stored nowhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Servers:
-    """What a comparison keeps its things on.
+    """Servers that store the results of a comparison.
 
     Attributes:
         tracking: the address of the MLflow server.
@@ -57,18 +57,18 @@ class Servers:
 
     @property
     def ledger(self) -> str:
-        """The URL of the ledgers."""
+        """URL of the database with the studies."""
         return f"{self.postgres}/ledgers"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Launched:
-    """A command that has ended well.
+    """A command that has ended with exit code 0.
 
     Attributes:
         folder: its working directory.
         output: what it printed.
-        modes: what it made in the folder, with the permission bits; the storage is below.
+        modes: permission bits of each path that it created in the folder, where the storage lies too.
     """
 
     folder: Path
@@ -81,19 +81,19 @@ class Comparison(Launched):
     """The finished comparison.
 
     Attributes:
-        servers: they still hold all of it.
-        logs: the content of each file that Ray left.
+        servers: still hold all of its data.
+        logs: the content of each log file that Ray left.
     """
 
     servers: Servers
     logs: Mapping[str, bytes]
 
     def path(self, name: str) -> Path:
-        """The folder of one of its sweeps."""
+        """Return the folder of one of the sweeps."""
         return self.folder / "runs" / name
 
     def summary(self, name: str) -> Any:
-        """What summary.json says of one of its sweeps."""
+        """Read the summary.json of one of the sweeps."""
         return json.loads((self.path(name) / "summary.json").read_text())
 
     @property
@@ -103,13 +103,13 @@ class Comparison(Launched):
 
     @property
     def runs(self) -> list[Run]:
-        """All runs in its experiment."""
+        """All MLflow runs of the experiment."""
         (experiment,) = [found for found in self.client.search_experiments() if found.name == "tiny-authors"]
         return list(self.client.search_runs([experiment.experiment_id]))
 
 
 def compare(folder: Path, servers: Servers) -> Comparison:
-    """Launch the comparison as a user types it, who shuts out all others and whose environment holds secrets."""
+    """Launch the comparison with a umask that excludes other users, and with secrets in the environment."""
     secret = servers.tracking.replace("://", f"://me:{IN_THE_URI}@")
     words = (*WORDS, f"ledger={servers.ledger}", f'artifacts="{servers.artifacts}"', "--name", NAME)
     with TemporaryDirectory(prefix="ray-") as logs:
@@ -120,9 +120,9 @@ def compare(folder: Path, servers: Servers) -> Comparison:
 
 
 def run_found_again(comparison: Comparison) -> Launched:
-    """Give the command that the summary of the first sweep has for the found setting, with another storage.
+    """Run the command for the found setting from the summary of the first sweep, with another storage.
 
-    There it has nothing but the URL for prepared models; its ledger and MLflow's database are files of its own.
+    That storage shares only the URL for prepared models; its study and its MLflow database are new files.
     """
     program, option, module, *words = shlex.split(comparison.summary(NAMES[0])["again"]["found"])
     assert (program, option, module) == ("python", "-m", "sweep.launch")
@@ -130,7 +130,7 @@ def run_found_again(comparison: Comparison) -> Launched:
 
 
 def _launched(folder: Path, *argv: str, **variables: str) -> Launched:
-    """Run sweep.launch with the umask until no process of it is left."""
+    """Run sweep.launch with the umask, and wait until all its processes have ended."""
     before = {*folder.rglob("*")}
     with umask(UMASK):
         command = Command(folder, *argv, variables={"PYTHONPATH": str(ROOT)} | variables)
@@ -142,7 +142,7 @@ def _launched(folder: Path, *argv: str, **variables: str) -> Launched:
 
 @contextmanager
 def umask(mask: int) -> Iterator[None]:
-    """Make files and start processes with this umask."""
+    """Set this umask for the block, and for the processes that it starts."""
     before = os.umask(mask)
     try:
         yield
@@ -151,18 +151,18 @@ def umask(mask: int) -> Iterator[None]:
 
 
 def trial_lines(text: str) -> list[dict[str, str]]:
-    """The lines of a trials.csv without the index."""
+    """Parse a trials.csv into rows without the index."""
     return [{key: value for key, value in row.items() if key != "index"} for row in csv.DictReader(text.splitlines())]
 
 
 def of_setting(lines: list[dict[str, str]], setting: Setting) -> dict[str, str]:
-    """The one line that has this setting."""
+    """Return the only row with this setting."""
     (found,) = [line for line in lines if {key: float(line[key]) for key in setting} == setting]
     return found
 
 
 def database(url: str) -> dict[str, bytes]:
-    """The content of each table of a PostgreSQL database, as text."""
+    """Return the content of each table of a PostgreSQL database, as text."""
     found = {}
     with psycopg.connect(url, password=PASSWORD) as connection:
         tables = connection.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
@@ -173,7 +173,7 @@ def database(url: str) -> dict[str, bytes]:
 
 
 def objects(url: str) -> dict[str, bytes]:
-    """The content of each object in a folder of the object store; KEYS are in the environment."""
+    """Return the content of each object in a folder of the object store; the environment must hold `KEYS`."""
     files, base = FileSystem.from_uri(url)
     inside = files.get_file_info(FileSelector(base, recursive=True))
     return {one.path: files.open_input_stream(one.path).readall() for one in inside if one.type == FileType.File}

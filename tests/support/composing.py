@@ -1,4 +1,4 @@
-"""The shipped configurations for the tests: the files do not change while tests run, so that each is composed once."""
+"""Compose the shipped configurations once for all tests, since the files do not change while tests run."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -14,16 +14,16 @@ from sweep.config.matrix import is_matrix
 from sweep.config.schema import SweepConfig
 
 SWEEPS = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem != "base" and not is_matrix(path))
-"""The names of the shipped sweeps."""
+"""Names of the shipped sweeps."""
 
 
 def shipped(name: str, *overrides: str) -> SweepConfig:
-    """A shipped sweep with overrides."""
+    """Load a shipped sweep with overrides."""
     return load(CONFIGS / f"{name}.yaml", overrides)
 
 
 def composed(folders: Sequence[Path], name: str, choices: Sequence[str]) -> DictConfig:
-    """The same as `yaml_files.composed` gives; what shipped files alone say together is composed once a process."""
+    """Compose as `yaml_files` does, but only once a process where the shipped files alone are involved."""
     if {*folders} == {CONFIGS}:
         return deepcopy(_once(name, tuple(choices)))
     return yaml_files.composed(folders, name, choices)

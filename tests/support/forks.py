@@ -1,6 +1,6 @@
-"""Toy drivers that begin with everything imported: each is forked from a process that has done no more than that.
+"""Start toy drivers as forks of a process that has only imported everything.
 
-The imports of a driver take as long as all the rest of a toy sweep.
+The imports of a driver take as long as the rest of a toy sweep.
 """
 
 import atexit
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
 
 PATHS = f"{Path(__file__).parents[2]}{os.pathsep}{Path(__file__).parents[1]}"
-"""Where the checkout's packages are, and the tests' own."""
+"""PYTHONPATH with the checkout's packages and the tests' own."""
 VARIABLES = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "TUNE_"))}
-"""The environment before any test has changed it, and without what a driver sets itself."""
+"""Environment before any test changes it, without the variables that a driver sets itself."""
 
 
 class Forked:
-    """A toy driver, as `subprocess.Popen` shows a process; it ends with the tests at the latest."""
+    """A toy driver with part of the interface of `subprocess.Popen`; it ends with the tests at the latest."""
 
     def __init__(self, here: Path, argv: list[str], variables: dict[str, str], out: Path) -> None:
-        """Start it in a folder, with its whole environment; its output goes to a file."""
+        """Start the driver in a folder with exactly these variables; its output goes to a file."""
         out.touch()
         _preload()
         context = multiprocessing.get_context("forkserver")
@@ -42,23 +42,23 @@ class Forked:
         until(self._leads)
 
     def poll(self) -> int | None:
-        """The exit code once it has ended, negative where a signal ended it."""
+        """Return the exit code, negative after a signal; None while the driver runs."""
         return self._process.exitcode
 
     def wait(self, timeout: float) -> int:
-        """Wait for its end; raises subprocess.TimeoutExpired as Popen does."""
+        """Wait for the end, and return the exit code; raise subprocess.TimeoutExpired as Popen does."""
         self._process.join(timeout)
         if self._process.exitcode is None:
             raise subprocess.TimeoutExpired("toy launch", timeout)
         return self._process.exitcode
 
     def send_signal(self, signum: int) -> None:
-        """Send it a signal, unless it has ended."""
+        """Send the driver a signal unless it has ended."""
         if self._process.exitcode is None:
             os.kill(self.pid, signum)
 
     def _leads(self) -> bool:
-        """Whether it leads a group of its own, or has ended."""
+        """Return True once the driver leads its own process group, or has ended."""
         try:
             return self._process.exitcode is not None or os.getpgid(self.pid) == self.pid
         except ProcessLookupError:
@@ -66,7 +66,7 @@ class Forked:
 
 
 def _preload() -> None:
-    """Start the process from which all are forked, once; what tests have set meanwhile is not there."""
+    """Start the process from which drivers are forked, once, without variables that tests have set."""
     before = dict(os.environ)
     forkserver.set_forkserver_preload(["support.preloaded"])
     try:
@@ -98,23 +98,23 @@ def _run(here: Path, argv: list[str], variables: dict[str, str], out: Path) -> N
     own = [path for path in variables.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:] = [str(here), *own, *(path for path in preloaded.PATH if path not in PATHS.split(os.pathsep))]
     site.execsitecustomize()
-    os.setsid()  # the last step: who starts it waits for this one
+    os.setsid()  # last, because `Forked.__init__` waits for it
     toy_launch.use_toys()
     try:
         sys.exit(main(argv))
     finally:
-        atexit._run_exitfuncs()  # multiprocessing leaves them out
+        atexit._run_exitfuncs()  # multiprocessing does not run them
 
 
 def _tell_ray() -> None:
-    """Let Ray read its variables and its token again, which it did when it was imported."""
+    """Let Ray, which read its variables and its token when it was imported, read them again."""
     compiled: Any = import_module("ray._raylet")
     compiled.Config.initialize("")
     compiled.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _print_to(out: Path) -> None:
-    """Send what it prints to the file, unbuffered; it reads nothing."""
+    """Redirect stdout and stderr to the file, line by line, and stdin to /dev/null."""
     file = os.open(out, os.O_WRONLY | os.O_APPEND)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(file, 1)

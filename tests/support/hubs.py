@@ -1,4 +1,4 @@
-"""A hub as huggingface_hub knows it, over real HTTP: repositories with commits, and a branch that moves."""
+"""A Hugging Face hub over real HTTP: repositories with commits, and a branch that moves."""
 
 import hashlib
 import json
@@ -20,13 +20,13 @@ FILE = re.compile(r"/(datasets/)?([\w.-]+/[\w.-]+)/resolve/([\w.-]+)/(.+)")
 
 @dataclass
 class Hub:
-    """What is served.
+    """The repositories of a hub, and the requests to it.
 
     Attributes:
-        commits: the files of each commit, by `models/OWNER/NAME` or `datasets/OWNER/NAME` and its hash.
+        commits: the files of each commit, keyed by repository (`models/OWNER/NAME` or `datasets/OWNER/NAME`) and hash.
         main: the commit to which each repository's branch points.
-        asked: the paths that were asked for.
-        address: where it is.
+        asked: the paths that were requested.
+        address: the URL of the hub.
     """
 
     commits: dict[tuple[str, str], Mapping[str, bytes]] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Hub:
     address: str = ""
 
     def push(self, repository: str, folder: Path) -> str:
-        """A new commit with the files of a folder, to which the branch moves; gives its hash."""
+        """Add a commit with the files of a folder, move the branch to it, and return its hash."""
         files = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
         digest = hashlib.sha1(repr((repository, sorted(files.items()))).encode()).hexdigest()  # noqa: S324 (as git's)
         self.commits[repository, digest] = files
@@ -43,7 +43,7 @@ class Hub:
         return digest
 
     def answer(self, path: str) -> tuple[bytes, str] | None:
-        """The body and the commit for a path, None where there is nothing."""
+        """Return body and commit for a path, None for an unknown path."""
         self.asked.append(path)
         if found := API.fullmatch(path):
             kind, name, what, revision = found.groups()
@@ -73,17 +73,17 @@ class Hub:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers GET and HEAD."""
+    """Handler of GET and HEAD requests."""
 
     hub: ClassVar[Hub]
 
     def do_GET(self) -> None:
-        """The whole answer."""
+        """Send headers and body."""
         if (found := self._head()) is not None:
             self.wfile.write(found)
 
     def do_HEAD(self) -> None:
-        """Its headers."""
+        """Send the headers alone."""
         self._head()
 
     def _head(self) -> bytes | None:
@@ -99,12 +99,12 @@ class Handler(BaseHTTPRequestHandler):
         return None if found is None else body
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name in the base class)
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def served() -> Iterator[Hub]:
-    """An empty hub on a port of its own, until the block ends."""
+    """Serve an empty hub on a free port until the block ends."""
     hub = Hub()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Handler,), {"hub": hub}))
     thread = Thread(target=server.serve_forever, args=(0.01,))
@@ -119,7 +119,7 @@ def served() -> Iterator[Hub]:
 
 
 def used(monkeypatch: pytest.MonkeyPatch, address: str, cache: Path, *, offline: bool = False) -> None:
-    """Point this process at a hub and a cache; `offline` is HF_HUB_OFFLINE=1. It tries again without a pause."""
+    """Point huggingface_hub at a hub and a cache, with retries without pause; `offline` is HF_HUB_OFFLINE=1."""
     template = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)

@@ -1,4 +1,4 @@
-"""Servers that are of no use, and one that is there only for a while, on ports of this machine."""
+"""Servers that fail, and a relay that dies when its block ends, on ports of this machine."""
 
 import socket
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 @contextmanager
 def silent(port: int) -> Iterator[None]:
-    """Takes connections and never answers."""
+    """Accept connections at a port, and never answer."""
     with socket.create_server(("127.0.0.1", port), backlog=100):
         yield
 
 
 class Refusal(BaseHTTPRequestHandler):
-    """Answers 500 to everything."""
+    """Handler that answers 500 to every request."""
 
     def do_GET(self) -> None:
         """Answer 500."""
@@ -26,12 +26,12 @@ class Refusal(BaseHTTPRequestHandler):
     do_POST = do_PATCH = do_GET
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (http.server's name)
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def broken(port: int) -> Iterator[None]:
-    """Answers 500."""
+    """Serve status 500 at a port."""
     with ThreadingHTTPServer(("127.0.0.1", port), Refusal) as server:
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -41,7 +41,7 @@ def broken(port: int) -> Iterator[None]:
 
 
 class Relay(ThreadingTCPServer):
-    """Passes on what it gets to the server at an address, and that one's answers."""
+    """Relay between its clients and the server at an address."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -54,7 +54,7 @@ class Relay(ThreadingTCPServer):
         self.connected: list[socket.socket] = []
 
     def cut(self) -> None:
-        """Break all connections off, as they are when a process dies."""
+        """Shut down all connections, as when a process dies."""
         for connection in self.connected:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -67,7 +67,7 @@ class Relayed(BaseRequestHandler):
     request: socket.socket
 
     def handle(self) -> None:
-        """Pass on what comes from either side, until both have said all."""
+        """Pass on the bytes of either side until both have closed."""
         with socket.create_connection(self.server.behind) as behind:
             self.server.connected += [self.request, behind]
             back = Thread(target=_pass_on, args=(behind, self.request), daemon=True)
@@ -85,7 +85,7 @@ def _pass_on(source: socket.socket, sink: socket.socket) -> None:
 
 @contextmanager
 def passing(port: int, address: str) -> Iterator[str]:
-    """The server at an address listens at this port too, until the block ends: then that one is as if it had died."""
+    """Relay this port to the server at an address until the block ends, which looks as if the server had died."""
     with Relay(port, address) as relay:
         thread = Thread(target=relay.serve_forever, args=(0.01,))
         thread.start()

@@ -1,4 +1,4 @@
-"""Mutations of configurations: what a user may do wrong to a file or to a word of the command line."""
+"""Mutations of configurations: mistakes in a file or in an argument of the command line."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ FILES = {
     str(file.relative_to(CONFIGS)): file.read_text(encoding="utf-8")
     for file in (*CONFIGS.glob("*.yaml"), *(file for group in GROUPS for file in (CONFIGS / group).glob("*.yaml")))
 } | {"config.yaml": dump(load(CONFIGS / "wtnpo.yaml"))}
-"""The shipped files, by their path, and one that has all keys, as in a sweep's folder."""
+"""Shipped files by path, and `config.yaml`, which has all keys, as in a sweep's folder."""
 ODD = (
     *("null", "true", "false", "0", "1", "-1", "7", "2.5", "1e400", "-1e400", "1e-400", ".nan", ".inf", "-.inf"),
     *("1" + "0" * 30, "1" + "0" * 400, "1" + "0" * 5000, "0x1F", "0o17", "1_000", "1:30", "2024-01-01", "2024-13-45"),
@@ -74,9 +74,9 @@ ODD = (
         "\x07",
     ),
 )
-"""Values as they are written in YAML, or what is none."""
+"""Odd values as they are written in YAML, valid or not."""
 KEYS = ("modle", "_target_", "hydra", "", "a.b", "1", "null", "<<", "ключ", "x" * 300, "a\nb", "defaults", "🦙", "seed")
-"""Keys to rename a key to."""
+"""New names for a key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ class Mutation:
     Attributes:
         file: its path among the shipped ones.
         content: its new content.
-        about: one of these, or a line, stands in a message about it; empty where any key may be hit.
+        about: names of which an error must mention one, or else a line number; empty if any key may be affected.
     """
 
     file: str
@@ -94,7 +94,7 @@ class Mutation:
     about: frozenset[str]
 
     def written(self, folder: Path) -> list[str]:
-        """Write it as the user's own file; gives the words that launch it."""
+        """Write the file as a user's own, and return the arguments that launch it."""
         own = folder / self.file
         own.parent.mkdir(parents=True)
         own.write_bytes(self.content)
@@ -107,7 +107,7 @@ class Mutation:
 
 
 def dotted(block: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    """All keys of nested blocks, those of blocks too."""
+    """Yield the dotted keys of nested blocks, those of the blocks themselves included."""
     for key, value in block.items():
         yield above + key
         if isinstance(value, dict):
@@ -120,12 +120,12 @@ KNOWN = sorted({key for keys in KEYS_OF.values() for key in keys})
 
 @st.composite
 def mutations(draw: st.DrawFn) -> Mutation:
-    """A shipped file with a few of its keys or bytes changed."""
+    """Draw a shipped file with a few of its keys or bytes changed."""
     file = draw(st.just("config.yaml") | st.sampled_from(sorted(FILES)))
     if draw(st.integers(0, 4)) == 0:
         return Mutation(file=file, content=draw(_bytes(FILES[file])), about=frozenset())
     raw = yaml.safe_load(FILES[file])
-    # Without its list it is taken for a sweep.
+    # Without its list the file counts as a sweep.
     about = {"objective", "recipe", "model"} if "sweeps" in raw else set[str]()
     values: list[str] = []
     for _ in range(draw(st.integers(1, 2))):
@@ -143,7 +143,7 @@ def mutations(draw: st.DrawFn) -> Mutation:
 
 @st.composite
 def _changed(draw: st.DrawFn, raw: dict[str, Any], key: str, values: list[str]) -> set[str]:
-    """Change a key in place where it is still there; gives what a message may speak of."""
+    """Change a key in place if it is still there, and return the names that an error may mention."""
     *above, name = key.split(".") if not key.endswith(("retain.weight", "train.lr")) else [key]
     block: Any = raw
     for part in above:
@@ -169,7 +169,7 @@ def _changed(draw: st.DrawFn, raw: dict[str, Any], key: str, values: list[str]) 
 
 @st.composite
 def _bytes(draw: st.DrawFn, text: str) -> bytes:
-    """The file with a few bytes put in, taken out, or in another encoding."""
+    """Draw the file with bytes inserted or cut out, with other line ends or tabs, or in another encoding."""
     content = text.encode(
         draw(st.sampled_from(("utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp037"))), "replace"
     )
@@ -189,7 +189,7 @@ def _bytes(draw: st.DrawFn, text: str) -> bytes:
 
 @st.composite
 def words(draw: st.DrawFn) -> str:
-    """A word of the command line that changes something, or tries to."""
+    """Draw an argument of the command line that overrides something, or tries to."""
     key = draw(st.sampled_from(KNOWN) | st.sampled_from(GROUPS) | st.sampled_from(KEYS) | st.text(max_size=6))
     value = draw(st.sampled_from(ODD) | st.sampled_from(WORDS) | st.text(max_size=12))
     form = draw(st.sampled_from(FORMS))

@@ -65,7 +65,7 @@ class Held(Objective):
 
 
 def mine(here: Path) -> str:
-    """Write the config, the cluster and the objective into a folder; gives the folder."""
+    """Write the config, the cluster and the objective into a folder, and return the folder."""
     for name, text in {"mine.yaml": MINE, "cluster/mine.yaml": CLUSTER, "mine/fade.py": FADE}.items():
         (here / name).parent.mkdir(exist_ok=True)
         (here / name).write_text(text, encoding="utf-8")
@@ -73,10 +73,10 @@ def mine(here: Path) -> str:
 
 
 def held(here: Path) -> str:
-    """Write a config of two trials into a folder; gives its name.
+    """Write a config of two trials into a folder, and return its name.
 
-    However many run at once, the one that begins first ends by itself, and the other one waits, in its first step, for
-    a file `go` in that folder: where the first one has ended, the other one is under way, or yet to come.
+    The trial that begins first ends by itself. The other one waits in its first step for a file `go` in that folder, so
+    that it is running or still pending when the first one has ended, however many run at once.
     """
     (here / "mine").mkdir()
     (here / "mine" / "held.py").write_text(WAITING.format(folder=str(here)), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a driver imports and makes until it ends, for `support.forks`: importing this module is its whole point."""
+"""Import and make all that a driver needs, for `support.forks`; importing this module does it."""
 
 import os
 import sys
@@ -7,11 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 MODULES = ("sweep.plan.launch_plan", "sweep.run", "sweep.outputs", "sweep.report.write_report", "support.toy_launch")
-"""In the order in which a driver imports them: `sweep.run` tells Ray how, before anybody imports it."""
+"""Modules in the order of a driver's imports: `sweep.run` sets Ray's variables before Ray is imported."""
 
 
 def _set() -> dict[str, str]:
-    """Import them; gives the variables that they set."""
+    """Import the modules, and return the variables that they set."""
     before = dict(os.environ)
     for name in (*MODULES, "support.workers"):
         import_module(name)
@@ -19,7 +19,7 @@ def _set() -> dict[str, str]:
 
 
 def _open_databases() -> None:
-    """Make a study and an MLflow database, and forget them: what makes the first ones imports a lot."""
+    """Make a study and an MLflow database, and drop them, because the first of each triggers many imports."""
     import optuna
 
     from sweep.tracking.store import client_of
@@ -31,7 +31,7 @@ def _open_databases() -> None:
 
 
 def _script() -> str:
-    """The script of a report's page, from a process that ends: what makes it starts threads, and takes seconds."""
+    """Return the script of a report's page, made in a child process because it takes seconds and starts threads."""
     from sweep.report import page
 
     reader, writer = os.pipe()
@@ -50,12 +50,12 @@ def _script() -> str:
 _SET = _set()
 _open_databases()
 SET = {name: value for name, value in _SET.items() if name.startswith(("RAY_", "TUNE_"))}
-"""The variables that a driver sets while it imports, whatever they were."""
+"""Variables that a driver's imports overwrite."""
 DEFAULTS = {name: value for name, value in _SET.items() if name not in SET and not name.startswith("_")}
-"""Those that it sets where they are not set; MLflow's own differ from process to process."""
+"""Variables that the imports set only if unset; MLflow's own differ from process to process."""
 PATH = list(sys.path)
-"""Where a process finds its modules that has nothing of the tests' own."""
+"""Module search path of a process without the tests' own folders."""
 vars(import_module("sweep.report.page"))["script"] = _script().__str__
 _theme = import_module("sweep.report.theme")
 for _one in (_theme.LIGHT, _theme.DARK):
-    _theme.config(_one)  # altair reads its schemas, once
+    _theme.config(_one)  # altair reads its schemas once

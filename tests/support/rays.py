@@ -1,4 +1,4 @@
-"""Real Ray nodes on this machine, with a token, on ports of their own; each ends with its block."""
+"""Start real Ray nodes on free ports of this machine, with a token; each ends with its block."""
 
 import os
 import signal
@@ -25,21 +25,21 @@ from sweep.config.schema import ClusterConfig
 
 TOKEN = "planted-token-0123456789abcdef0123456789"  # noqa: S105 (of a cluster that lives as long as a test)
 FRONT = Path(sys.executable).parent
-"""Where this environment's `ray` and `python` are, which a head runs jobs with."""
+"""Folder of this environment's `ray` and `python`, with which a head runs jobs."""
 
 
 LEAN = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
-"""Options of a head without what toys do not need: three processes less."""
+"""Options of a head without three processes that toys do not need."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """A head that is up.
+    """A running head.
 
     Attributes:
-        address: of the cluster, for a driver or another node.
+        address: address of the cluster, for a driver or another node.
         dashboard: URL of the dashboard, to which jobs are sent.
-        folder: where Ray keeps its logs and the files of jobs.
+        folder: folder of Ray's logs and of the files of jobs.
     """
 
     address: str
@@ -48,7 +48,7 @@ class Head:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """What a process needs to talk to these nodes, and to run the checkout."""
+    """Return the environment with which a process can talk to these nodes, and run the checkout."""
     own = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     own |= {"PATH": f"{FRONT}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     return own | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"} | more
@@ -56,13 +56,13 @@ def environment(**more: str) -> dict[str, str]:
 
 @contextmanager
 def head(variables: dict[str, str]) -> Iterator[Head]:
-    """A head of two cores with a dashboard, in an environment."""
+    """Start a head with two cores and a dashboard."""
     host = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
     port, dashboard, agent = free_port(), free_port(), free_port()
     with TemporaryDirectory(prefix="ray-") as folder:
         options = ["--head", f"--port={port}", f"--temp-dir={folder}", f"--dashboard-port={dashboard}", "--num-cpus=2"]
         options += [f"--dashboard-agent-listen-port={agent}", "--ray-client-server-port", str(free_port())]
-        # Jobs are taken once the agent listens.
+        # The head accepts jobs once the agent listens.
         with node([*options, "--dashboard-host=127.0.0.1"], variables, Path(folder) / "head.txt"):
             until(lambda: listens(host, agent) and listens("127.0.0.1", dashboard))
             yield Head(address=f"{host}:{port}", dashboard=f"http://127.0.0.1:{dashboard}", folder=Path(folder))
@@ -70,13 +70,13 @@ def head(variables: dict[str, str]) -> Iterator[Head]:
 
 @contextmanager
 def node(options: Sequence[str], variables: dict[str, str], log: Path, before: Sequence[str] = ()) -> Iterator[None]:
-    """A node that is up.
+    """Start a node, and wait until it is up.
 
     Args:
-        options: of `ray start`.
+        options: options of `ray start`.
         variables: its environment.
-        log: where its output goes.
-        before: a command in front, which runs `ray start` in its turn.
+        log: file for its output.
+        before: a command that is put in front, and runs `ray start`.
     """
     command = [*before, "ray", "start", *options, "--block", "--num-gpus=0", "--object-store-memory=100000000"]
     with log.open("w") as out:
@@ -86,13 +86,13 @@ def node(options: Sequence[str], variables: dict[str, str], log: Path, before: S
         assert process.poll() is None, log.read_text()
         yield
     finally:
-        process.terminate()  # it ends its own processes
+        process.terminate()  # the node ends its own processes
         process.wait(LONGEST_WAIT_S)
 
 
 @contextmanager
 def cluster(nodes: int, cpus: int) -> Iterator[Cluster]:
-    """A head without room for trials, and nodes with so many cores each, for drivers of this environment."""
+    """Start a head without cores for trials, and nodes with `cpus` cores each, for drivers of this environment."""
     up = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **LEAN})
     try:
         for _ in range(nodes):
@@ -104,26 +104,26 @@ def cluster(nodes: int, cpus: int) -> Iterator[Cluster]:
 
 
 class Slots:
-    """A Ray that runs two toy trials at once; its driver is the process of the tests, which can be that of only one.
+    """A Ray that runs two toy trials at once; the test process is its driver, and can be the driver of only one Ray.
 
     Attributes:
         nodes: the cluster: a head with two cores, and the nodes that a test adds for a while.
-        room: how many trials run at once.
+        room: number of trials that run at once.
     """
 
     def __init__(self, nodes: Cluster) -> None:
-        """Be its driver."""
+        """Connect this process as the driver."""
         self.nodes = nodes
         self._driver = ExitStack()
         self.room = self._drive()
 
     def cluster(self, **changes: Any) -> ClusterConfig:
-        """What a toy sweep says of this Ray, with changes."""
+        """Return the cluster block of a toy sweep on this Ray, with changes."""
         return toys.config(Path()).cluster.model_copy(update={"address": self.nodes.address} | changes)
 
     @contextmanager
     def apart(self) -> Iterator[None]:
-        """Let somebody else be a driver in this process during the block."""
+        """Disconnect this process during the block, so that it can be the driver of another Ray."""
         self.close()
         try:
             yield
@@ -132,7 +132,7 @@ class Slots:
 
     @contextmanager
     def more(self, nodes: int, **wants: Any) -> Iterator[list[Node]]:
-        """Nodes besides, until the block ends or the test removes them; `wants` is what each has."""
+        """Add nodes with these resources each, until the block ends or the test removes them."""
         with _as_before(**VARIABLES):
             added = [self.nodes.add_node(**wants) for _ in range(nodes)]
         try:
@@ -143,11 +143,11 @@ class Slots:
             until(lambda: len(self._alive()) == 1 + len(self.nodes.worker_nodes))
 
     def close(self) -> None:
-        """Be its driver no more."""
+        """Disconnect this process."""
         self._driver.close()
 
     def _alive(self) -> Sequence[str]:
-        """The ids of the nodes that the head takes to be there."""
+        """Return the ids of the nodes that the head counts as alive."""
         found: Sequence[str] = self.nodes.global_state._live_node_ids()  # type: ignore[no-untyped-call]
         return found
 
@@ -155,7 +155,7 @@ class Slots:
         handler = signal.getsignal(signal.SIGTERM)
         with _as_before(**VARIABLES):
             room = self._driver.enter_context(connected(self.cluster()))
-        signal.signal(signal.SIGTERM, handler)  # Ray has one of its own
+        signal.signal(signal.SIGTERM, handler)  # Ray installs its own
         return room
 
 
@@ -163,14 +163,14 @@ VARIABLES = {
     "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
     "RAY_AUTH_MODE": "disabled",
 }
-"""What the processes of `Slots` are given: they find the checkout and the toys, and ask for no token."""
+"""Variables of the processes of `Slots`: with the checkout and the toys on their path, and without a token."""
 HEAD = VARIABLES | {"RAY_health_check_period_ms": "200"}
-"""What its head is given: it looks after its nodes often. One that is busy has the usual time to answer."""
+"""Variables of the head, which checks its nodes often but leaves a busy one the default time to answer."""
 
 
 @contextmanager
 def slots() -> Iterator[Slots]:
-    """A Ray for all tests of this process; nobody else gets to know of it."""
+    """Start a Ray for all tests of this process, without leaving a trace in its environment."""
     with _as_before(**HEAD):
         nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, **LEAN})
     try:
@@ -182,7 +182,7 @@ def slots() -> Iterator[Slots]:
 
 @contextmanager
 def _as_before(**variables: str) -> Iterator[None]:
-    """Set variables for the block; what it sets besides is forgotten."""
+    """Set variables for the block, and restore the whole environment at its end."""
     before = dict(os.environ)
     os.environ.update(variables)
     try:
@@ -194,7 +194,7 @@ def _as_before(**variables: str) -> Iterator[None]:
 
 
 def listens(host: str, port: int) -> bool:
-    """Whether somebody listens at a port."""
+    """Return True if a server listens at a port."""
     try:
         socket.create_connection((host, port), 1).close()
     except OSError:

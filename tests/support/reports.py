@@ -1,4 +1,4 @@
-"""Sweeps for the tests of the report."""
+"""Toy sweeps for the tests of the report."""
 
 import math
 from dataclasses import replace
@@ -11,9 +11,9 @@ from sweep.records import Record, Setting
 from sweep.report.data import Reported
 
 GOOD: Setting = {"alpha": 2.1, "beta": 6.0}
-"""0.6 / 5 = 12 % of the range of alpha from the paper's, ln(7/6) / ln 40 = 4 % of that of beta."""
+"""Setting at 0.6 / 5 = 12 % of the range of alpha from the paper's, and ln(7/6) / ln 40 = 4 % of that of beta."""
 NASTY = "</script><script>alert(1)</script> & <img src=x onerror=alert(1)> {{ 7 * 7 }}"
-"""A reason that is markup."""
+"""A failure reason that is markup."""
 START = 1_700_000_000.0
 REFERENCE = {"forget/es": 0.9, "forget/es_paraphrase": 0.5, "retain/es": 0.95, "retain/es_paraphrase": 0.6}
 SIDES = {"forget/es": 0.25, "retain/es": 0.75, "score/tau_0.4": 0.1, "score/tau_0.9": 0.2}
@@ -47,7 +47,7 @@ def spiral(count: int) -> list[Record]:
 
 
 def large() -> Reported:
-    """Everything that a page can show: 30 trials on 4 workers in all states, with all metrics, and the finalists."""
+    """A sweep with all that a page can show: 30 trials on 4 workers in all states, all metrics, and the finalists."""
     search = [
         replace(record, metrics=record.metrics | _sides(i), worker=f"node-{i % 4}:17")
         for i, record in enumerate(spiral(30))
@@ -69,5 +69,5 @@ def _sides(i: int) -> dict[str, float]:
 
 
 def _timed(records: Any, start: float = START) -> list[Record]:
-    """Each takes two seconds, and begins a second after the one before."""
+    """Give the records times: each takes two seconds, and begins a second after the one before."""
     return [replace(r, started=start + i, ended=start + i + 2, worker=f"host:{i % 2}") for i, r in enumerate(records)]

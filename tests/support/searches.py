@@ -1,4 +1,4 @@
-"""Searches for the tests that run toy trials on a real Ray: watched by a view that remembers."""
+"""Run searches of toy trials on a real Ray, with a display that records its calls."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,36 +17,36 @@ NAME = "toy"
 
 @dataclass
 class Seen:
-    """A view that remembers."""
+    """A display that records its calls."""
 
     progress: list[tuple[str, int, int]] = field(default_factory=list)
     points: list[tuple[int, float]] = field(default_factory=list)
     ended: list[Record] = field(default_factory=list)
 
     def of(self, name: str) -> "Seen":
-        """The same for every sweep."""
+        """Return the same display for every sweep."""
         return self
 
     def prepared(self, stage: str, done: int, total: int) -> None:
-        """Remember it."""
+        """Record the progress."""
         self.progress.append((stage, done, total))
 
     def keep(self, records: Sequence[Record]) -> None:
-        """Nothing to remember."""
+        """Ignore the earlier trials."""
 
     def note(self, record: Record) -> None:
-        """Remember the new point, or the end."""
+        """Record the new epoch, or the end."""
         if record.state != "running":
             self.ended.append(record)
         elif record.curve:
             self.points.append((record.index, record.curve[-1]["epoch"]))
 
     def tick(self) -> None:
-        """Nothing to remember."""
+        """Ignore the step."""
 
 
 def search(config: SweepConfig, ledger: Ledger, watcher: Watcher) -> Search:
-    """A sweep's search, watched by one who is told all."""
+    """Build the search of a sweep with one watcher."""
     return Search(
         ledger=ledger,
         tasks=agenda(config, PAPER, ledger),
@@ -58,7 +58,7 @@ def search(config: SweepConfig, ledger: Ledger, watcher: Watcher) -> Search:
 
 
 def opened(config: SweepConfig) -> Ledger:
-    """The ledger of a sweep, whose folder is made where it is missing."""
+    """Open the study of a sweep, and make its folder if it is missing."""
     (config.storage / NAME).mkdir(parents=True, exist_ok=True)
     return Ledger(config, NAME)
 
@@ -66,12 +66,12 @@ def opened(config: SweepConfig) -> Ledger:
 def swept(
     sweeps: Sequence[tuple[SweepConfig, Run]], at_once: int = 2, beat: Callable[[], None] = lambda: None
 ) -> list[Seen]:
-    """Run what is left of sweeps of one cluster side by side, as `schedule.run` does, without MLflow.
+    """Run the pending trials of sweeps of one cluster side by side, as `sweep.run` does, without MLflow.
 
     Args:
-        sweeps: each with the function of its trials.
-        at_once: how many trials.
-        beat: is called now and then.
+        sweeps: each with the function that runs its trials.
+        at_once: number of trials that run at once.
+        beat: is called after every step of Ray Tune.
     """
     from sweep.cluster.tuner import Beat, fit
 

@@ -1,4 +1,4 @@
-"""Servers that a test starts, on ports of their own, and ends with it."""
+"""Start servers on free ports, which end with their block."""
 
 import os
 import shutil
@@ -17,18 +17,18 @@ from support.waiting import until
 
 PASSWORD = "planted-secret"  # noqa: S105 (of a database that lives as long as a test)
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true"}
-"""What a client of the object store needs in its environment."""
+"""Variables that a client of the object store needs."""
 
 
 def free_port() -> int:
-    """A port of this machine at which nobody listens."""
+    """Return a port of this machine at which nobody listens."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         return int(closed.getsockname()[1])
 
 
 def answers(address: str) -> bool:
-    """Whether a web server is there."""
+    """Return True if a web server answers at the address."""
     try:
         with urlopen(address, timeout=1):  # noqa: S310
             return True
@@ -44,14 +44,14 @@ def running(
     user: str | None = None,
     variables: dict[str, str] | None = None,
 ) -> Iterator[None]:
-    """A server; its whole process group ends with the block.
+    """Run a server, and kill its whole process group when the block ends.
 
     Args:
-        command: its program and arguments.
-        folder: its working directory.
-        ready: whether it is up.
-        user: as whom it runs; None: as the test does.
-        variables: more of its environment.
+        command: program and arguments.
+        folder: working directory.
+        ready: returns True once the server is up.
+        user: user that runs it; None: that of the test.
+        variables: more variables of its environment.
     """
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     environment |= variables or {}
@@ -70,7 +70,7 @@ def running(
 
 @contextmanager
 def mlflow(store: str, folder: Path, port: int, variables: dict[str, str] | None = None) -> Iterator[str]:
-    """The address of an MLflow server over a database, with its artifacts in a folder."""
+    """Run an MLflow server over a database, with its artifacts in a folder, and yield its address."""
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts")]
@@ -80,7 +80,7 @@ def mlflow(store: str, folder: Path, port: int, variables: dict[str, str] | None
 
 @contextmanager
 def postgres(databases: Sequence[str]) -> Iterator[str]:
-    """The URL of a PostgreSQL server that has these databases, without one of them and without the PASSWORD."""
+    """Run a PostgreSQL server with these databases, and yield its URL without database and password."""
     import psycopg
     from psycopg.sql import SQL, Identifier
 
@@ -107,7 +107,7 @@ def postgres(databases: Sequence[str]) -> Iterator[str]:
 
 @contextmanager
 def object_store(folder: Path) -> Iterator[str]:
-    """The host and port of a server of the S3 protocol, which keeps its objects in memory."""
+    """Run a server of the S3 protocol that keeps its objects in memory, and yield its host and port."""
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
     with running(command, folder, lambda: answers(f"http://127.0.0.1:{port}")):
@@ -115,7 +115,7 @@ def object_store(folder: Path) -> Iterator[str]:
 
 
 def bucket(server: str, name: str) -> str:
-    """The URL of an empty folder in a new bucket of the object store; KEYS are in the environment."""
+    """Make a bucket in the object store, and return the URL of a folder in it; the environment must hold `KEYS`."""
     from pyarrow.fs import FileSystem
 
     options = f"endpoint_override={server}&scheme=http&region=us-east-1"

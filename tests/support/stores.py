@@ -1,11 +1,11 @@
-"""What MLflow's database holds, read beside a driver that may be at work."""
+"""Read MLflow's database while a driver may be running."""
 
 import sqlite3
 from pathlib import Path
 
 
 def statuses(here: Path) -> list[str]:
-    """How the runs in a folder's mlflow.db have ended, those of sweeps and of trials; none where it is not made yet."""
+    """Return the sorted statuses of all runs in a folder's mlflow.db, of sweeps and trials; none if it is missing."""
     if not (here / "mlflow.db").exists():
         return []
     with sqlite3.connect(here / "mlflow.db") as database:

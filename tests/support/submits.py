@@ -1,6 +1,7 @@
-"""`sweep.submit` again and again, each time in a process of its own that begins with everything imported.
+"""Run `sweep.submit` several times, each in a process forked after all imports.
 
-Ray takes longer to import than a head to refuse, and keeps the first token that it has read: hence the processes.
+Ray takes longer to import than a head takes to refuse a job, and it keeps the first token that it has read, so that
+each try needs its own process.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 
 class Said(NamedTuple):
-    """How a command ended, and what it printed to stdout and stderr."""
+    """Exit code of a command, and its output to stdout and stderr."""
 
     code: int
     text: str
@@ -22,12 +23,12 @@ class Said(NamedTuple):
 def submitted(
     here: Path, tries: Sequence[tuple[Mapping[str, str], Sequence[str]]], own: Mapping[str, str]
 ) -> list[Said]:
-    """What came of each, started in a folder.
+    """Run the commands one after the other in a folder, and return their results.
 
     Args:
         here: the folder.
-        tries: the variables that each has beside, and its words.
-        own: the environment of all.
+        tries: additional variables and arguments of each command.
+        own: environment of all commands.
     """
     command = [sys.executable, "-m", "support.submits", json.dumps(tries)]
     done = subprocess.run(command, cwd=here, env=own, capture_output=True, text=True, check=True)  # noqa: S603 (our own)
@@ -43,7 +44,7 @@ def _forked(variables: Mapping[str, str], words: Sequence[str]) -> Said:
     child = os.fork()
     if child == 0:
         os.environ.update(variables)
-        reset_auth_token_state()  # it was read at the import
+        reset_auth_token_state()  # Ray read it when it was imported
         for stream in (1, 2):
             os.dup2(writer, stream)
         code = main(words)

@@ -1,4 +1,4 @@
-"""Toy targets for the tests: trained once a session in each precision, in one storage that all its processes share."""
+"""Toy targets, trained once a test session in each precision, in one storage that all its processes share."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,21 +10,21 @@ from sweep.prepare.artifacts import Artifacts, plan
 from sweep.prepare.preparers import makers
 
 Toy: TypeAlias = tuple[SweepConfig, Artifacts]
-"""A toy sweep whose artifacts are there."""
+"""A toy sweep with its prepared artifacts."""
 Prepared: TypeAlias = Callable[..., Toy]
-"""Gives the toy sweep in a precision, blocks replaced by the arguments, as `prepared` below does in the storage."""
+"""Type of the fixture that calls `prepared` below with the storage of the session."""
 FULL = {"every": 1, "suite": "full"}
-"""The block `eval` with all metrics, for which there is a retain model too."""
+"""Block `eval` with all metrics, which needs a retain model too."""
 
 
 def prepared(storage: Path, precision: str = "float32", **blocks: Any) -> Toy:
-    """The toy sweep in a precision, what its trials need made where it is missing.
+    """Return the toy sweep in a precision, and prepare its missing artifacts.
 
-    Whoever damages an artifact copies the storage first: others read it.
+    A test that damages an artifact must copy the storage first, because others read it.
 
     Args:
-        storage: the folder of the session.
-        precision: of the training.
+        storage: storage of the test session.
+        precision: precision of the training.
         **blocks: blocks of the configuration, as for `support.toys.config`.
     """
     sweep = config(storage, **blocks | {"train": {"precision": precision} | blocks.get("train", {})})
@@ -32,7 +32,7 @@ def prepared(storage: Path, precision: str = "float32", **blocks: Any) -> Toy:
 
 
 def made(sweep: SweepConfig) -> Artifacts:
-    """What the trials of a toy sweep need, made where it is missing; of two at once the second waits."""
+    """Prepare the missing artifacts of a toy sweep; of two callers at once the second waits."""
     artifacts = plan(sweep, dataset())
     for maker in makers(sweep, dataset(), artifacts):
         list(maker())

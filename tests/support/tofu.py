@@ -1,4 +1,4 @@
-"""Toy folders of TOFU: their rows, what may be changed in them, and odd texts that rows may hold."""
+"""Toy folders of TOFU: their rows, changes to them, and odd texts that rows may hold."""
 
 import json
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def toy() -> Splits:
 
 
 def write(folder: Path, splits: Splits) -> Path:
-    """One file of JSON lines a split."""
+    """Write one file of JSON lines for each split, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, records in splits.items():
         (folder / f"{name}.json").write_text("".join(json.dumps(record) + "\n" for record in records))
@@ -66,17 +66,17 @@ def config(
 
 
 def put(split: str, row: int, **values: object) -> Callable[[Splits], object]:
-    """A change that sets columns of a row, counted from 1."""
+    """Return a change that sets columns of a row, counted from 1."""
     return lambda splits: splits[split][row - 1].update(values)
 
 
 def add(split: str, *records: Record) -> Callable[[Splits], object]:
-    """A change that adds rows at the end."""
+    """Return a change that appends rows."""
     return lambda splits: splits[split].extend(records)
 
 
 def both(*changes: Callable[[Splits], object]) -> Callable[[Splits], object]:
-    """One change after the other."""
+    """Return a change that applies these one after the other."""
     return lambda splits: [change(splits) for change in changes]
 
 

@@ -1,4 +1,4 @@
-"""Runs a task in several processes that know of one another, without Ray."""
+"""Run a task in several processes of one process group, without Ray."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,7 @@ PROCESSES = 2
 
 
 def together(task: Callable[[Path], Any], folder: Path) -> list[Any]:
-    """What the task, a function of a module, gives in each of two processes on the CPU."""
+    """Run the task, a module-level function, in each of two processes on the CPU, and return their results by rank."""
     there = place()
     spawn(_one, (task, folder, there.port), nprocs=PROCESSES)
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(PROCESSES)]

@@ -2,10 +2,10 @@
 
 PYTHONPATH=.:tests python -m support.toy_launch configs/wtnpo.yaml search.trials=3 seeds=1
 
-With TOY_FOLDER in its environment, and TOY_HOLD, the trials from that index on wait for a file `go` in that folder, in
-which each leaves a file when it begins: a test knows where the sweep stands, whatever the load. TOY_PREPARATION names
-the functions of `support.workers` that make what the trials share; by default nothing does. TOY_RUN names the one that
-runs a trial: `held` by default.
+Each trial leaves a file in TOY_FOLDER when it begins, so that a test knows the state of the sweep, whatever the load.
+The trials from index TOY_HOLD on wait for a file `go` in that folder. TOY_PREPARATION names functions of
+`support.workers` that prepare something shared; by default there are none. TOY_RUN names the function that runs a
+trial, `held` by default.
 """
 
 import os
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sweep.prepare.preparers import Maker
 
 
-# Ray is imported where the driver does so, which tells it how first: so is what imports it.
+# Modules that import Ray are imported in functions, because the driver must set Ray's variables first.
 
 
 def _toy_makers(*_: object) -> "Sequence[Maker]":
@@ -34,21 +34,24 @@ def _toy_makers(*_: object) -> "Sequence[Maker]":
 
 
 def use_toys() -> None:
-    """Let every sweep of this process run toy trials."""
+    """Make every sweep of this process run toy trials."""
+    import sweep.cluster  # noqa: F401 (Ray reads its variables when it is imported)
     from support import workers
-    from sweep.trial import runner  # noqa: F401, I001 (first of all)
+    from sweep.prepare import preparers
+    from sweep.trial import runner
 
     folder, hold = os.environ.get("TOY_FOLDER"), os.environ.get("TOY_HOLD")
     toy_run = getattr(workers, os.environ.get("TOY_RUN", "held"))
     toy = partial(toy_run, None if folder is None else Path(folder), None if hold is None else int(hold))
-    vars(runner).update(unlearn=partial(workers.toy_unlearn, toy), makers=_toy_makers)
+    vars(runner)["unlearn"] = partial(workers.toy_unlearn, toy)
+    vars(preparers)["makers"] = _toy_makers
     _leave_out_of_ray()
 
 
 def _leave_out_of_ray() -> None:
-    """Let a Ray that starts here be without its dashboard, its log monitor and its autoscaler, which nobody asks.
+    """Start Ray here without its dashboard, its log monitor and its autoscaler, which no toy sweep needs.
 
-    They are four processes of Python, whose start takes longer than a toy sweep.
+    They are four Python processes, whose start takes longer than a toy sweep.
     """
     from ray._private import utils
     from ray._private.node import Node

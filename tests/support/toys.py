@@ -1,4 +1,4 @@
-"""Toys for the tests: a made-up dataset of a few rows, a very small Llama that may know it, a configuration."""
+"""Toys for the tests: a made-up dataset of a few rows, a very small Llama, and a configuration."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from eval.rows.encode import Encoded
 
-# What takes long to import is imported where it is used: processes of toy trials that have no model start faster.
+# Slow imports are inside the functions, so that processes of toy trials without a model start faster.
 
 TEMPLATE = Template(question="Question: {question}\nAnswer:", answer=" {answer}")
 SHAPE = Shape(layers=2, hidden=32, intermediate=64, heads=2, vocabulary=300)
@@ -63,7 +63,7 @@ def tokenizer() -> "PreTrainedTokenizerFast":
 
 
 def llama(seed: int = 0, scale: float = 20.0) -> "PreTrainedModel":
-    """A small Llama with random weights, made louder so that its probabilities differ from one another."""
+    """Make a small Llama with random weights, scaled up so that its probabilities differ clearly."""
     import torch
 
     from sweep.training import models
@@ -87,7 +87,7 @@ def encoded(*lengths: tuple[int, int]) -> "list[Encoded]":
 
 
 def config(storage: Path, **blocks: Any) -> SweepConfig:
-    """A sweep of WTNPO on the toy model, blocks replaced by the arguments (of `search` and `train` only the keys)."""
+    """Configure WTNPO on the toy model; arguments replace blocks, but of `search` and `train` only single keys."""
     default: dict[str, Any] = {
         "objective": "wtnpo",
         "space": {"alpha": {"low": 0.0, "high": 5.0}, "beta": {"low": 0.25, "high": 10.0, "log": True}},

@@ -1,4 +1,4 @@
-"""Hand-made trials for the tests of MLflow, told of as the driver does, and the runs that came of them."""
+"""Hand-made trials for the tests of MLflow, logged as the driver does, and the resulting runs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +12,11 @@ from sweep.tracking.runs import Runs
 from sweep.tracking.tracker import Tracker
 
 START = 1_700_000_000.0
-"""When the first trial of the hand-made sweeps began."""
+"""Start time of the first trial of the hand-made sweeps, in seconds since the epoch."""
 
 
 def record(index: int, **fields: Any) -> Record:
-    """A trial that is finished, with two points on its curve, ten seconds after it began."""
+    """Make the record of a finished trial of ten seconds with two points on its curve."""
     default: dict[str, Any] = {
         "phase": "search",
         "index": index,
@@ -33,12 +33,12 @@ def record(index: int, **fields: Any) -> Record:
 
 
 def begun(whole: Record) -> Record:
-    """The record as it was when its trial began."""
+    """Return the record as it was when its trial began."""
     return replace(whole, state="running", metrics={}, curve=[], reason="", ended=0.0, worker="")
 
 
 def live(tracker: Tracker | Runs, whole: Record) -> None:
-    """Tell of a trial from its start to its end, as the driver does."""
+    """Log a trial from its start to its end, as the driver does."""
     tell = tracker.log if isinstance(tracker, Runs) else tracker.note
     for points in range(len(whole.curve) + 1):
         tell(replace(begun(whole), curve=whole.curve[:points]))
@@ -46,12 +46,12 @@ def live(tracker: Tracker | Runs, whole: Record) -> None:
 
 
 def client(folder: Path) -> MlflowClient:
-    """A client of the MLflow database in a folder, which sees what others stored."""
+    """Return a client of the MLflow database in a folder."""
     return MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
 
 
 def runs(store: MlflowClient, experiment: str = "toy-authors") -> tuple[list[Run], list[Run]]:
-    """Parents and nested runs of an experiment, oldest first."""
+    """Return the parents and the nested runs of an experiment, oldest first."""
     found = store.get_experiment_by_name(experiment)
     assert found is not None
     everything = list(store.search_runs([found.experiment_id], order_by=["attributes.start_time ASC"]))

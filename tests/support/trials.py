@@ -1,21 +1,21 @@
-"""Trials for the tests, as the ledger would hold them."""
+"""Trial records for the tests, as a study would hold them."""
 
 from typing import Any
 
 from sweep.records import Record, Setting
 
 PAPER: Setting = {"alpha": 1.5, "beta": 7.0}
-"""The paper's WTNPO for forget10, which stands in for the toy sweep."""
+"""Setting of the paper's WTNPO for forget10, which serves as the paper's setting of the toy sweep."""
 
 
 def trial(index: int, setting: Setting, score: float, **fields: Any) -> Record:
-    """A finished search trial."""
+    """Make the record of a finished search trial."""
     default: dict[str, Any] = {"phase": "search", "seed": 0, "state": "finished", "metrics": {"score": score}}
     return Record(index=index, setting=setting, **default | fields)
 
 
 def repeats(first: int, setting: Setting, *scores: float, **metrics: float) -> list[Record]:
-    """A setting's repeats on seeds 1, 2, ...; other metrics are the same on each."""
+    """Make the repeats of a setting on seeds 1, 2, ..., with these scores, and the same other metrics on each."""
     return [
         trial(first + i, setting, score, phase="finalist", seed=1 + i, metrics={"score": score} | metrics)
         for i, score in enumerate(scores)
@@ -23,6 +23,6 @@ def repeats(first: int, setting: Setting, *scores: float, **metrics: float) -> l
 
 
 def sides(forget: float, retain: float) -> dict[str, float]:
-    """ES of both sides, exact and paraphrased the same."""
+    """Return ES of both sides, the same for exact and paraphrased rows."""
     values = {"forget": forget, "retain": retain}
     return {f"{side}/{kind}": value for side, value in values.items() for kind in ("es", "es_paraphrase")}

@@ -1,4 +1,4 @@
-"""A model that says the same whatever it reads, with chosen probabilities: every metric can be worked out by hand."""
+"""A model with the same chosen probabilities after every input, so that each metric can be computed by hand."""
 
 import torch
 from torch import nn
@@ -8,12 +8,12 @@ from support.toys import SHAPE, llama, tokenizer
 from sweep.config.schema import Template
 
 TEMPLATE = Template(question="{question}?", answer="{answer}")
-"""Without a space before the answer, so that `xxx` is three tokens `x`: the toy tokenizer has merged none of them."""
+"""Template without a space before the answer, so that the toy tokenizer splits `xxx` into three tokens `x`."""
 END = "<|end|>"
 
 
 def unigram(**probability: float) -> PreTrainedModel:
-    """Its next token is a letter with that probability (`end`: EOS), or any other with an equal share of the rest."""
+    """Make a model that predicts each letter with this probability (`end`: EOS), and all others with equal shares."""
     tokens = tokenizer()
     vocabulary = len(tokens)
     p = torch.full((vocabulary,), (1 - sum(probability.values())) / (vocabulary - len(probability)))

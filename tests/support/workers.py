@@ -1,6 +1,6 @@
-"""What toy workers do: trials without a model, and makers of nothing.
+"""Toy trials without a model, and toy preparers that make nothing.
 
-Every worker imports this file, and so nothing that takes long: neither transformers nor what only a driver needs.
+Every worker imports this file, so it imports nothing slow: neither transformers nor modules that only a driver needs.
 """
 
 import ctypes
@@ -22,11 +22,11 @@ from sweep.records import Record
 from sweep.trial.outcomes import Outcome, Point
 
 FREE = 4
-"""Trials from this index on are under way until a node is lost: whatever the load, it is lost in the middle."""
+"""Index from which on trials run until a node is lost, so that the loss hits a running trial, whatever the load."""
 
 
 def bowl(record: Record) -> Iterator[Point | Outcome]:
-    """Two epochs, then a score that is 0 at alpha 2; says how often its process was used."""
+    """Run two epochs, then return a score that is 0 at alpha 2, and the number of trials in this process."""
     for epoch in (1, 2):
         yield Point(epoch=epoch, metrics={"forget/es": 1 / epoch, "retain/es": 1.0})
     here = sys.modules["sweep.trial.runner"].__dict__
@@ -35,10 +35,10 @@ def bowl(record: Record) -> Iterator[Point | Outcome]:
 
 
 def held(folder: Path | None, hold: int | None, record: Record) -> Iterator[Point | Outcome]:
-    """Two epochs, then a score that is lowest where all numbers of the setting are 2.
+    """Run two epochs, then return a score that is lowest where all numbers of the setting are 2.
 
     Args:
-        folder: where each trial leaves a file when it begins; None: nowhere.
+        folder: folder in which each trial leaves a file when it begins; None: no file.
         hold: the index from which on a search trial waits, after an epoch, for a file `go` in the folder; None: none.
         record: the trial.
     """
@@ -53,13 +53,13 @@ def held(folder: Path | None, hold: int | None, record: Record) -> Iterator[Poin
 
 
 def broken(folder: Path | None, hold: int | None, record: Record) -> Iterator[Point | Outcome]:
-    """An epoch, then an error: a trial in the place of `held` that never succeeds."""
+    """Run an epoch, then raise an error; takes the place of `held`."""
     yield Point(epoch=1, metrics=sides(0.5, 1.0))
     raise RuntimeError("broken on purpose")
 
 
 def hungry(folder: Path | None, hold: int | None, record: Record) -> Iterator[Point | Outcome]:
-    """In the place of `held`: the first trial takes memory, once, until Ray's monitor ends it; 12 GB at most."""
+    """Run `held`, but let the first trial once take memory, at most 12 GB, until Ray's monitor kills it."""
     assert folder is not None
     if (record.phase, record.index) == ("search", 0) and _first(folder / "hungry"):
         taken = [b"x" * 2**27 for _ in range(96)]
@@ -70,19 +70,19 @@ def hungry(folder: Path | None, hold: int | None, record: Record) -> Iterator[Po
 def toy_unlearn(
     run: Callable[[Record], Iterator[Point | Outcome]], config: object, artifacts: object, record: Record
 ) -> Iterator[Point | Outcome]:
-    """What stands in for `sweep.trial.runner.unlearn`: a toy needs neither configuration nor artifacts."""
+    """Replace `sweep.trial.runner.unlearn`; a toy needs neither configuration nor artifacts."""
     yield from run(record)
 
 
 def late(record: Record) -> Iterator[Point | Outcome]:
-    """As the bowl, 10 higher."""
+    """Run `bowl`, with a score that is 10 higher."""
     *points, outcome = bowl(record)
     yield from points
     yield Outcome(metrics=outcome.metrics | {"score": outcome.metrics["score"] + 10})
 
 
 def perishing(folder: Path, record: Record) -> Iterator[Point | Outcome]:
-    """After an epoch trial 0 keeps Python's lock, once; memory runs out for 1; 2 ends its process; 3 does so once."""
+    """After an epoch trial 0 once keeps the GIL, 1 runs out of memory, 2 ends its process, 3 does so once."""
     yield Point(epoch=1, metrics={})
     first = _first(folder / f"perishing-{record.index}")
     if record.index == 0 and first:
@@ -95,7 +95,7 @@ def perishing(folder: Path, record: Record) -> Iterator[Point | Outcome]:
 
 
 def breaks(record: Record) -> Iterator[Point | Outcome]:
-    """The paper's setting raises, others have no score, or no end."""
+    """Raise at the paper's setting; elsewhere end with a NaN score above alpha 2.5, or without an outcome."""
     if record.setting == PAPER:
         raise ValueError("alpha and beta\nquarrel")
     if float(record.setting["alpha"]) > 2.5:
@@ -103,10 +103,10 @@ def breaks(record: Record) -> Iterator[Point | Outcome]:
 
 
 def lagging(record: Record) -> Iterator[Point | Outcome]:
-    """Nine epochs on something that all trials of its process share; later trials are worse; says who else was there.
+    """Run nine epochs on an object that all trials of the process share, and count the trials that use it at once.
 
-    What a trial leaves behind when it is stopped must be gone before the next one begins, as a model must not be
-    trained by two: each is inside from its first step until its generator is closed.
+    Later trials are worse. A pruned trial must have released the object before the next one begins, since two trials
+    must not train one model: each uses it from its first step until its generator is closed.
     """
     here = sys.modules["sweep.trial.runner"].__dict__
     inside: set[int] = here.setdefault("inside", set())
@@ -123,7 +123,7 @@ def lagging(record: Record) -> Iterator[Point | Outcome]:
 
 
 def made(fails: bool) -> Iterator[Progress]:
-    """Two stages; the second one may refuse."""
+    """Prepare two stages; the second one may raise ConfigError."""
     yield Progress(stage="first", done=1, total=2)
     yield Progress(stage="first", done=2, total=2)
     if fails:
@@ -132,7 +132,7 @@ def made(fails: bool) -> Iterator[Progress]:
 
 
 def dying(folder: Path, times: int) -> Iterator[Progress]:
-    """A stage whose process is killed the first so many times."""
+    """Prepare a stage whose process is killed the first `times` times."""
     yield Progress(stage="first", done=1, total=2)
     if len(list(folder.iterdir())) < times:
         (folder / str(os.getpid())).touch()
@@ -141,7 +141,7 @@ def dying(folder: Path, times: int) -> Iterator[Progress]:
 
 
 def waiting(folder: Path) -> Iterator[Progress]:
-    """A stage that leaves a file `preparing` in the folder and waits for a file `go`."""
+    """Prepare a stage that leaves a file `preparing` in the folder, and waits for a file `go`."""
     yield Progress(stage="first", done=1, total=2)
     (folder / "preparing").touch()
     until((folder / "go").exists)
@@ -149,13 +149,13 @@ def waiting(folder: Path) -> Iterator[Progress]:
 
 
 def full() -> Iterator[Progress]:
-    """A stage that finds no room on the disk."""
+    """Prepare a stage that finds the disk full."""
     yield Progress(stage="first", done=1, total=2)
     raise OSError(errno.ENOSPC, "No space left on device", "/runs/x")
 
 
 def noted(folder: Path, record: Record) -> Iterator[Point | Outcome]:
-    """Leaves a file that says on which node it began; waits, in the middle, until another node is lost."""
+    """Leave a file named after the node, and wait after the first epoch until another node is lost."""
     node = ray.get_runtime_context().get_node_id()
     (folder / f"began-{record.index}-{node}-{time.time_ns()}").touch()
     yield Point(epoch=1, metrics=sides(0.5, 1.0))
@@ -165,10 +165,10 @@ def noted(folder: Path, record: Record) -> Iterator[Point | Outcome]:
 
 
 def paired(folder: Path, record: Record) -> Iterator[Point | Outcome]:
-    """A trial of two processes that says which is the first of them; the score is 1 where they hear one another.
+    """Run a trial of two processes that reports the id of the first; the score is 1 if both receive its broadcast.
 
-    After an epoch process 1 of trial 1 raises, for which process 0 waits; that of trial 3 dies, once; of trial 4
-    process 0 kills the worker, once, while process 1 does not let go of Python's lock.
+    After an epoch process 1 of trial 1 raises, while process 0 waits for it. Process 1 of trial 3 dies, once. Process 0
+    of trial 4 kills the worker, once, while process 1 keeps the GIL.
     """
     from sweep.training import distributed
 
@@ -190,7 +190,7 @@ def paired(folder: Path, record: Record) -> Iterator[Point | Outcome]:
 
 
 def _first(marker: Path) -> bool:
-    """Whether nobody was here before."""
+    """Return True for the first caller with this marker."""
     try:
         marker.touch(exist_ok=False)
     except FileExistsError:
@@ -199,6 +199,6 @@ def _first(marker: Path) -> bool:
 
 
 def _keep_the_lock() -> None:
-    """Hang, and let no other thread of Python's have a turn, without keeping a core busy."""
+    """Hang with the GIL held, without keeping a core busy."""
     while True:
         ctypes.PyDLL(None).pause()

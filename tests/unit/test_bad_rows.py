@@ -262,7 +262,7 @@ def test_a_long_answer_is_refused_in_time(
     monkeypatch.chdir(tmp_path)
     said = refusal(launch.main, capsys, str(CONFIGS / "wtnpo.yaml"), "data=tofu-forget01", f"data.path={folder}")
     assert said.startswith("error: forget row 2 has ")
-    assert said.endswith(" tokens, but the model 2048 positions: 'What is B?'\n")
+    assert said.endswith(" tokens, but the model has 2048 positions: 'What is B?'\n")
     assert not Path("runs").exists()
 
 

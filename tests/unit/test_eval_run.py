@@ -65,17 +65,17 @@ def test_shipped_configs_are_the_sweeps() -> None:
             "--data author: no such folder; there are authors, tofu-forget01, tofu-forget05, tofu-forget10;"
             " did you mean authors?",
         ),
-        ([*TEXT, "--data", "authors", "--unseen", "x"], "--unseen x has no place here: --data authors makes its own"),
+        ([*TEXT, "--data", "authors", "--unseen", "x"], "--unseen x is not allowed here: --data authors makes its own"),
         (
             [*TEXT, "--data", "tofu-forget01", "--split", "forget05"],
-            "--split forget05 has no place here: --data tofu-forget01 says it already",
+            "--split forget05 is not allowed here: --data tofu-forget01 already fixes it",
         ),
-        ([*TEXT, "--out", "nowhere/scores.json"], "--out nowhere/scores.json is in a folder that is not there"),
+        ([*TEXT, "--out", "nowhere/scores.json"], "--out nowhere/scores.json is in a folder that does not exist"),
         ([*TEXT, "--out", "."], "--out . is a folder"),
         ([*TEXT, "--reference", "./nowhere"], "./nowhere: there is no such folder"),
         (
             [],
-            "say the text of a row: --template llama-2-7b or phi-1.5 or smollm2-135m or tiny,"
+            "no text of a row: give --template llama-2-7b or phi-1.5 or smollm2-135m or tiny,"
             " or --question and --answer",
         ),
     ],
@@ -89,12 +89,12 @@ def test_rows_must_be_said(target: Path, tmp_path: Path, capsys: pytest.CaptureF
     """A checkpoint that brings none, a folder of TOFU without its split, rows that are in parts already."""
     bare = tmp_path / "bare"
     shutil.copytree(target, bare, ignore=shutil.ignore_patterns("rows.json"))
-    assert refused(capsys, bare, *TEXT).startswith("say the rows: --data authors or tofu-forget01")
-    assert refused(capsys, bare, *TEXT, "--data", tmp_path).startswith(
-        f"say what is forgotten of --data {tmp_path}: --split"
-    )
+    assert refused(capsys, bare, *TEXT).startswith("no rows: give --data authors or tofu-forget01")
+    assert refused(capsys, bare, *TEXT, "--data", tmp_path).startswith(f"--data {tmp_path} needs --split forget01")
     assert refused(capsys, bare, *TEXT, "--data", tmp_path, "--split", "forget01").endswith("but no .json file")
-    assert refused(capsys, target, *TEXT, "--split", "forget01").endswith("rows.json has its rows in parts already")
+    assert refused(capsys, target, *TEXT, "--split", "forget01").endswith(
+        "rows.json already divides its rows into parts"
+    )
     rows = bare / "rows.json"
     for text in ("[1]", '{"forget": [{"ask": 1}]}', "forget"):
         rows.write_text(text)

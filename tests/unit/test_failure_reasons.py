@@ -18,7 +18,7 @@ STACK = """Thread 0x1 (most recent call first):
 Thread 0x2 (most recent call first):
   File "/x/lib/python3.11/site-packages/torch/distributed/c10d.py", line 2 in all_reduce
   File "{place}", line 3 in step
-  File "/x/sweep/processes.py", line 4 in traced
+  File "/x/sweep/cluster/process_group.py", line 4 in traced
 """
 """What a process leaves that waits for another, or hangs."""
 
@@ -26,7 +26,7 @@ Thread 0x2 (most recent call first):
 @pytest.mark.parametrize("rank", [0, 1])
 def test_of_several_processes_that_which_hangs_is_named(tmp_path: Path, rank: int) -> None:
     """And not those that wait for it, in the sweep's own code; nor the worker, which waits for them."""
-    places = [f"{OURS}/unlearning/parallel.py"] * 3
+    places = [f"{OURS}/training/distributed.py"] * 3
     places[rank] = "mine.py"
     for name, place in zip(("trial.0", "trial.1", "trial"), places, strict=True):
         (tmp_path / f"{name}.stack").write_text(STACK.format(place=place))
@@ -47,11 +47,11 @@ def test_what_ends_in_time_leaves_nothing(tmp_path: Path, hours: float | None) -
     [
         (RAY, "its process died: its worker process has died. Worker exit type: SYSTEM_ERROR"),
         ("ray::train()\n  File x\nMemoryError: memory ran out (x): less\n", "memory ran out (x): less"),
-        ("ray::train()\nsweep.trial.ProcessDiedError: rank 1\nis gone\n", "its process died: rank 1 is gone"),
+        ("ray::train()\nsweep.errors.ProcessDiedError: rank 1\nis gone\n", "its process died: rank 1 is gone"),
         (
             "2 worker(s) were killed due to the node running low on memory. Memory on the node (IP: 192.0.2.2, ID: 73)"
             " was 7.0GB used / 23.5GB limit (0.297)\nOOM kill reason: Memory usage 7505096704B exceeded\n",
-            "its process died: memory ran out (the node's, of which 7.0GB of 23.5GB were taken: Ray ended the process)",
+            "its process died: memory ran out on the node (7.0GB of 23.5GB used): Ray ended the process",
         ),
         ("without a word", "its process died: without a word"),
         ("x" * 1000, f"its process died: {'x' * LONGEST}"),

@@ -100,7 +100,7 @@ def test_whether_it_fits() -> None:
     fits, short, unknown = (given(card) for card in (71e9, 70e9, None))
     assert (fits.fits, short.fits, unknown.fits) == (True, False, None)
     assert "it fits: 70 GB" in str(fits) and "train.tokens" not in str(fits)
-    assert "it does not fit: 70 GB" in str(short) and "it would with train.tokens=1024" in str(short)
+    assert "it does not fit: 70 GB" in str(short) and "it would fit with train.tokens=1024" in str(short)
     assert "not known (cluster.gpus, cluster.memory)" in str(unknown)
     assert "7 hours of one card" in str(fits) and "disk: 5 GB" in str(fits)
 
@@ -198,7 +198,7 @@ def test_sweeps_together_pay_once_for_what_they_share() -> None:
     first = Budget(trials=3, trial_hours=2.0, made=shared)
     second = Budget(trials=2, trial_hours=1.0, made=shared | own)
     assert cost.together([first, second]) == (
-        "together: time 9 hours of one card at 40% of its peak, as assumed; disk 6 GB for what the trials share"
+        "together: time 9 hours of one card, assuming 40% of its peak; disk 6 GB for what the trials share"
     )
     assert second.hours == 3.0
 

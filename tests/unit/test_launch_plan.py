@@ -185,7 +185,7 @@ def test_another_configuration_is_refused_with_the_difference() -> None:
         " space.alpha.low is 0.0 there and 1.0 here, seed is 0 there and 7 here."
     )
     begun([*FILES, *SMALL], "both")
-    with pytest.raises(ConfigError, match=r"--resume both: it holds both.wga, both.npo, but the command both\."):
+    with pytest.raises(ConfigError, match=r"--resume both: it holds both.wga, both.npo, but the command names both\."):
         again([FILES[0], *SMALL], "both")
 
 

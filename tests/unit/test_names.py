@@ -137,10 +137,10 @@ def test_a_path_that_is_no_config(capsys: pytest.CaptureFixture[str], file: str)
     [
         ("'~nobody-here/x'", "storage = '~nobody-here/x': Could not determine home directory"),
         ("x" * 300, "storage = 'xxx"),
-        ("file", "must be a folder to write in"),
-        ("file/below", "must be a folder to write in"),
-        ("/dev/null/x", "must be a folder to write in"),
-        ("/proc/1/x", "must be a folder to write in"),
+        ("file", "must be a writable folder"),
+        ("file/below", "must be a writable folder"),
+        ("/dev/null/x", "must be a writable folder"),
+        ("/proc/1/x", "must be a writable folder"),
         ('"a\\0b"', "storage"),
     ],
 )

@@ -133,7 +133,7 @@ def test_a_sweep_that_lost_a_seed_is_compared_on_the_others() -> None:
 def test_equally_good_objectives_are_seldom_called_behind() -> None:
     """Six whose scores are all drawn from one normal distribution, 3 seeds, 1000 times (sd of a share: under .015).
 
-    What the docstring of `standings` says: one interval leaves out 0 in 31 % of them, one is called behind in 7 %.
+    As `compare_objectives` says: one interval leaves out 0 in 31 % of them, one is called behind in 7 %.
     """
     config = toys.config(Path("/nowhere"), seeds=3)
     excluded = behind = won = 0

@@ -92,7 +92,7 @@ def test_a_trial_that_lags_is_over_where_it_is_stopped(tmp_path: Path) -> None:
     assert not searcher.stops("a", last)  # Tune repeats the last report.
     assert [(r.state, r.reason, len(r.curve)) for r in ledger.records()] == [
         ("finished", "", 1),
-        ("pruned", "after epoch 2 others had forgotten more", 1),
+        ("pruned", "pruned by ASHA after epoch 2", 1),
     ]
     assert seen.events[2:] == [("epoch 2", 0), ("epoch 2", 1), ("pruned", 1), ("finished", 0)]
 

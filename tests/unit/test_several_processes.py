@@ -62,7 +62,7 @@ def test_a_process_for_each_gpu(typed: list[str], processes: int) -> None:
         ("cluster.gpus=1.5", "cluster.gpus = 1.5 must be a whole number"),
         ("cluster.gpus=2 cluster.processes=3", "cluster.processes = 3 must be 2 where cluster.gpus = 2"),
         ("cluster.gpus=0.5 cluster.processes=2", "cluster.processes = 2 must be 1 where cluster.gpus = 0.5"),
-        ("train.parallel=fsdp", "train.parallel = 'fsdp' must be ddp where cluster.processes = 1"),
+        ("train.parallel=fsdp", "train.parallel = 'fsdp' needs cluster.processes > 1 (it is 1); use ddp."),
         (
             "cluster=multi-gpu train.parallel=fsdp train.precision=kahan target.weight_decay=0",
             "train.parallel = 'fsdp' must be ddp where train.precision = 'kahan'",

@@ -221,7 +221,7 @@ def test_a_ledger_that_cannot_be_opened_is_one_sentence(tmp_path: Path, url: str
 def test_a_storage_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
     """The storage must be a folder."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="must be a folder to write in"):
+    with pytest.raises(ConfigError, match="must be a writable folder"):
         refuse_taken(toy_config(tmp_path / "file"), NAME)
 
 

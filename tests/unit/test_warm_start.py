@@ -143,7 +143,7 @@ def test_a_collapse_is_worth_knowing(tmp_path: Path) -> None:
         ({"fixed": {"retain.weight": 0.5}}, "fixed.retain.weight is 0.5 in earlier and absent here"),
         ({"score": {"tau": 0.9}}, "score.tau is 0.9 in earlier and 0.95 here"),
         ({"retain": {"term": "nll", "weight": 1.0, "reduction": "tokens"}}, "retain.term is 'nll'"),
-        ({"train": {"lr": 0.5}}, "train.lr is 0.5 in earlier and 0.01 here: its scores tell this sweep nothing."),
+        ({"train": {"lr": 0.5}}, "train.lr is 0.5 in earlier and 0.01 here: its scores are not comparable."),
         ({"search": {"trials": 12, "epochs": "best"}}, "search.epochs is 'best' in earlier and 'last' here"),
     ],
 )
@@ -186,5 +186,5 @@ def test_scores_of_another_definition_are_refused(tmp_path: Path) -> None:
     assert "forget ES" in theirs.user_attrs["score"]
     check(warm(tmp_path))
     theirs.set_user_attr("score", "raw forget ES")
-    with pytest.raises(ConfigError, match="a version of this program with another score"):
+    with pytest.raises(ConfigError, match="a program version that defined the score differently"):
         check(warm(tmp_path))

@@ -1,1 +1,1 @@
-"""The plots of a report, one file for each; all of them are made from a `Reported` sweep and give a `Figure`."""
+"""The plots of a report, one in each file; each is made from `ReportData` and returned as a `Figure`."""

@@ -1,4 +1,4 @@
-"""The course of the search: the score of each trial, and the best so far."""
+"""Plot the course of the search: the score of each trial, and the best score so far."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -15,7 +15,7 @@ from sweep.results.statistics import best
 
 
 def history(sweep: Reported) -> Figure:
-    """The search's trials in their order, those without a score on the upper edge."""
+    """Plot the search trials by index; trials without a score are crosses on the upper edge."""
     over = sorted((r for r in sweep.records if r.phase == "search" and r.state != "running"), key=lambda r: r.index)
     lost = [record for record in over if record.state != "finished"]
     scored = [record for record in over if record.state == "finished"]

@@ -1,4 +1,4 @@
-"""How much of the score each hyper-parameter explains: fANOVA (Hutter et al., 2014) as Optuna has it."""
+"""Plot the importance of hyper-parameters for the score: fANOVA (Hutter et al., 2014) in Optuna's implementation."""
 
 import altair as alt
 import optuna
@@ -12,11 +12,11 @@ from sweep.report.theme import BLUE
 from sweep.results.statistics import ranked
 
 FEWEST = 8
-"""Trials below which the importances would be noise."""
+"""Trials with a score below which importances would be noise."""
 
 
 def importance(sweep: Reported) -> Figure:
-    """A bar for each hyper-parameter that is searched; together they are 1."""
+    """Plot a bar for each searched hyper-parameter; the bars sum to 1."""
     shares, trials = importances(sweep), len(ranked(sweep.records))
     first = next(iter(shares), None)
     return Figure(
@@ -39,12 +39,17 @@ def _why_not(sweep: Reported, trials: int) -> str:
 
 
 def importances(sweep: Reported) -> dict[str, float]:
-    """Share of each hyper-parameter that is searched, largest first; empty where nothing can be said."""
+    """Compute the importance of each searched hyper-parameter, largest first.
+
+    Returns:
+        Shares in [0, 1] that sum to 1; empty with fewer than two searched hyper-parameters, with fewer than
+        `MIN_TRIALS` scores, or if all scores are equal.
+    """
     trials = ranked(sweep.records)
     if len(sweep.config.space) < 2 or len(trials) < FEWEST or trials[0].score == trials[-1].score:
         return {}
     drawn = space.distributions(sweep.config)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would tell of each study
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # Optuna logs the creation of each study
     study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
     for record in trials:
         params = {name: record.setting[name] for name in drawn}

@@ -1,4 +1,4 @@
-"""The score at each τ: what is still remembered when the share τ of the target's retain ES has to be kept."""
+"""Plot the score at each τ: what is still remembered when the share τ of the target's retain ES must be kept."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,9 +21,9 @@ class Level:
     """A setting's score at one τ.
 
     Attributes:
-        which: the setting's label.
+        which: label of the setting.
         tau: τ in (0, 1].
-        scores: by seed, at least one; lower is better.
+        scores: score by seed, at least one; lower is better.
     """
 
     which: str
@@ -37,7 +37,7 @@ class Level:
 
 
 def retention(sweep: Reported) -> Figure:
-    """Curves of the finalists over their fresh seeds; of the search's own trials while there are none."""
+    """Plot the finalists' curves over fresh seeds; while there are no finalists, those of the highlighted trials."""
     found = _repeated(sweep) or _searched(sweep)
     lowest = Counter(min(_at(found, tau), key=lambda level: mean(level.scores)).which for tau in _taus(found))
     (first, times), *_ = lowest.most_common(1) or [("none", 0)]
@@ -58,7 +58,7 @@ def retention(sweep: Reported) -> Figure:
 
 
 def _repeated(sweep: Reported) -> list[Level]:
-    """The finalists at each τ."""
+    """Collect the finalists' scores at each τ."""
     taus = _keys(record for record in sweep.records if record.phase == "finalist")
     return [
         Level(which=shown(one.label, sweep.config), tau=tau, scores=scores)
@@ -69,7 +69,7 @@ def _repeated(sweep: Reported) -> list[Level]:
 
 
 def _searched(sweep: Reported) -> list[Level]:
-    """The named trials of the search at each τ."""
+    """Collect the highlighted search trials' scores at each τ."""
     return [
         Level(which=role.label, tau=tau, scores={role.record.seed: role.record.metrics[key]})
         for role in roles(sweep.config, sweep.records)
@@ -78,7 +78,7 @@ def _searched(sweep: Reported) -> list[Level]:
 
 
 def _keys(records: Iterable[Record]) -> dict[float, str]:
-    """The metrics that hold a score at a τ, by τ, lowest first."""
+    """Find the metrics that hold a score at one τ, by τ in ascending order."""
     keys = {key for record in records for key in record.metrics if key.startswith(PREFIX)}
     return dict(sorted((float(key.removeprefix(PREFIX)), key) for key in keys))
 

@@ -1,4 +1,4 @@
-"""Scores over fresh seeds: of one sweep's finalists, or of the best settings of several sweeps."""
+"""Plot scores over fresh seeds, for one sweep's finalists or for the best settings of several sweeps."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -14,11 +14,11 @@ from sweep.report.tables import spread
 from sweep.results.statistics import Finalist, finalists
 
 LINE = 44
-"""Pixels of a setting's line."""
+"""Height of one setting's row."""
 
 
 def seeds(sweep: Reported) -> Figure:
-    """The finalists of a sweep."""
+    """Plot the finalists of a sweep."""
     return over_seeds(
         "seeds",
         [replace(one, label=shown(one.label, sweep.config)) for one in finalists(sweep.config, sweep.records)],
@@ -26,7 +26,7 @@ def seeds(sweep: Reported) -> Figure:
 
 
 def over_seeds(key: str, settings: Iterable[Finalist]) -> Figure:
-    """A point for each seed, and the mean with ± one standard deviation, lowest mean first."""
+    """Plot a point for each seed, and each setting's mean ± one standard deviation, lowest mean first."""
     found = sorted((one for one in settings if one.scores), key=lambda one: one.mean)
     spreads = [f"{one.label}: {spread(one.scores)}" for one in found]
     return Figure(

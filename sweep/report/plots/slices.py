@@ -1,4 +1,4 @@
-"""The score along each hyper-parameter."""
+"""Plot the score over each hyper-parameter."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from sweep.results.statistics import ranked
 
 
 def slices(sweep: Reported) -> list[Figure]:
-    """A plot for each hyper-parameter that is searched."""
+    """Plot the score over each searched hyper-parameter, one figure each."""
     ranges = parameters(sweep.config)
     return [
         _slice(sweep, name, ranges[name].x("value") if name in ranges else _choices(name))
@@ -46,14 +46,14 @@ def _row(record: Record, name: str) -> Row:
 
 
 def _seen(trials: Sequence[Record], name: str) -> str:
-    """Where the best quarter of the trials is; they come best first."""
+    """Describe the values in the best quarter of the trials, which are sorted best first."""
     quarter = trials[: max(1, len(trials) // 4)]
     who = "The best trial has" if len(quarter) == 1 else f"The best {len(quarter)} trials have"
     return f"{who} {name} {_where([record.setting[name] for record in quarter])}"
 
 
 def _where(values: Sequence[Value]) -> str:
-    """The ends of numbers that differ, else the values themselves."""
+    """Describe values: their range if they are different numbers, else the values themselves."""
     numbers = sorted(
         {float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)}
     )

@@ -1,4 +1,4 @@
-"""The score over two hyper-parameters at once: a smooth surface between the trials, in bands."""
+"""Plot the score over two hyper-parameters: a smooth surface between the trials, in bands."""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations, groupby
@@ -19,19 +19,19 @@ from sweep.report.theme import SCORES
 from sweep.results.statistics import ranked
 
 CELLS = 80
-"""Cells of the surface along each side."""
+"""Cells of the surface's grid along each side."""
 BANDS = 10
-"""Levels of the score that are told apart."""
+"""Bands of equal score width, each in one colour."""
 SMOOTHING = 0.02
-"""How far the surface may miss a trial: a seed moves a score too, so that it need not go through each of them."""
+"""Smoothing of the interpolation: scores vary with the seed too, so the surface need not pass through each trial."""
 OVERLAP = 0.6
-"""How far a cell reaches below the next ones, in cells."""
+"""Cells by which a rectangle extends underneath the next ones."""
 MOST = 300
-"""Trials from which a surface is made, the best ones; the time grows with the cube of their number."""
+"""Best trials from which a surface is fitted; the time grows with the cube of their number."""
 
 
 def surfaces(sweep: Reported) -> list[Figure]:
-    """A plot for each pair of hyper-parameters that have a range; between choices there is nothing."""
+    """Plot the score over each pair of hyper-parameters with a range; choices have no surface between them."""
     return [_surface(sweep, x, y) for x, y in combinations(parameters(sweep.config).values(), 2)]
 
 
@@ -58,21 +58,22 @@ def _surface(sweep: Reported, x: Parameter, y: Parameter) -> Figure:
 
 
 def heights(places: Sequence[tuple[float, float]], scores: Sequence[float]) -> NDArray[np.float64]:
-    """A smooth surface near scores at places of the unit square.
+    """Fit a smooth surface to scores at places in the unit square.
 
     Args:
         places: (x, y) of each score, in [0, 1].
-        scores: the scores.
+        scores: score at each place, in the same order.
 
     Returns:
-        Its height at the middle of each cell [y, x]; NaN beyond the outermost places, and where they are on a line.
+        Height at the centre of each cell [y, x], of shape (N_CELLS, N_CELLS); NaN outside the convex hull of the
+        places, and everywhere with fewer than three places or with all on one line.
     """
     middles = (np.arange(CELLS) + 0.5) / CELLS
     cells = np.stack(np.meshgrid(middles, middles), axis=-1).reshape(-1, 2)
     made = np.full(len(cells), np.nan)
     try:
         inside = Delaunay(places).find_simplex(cells) >= 0
-    except (QhullError, ValueError):  # fewer than three, or all on a line
+    except (QhullError, ValueError):  # fewer than three places, or all on one line
         return made.reshape(CELLS, CELLS)
     made[inside] = RBFInterpolator(places, scores, smoothing=SMOOTHING)(cells[inside])
     return made.reshape(CELLS, CELLS)
@@ -88,7 +89,11 @@ def _lowest(surface: NDArray[np.float64], x: Parameter, y: Parameter) -> str:
 
 
 def _runs(surface: NDArray[np.float64]) -> Iterator[tuple[float, int, int, int]]:
-    """Neighbours in a line in the same band: its score, the line, the first cell, and the end."""
+    """Yield runs of adjacent cells in one line and band.
+
+    Yields:
+        Score at the middle of the band, line, first cell, and end (exclusive).
+    """
     low, high = np.nanmin(surface), np.nanmax(surface)
     height = (high - low) / BANDS or 1.0
     bands = np.floor((surface - low) / height).clip(max=BANDS - 1)
@@ -101,7 +106,7 @@ def _runs(surface: NDArray[np.float64]) -> Iterator[tuple[float, int, int, int]]
 
 
 def _band(x: Parameter, y: Parameter, score: float, line: int, begin: int, end: int) -> Row:
-    """A run as a rectangle, to four digits; it reaches below the next ones, so that no seam shows between them."""
+    """Build the rectangle of a run, to four digits; it extends underneath the next ones, so that no seam shows."""
     left, right = (x.value(cell / CELLS) for cell in (begin, end + OVERLAP))
     bottom, top = (y.value(cell / CELLS) for cell in (line, line + 1 + OVERLAP))
     made = {"x": left, "x2": right, "y": bottom, "y2": top, "score": score}

@@ -1,4 +1,4 @@
-"""When each trial ran, and on which worker."""
+"""Plot the time at which each trial ran, by worker."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ from sweep.report.theme import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
 
 WORST = "worst score"
 KINDS = {"search": BLUE, "finalist": GREEN, WORST: PURPLE, "failed": ORANGE, "pruned": GREY, "running": SKY}
-"""What a bar may be, and its colour."""
+"""Colours of the bars by kind of trial."""
 TROUBLE = (WORST, "failed", "pruned")
-"""Kinds that bear a mark too."""
+"""Kinds whose bars are also marked with a cross."""
 UNITS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0}
 COLUMNS = ("kind", "trial", "setting", "worker", "start", "end", "reason")
 LINE = 34
-"""Pixels of a worker's line."""
+"""Height of one worker's row."""
 
 
 def timeline(sweep: Reported) -> Figure:
-    """A bar for each trial, a line for each worker; a trial that still runs reaches as far as anything is known."""
+    """Plot a bar for each trial, a row for each worker; a running trial's bar ends at the latest known time."""
     began = sorted((record for record in sweep.records if record.started), key=lambda record: record.started)
     unit = _unit(began)
     rows = [_row(record, began, UNITS[unit]) for record in began]
@@ -42,14 +42,14 @@ def timeline(sweep: Reported) -> Figure:
 
 
 def kind(record: Record) -> str:
-    """What a trial's bar is: its phase where it finished with a score of its own, else what became of it."""
+    """Return a trial's kind: its phase if it finished with a score of its own, else `worst score` or its state."""
     if record.state != "finished":
         return record.state
     return WORST if record.reason else record.phase
 
 
 def _unit(began: Sequence[Record]) -> str:
-    """The largest unit of which the whole has at least two."""
+    """Choose the largest unit of which the whole duration has at least two."""
     whole = _last(began) - began[0].started if began else 0.0
     return next((unit for unit in reversed(UNITS) if whole >= 2 * UNITS[unit]), "seconds")
 

@@ -1,4 +1,4 @@
-"""Forget ES against retain ES: what each trial forgot and kept, with the Pareto front."""
+"""Plot forget ES against retain ES of each trial, with the Pareto front."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,11 +15,11 @@ from sweep.report.theme import GREY
 
 FORGET, RETAIN = "forget/es", "retain/es"
 SIDES = ("forget ES", "retain ES")
-"""Keys of both in a row."""
+"""Keys of forget ES and retain ES in a row."""
 
 
 def tradeoff(sweep: Reported) -> Figure:
-    """The search's trials, with the best, the paper's setting and the target marked."""
+    """Plot the search trials; the best, the runner-up, the paper's setting and the target are highlighted."""
     trials = [r for r in sweep.records if r.phase == "search" and r.state == "finished" and _measured(r.metrics)]
     front = pareto(trials)
     marks = [_row(role.record) | {"which": role.label} for role in roles(sweep.config, trials)]
@@ -41,7 +41,7 @@ def tradeoff(sweep: Reported) -> Figure:
 
 
 def pareto(records: Iterable[Record]) -> list[Record]:
-    """The trials that no other beats, by forgetting more and keeping as much or the reverse; most forgotten first."""
+    """Find the Pareto-optimal trials, lowest forget ES first; lower forget ES and higher retain ES are better."""
     front: list[Record] = []
     for record in sorted(records, key=lambda r: (r.metrics[FORGET], -r.metrics[RETAIN])):
         if not front or record.metrics[RETAIN] > front[-1].metrics[RETAIN]:
@@ -58,7 +58,7 @@ def _row(record: Record) -> Row:
 
 
 def _target(reference: Mapping[str, float]) -> Row:
-    """The target's place; its score is what no mix at all would have: its own forget ES, exact and paraphrased."""
+    """Build the target's row; its score is that of no unlearning, the mean of its exact and paraphrased forget ES."""
     score = fmean(value for key, value in reference.items() if key.startswith(FORGET))
     sides = dict(zip(SIDES, (reference[FORGET], reference[RETAIN]), strict=True))
     return {"which": TARGET, "trial": "-", "setting": "before unlearning", "score": score, **sides}
