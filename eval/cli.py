@@ -12,9 +12,9 @@ from eval import datasets, shipped_configs
 from eval.models import hub, safetensors_check
 from eval.rows.types import DataError, Dataset
 
-SPLITS = ("forget01", "forget05", "forget10")
-ROWS = "rows.json"
-TEMPLATE = "template.json"
+TOFU_SPLITS = ("forget01", "forget05", "forget10")
+ROWS_FILE = "rows.json"
+TEMPLATE_FILE = "template.json"
 EXAMPLES = """examples:
   python -m eval.run ./unlearned --data tofu-forget05 --template llama-2-7b --reference ./target --out scores.json
   python -m eval.run ./unlearned --data ../tofu --split forget01 --template phi-1.5 --retain-model ./retain99
@@ -28,7 +28,7 @@ class UsageError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wording:
+class TextTemplate:
     """Text of a row, as in fine-tuning: `question` contains {question}, `answer` contains {answer}."""
 
     question: str
@@ -43,7 +43,7 @@ class Parser(ArgumentParser):
         raise UsageError(f"{message} (see --help).")
 
 
-def parse(argv: Sequence[str] | None) -> Namespace:
+def parse_arguments(argv: Sequence[str] | None) -> Namespace:
     """Parse the command line.
 
     Raises:
@@ -57,8 +57,8 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a Hugging Face folder or hub id, with safetensors")
-    _add_rows(parser)
-    _add_text(parser)
+    _add_row_options(parser)
+    _add_template_options(parser)
     parser.add_argument("--reference", metavar="CHECKPOINT", help="the model before unlearning, for comparison")
     parser.add_argument(
         "--retain-model", metavar="CHECKPOINT", help="trained without forget rows: for forget quality and privleak"
@@ -68,79 +68,82 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     return parser.parse_args(argv)
 
 
-def _add_rows(parser: ArgumentParser) -> None:
-    shown = ", ".join(shipped_configs.names("data"))
+def _add_row_options(parser: ArgumentParser) -> None:
+    shown = ", ".join(shipped_configs.list_names("data"))
     parser.add_argument(
         "--data",
         metavar="NAME|FOLDER",
-        help=f"{shown}; or a folder with TOFU's files or a sweep's {ROWS} (default: the checkpoint's own {ROWS})",
+        help=f"{shown}; or a folder with TOFU's files or a sweep's {ROWS_FILE}"
+        f" (default: the checkpoint's own {ROWS_FILE})",
     )
-    parser.add_argument("--split", choices=SPLITS, help="which split of TOFU in a FOLDER is forgotten")
+    parser.add_argument("--split", choices=TOFU_SPLITS, help="which split of TOFU in a FOLDER is forgotten")
     parser.add_argument(
         "--unseen", metavar="SPLIT", help="a split of TOFU that no model has seen: for mia and privleak"
     )
 
 
-def _add_text(parser: ArgumentParser) -> None:
-    shown = ", ".join(shipped_configs.names("model"))
+def _add_template_options(parser: ArgumentParser) -> None:
+    shown = ", ".join(shipped_configs.list_names("model"))
     parser.add_argument("--template", metavar="NAME", help=f"text of a row, named after a model: {shown}")
     parser.add_argument("--question", metavar="TEXT", help="or the text itself: the prompt, with {question} in it")
     parser.add_argument("--answer", metavar="TEXT", help="and the text that follows it, with {answer} in it")
 
 
-def wording(typed: Namespace) -> Wording:
+def choose_template(typed: Namespace) -> TextTemplate:
     """Choose the text of a row: typed, a shipped model's, or the one in the checkpoint's or the rows' folder.
 
     Raises:
         UsageError: no template is known, or it is not a question and an answer.
     """
     if typed.question is not None or typed.answer is not None:
-        return _typed_wording(typed)
-    known = shipped_configs.names("model")
+        return _parse_template(typed)
+    known = shipped_configs.list_names("model")
     if typed.template is not None:
         if typed.template not in known:
             raise UsageError(
-                f"--template {typed.template}: there are {shipped_configs.choice('model', typed.template)}"
+                f"--template {typed.template}: there are {shipped_configs.describe_choices('model', typed.template)}"
             )
-        return Wording(**shipped_configs.block("model", typed.template)["template"])
-    brought = _brought(TEMPLATE, typed.checkpoint, typed.data)
+        return TextTemplate(**shipped_configs.read_block("model", typed.template)["template"])
+    brought = _find_file(TEMPLATE_FILE, typed.checkpoint, typed.data)
     if brought is None:
         raise UsageError(f"no text of a row: give --template {' or '.join(known)}, or --question and --answer")
     try:
-        return Wording(**json.loads(brought.read_text(encoding="utf-8")))
+        return TextTemplate(**json.loads(brought.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise UsageError(f"{brought} is not a question and an answer") from error
 
 
-def _typed_wording(typed: Namespace) -> Wording:
+def _parse_template(typed: Namespace) -> TextTemplate:
     if typed.template is not None or typed.question is None or typed.answer is None:
         raise UsageError("--question and --answer belong together, and replace --template")
     for name in ("question", "answer"):
         if f"{{{name}}}" not in getattr(typed, name):
             raise UsageError(f"--{name} {getattr(typed, name)!r} must have {{{name}}} in it")
-    return Wording(question=typed.question, answer=typed.answer)
+    return TextTemplate(question=typed.question, answer=typed.answer)
 
 
-def dataset(typed: Namespace) -> Dataset:
+def load_dataset(typed: Namespace) -> Dataset:
     """Load the rows of a shipped dataset, of a folder, or of the checkpoint's folder.
 
     Raises:
         UsageError: no rows are named, or an option contradicts the rows that are.
         DataError: the rows cannot be loaded.
     """
-    if typed.data in shipped_configs.names("data"):
-        return _shipped(typed)
+    if typed.data in shipped_configs.list_names("data"):
+        return _load_shipped(typed)
     if typed.data is not None and not Path(typed.data).expanduser().is_dir():
-        raise UsageError(f"--data {typed.data}: no such folder; there are {shipped_configs.choice('data', typed.data)}")
-    brought = _brought(ROWS, typed.checkpoint if typed.data is None else typed.data)
+        raise UsageError(
+            f"--data {typed.data}: no such folder; there are {shipped_configs.describe_choices('data', typed.data)}"
+        )
+    brought = _find_file(ROWS_FILE, typed.checkpoint if typed.data is None else typed.data)
     if brought is not None:
-        _refuse(typed, f"{brought} already divides its rows into parts", "split", "unseen")
-        return _read(brought)
+        _refuse_options(typed, f"{brought} already divides its rows into parts", "split", "unseen")
+        return _read_rows(brought)
     if typed.data is None:
-        raise UsageError(f"no rows: give --data {' or '.join(shipped_configs.names('data'))}, or a folder")
+        raise UsageError(f"no rows: give --data {' or '.join(shipped_configs.list_names('data'))}, or a folder")
     if typed.split is None:
-        raise UsageError(f"--data {typed.data} needs --split {' or '.join(SPLITS)}")
-    return _loaded(
+        raise UsageError(f"--data {typed.data} needs --split {' or '.join(TOFU_SPLITS)}")
+    return _load_block(
         source="tofu",
         path=typed.data,
         paper_split=typed.split,
@@ -151,10 +154,10 @@ def dataset(typed: Namespace) -> Dataset:
     )
 
 
-def _read(file: Path) -> Dataset:
+def _read_rows(file: Path) -> Dataset:
     """Read the rows that a sweep wrote."""
     try:
-        rows = Dataset.read(file)
+        rows = Dataset.from_file(file)
     except DataError as error:
         raise UsageError(f"{file}: {error}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -164,33 +167,33 @@ def _read(file: Path) -> Dataset:
     return rows
 
 
-def _shipped(typed: Namespace) -> Dataset:
-    block = shipped_configs.block("data", typed.data)
-    _refuse(typed, f"--data {typed.data} already fixes it", "split")
+def _load_shipped(typed: Namespace) -> Dataset:
+    block = shipped_configs.read_block("data", typed.data)
+    _refuse_options(typed, f"--data {typed.data} already fixes it", "split")
     if block["source"] == "tofu":
-        return _loaded(**block | {"unseen": typed.unseen})
-    _refuse(typed, f"--data {typed.data} makes its own", "unseen")
-    return _loaded(**block)
+        return _load_block(**block | {"unseen": typed.unseen})
+    _refuse_options(typed, f"--data {typed.data} makes its own", "unseen")
+    return _load_block(**block)
 
 
-def _loaded(**block: Any) -> Dataset:
+def _load_block(**block: Any) -> Dataset:
     config: Any = SimpleNamespace(**block)
     return datasets.load(config)
 
 
-def _refuse(typed: Namespace, why: str, *options: str) -> None:
+def _refuse_options(typed: Namespace, why: str, *options: str) -> None:
     for option in options:
         if getattr(typed, option) is not None:
             raise UsageError(f"--{option} {getattr(typed, option)} is not allowed here: {why}")
 
 
-def _brought(name: str, *folders: str | None) -> Path | None:
+def _find_file(name: str, *folders: str | None) -> Path | None:
     """Return the file of that name in the first folder that has one, or None."""
     files = (Path(folder).expanduser() / name for folder in folders if folder is not None)
     return next((file for file in files if file.is_file()), None)
 
 
-def check_out(out: Path | None) -> None:
+def check_output_file(out: Path | None) -> None:
     """Refuse an output file that cannot be written, before anything is computed.
 
     Raises:
@@ -209,6 +212,6 @@ def check_checkpoint(checkpoint: str) -> None:
     """
     folder = Path(checkpoint)
     if folder.is_dir():
-        safetensors_check.check(folder)
-    elif not hub.is_id(checkpoint, "model"):
+        safetensors_check.check_folder(folder)
+    elif not hub.is_repo_id(checkpoint, "model"):
         raise UsageError(f"{checkpoint}: there is no such folder")

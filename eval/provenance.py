@@ -5,29 +5,29 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-UNKNOWN = "unknown"
+UNKNOWN_REVISION = "unknown"
 """Revision of code outside a git checkout."""
 LIBRARIES = ("torch", "transformers", "tokenizers", "scipy", "rouge-score")
 """Libraries whose version may change a metric."""
 
 
-def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
+def list_versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
     """Return the installed version of each library."""
     return {name: version(name) for name in libraries}
 
 
-def revision(folder: Path = Path(__file__).parent) -> str:
+def find_revision(folder: Path = Path(__file__).parent) -> str:
     """Return the commit of the checkout that tracks this folder's files; `UNKNOWN_REVISION` if none does.
 
     `+dirty` is appended if files of the checkout differ from the commit.
     """
-    if not _git(folder, "ls-files", "."):
-        return UNKNOWN
-    dirty = "+dirty" if _git(folder, "status", "--porcelain") else ""
-    return f"{_git(folder, 'rev-parse', 'HEAD') or UNKNOWN}{dirty}"
+    if not _run_git(folder, "ls-files", "."):
+        return UNKNOWN_REVISION
+    dirty = "+dirty" if _run_git(folder, "status", "--porcelain") else ""
+    return f"{_run_git(folder, 'rev-parse', 'HEAD') or UNKNOWN_REVISION}{dirty}"
 
 
-def _git(folder: Path, *arguments: str) -> str:
+def _run_git(folder: Path, *arguments: str) -> str:
     """Return git's output; empty if git fails or is not installed."""
     command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval import cli
-from eval.cli import UsageError, Wording
+from eval.cli import TextTemplate, UsageError
 from eval.definitions import PAPER, SUITE
 from eval.models import hub
 from eval.rows.types import DataError, Dataset
@@ -23,93 +23,97 @@ if TYPE_CHECKING:
     from rich.table import Table
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-    from eval.suite import Report, RetainValues
+    from eval.suite import RetainValues, SuiteReport
 
 
 # Slow imports stand in the functions that use them, so that --help and errors answer at once.
 
-FORMAT = 1
+FORMAT_VERSION = 1
 """Version of the JSON file; raise it when a reader of the old format would misread the new."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class EvalRequest:
     """Rows, template and options for every checkpoint that is measured."""
 
     dataset: Dataset
-    wording: Wording
-    paper: bool
+    template: TextTemplate
+    has_paper_ps: bool
     """True to measure the paper's PS too."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     try:
-        typed = cli.parse(argv)
-        cli.check_out(typed.out)
+        typed = cli.parse_arguments(argv)
+        cli.check_output_file(typed.out)
         for checkpoint in filter(None, (typed.checkpoint, typed.reference, typed.retain_model)):
             cli.check_checkpoint(checkpoint)
-        task = Task(wording=cli.wording(typed), dataset=cli.dataset(typed), paper=typed.ps)
-        scores = measure(typed, task)
+        task = EvalRequest(template=cli.choose_template(typed), dataset=cli.load_dataset(typed), has_paper_ps=typed.ps)
+        scores = measure_checkpoints(typed, task)
     except (UsageError, DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    show(scores)
+    print_scores(scores)
     if typed.out is not None:
-        write(typed.out, scores)
+        write_json(typed.out, scores)
     return 0
 
 
-def measure(typed: Namespace, task: Task) -> dict[str, Any]:
+def measure_checkpoints(typed: Namespace, task: EvalRequest) -> dict[str, Any]:
     """Measure the checkpoint, and the reference if one is named; return the content of the JSON file."""
-    from eval.provenance import revision, versions
+    from eval.provenance import find_revision, list_versions
 
-    retain = None if typed.retain_model is None else _retain_values(typed.retain_model, task)
-    scores: dict[str, Any] = {"format": FORMAT, **_named(typed.checkpoint), **_report(typed.checkpoint, task, retain)}
+    retain = None if typed.retain_model is None else _measure_retain_model(typed.retain_model, task)
+    scores: dict[str, Any] = {
+        "format": FORMAT_VERSION,
+        **_identify_checkpoint(typed.checkpoint),
+        **_measure_one(typed.checkpoint, task, retain),
+    }
     if typed.reference is not None:
-        scores["reference"] = _named(typed.reference) | _report(typed.reference, task, retain)
+        scores["reference"] = _identify_checkpoint(typed.reference) | _measure_one(typed.reference, task, retain)
     if typed.retain_model is not None:
-        scores["retain_model"] = _named(typed.retain_model)
+        scores["retain_model"] = _identify_checkpoint(typed.retain_model)
     return scores | {
-        "definitions": SUITE | (PAPER if task.paper else {}),
-        "template": asdict(task.wording),
-        "data": _described(typed, task.dataset),
-        "versions": versions(),
-        "git": revision(),
+        "definitions": SUITE | (PAPER if task.has_paper_ps else {}),
+        "template": asdict(task.template),
+        "data": _describe_rows(typed, task.dataset),
+        "versions": list_versions(),
+        "git": find_revision(),
     }
 
 
-def _named(checkpoint: str) -> dict[str, str]:
+def _identify_checkpoint(checkpoint: str) -> dict[str, str]:
     """Return the checkpoint as typed, and its commit if it is on the hub."""
-    commit = _commit(checkpoint)
+    commit = _find_commit(checkpoint)
     return {"checkpoint": checkpoint} | ({} if commit is None else {"revision": commit})
 
 
 @cache
-def _commit(checkpoint: str) -> str | None:
+def _find_commit(checkpoint: str) -> str | None:
     """Return the commit of a repository on the hub, the same for the whole command; None for a folder."""
-    return None if Path(checkpoint).is_dir() else hub.commit(checkpoint, "model")
+    return None if Path(checkpoint).is_dir() else hub.resolve_commit(checkpoint, "model")
 
 
-def _described(typed: Namespace, dataset: Dataset) -> dict[str, Any]:
+def _describe_rows(typed: Namespace, dataset: Dataset) -> dict[str, Any]:
     """Describe the rows: name, split, digest, and the number of rows by part."""
     counts = {part: len(rows) for part, rows in vars(dataset).items()}
     split = {"split": typed.split} if typed.split else {}
     return {"name": typed.data or typed.checkpoint, **split, "digest": dataset.digest, "rows": counts}
 
 
-def _report(checkpoint: str, task: Task, retain: "RetainValues | None") -> dict[str, Any]:
+def _measure_one(checkpoint: str, task: EvalRequest, retain: "RetainValues | None") -> dict[str, Any]:
     """Measure one checkpoint; its model is freed afterwards."""
     from eval import suite
 
-    model, tokenizer = _load(checkpoint, task)
-    report = suite.full(model, tokenizer, task.wording, task.dataset, retain=retain)
-    return asdict(_with_paper(report, model, tokenizer, task) if task.paper else report)
+    model, tokenizer = _load_checkpoint(checkpoint, task)
+    report = suite.evaluate_full(model, tokenizer, task.template, task.dataset, retain=retain)
+    return asdict(_add_paper_ps(report, model, tokenizer, task) if task.has_paper_ps else report)
 
 
-def _with_paper(
-    report: "Report", model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", task: Task
-) -> "Report":
+def _add_paper_ps(
+    report: "SuiteReport", model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", task: EvalRequest
+) -> "SuiteReport":
     """Add the paper's PS to the report."""
     from dataclasses import replace
     from statistics import fmean
@@ -117,40 +121,40 @@ def _with_paper(
     from eval.metrics.paper_extraction_strength import paper_ps
 
     sides = {"forget": task.dataset.forget, "retain": task.dataset.holdout}
-    rows = {f"{side}/paper_ps": paper_ps(model, tokenizer, task.wording, asked) for side, asked in sides.items()}
+    rows = {f"{side}/paper_ps": paper_ps(model, tokenizer, task.template, asked) for side, asked in sides.items()}
     means = {key: fmean(values) for key, values in rows.items()}
     return replace(report, rows=report.rows | rows, metrics=report.metrics | means)
 
 
-def _retain_values(checkpoint: str, task: Task) -> "RetainValues":
+def _measure_retain_model(checkpoint: str, task: EvalRequest) -> "RetainValues":
     from eval import suite
 
     try:
-        return suite.retain_values(*_load(checkpoint, task), task.wording, task.dataset)
+        return suite.measure_retain_model(*_load_checkpoint(checkpoint, task), task.template, task.dataset)
     except ValueError as error:
         raise UsageError(f"--retain-model {checkpoint}: {error}") from error
 
 
-def _load(checkpoint: str, task: Task) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
+def _load_checkpoint(checkpoint: str, task: EvalRequest) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
     """Load the model, on the GPU if there is one, and its tokenizer.
 
     Raises:
         UsageError: the checkpoint cannot be measured.
         DataError: it cannot be loaded, needs code of its own, or has too few positions for a row.
     """
-    from eval.models.forward import head_is_last
+    from eval.models.forward import is_head_last
     from eval.rows import length_check
     from eval.rows.encode import encode_rows
 
-    model, tokenizer = _read(checkpoint)
+    model, tokenizer = _load_on_device(checkpoint)
     most = getattr(model.config, "max_position_embeddings", None)
-    length_check.check(task.dataset, task.wording, lambda: (tokenizer, most))
-    if not head_is_last(model, encode_rows(tokenizer, task.wording, task.dataset.forget[:1])):
+    length_check.check_lengths(task.dataset, task.template, lambda: (tokenizer, most))
+    if not is_head_last(model, encode_rows(tokenizer, task.template, task.dataset.forget[:1])):
         raise UsageError(f"{checkpoint} cannot be measured: it caps or scales its logits behind its output layer")
     return model, tokenizer
 
 
-def _read(checkpoint: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
+def _load_on_device(checkpoint: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
     import torch
     from transformers.utils import logging as transformers_logging
 
@@ -158,7 +162,7 @@ def _read(checkpoint: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    revision = _commit(checkpoint)
+    revision = _find_commit(checkpoint)
     model, tokenizer = load_model(checkpoint, revision), load_tokenizer(checkpoint, revision)
     if tokenizer.eos_token_id is None:
         raise UsageError(f"{checkpoint} cannot be measured: its tokenizer has no EOS token")
@@ -166,12 +170,12 @@ def _read(checkpoint: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
     return model.to(device), tokenizer
 
 
-def show(scores: Mapping[str, Any]) -> None:
+def print_scores(scores: Mapping[str, Any]) -> None:
     """Print the table of metrics, then the metrics that were left out with the reasons."""
     from rich.console import Console
 
     console = Console(soft_wrap=True)
-    console.print(_table(scores))
+    console.print(_build_table(scores))
     reasons: dict[str, list[str]] = {}
     for key, reason in scores["left_out"].items():
         reasons.setdefault(reason, []).append(key)
@@ -179,7 +183,7 @@ def show(scores: Mapping[str, Any]) -> None:
         console.print(f"left out, {reason}: {', '.join(keys)}", markup=False, highlight=False)
 
 
-def _table(scores: Mapping[str, Any]) -> "Table":
+def _build_table(scores: Mapping[str, Any]) -> "Table":
     from rich.table import Table
 
     columns = {"checkpoint": scores} | {name: scores[name] for name in scores.keys() & {"reference"}}
@@ -193,7 +197,7 @@ def _table(scores: Mapping[str, Any]) -> "Table":
     return table
 
 
-def write(out: Path, scores: Mapping[str, Any]) -> None:
+def write_json(out: Path, scores: Mapping[str, Any]) -> None:
     """Write the JSON file atomically."""
     part = out.with_name(f".{out.name}.part")
     part.write_text(json.dumps(scores, ensure_ascii=False, allow_nan=False, indent=1) + "\n", encoding="utf-8")

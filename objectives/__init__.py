@@ -30,7 +30,7 @@ def load(name: str) -> type[Objective]:
         UnknownObjectiveError: there is no such module, it cannot be imported, it does not hold exactly one objective,
             or its objective has no valid `unit` or `needs`.
     """
-    module = _imported(name)
+    module = _import_module(name)
     found = [value for value in vars(module).values() if _is_objective(value, module)]
     if len(found) != 1:
         raise UnknownObjectiveError(f"objective {name!r}: the module holds {len(found)} objectives; it must hold one.")
@@ -42,10 +42,10 @@ def load(name: str) -> type[Objective]:
     return objective
 
 
-def _imported(name: str) -> ModuleType:
+def _import_module(name: str) -> ModuleType:
     """Import the module, whose own code may raise anything, or try to end the program."""
     try:
-        return importlib.import_module(_module_name(name))
+        return importlib.import_module(_resolve_module(name))
     except UnknownObjectiveError:
         raise
     except (Exception, SystemExit) as error:
@@ -53,10 +53,10 @@ def _imported(name: str) -> ModuleType:
         raise UnknownObjectiveError(f"objective {name!r} cannot be imported: {said}.") from error
 
 
-def _module_name(name: str) -> str:
+def _resolve_module(name: str) -> str:
     if name in names():
         return f"{__name__}.{name}"
-    if "." in name and _exists(name):
+    if "." in name and _is_importable(name):
         return name
     near = difflib.get_close_matches(name, names(), n=1, cutoff=0.0)
     raise UnknownObjectiveError(
@@ -65,7 +65,7 @@ def _module_name(name: str) -> str:
     )
 
 
-def _exists(name: str) -> bool:
+def _is_importable(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):

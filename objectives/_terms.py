@@ -24,7 +24,7 @@ def preference_loss(forgotten: Tensor, beta: float) -> Tensor:
     return -2 / beta * nn.functional.logsigmoid(beta * forgotten)
 
 
-def distillation(logits: Tensor, teacher: Tensor, label: Tensor, shift: float) -> Tensor:
+def distillation_loss(logits: Tensor, teacher: Tensor, label: Tensor, shift: float) -> Tensor:
     """Return the cross-entropy of softmax(logits) against softmax(teacher + shift · 1[v = label]) per token [N].
 
     Args:

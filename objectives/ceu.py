@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from objectives._base import Answers, Objective, needed
-from objectives._terms import distillation
+from objectives._terms import distillation_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,4 +28,4 @@ class CEU(Objective):
         """Return each token's cross-entropy against the model without the label [N]; 0 at the first of each row."""
         logits, row = needed(answers.logits), answers.row
         first = row.diff(prepend=row.new_tensor([-1])) != 0
-        return distillation(logits, logits, answers.label, -math.inf).masked_fill(first, 0)
+        return distillation_loss(logits, logits, answers.label, -math.inf).masked_fill(first, 0)

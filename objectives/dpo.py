@@ -31,9 +31,9 @@ class DPO(Objective):
 
     def __call__(self, answers: Answers) -> Tensor:
         """Return the preference loss of each row [B]."""
-        return preference_loss(_gain(needed(answers.refusal)) - _gain(answers), self.beta)
+        return preference_loss(_likelihood_gain(needed(answers.refusal)) - _likelihood_gain(answers), self.beta)
 
 
-def _gain(answers: Answers) -> Tensor:
+def _likelihood_gain(answers: Answers) -> Tensor:
     """Return the log-likelihood of each answer under the model minus that under the reference [B], in nats."""
     return needed(answers.ref_nll) - needed(answers.nll)

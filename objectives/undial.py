@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from objectives._base import Answers, Objective, needed
-from objectives._terms import at_least_zero, distillation
+from objectives._terms import at_least_zero, distillation_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,4 +30,4 @@ class UNDIAL(Objective):
 
     def __call__(self, answers: Answers) -> Tensor:
         """Return the cross-entropy of each token against the adjusted reference [N]."""
-        return distillation(needed(answers.logits), needed(answers.ref_logits), answers.label, -self.beta)
+        return distillation_loss(needed(answers.logits), needed(answers.ref_logits), answers.label, -self.beta)

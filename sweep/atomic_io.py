@@ -10,12 +10,12 @@ from traceback import format_exception
 
 from sweep.errors import BrokenOffError
 
-SAID = ("No space left on device", "disk is full", "Disk quota exceeded")
+DISK_FULL_MESSAGES = ("No space left on device", "disk is full", "Disk quota exceeded")
 """Parts of the messages that the operating system and SQLite give for a full disk."""
 
 
 @contextmanager
-def room_in(storage: Path) -> Iterator[None]:
+def translate_disk_full(storage: Path) -> Iterator[None]:
     """Translate any error about a full disk into a BrokenOffError that names the disk.
 
     Args:
@@ -28,18 +28,18 @@ def room_in(storage: Path) -> Iterator[None]:
         yield
     except (Exception, BrokenOffError) as error:
         said = "".join(format_exception(error))
-        if not any(words in said for words in SAID):
+        if not any(words in said for words in DISK_FULL_MESSAGES):
             raise
-        raise BrokenOffError(f"the disk of {_fullest(storage, Path(tempfile.gettempdir()))} is full") from error
+        raise BrokenOffError(f"the disk of {_find_fullest(storage, Path(tempfile.gettempdir()))} is full") from error
 
 
-def _fullest(*folders: Path) -> Path:
+def _find_fullest(*folders: Path) -> Path:
     """Return the folder whose disk has the least free space; a missing folder stands for its nearest parent."""
     there = [next(path for path in (folder, *folder.parents) if path.exists()) for folder in folders]
     return min(there, key=lambda folder: shutil.disk_usage(folder).free)
 
 
-def make(folder: Path, file: str, text: str) -> None:
+def create_folder(folder: Path, file: str, text: str) -> None:
     """Create a folder with one file in it atomically; raise OSError if the folder exists and is not empty."""
     made = folder.with_name(f".{folder.name}.new")  # may be left over by a process that died here
     made.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def make(folder: Path, file: str, text: str) -> None:
     made.rename(folder)
 
 
-def put(path: Path, content: str | bytes) -> None:
+def atomic_write(path: Path, content: str | bytes) -> None:
     """Replace a file atomically, by writing another and renaming it: a reader finds the old or the new content."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -3,31 +3,31 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from sweep.records import Record
+from sweep.records import TrialRecord
 
 
-class Watcher(Protocol):
+class TrialListener(Protocol):
     """Listener to the trials of one sweep, as the live table and the MLflow tracker are."""
 
-    def note(self, record: Record) -> None:
+    def on_trial_update(self, record: TrialRecord) -> None:
         """Handle a trial that has started, finished another epoch, or ended and been committed to the study."""
 
 
-class SweepView(Watcher, Protocol):
+class SweepView(TrialListener, Protocol):
     """Display of one sweep."""
 
-    def keep(self, records: Sequence[Record]) -> None:
+    def on_resume(self, records: Sequence[TrialRecord]) -> None:
         """Handle the trials that ran before the sweep was resumed."""
 
 
-class View(Protocol):
+class SweepsDisplay(Protocol):
     """Display of all sweeps that run side by side."""
 
-    def of(self, name: str) -> SweepView:
+    def for_sweep(self, name: str) -> SweepView:
         """Return the display of the sweep with this name."""
 
-    def prepared(self, stage: str, done: int, total: int) -> None:
+    def on_prepared(self, stage: str, done: int, total: int) -> None:
         """Handle progress of a preparation stage: `done` of `total` steps."""
 
-    def tick(self) -> None:
+    def on_step(self) -> None:
         """Handle one step of the event loop; called several times a second."""

@@ -30,7 +30,7 @@ class Parser(ArgumentParser):
         raise ConfigError(f"{message} (see --help).")
 
 
-def parse(argv: Sequence[str] | None) -> Namespace:
+def parse_arguments(argv: Sequence[str] | None) -> Namespace:
     """Parse the command line into `words`, `name`, `resume` and `dry_run`.
 
     Raises:

@@ -11,104 +11,104 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from sweep.callbacks import View
-from sweep.plan.job import Work
-from sweep.records import Phase, Record, Setting, printable
-from sweep.search.queue import planned
+from sweep.callbacks import SweepsDisplay
+from sweep.plan.job import SweepJob
+from sweep.records import Phase, Setting, TrialRecord, escape_unprintable
+from sweep.search.queue import count_planned_trials
 
-FRAME = 0.25
+REDRAW_INTERVAL_S = 0.25
 """Minimum time between two drawings of the table in seconds."""
-ROWS = 12
+MAX_TABLE_ROWS = 12
 """Maximum number of trials in the live table: first the running ones, then the most recent."""
 
 
 @contextmanager
-def view(works: Sequence[Work]) -> Iterator[View]:
+def open_display(works: Sequence[SweepJob]) -> Iterator[SweepsDisplay]:
     """Open the display of the sweeps: a live table on a terminal, else lines."""
     console = Console()
     if not console.is_terminal:
-        yield Lines(console, several=len(works) > 1)
+        yield TextDisplay(console, several=len(works) > 1)
         return
     board = Board(works)
     with Live(console=console, auto_refresh=False) as live:
-        yield LiveView(board, live)
+        yield LiveDisplay(board, live)
         live.update(board.render(), refresh=True)
 
 
-class Lines:
+class TextDisplay:
     """Display that prints a line for each finished stage of the preparation and each trial that has ended."""
 
     def __init__(self, console: Console, *, several: bool) -> None:
         """Print to the console; with several sweeps, begin each line with the sweep's name."""
         self._console = console
-        self._several = several
+        self._has_several_sweeps = several
 
-    def of(self, name: str) -> "SweepLines":
+    def for_sweep(self, name: str) -> "TextSweepView":
         """Return the lines of one sweep."""
-        return SweepLines(self._console, f"{name} " if self._several else "")
+        return TextSweepView(self._console, f"{name} " if self._has_several_sweeps else "")
 
-    def prepared(self, stage: str, done: int, total: int) -> None:
+    def on_prepared(self, stage: str, done: int, total: int) -> None:
         """Print a line when a stage is done."""
         if done == total:
-            _print(self._console, f"prepared {stage}")
+            _print_line(self._console, f"prepared {stage}")
 
-    def tick(self) -> None:
+    def on_step(self) -> None:
         """Do nothing."""
 
 
-class SweepLines:
+class TextSweepView:
     """Display of one sweep that prints a line for each trial that has ended."""
 
     def __init__(self, console: Console, front: str) -> None:
         """Print to the console; begin each line with `front`."""
         self._console = console
-        self._front = front
+        self._prefix = front
 
-    def keep(self, records: Sequence[Record]) -> None:
+    def on_resume(self, records: Sequence[TrialRecord]) -> None:
         """Print how many trials are done; failed ones run again."""
         if over := sum(record.state != "failed" for record in records):
-            _print(self._console, f"{self._front}resumed after {over} trials")
+            _print_line(self._console, f"{self._prefix}resumed after {over} trials")
 
-    def note(self, record: Record) -> None:
+    def on_trial_update(self, record: TrialRecord) -> None:
         """Print the outcome of a trial once it has ended."""
         if record.state == "running":
             return
         result = f"score {record.score:.4f}" if record.state == "finished" else record.state
         why = f" ({record.reason})" if record.reason else ""
-        trial = f"{record.phase} {record.index}  {described(record.setting)}"
-        _print(self._console, f"{self._front}{trial}  {result}{why}  {record.ended - record.started:.1f} s")
+        trial = f"{record.phase} {record.index}  {format_setting(record.setting)}"
+        _print_line(self._console, f"{self._prefix}{trial}  {result}{why}  {record.ended - record.started:.1f} s")
 
 
-def _print(console: Console, line: str) -> None:
-    console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+def _print_line(console: Console, line: str) -> None:
+    console.print(escape_unprintable(line), markup=False, highlight=False, soft_wrap=True)
 
 
-class LiveView:
+class LiveDisplay:
     """Display that redraws a board a few times a second."""
 
     def __init__(self, board: "Board", live: Live) -> None:
         """Draw the board into the live display."""
         self._board = board
         self._live = live
-        self._drawn = 0.0
+        self._last_drawn = 0.0
 
-    def of(self, name: str) -> "BoardRows":
+    def for_sweep(self, name: str) -> "LiveSweepView":
         """Return the view that puts a sweep's trials on the board."""
-        return BoardRows(self._board, name)
+        return LiveSweepView(self._board, name)
 
-    def prepared(self, stage: str, done: int, total: int) -> None:
+    def on_prepared(self, stage: str, done: int, total: int) -> None:
         """Update the bar of the stage, and draw."""
-        self._board.prepared(stage, done, total)
-        self.tick()
+        self._board.update_stage(stage, done, total)
+        self.on_step()
 
-    def tick(self) -> None:
+    def on_step(self) -> None:
         """Draw the board, unless that was done less than a redraw interval ago."""
-        if time.monotonic() - self._drawn >= FRAME:
-            self._drawn = time.monotonic()
+        if time.monotonic() - self._last_drawn >= REDRAW_INTERVAL_S:
+            self._last_drawn = time.monotonic()
             self._live.update(self._board.render(), refresh=True)
 
 
-class BoardRows:
+class LiveSweepView:
     """Display of one sweep on a board."""
 
     def __init__(self, board: "Board", name: str) -> None:
@@ -116,118 +116,130 @@ class BoardRows:
         self._board = board
         self._name = name
 
-    def keep(self, records: Sequence[Record]) -> None:
+    def on_resume(self, records: Sequence[TrialRecord]) -> None:
         """Show the trials that are done."""
-        self._board.keep(self._name, records)
+        self._board.add_resumed(self._name, records)
 
-    def note(self, record: Record) -> None:
+    def on_trial_update(self, record: TrialRecord) -> None:
         """Show the current state of the trial."""
-        self._board.put(self._name, record)
+        self._board.update_trial(self._name, record)
 
 
 class Board:
     """State of all sweeps, rendered by rich as progress bars, a header and a table of trials."""
 
-    def __init__(self, works: Sequence[Work]) -> None:
+    def __init__(self, works: Sequence[SweepJob]) -> None:
         """Start without trials; the header counts towards the trials that the sweeps plan."""
         self._configs = {work.name: work.config for work in works}
-        self._planned = _sum([planned(work.config, work.paper) for work in works])
-        self._records: dict[tuple[str, Phase, int], Record] = {}
-        self._before = 0
+        self._n_planned = _sum_or_none([count_planned_trials(work.config, work.paper) for work in works])
+        self._records: dict[tuple[str, Phase, int], TrialRecord] = {}
+        self._n_resumed = 0
         self._started = 0.0
         self._bars = Bars(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._stages: dict[str, TaskID] = {}
+        self._stage_bars: dict[str, TaskID] = {}
 
-    def prepared(self, stage: str, done: int, total: int) -> None:
+    def update_stage(self, stage: str, done: int, total: int) -> None:
         """Update the bar of a preparation stage; add the bar at its first progress."""
-        if stage not in self._stages:
-            self._stages[stage] = self._bars.add_task(f"preparing the {stage}")
-        self._bars.update(self._stages[stage], completed=done, total=total)
+        if stage not in self._stage_bars:
+            self._stage_bars[stage] = self._bars.add_task(f"preparing the {stage}")
+        self._bars.update(self._stage_bars[stage], completed=done, total=total)
 
-    def keep(self, name: str, records: Sequence[Record]) -> None:
+    def add_resumed(self, name: str, records: Sequence[TrialRecord]) -> None:
         """Add the trials that were done before the sweep was resumed; skip failed ones, which run again."""
         over = {(name, record.phase, record.index): record for record in records if record.state != "failed"}
         self._records |= over
-        self._before += len(over)
+        self._n_resumed += len(over)
 
-    def put(self, name: str, record: Record) -> None:
+    def update_trial(self, name: str, record: TrialRecord) -> None:
         """Add the trial or replace its record; the first call starts the clock of the header."""
         self._started = self._started or time.monotonic()
         self._records[name, record.phase, record.index] = record
 
     def render(self) -> RenderableType:
         """Return the bars of the preparation, and below them the trials once the first has started."""
-        return Group(self._bars, self._head(), *self._bests(), self._table()) if self._started else self._bars
+        return (
+            Group(self._bars, self._render_header(), *self._render_bests(), self._render_table())
+            if self._started
+            else self._bars
+        )
 
-    def _best(self, name: str) -> Record | None:
+    def _find_best(self, name: str) -> TrialRecord | None:
         own = [record for (sweep, phase, _), record in self._records.items() if (sweep, phase) == (name, "search")]
         finished = [record for record in own if record.state == "finished"]
         return min(finished, key=lambda r: (r.score, r.index), default=None)
 
-    def _head(self) -> Text:
+    def _render_header(self) -> Text:
         over = sum(record.state != "running" for record in self._records.values())
         elapsed = time.monotonic() - self._started
-        parts = [f"{over} trials" if self._planned is None else f"{over}/{self._planned} trials"]
-        parts.append(f"{_clock(elapsed)} elapsed")
-        if self._planned is not None and over > self._before:
-            parts.append(f"about {_clock(elapsed * (self._planned - over) / (over - self._before))} left")
+        parts = [f"{over} trials" if self._n_planned is None else f"{over}/{self._n_planned} trials"]
+        parts.append(f"{_format_duration(elapsed)} elapsed")
+        if self._n_planned is not None and over > self._n_resumed:
+            parts.append(
+                f"about {_format_duration(elapsed * (self._n_planned - over) / (over - self._n_resumed))} left"
+            )
         return Text("  ".join(parts), style="bold")
 
-    def _bests(self) -> list[Text]:
+    def _render_bests(self) -> list[Text]:
         """Return a line with the best trial of each sweep that has one."""
-        bests = {name: best for name in self._configs if (best := self._best(name))}
+        bests = {name: best for name in self._configs if (best := self._find_best(name))}
         return [
-            Text(printable(f"{name}  best score {best.score:.4f}  trial {best.index}  {self._setting(name, best)}"))
+            Text(
+                escape_unprintable(
+                    f"{name}  best score {best.score:.4f}  trial {best.index}  {self._format_searched(name, best)}"
+                )
+            )
             for name, best in bests.items()
         ]
 
-    def _table(self) -> Table:
+    def _render_table(self) -> Table:
         sweep = ["sweep"] if len(self._configs) > 1 else []
         table = Table("", *sweep, "trial", "setting", "epoch", "forget ES", "retain ES", "score", "state", box=None)
-        bests = [self._best(name) for name in self._configs]
-        for name, record in self._shown():
+        bests = [self._find_best(name) for name in self._configs]
+        for name, record in self._select_trials():
             mark, style = ("*", "green") if any(record is best for best in bests) else ("", None)
-            table.add_row(mark, *(Text(printable(cell)) for cell in self._cells(name, record)), style=style)
+            table.add_row(
+                mark, *(Text(escape_unprintable(cell)) for cell in self._format_cells(name, record)), style=style
+            )
         return table
 
-    def _shown(self) -> list[tuple[str, Record]]:
+    def _select_trials(self) -> list[tuple[str, TrialRecord]]:
         """Return the running and the most recently ended trials, in the order in which they were added."""
         order = [(name, record) for (name, _, _), record in self._records.items()]
-        recent = sorted(order, key=lambda one: (one[1].state == "running", one[1].ended), reverse=True)[:ROWS]
+        recent = sorted(order, key=lambda one: (one[1].state == "running", one[1].ended), reverse=True)[:MAX_TABLE_ROWS]
         return [one for one in order if one in recent]
 
-    def _cells(self, name: str, record: Record) -> list[str]:
+    def _format_cells(self, name: str, record: TrialRecord) -> list[str]:
         point = record.metrics or (record.curve[-1] if record.curve else {})
         epochs = record.setting.get("train.epochs", self._configs[name].train.epochs)
         done = int(record.curve[-1]["epoch"]) if record.curve else 0
         return [
             *([name] if len(self._configs) > 1 else []),
             str(record.index) if record.phase == "search" else f"repeat {record.index}",
-            self._setting(name, record),
+            self._format_searched(name, record),
             f"{done}/{epochs}",
-            *(_number(point.get(key, "")) for key in ("forget/es", "retain/es", "score")),
+            *(_format_value(point.get(key, "")) for key in ("forget/es", "retain/es", "score")),
             record.state if not record.reason else f"{record.state}: {record.reason}",
         ]
 
-    def _setting(self, name: str, record: Record) -> str:
+    def _format_searched(self, name: str, record: TrialRecord) -> str:
         """Format the searched part of the trial's setting."""
-        return described({key: value for key, value in record.setting.items() if key in self._configs[name].space})
+        return format_setting({key: value for key, value in record.setting.items() if key in self._configs[name].space})
 
 
-def _sum(numbers: Sequence[int | None]) -> int | None:
+def _sum_or_none(numbers: Sequence[int | None]) -> int | None:
     """Return the sum, or None if one of the numbers is None."""
     known = [number for number in numbers if number is not None]
     return sum(known) if len(known) == len(numbers) else None
 
 
-def described(setting: Setting) -> str:
+def format_setting(setting: Setting) -> str:
     """Format a setting as one line, floats with four significant digits."""
-    return " ".join(f"{key}={_number(value)}" for key, value in setting.items())
+    return " ".join(f"{key}={_format_value(value)}" for key, value in setting.items())
 
 
-def _number(value: float | str) -> str:
+def _format_value(value: float | str) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _clock(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from sweep.redaction import line, redact
+from sweep.redaction import redact, to_single_line
 
 if TYPE_CHECKING:
     pass
@@ -13,10 +13,10 @@ class ConfigError(ValueError):
 
     def __init__(self, message: str) -> None:
         """Store the message as a single line, with the passwords in its URLs redacted."""
-        super().__init__(line(redact(message)))
+        super().__init__(to_single_line(redact(message)))
 
 
-RAN_OUT = "memory ran out"
+OUT_OF_MEMORY_REASON = "memory ran out"
 """Prefix of a trial's failure reason if memory ran out and its process survived to report it."""
 
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sweep.errors import BrokenOffError, Interrupted
-from sweep.signals import Interrupts, exit_at_once, unread
+from sweep.signals import InterruptHandler, enable_fast_exit, stdout_closed
 
 if TYPE_CHECKING:
-    from sweep.plan.launch_plan import Plans
+    from sweep.plan.launch_plan import LaunchPlan
 
 
 # Slow imports stand where they are used: --help and errors need not wait for them, and Ctrl-C works from the start.
@@ -23,50 +23,52 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     began = time.monotonic()
     from eval.rows.types import DataError
-    from sweep.cli import parse
+    from sweep.cli import parse_arguments
     from sweep.errors import ConfigError
-    from sweep.redaction import line
+    from sweep.redaction import to_single_line
 
     try:
-        typed = parse(argv)
+        typed = parse_arguments(argv)
         from sweep.plan import launch_plan
 
         wanted = (
-            launch_plan.again(typed.words, typed.resume) if typed.resume else launch_plan.asked(typed.words, typed.name)
+            launch_plan.plan_resume(typed.words, typed.resume)
+            if typed.resume
+            else launch_plan.plan_new(typed.words, typed.name)
         )
         if typed.dry_run:
             print(wanted, flush=True)
             return 0
-        return run(wanted, began)
+        return run_plan(wanted, began)
     except (ConfigError, DataError) as error:
-        print(f"error: {line(str(error))}", file=sys.stderr)
+        print(f"error: {to_single_line(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        unread()
+        stdout_closed()
         return 128 + signal.SIGPIPE
 
 
-def run(wanted: "Plans", began: float) -> int:
+def run_plan(wanted: "LaunchPlan", began: float) -> int:
     """Run the sweeps, write their files and print the results; return 0 if each has a finished trial, else 1."""
     from sweep import outputs, run
-    from sweep.atomic_io import room_in
+    from sweep.atomic_io import translate_disk_full
 
-    with Interrupts(lambda: wanted.again) as interrupts:
+    with InterruptHandler(lambda: wanted.resume_command) as interrupts:
         try:
-            with room_in(wanted.folder.parent):
-                ran = run.run(wanted.works, interrupts)
-                interrupts.raise_at_once()  # safe: every file is written atomically
-                outputs.sweeps(wanted, ran, time.monotonic() - began)
+            with translate_disk_full(wanted.folder.parent):
+                ran = run.run_sweeps(wanted.jobs, interrupts)
+                interrupts.raise_on_signal()  # safe: every file is written atomically
+                outputs.write_outputs(wanted, ran, time.monotonic() - began)
         except Interrupted as stop:
-            print(f"interrupted; to go on: {wanted.again}", file=sys.stderr)
+            print(f"interrupted; to go on: {wanted.resume_command}", file=sys.stderr)
             return 128 + stop.signum
         except BrokenOffError as error:
-            print(f"error: {error}; to go on: {wanted.again}", file=sys.stderr)
+            print(f"error: {error}; to go on: {wanted.resume_command}", file=sys.stderr)
             return 1
     finished = [any(record.state == "finished" for record in one.records) for one in ran]
     return 0 if all(finished) else 1
 
 
 if __name__ == "__main__":
-    exit_at_once()
+    enable_fast_exit()
     sys.exit(main())

@@ -6,19 +6,19 @@ from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
 
-from sweep.plan.launch_plan import Plans
-from sweep.plan.sweep_plan import Plan
-from sweep.records import Logged, Record
+from sweep.plan.launch_plan import LaunchPlan
+from sweep.plan.sweep_plan import SweepPlan
+from sweep.records import TrackingRun, TrialRecord
 from sweep.report import write_report
-from sweep.report.data import Reported
+from sweep.report.data import ReportData
 from sweep.results import console_tables, write_results
-from sweep.results.recovery import recovery
-from sweep.run import Ran
-from sweep.tracking.backfill import attach
+from sweep.results.recovery import judge_recovery
+from sweep.run import SweepResult
+from sweep.tracking.backfill import attach_files
 from sweep.tracking.store import TrackingError
 
 
-def sweeps(wanted: Plans, ran: Sequence[Ran], total_s: float) -> None:
+def write_outputs(wanted: LaunchPlan, ran: Sequence[SweepResult], total_s: float) -> None:
     """Write the files and reports of the sweeps, log the reports to MLflow and print the tables.
 
     Args:
@@ -27,47 +27,51 @@ def sweeps(wanted: Plans, ran: Sequence[Ran], total_s: float) -> None:
         total_s: duration of the whole command in seconds.
     """
     for plan, one in zip(wanted.plans, ran, strict=True):
-        seconds = write_results.Seconds(prepare=one.prepare_s, sweep=one.trials_s, total=total_s)
-        write_results.write(plan.folder, plan.config, one.records, seconds=seconds, logged=one.logged)
-        with _told():
-            report(plan, one.records, one.logged)
-    Console(soft_wrap=True).print(_compared(wanted, ran) if wanted.several else _alone(wanted.plans[0], ran[0]))
-    print(f"files:  {wanted.folder}\nreport: {wanted.folder / write_report.PAGE}\nruns:   {ran[0].ui_command}")
+        seconds = write_results.SweepSeconds(prepare=one.prepare_s, sweep=one.trials_s, total=total_s)
+        write_results.write_sweep_files(plan.folder, plan.config, one.records, seconds=seconds, logged=one.tracking_run)
+        with _warn_on_tracking_error():
+            publish_report(plan, one.records, one.tracking_run)
+    Console(soft_wrap=True).print(
+        _publish_comparison(wanted, ran) if wanted.is_comparison else _render_sweep(wanted.plans[0], ran[0])
+    )
+    print(f"files:  {wanted.folder}\nreport: {wanted.folder / write_report.PAGE_FILE}\nruns:   {ran[0].ui_command}")
 
 
-def report(plan: Plan, records: Sequence[Record], logged: Logged) -> None:
+def publish_report(plan: SweepPlan, records: Sequence[TrialRecord], tracking_run: TrackingRun) -> None:
     """Write a sweep's report, log it as an artifact of the sweep's MLflow run, and set the verdict as tags of the run.
 
     Raises:
         TrackingError: MLflow refused or could not be reached; the report is written nevertheless.
     """
-    written = write_report.write(plan.folder, [_reported(plan, records)])
-    found = recovery(plan.config, records)
+    written = write_report.write_files(plan.folder, [_build_report_data(plan, records)])
+    found = judge_recovery(plan.config, records)
     tags = {} if found is None else {"recovery": found.verdict, "verdict": found.sentence}
-    attach(logged, plan.folder, written, tags)
+    attach_files(tracking_run, plan.folder, written, tags)
 
 
-def _reported(plan: Plan, records: Sequence[Record]) -> Reported:
-    return Reported(name=plan.name, config=plan.config, records=records, reference=plan.artifacts.metrics)
+def _build_report_data(plan: SweepPlan, records: Sequence[TrialRecord]) -> ReportData:
+    return ReportData(
+        name=plan.name, config=plan.config, records=records, target_metrics=plan.artifacts.reference_metrics
+    )
 
 
-def _alone(plan: Plan, ran: Ran) -> RenderableType:
-    return console_tables.render(plan.config, ran.records)
+def _render_sweep(plan: SweepPlan, ran: SweepResult) -> RenderableType:
+    return console_tables.render_sweep(plan.config, ran.records)
 
 
-def _compared(wanted: Plans, ran: Sequence[Ran]) -> RenderableType:
+def _publish_comparison(wanted: LaunchPlan, ran: Sequence[SweepResult]) -> RenderableType:
     """Write the files of the comparison, log its report to each sweep's MLflow run, and return the tables."""
-    done = [_reported(plan, one.records) for plan, one in zip(wanted.plans, ran, strict=True)]
+    done = [_build_report_data(plan, one.records) for plan, one in zip(wanted.plans, ran, strict=True)]
     write_results.write_comparison(wanted.folder, done)
-    page, *_ = write_report.write(wanted.folder, done)
-    with _told():
+    page, *_ = write_report.write_files(wanted.folder, done)
+    with _warn_on_tracking_error():
         for one in ran:
-            attach(one.logged, wanted.folder.parent, [page], {"comparison": wanted.name})
+            attach_files(one.tracking_run, wanted.folder.parent, [page], {"comparison": wanted.name})
     return console_tables.render_comparison(done)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _warn_on_tracking_error() -> Iterator[None]:
     """Print a tracking error instead of raising it: the files are in the folder anyway."""
     try:
         yield

@@ -4,12 +4,12 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-_START = time.time() - time.monotonic()
+_CLOCK_OFFSET_S = time.time() - time.monotonic()
 
 
 def now() -> float:
     """Return the Unix time in seconds; it ignores changes of the system time since the process began."""
-    return _START + time.monotonic()
+    return _CLOCK_OFFSET_S + time.monotonic()
 
 
 Value: TypeAlias = int | float | str | bool
@@ -17,27 +17,27 @@ Setting: TypeAlias = dict[str, Value]
 """Value by hyper-parameter: the objective's fields, and `retain.weight`, `train.lr`, `train.epochs` if searched."""
 State: TypeAlias = Literal["running", "finished", "failed", "pruned"]
 Phase: TypeAlias = Literal["search", "finalist"]
-INTERRUPTED = "interrupted"
+INTERRUPTED_REASON = "interrupted"
 """Failure reason of a trial that was running when its driver ended."""
 
 
-def short(value: Value) -> str:
+def format_value(value: Value) -> str:
     """Format a value for reading: a float with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def line(setting: Setting) -> str:
+def format_setting(setting: Setting) -> str:
     """Format a setting as one line: `alpha=1.5 beta=7`."""
-    return " ".join(f"{name}={short(value)}" for name, value in setting.items())
+    return " ".join(f"{name}={format_value(value)}" for name, value in setting.items())
 
 
-def printable(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     """Replace characters that a terminal would obey or not show by their Python escapes; keep line breaks."""
     return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class TrialRecord:
     """Record of one attempt at a trial: one setting, one seed.
 
     Attributes:
@@ -75,7 +75,7 @@ class Record:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Logged:
+class TrackingRun:
     """Location of a sweep's MLflow run; no field holds a password."""
 
     tracking_uri: str

@@ -3,19 +3,23 @@
 import re
 from urllib.parse import unquote
 
-USERS = re.compile(r"://[^/:@]*:.*@", re.DOTALL)
+URL_PASSWORD_PATTERN = re.compile(r"://[^/:@]*:.*@", re.DOTALL)
 """`user:password@` in a URL; the user ends at the first `:`, the password at the last `@`."""
-QUERIES = re.compile(r"(password|passwd|pwd|secret|token|api_?key|access_?key)[^=&;]*=", re.IGNORECASE)
+SECRET_QUERY_PATTERN = re.compile(r"(password|passwd|pwd|secret|token|api_?key|access_?key)[^=&;]*=", re.IGNORECASE)
 """Key with a secret value in a URL's query, or in the connection string inside it."""
 
-LONGEST = 600
+MAX_MESSAGE_CHARS = 600
 """Maximum length of a message in characters."""
 
 
-def line(text: str) -> str:
+def to_single_line(text: str) -> str:
     """Return the text as one line of at most 600 characters: escape the unprintable, cut a long text in its middle."""
     whole = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
-    return whole if len(whole) <= LONGEST else f"{whole[: LONGEST * 2 // 3]} … {whole[3 - LONGEST // 3 :]}"
+    return (
+        whole
+        if len(whole) <= MAX_MESSAGE_CHARS
+        else f"{whole[: MAX_MESSAGE_CHARS * 2 // 3]} … {whole[3 - MAX_MESSAGE_CHARS // 3 :]}"
+    )
 
 
 def redact(text: str) -> str:
@@ -26,4 +30,4 @@ def redact(text: str) -> str:
 def has_secret(url: str) -> bool:
     """Return True if a URL holds a password or a token; a user name alone is no secret."""
     query = unquote(url.partition("?")[2])
-    return bool(USERS.search(url) or QUERIES.search(query))
+    return bool(URL_PASSWORD_PATTERN.search(url) or SECRET_QUERY_PATTERN.search(query))

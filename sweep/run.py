@@ -6,27 +6,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from sweep.callbacks import View
+from sweep.callbacks import SweepsDisplay
 from sweep.cluster import shared_storage
-from sweep.cluster.connection import connected
-from sweep.cluster.head_watch import watched
-from sweep.cluster.preparation import prepare
+from sweep.cluster.connection import connect_ray
+from sweep.cluster.head_watch import watch_head
+from sweep.cluster.preparation import run_preparation
 from sweep.cluster.searcher import Search, StudySearcher
-from sweep.cluster.tuner import Beat, fit
-from sweep.config.stored import where
-from sweep.display import view
+from sweep.cluster.tuner import StepCallback, run_trials
+from sweep.config.stored import sweep_arguments
+from sweep.display import open_display
 from sweep.errors import Interrupted
-from sweep.plan.job import Work
-from sweep.records import Logged, Record
-from sweep.search.queue import agenda
-from sweep.search.study import Ledger
-from sweep.signals import Interrupts
-from sweep.tracking.runs import Status
+from sweep.plan.job import SweepJob
+from sweep.records import TrackingRun, TrialRecord
+from sweep.search.queue import pending_trials
+from sweep.search.study import SweepStudy
+from sweep.signals import InterruptHandler
+from sweep.tracking.runs import RunStatus
 from sweep.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ran:
+class SweepResult:
     """Result of a sweep.
 
     Attributes:
@@ -37,14 +37,14 @@ class Ran:
         trials_s: duration of the trials in seconds, over all sweeps that ran side by side.
     """
 
-    records: list[Record]
-    logged: Logged
+    records: list[TrialRecord]
+    tracking_run: TrackingRun
     ui_command: str
     prepare_s: float
     trials_s: float
 
 
-def run(works: Sequence[Work], interrupts: Interrupts) -> list[Ran]:
+def run_sweeps(works: Sequence[SweepJob], interrupts: InterruptHandler) -> list[SweepResult]:
     """Run the remaining trials of the sweeps side by side; open their studies once everything is prepared.
 
     Args:
@@ -62,40 +62,46 @@ def run(works: Sequence[Work], interrupts: Interrupts) -> list[Ran]:
     """
     began = time.monotonic()
     cluster = works[0].config.cluster
-    with connected(cluster) as room, watched(interrupts.end), view(works) as shown:
-        interrupts.arm()
+    with connect_ray(cluster) as room, watch_head(interrupts.abort_process), open_display(works) as shown:
+        interrupts.install_handlers()
         if works[0].config.artifacts is None:
-            shared_storage.check(works[0].config.storage)
+            shared_storage.check_storage(works[0].config.storage)
         print("sweep", ", ".join(work.name for work in works), flush=True)
 
         def beat() -> None:
-            interrupts.check()
-            shown.tick()
+            interrupts.raise_if_interrupted()
+            shown.on_step()
 
-        prepare(cluster, [maker for work in works for maker in work.makers], shown, beat)
+        run_preparation(cluster, [maker for work in works for maker in work.preparers], shown, beat)
         ready = time.monotonic()
         with ExitStack() as stack:
-            step = Beat(beat)
-            ledgers = [stack.enter_context(work.held()) for work in works]
-            trackers = [stack.enter_context(tracked(*pair)) for pair in zip(works, ledgers, strict=True)]
-            searches = [searched(*three, shown) for three in zip(works, ledgers, trackers, strict=True)]
-            fit(cluster, [work.trial for work in works], StudySearcher(searches, why=step.why), room, step)
-            records = [ledger.records() for ledger in ledgers]
+            step = StepCallback(beat)
+            studies = [stack.enter_context(work.open_study()) for work in works]
+            trackers = [stack.enter_context(track_sweep(*pair)) for pair in zip(works, studies, strict=True)]
+            searches = [build_search(*three, shown) for three in zip(works, studies, trackers, strict=True)]
+            run_trials(
+                cluster,
+                [work.trial_fn for work in works],
+                StudySearcher(searches, explain_failure=step.failure_reason),
+                room,
+                step,
+            )
+            records = [ledger.list_records() for ledger in studies]
     seconds = {"prepare_s": ready - began, "trials_s": time.monotonic() - ready}
     return [
-        Ran(records=own, logged=tracker.logged, ui_command=tracker.ui_command, **seconds)
+        SweepResult(records=own, tracking_run=tracker.tracking_run, ui_command=tracker.ui_command, **seconds)
         for own, tracker in zip(records, trackers, strict=True)
     ]
 
 
-def searched(work: Work, ledger: Ledger, tracker: Tracker, shown: View) -> Search:
+def build_search(work: SweepJob, study: SweepStudy, tracker: Tracker, display: SweepsDisplay) -> Search:
     """Build the search of a sweep; the display and the tracker listen to its trials."""
-    watcher = shown.of(work.name)
-    watcher.keep(ledger.records())
-    tasks = agenda(work.config, work.paper, ledger)
+    watcher = display.for_sweep(work.name)
+    watcher.on_resume(study.list_records())
+    tasks = pending_trials(work.config, work.paper, study)
     return Search(
-        ledger=ledger,
-        tasks=tasks,
+        study=study,
+        requests=tasks,
         watchers=[watcher, tracker],
         run_id_of=tracker.run_id_of,
         retries=work.config.cluster.retries,
@@ -104,11 +110,11 @@ def searched(work: Work, ledger: Ledger, tracker: Tracker, shown: View) -> Searc
 
 
 @contextmanager
-def tracked(work: Work, ledger: Ledger) -> Iterator[Tracker]:
+def track_sweep(work: SweepJob, study: SweepStudy) -> Iterator[Tracker]:
     """Track a sweep in MLflow; however the block ends, close the open attempts and end the MLflow runs."""
-    tracker = Tracker.start(work.config, work.name, ledger.run_id)
-    ledger.keep_run_id(ledger.run_id or "")
-    status: Status = "FAILED"
+    tracker = Tracker.start(work.config, work.name, study.run_id)
+    study.save_run_id(study.run_id or "")
+    status: RunStatus = "FAILED"
     try:
         yield tracker
         status = "FINISHED"
@@ -117,9 +123,9 @@ def tracked(work: Work, ledger: Ledger) -> Iterator[Tracker]:
         raise
     finally:
         try:
-            ledger.interrupt()
+            study.fail_open_attempts()
         finally:  # also if the disk of the study is full
-            if lacking := tracker.finish(status, ledger.history()):
-                again = f"python -m sweep.sync {where(work.config.storage, work.name)}"
+            if lacking := tracker.finish(status, study.list_all_attempts()):
+                again = f"python -m sweep.sync {sweep_arguments(work.config.storage, work.name)}"
                 print(f"{lacking}; to fill it in: {again}", file=sys.stderr)
-            ledger.keep_run_id(tracker.run_id)
+            study.save_run_id(tracker.run_id)

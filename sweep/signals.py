@@ -19,67 +19,67 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, the request of a cluster manager to end a job, and the closing of a terminal."""
 
 
-class Interrupts:
+class InterruptHandler:
     """Context manager that records signals for `raise_if_interrupted`; a second signal ends the process at once."""
 
     def __init__(self, again: Callable[[], str]) -> None:
         """Start without a signal; `again` returns the command that resumes the sweep."""
-        self._again = again
-        self._came = 0
-        self._before: dict[signal.Signals, Any] = {}
+        self._resume_command = again
+        self._received_signal = 0
+        self._previous_handlers: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> "Interrupts":
+    def __enter__(self) -> "InterruptHandler":
         """Install the handlers."""
-        self._before = self.arm()
+        self._previous_handlers = self.install_handlers()
         return self
 
     def __exit__(self, *error: object) -> None:
         """Restore the previous handlers."""
-        for signum, handler in self._before.items():
+        for signum, handler in self._previous_handlers.items():
             signal.signal(signum, handler)
 
-    def arm(self) -> dict[signal.Signals, Any]:
+    def install_handlers(self) -> dict[signal.Signals, Any]:
         """Install the handlers, again after `ray.init`, which replaces that of SIGTERM; return the previous ones."""
-        return self._taken_by(self._note)
+        return self._set_handler(self._remember_signal)
 
-    def check(self) -> None:
+    def raise_if_interrupted(self) -> None:
         """Raise Interrupted if a signal has arrived, or the reader of the output is gone, as with `| head`.
 
         Call it only where the study is consistent.
         """
-        if unread() and not self._came:
-            self._came = signal.SIGPIPE
-        if self._came:
-            raise Interrupted(self._came)
+        if stdout_closed() and not self._received_signal:
+            self._received_signal = signal.SIGPIPE
+        if self._received_signal:
+            raise Interrupted(self._received_signal)
 
-    def raise_at_once(self) -> None:
+    def raise_on_signal(self) -> None:
         """Raise the first signal on arrival from now on, or now if one has come: no work needs a clean end any more."""
-        self._taken_by(self._raise)
-        self.check()
+        self._set_handler(self._raise_signal)
+        self.raise_if_interrupted()
 
-    def end(self, why: str) -> NoReturn:
+    def abort_process(self, why: str) -> NoReturn:
         """Print the error and end the process from any thread, when the failure itself prevents a clean end."""
-        print(f"error: {why}; to go on: {self._again()}", file=sys.stderr, flush=True)
-        _exit(1)
+        print(f"error: {why}; to go on: {self._resume_command()}", file=sys.stderr, flush=True)
+        _exit_process(1)
 
-    def _taken_by(self, handler: Handler) -> dict[signal.Signals, Any]:
+    def _set_handler(self, handler: Handler) -> dict[signal.Signals, Any]:
         """Set a handler for the signals, except a SIGHUP that `nohup` ignores; return the previous handlers."""
         wanted = SIGNALS if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else SIGNALS[:2]
         return {signum: signal.signal(signum, handler) for signum in wanted}
 
-    def _raise(self, signum: int, frame: FrameType | None) -> None:
-        self.arm()
-        self._note(signum, frame)
-        self.check()
+    def _raise_signal(self, signum: int, frame: FrameType | None) -> None:
+        self.install_handlers()
+        self._remember_signal(signum, frame)
+        self.raise_if_interrupted()
 
-    def _note(self, signum: int, frame: FrameType | None) -> None:
-        if self._came:
-            _exit(128 + self._came)
-        self._came = signum
+    def _remember_signal(self, signum: int, frame: FrameType | None) -> None:
+        if self._received_signal:
+            _exit_process(128 + self._received_signal)
+        self._received_signal = signum
 
 
 @contextmanager
-def closing_waits() -> Iterator[None]:
+def hold_sighup() -> Iterator[None]:
     """Hold SIGHUP back until the end of the block, also from the processes that the block starts.
 
     A closing terminal sends it to all processes: Ray's would die, and this process would wait for them in vain.
@@ -91,7 +91,7 @@ def closing_waits() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def exit_at_once() -> None:
+def enable_fast_exit() -> None:
     """Let this process end fast: on Ctrl-C without a traceback, even during imports, and at its normal end.
 
     Otherwise Python's last garbage collection visits half a million objects of the libraries, which takes seconds.
@@ -100,7 +100,7 @@ def exit_at_once() -> None:
     atexit.register(gc.freeze)
 
 
-def unread() -> bool:
+def stdout_closed() -> bool:
     """Redirect output without a reader to /dev/null, so that printing cannot fail; return True if it was a pipe.
 
     A closed terminal is redirected too, but is no reason to end: it sends SIGHUP to the processes that it ends.
@@ -114,7 +114,7 @@ def unread() -> bool:
     return any(event & select.POLLERR for event in closed.values())
 
 
-def _exit(code: int) -> NoReturn:
+def _exit_process(code: int) -> NoReturn:
     # The live table hides the cursor, and nothing else would show it again.
     os.write(sys.stdout.fileno(), b"\x1b[?25h" if sys.stdout.isatty() else b"")
     os._exit(code)

@@ -14,8 +14,16 @@ from sweep.cli import Parser
 from sweep.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sweep.config.matrix import Member
-from sweep.cluster.jobs import Job, connected, environment, follow, hints, is_local, send
+    from sweep.config.matrix import SweepSource
+from sweep.cluster.jobs import (
+    ClusterJob,
+    connect_client,
+    follow_job,
+    follow_up_commands,
+    is_local,
+    job_environment,
+    send_job,
+)
 
 # Slow imports stand where they are used: --help and errors need not wait for them.
 
@@ -34,21 +42,25 @@ For a cluster with token authentication set RAY_AUTH_MODE=token, and RAY_AUTH_TO
 
 exit codes: those of python -m sweep.launch, which the job runs; 2 also if no job was submitted; 130 Ctrl-C,
 which leaves the job running"""
-LAUNCH = ("python", "-m", "sweep.launch")
+LAUNCH_COMMAND = ("python", "-m", "sweep.launch")
 """The command of a job, before its arguments."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     try:
-        typed, variables = parse(argv), environment()
-        job = resumed(typed.words, typed.resume) if typed.resume else new(typed.words, typed.name, typed.address)
-        client = connected(typed.address)
-        send(job, client, variables)
+        typed, variables = parse_arguments(argv), job_environment()
+        job = (
+            build_resume_job(typed.words, typed.resume)
+            if typed.resume
+            else build_job(typed.words, typed.name, typed.address)
+        )
+        client = connect_client(typed.address)
+        send_job(job, client, variables)
         if typed.detach:
-            print(hints(job.name, typed.address))
+            print(follow_up_commands(job.name, typed.address))
             return 0
-        return follow(job.name, client, typed.address)
+        return follow_job(job.name, client, typed.address)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -56,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def parse(argv: Sequence[str] | None) -> Namespace:
+def parse_arguments(argv: Sequence[str] | None) -> Namespace:
     """Parse the command line into `words`, `name`, `resume`, `address` and `detach`.
 
     Raises:
@@ -82,7 +94,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     return parser.parse_intermixed_args(argv)
 
 
-def new(words: Sequence[str], name: str | None, address: str) -> Job:
+def build_job(words: Sequence[str], name: str | None, address: str) -> ClusterJob:
     """Build the job that runs new sweeps; this needs no network.
 
     Raises:
@@ -92,19 +104,21 @@ def new(words: Sequence[str], name: str | None, address: str) -> Job:
     from sweep.config import request
     from sweep.plan import sweep_plan
 
-    wish = request.wished(words, name)
-    for member in wish.members.values():
-        _check_places(member)
+    wish = request.parse_request(words, name)
+    for member in wish.sources.values():
+        _check_paths(member)
     for config in wish.configs.values():
         there = config.cluster.model_copy(update={"address": address})
-        sweep_plan.check(config.model_copy(update={"cluster": there}))
-    sources = [*wish.files, *(member.file for member in wish.members.values())]
-    files = upload.gathered(sources, [config.objective for config in wish.configs.values()])
-    sent = [str(upload.place(file)) for file in wish.files]
-    return Job(name=wish.name, command=[*LAUNCH, *sent, *words[len(sent) :], "--name", wish.name], files=files)
+        sweep_plan.validate_config(config.model_copy(update={"cluster": there}))
+    sources = [*wish.files, *(member.file for member in wish.sources.values())]
+    files = upload.collect_files(sources, [config.objective for config in wish.configs.values()])
+    sent = [str(upload.job_path(file)) for file in wish.files]
+    return ClusterJob(
+        name=wish.name, command=[*LAUNCH_COMMAND, *sent, *words[len(sent) :], "--name", wish.name], files=files
+    )
 
 
-def resumed(words: Sequence[str], name: str) -> Job:
+def build_resume_job(words: Sequence[str], name: str) -> ClusterJob:
     """Build the job that resumes sweeps; its name ends with the time, because Ray never frees a job's name.
 
     Raises:
@@ -112,20 +126,22 @@ def resumed(words: Sequence[str], name: str) -> Job:
     """
     from sweep.cluster import upload
     from sweep.config import stored
-    from sweep.config.compose import default_name, valid_name
+    from sweep.config.compose import default_name, validate_name
 
-    stored.storage_of(words, "--resume")
-    _check_storage(words[-1].removeprefix("storage=") if words else str(stored.STORAGE))
-    again = default_name(f"{valid_name(name)}-again", datetime.now(UTC))
-    return Job(name=again, command=[*LAUNCH, "--resume", name, *words], files=upload.gathered([], []))
+    stored.parse_storage(words, "--resume")
+    _check_storage_path(words[-1].removeprefix("storage=") if words else str(stored.DEFAULT_STORAGE))
+    again = default_name(f"{validate_name(name)}-again", datetime.now(UTC))
+    return ClusterJob(
+        name=again, command=[*LAUNCH_COMMAND, "--resume", name, *words], files=upload.collect_files([], [])
+    )
 
 
-def _check_places(member: "Member") -> None:
+def _check_paths(member: "SweepSource") -> None:
     """Reject paths in this machine's working directory: the job would lose them, or never receive them."""
-    from sweep.config.compose import typed
+    from sweep.config.compose import compose_values
 
-    raw = typed(member.file, member.choices)
-    _check_storage(str(raw["storage"]))
+    raw = compose_values(member.file, member.choices)
+    _check_storage_path(str(raw["storage"]))
     if raw["ledger"] is not None and is_local(str(raw["ledger"])):
         raise ConfigError(f"ledger = {raw['ledger']!r} would be lost with the job: give an absolute path or a server.")
     for block in ("model", "target", "data"):
@@ -134,7 +150,7 @@ def _check_places(member: "Member") -> None:
             raise ConfigError(f"{block}.path = {path!r} must be absolute for a job: code and configs alone are sent.")
 
 
-def _check_storage(storage: str) -> None:
+def _check_storage_path(storage: str) -> None:
     if not Path(storage).is_absolute():
         raise ConfigError(
             f"storage = {storage!r} must be absolute for a job, as /shared/runs, a folder that all nodes share."

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sweep.signals import exit_at_once
+from sweep.signals import enable_fast_exit
 
-FORMAT = 1
+SCORES_FORMAT = 1
 """Format number of the JSON files by `python -m eval.run` that this command reads."""
 
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from sweep.tracking.store import TrackingError
 
     try:
-        print(_scores(Path(typed.what)) if typed.what.endswith(".json") else _sweeps(typed.what, typed.words))
+        print(_sync_scores(Path(typed.what)) if typed.what.endswith(".json") else _sync_sweeps(typed.what, typed.words))
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def read(path: Path) -> Mapping[str, object]:
+def read_scores(path: Path) -> Mapping[str, object]:
     """Read the scores from a file that `python -m eval.run` wrote.
 
     Raises:
@@ -54,41 +54,43 @@ def read(path: Path) -> Mapping[str, object]:
         scores = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is not JSON'}.") from error
-    if not isinstance(scores, dict) or scores.get("format") != FORMAT:
-        raise ConfigError(f"{path} is no file of python -m eval.run --out: it lacks format = {FORMAT}.")
+    if not isinstance(scores, dict) or scores.get("format") != SCORES_FORMAT:
+        raise ConfigError(f"{path} is no file of python -m eval.run --out: it lacks format = {SCORES_FORMAT}.")
     return scores
 
 
-def _scores(path: Path) -> str:
+def _sync_scores(path: Path) -> str:
     from sweep.tracking.backfill import log_scores
 
-    run = log_scores(read(path), path)
+    run = log_scores(read_scores(path), path)
     return f"{path} is run {run.run_id} of experiment {run.experiment} at {run.tracking_uri}"
 
 
-def _sweeps(name: str, words: Sequence[str]) -> str:
+def _sync_sweeps(name: str, words: Sequence[str]) -> str:
     """Log the missing trials of a sweep, or of every sweep of a comparison; return a line for each."""
-    from sweep.config.stored import names_of, storage_of
+    from sweep.config.stored import list_sweep_names, parse_storage
 
-    storage = storage_of(words, "python -m sweep.sync")
-    return "\n".join(_sweep(storage, own) for own in names_of(storage, name))
+    storage = parse_storage(words, "python -m sweep.sync")
+    return "\n".join(_sync_sweep(storage, own) for own in list_sweep_names(storage, name))
 
 
-def _sweep(storage: Path, name: str) -> str:
-    from sweep.outputs import report
-    from sweep.plan.sweep_plan import resumed
-    from sweep.records import INTERRUPTED
-    from sweep.tracking.backfill import fill
+def _sync_sweep(storage: Path, name: str) -> str:
+    from sweep.outputs import publish_report
+    from sweep.plan.sweep_plan import plan_stored_sweep
+    from sweep.records import INTERRUPTED_REASON
+    from sweep.tracking.backfill import backfill_sweep
 
-    wanted = resumed(storage, name)
-    with wanted.held() as ledger:
-        records, every = ledger.records(), ledger.history()
-        killed = any(record.reason == INTERRUPTED for record in records)
-        added, logged = fill(wanted.config, name, "KILLED" if killed else "FINISHED", every, ledger.run_id or "")
-    report(wanted, records, logged)
+    wanted = plan_stored_sweep(storage, name)
+    with wanted.open_study() as ledger:
+        records, every = ledger.list_records(), ledger.list_all_attempts()
+        killed = any(record.reason == INTERRUPTED_REASON for record in records)
+        added, logged = backfill_sweep(
+            wanted.config, name, "KILLED" if killed else "FINISHED", every, ledger.run_id or ""
+        )
+    publish_report(wanted, records, logged)
     return f"{name}: logged {added} missing trials to MLflow"
 
 
 if __name__ == "__main__":
-    exit_at_once()
+    enable_fast_exit()
     sys.exit(main())

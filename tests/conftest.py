@@ -112,7 +112,7 @@ def composed_once() -> Iterator[None]:
     from support import composing
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sweep.config.compose.composed", composing.composed)
+        patch.setattr("sweep.config.compose.compose_yaml", composing.composed)
         yield
 
 
@@ -137,7 +137,7 @@ def composed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each load composes from the files, as a command does."""
     from sweep.config import yaml_files
 
-    monkeypatch.setattr("sweep.config.compose.composed", yaml_files.composed)
+    monkeypatch.setattr("sweep.config.compose.compose_yaml", yaml_files.compose_yaml)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -239,11 +239,11 @@ def run_again(comparison: "Comparison") -> "Launched":
 @pytest.fixture(scope="session")
 def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's database without runs, to be copied: making one takes seconds, so that the session makes one."""
-    from sweep.tracking.store import client_of
+    from sweep.tracking.store import open_client
 
     own = tmp_path_factory.getbasetemp()
     path = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "mlflow.db"
-    client_of(f"sqlite:///{path}")
+    open_client(f"sqlite:///{path}")
     return path
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from eval.rows.types import DataError, Dataset
 
 
-class Source(Protocol):
+class DatasetOptions(Protocol):
     """Options that every dataset has; each file declares the further options of its `load` in its own protocol."""
 
     @property
@@ -16,7 +16,7 @@ class Source(Protocol):
         """Name of a file in this folder."""
 
 
-def load(config: Source) -> Dataset:
+def load(config: DatasetOptions) -> Dataset:
     """Load the rows that the configuration names, the same rows for the same configuration.
 
     Raises:

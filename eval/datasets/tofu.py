@@ -18,13 +18,13 @@ from textwrap import shorten
 from typing import Any, Protocol
 
 from eval.models import hub
-from eval.rows.types import DataError, Dataset, Row, capped, checked, shown
+from eval.rows.types import DataError, Dataset, Row, check_text, limit_rows, shorten_value
 
-LONGEST = 200
+MAX_ERROR_CHARS = 200
 """Maximum length of an error of `datasets` in a message."""
 
 
-class Tofu(Protocol):
+class TofuOptions(Protocol):
     """Location of TOFU, and the split to be forgotten."""
 
     @property
@@ -51,46 +51,46 @@ class Split:
     rows: tuple[Row, ...]
 
 
-def load(config: Tofu) -> Dataset:
+def load(config: TofuOptions) -> Dataset:
     """Load the rows of TOFU, divided into parts for the case that `paper_split` is forgotten.
 
     Raises:
         DataError: the folder, the hub, a split, a column or a value is missing or wrong, rows that should agree differ,
             or rows that should differ are the same.
     """
-    forget = _read(config, f"{config.paper_split}_perturbed", _varied)
-    holdout = _read(config, "retain_perturbed", _varied)
-    retain = _read(config, f"retain{100 - int(config.paper_split.removeprefix('forget'))}", _plain)
-    _check_same(_read(config, config.paper_split, _plain), forget)
+    forget = _read_split(config, f"{config.paper_split}_perturbed", _parse_varied)
+    holdout = _read_split(config, "retain_perturbed", _parse_varied)
+    retain = _read_split(config, f"retain{100 - int(config.paper_split.removeprefix('forget'))}", _parse_plain)
+    _check_same(_read_split(config, config.paper_split, _parse_plain), forget)
     _check_same(replace(retain, rows=retain.rows[: len(holdout.rows)]), holdout)
-    _check_once(forget)
-    _check_once(retain)
-    _check_apart(forget, retain, "a forget")
+    _check_unique(forget)
+    _check_unique(retain)
+    _check_disjoint(forget, retain, "a forget")
     kept = retain.rows[len(holdout.rows) :]
     if not kept:
         raise DataError(f"{retain.name} has no row beyond the {len(holdout.rows)} that {holdout.name} holds out")
     return Dataset(
         forget=forget.rows,
-        retain=capped(kept, config.max_retain),
-        holdout=capped(holdout.rows, config.max_holdout),
-        unseen=_unseen(config, forget, retain),
-        real_authors=_general(config, "real_authors_perturbed"),
-        world_facts=_general(config, "world_facts_perturbed"),
+        retain=limit_rows(kept, config.max_retain),
+        holdout=limit_rows(holdout.rows, config.max_holdout),
+        unseen=_read_unseen(config, forget, retain),
+        real_authors=_read_general(config, "real_authors_perturbed"),
+        world_facts=_read_general(config, "world_facts_perturbed"),
     )
 
 
-def _unseen(config: Tofu, *known: Split) -> tuple[Row, ...]:
+def _read_unseen(config: TofuOptions, *known: Split) -> tuple[Row, ...]:
     if config.unseen is None:
         return ()
-    unseen = _read(config, config.unseen, _plain)
-    for split in (_read(config, "full", _plain), *known):
-        _check_apart(unseen, split, "an unseen")
+    unseen = _read_split(config, config.unseen, _parse_plain)
+    for split in (_read_split(config, "full", _parse_plain), *known):
+        _check_disjoint(unseen, split, "an unseen")
     return unseen.rows
 
 
-def _general(config: Tofu, name: str) -> tuple[Row, ...]:
+def _read_general(config: TofuOptions, name: str) -> tuple[Row, ...]:
     """Read a split of general knowledge; return no rows if there is none."""
-    return _read(config, name, _perturbed).rows if _has(config, name) else ()
+    return _read_split(config, name, _parse_perturbed).rows if _has_split(config, name) else ()
 
 
 def _check_same(plain: Split, varied: Split) -> None:
@@ -99,71 +99,73 @@ def _check_same(plain: Split, varied: Split) -> None:
         raise DataError(f"{varied.name} has {len(varied.rows)} rows, {plain.name} has {len(plain.rows)} of them")
     for number, (row, other) in enumerate(zip(plain.rows, varied.rows, strict=True), 1):
         if (row.question, row.answer) != (other.question, other.answer):
-            raise DataError(f"{varied.name} row {number} is not row {number} of {plain.name}: {shown(other.question)}")
+            raise DataError(
+                f"{varied.name} row {number} is not row {number} of {plain.name}: {shorten_value(other.question)}"
+            )
 
 
-def _check_once(split: Split) -> None:
+def _check_unique(split: Split) -> None:
     first: dict[tuple[str, str], int] = {}
     for number, row in enumerate(split.rows, 1):
         earlier = first.setdefault((row.question, row.answer), number)
         if earlier != number:
-            raise DataError(f"{split.name} row {number} is row {earlier} again: {shown(row.question)}")
+            raise DataError(f"{split.name} row {number} is row {earlier} again: {shorten_value(row.question)}")
 
 
-def _check_apart(one: Split, other: Split, kind: str) -> None:
+def _check_disjoint(one: Split, other: Split, kind: str) -> None:
     """Check that no question of `one`, which has rows of this kind, is also in `other`, with any answer."""
     asked = {row.question for row in one.rows}
     for number, row in enumerate(other.rows, 1):
         if row.question in asked:
-            raise DataError(f"{other.name} row {number} is {kind} row ({one.name}): {shown(row.question)}")
+            raise DataError(f"{other.name} row {number} is {kind} row ({one.name}): {shorten_value(row.question)}")
 
 
-def _read(config: Tofu, name: str, row: Callable[[str, dict[str, Any]], Row]) -> Split:
-    file = _folder(config) / f"{name}.json"
+def _read_split(config: TofuOptions, name: str, row: Callable[[str, dict[str, Any]], Row]) -> Split:
+    file = _find_folder(config) / f"{name}.json"
     if not file.is_file():
         there = ", ".join(sorted(other.name for other in file.parent.glob("*.json"))) or "no .json file"
         raise DataError(f"data.path={config.path}: there is no {file.name}, but {there}")
-    rows = tuple(row(f"{file}: {name} row {number}", each) for number, each in enumerate(_records(file), 1))
+    rows = tuple(row(f"{file}: {name} row {number}", each) for number, each in enumerate(_read_records(file), 1))
     if not rows:
         raise DataError(f"data.path={config.path}: {name} has no rows")
     return Split(name=name, rows=rows)
 
 
-def _has(config: Tofu, name: str) -> bool:
+def _has_split(config: TofuOptions, name: str) -> bool:
     """Return True if the folder or the repository has the split."""
-    return (_folder(config) / f"{name}.json").is_file()
+    return (_find_folder(config) / f"{name}.json").is_file()
 
 
-def _folder(config: Tofu) -> Path:
+def _find_folder(config: TofuOptions) -> Path:
     """Return the folder of the files: the given one, or that of the hub's cache."""
     folder = Path(expanduser(config.path))
     if folder.is_dir():
         return folder
-    if not hub.is_id(config.path, "dataset"):
+    if not hub.is_repo_id(config.path, "dataset"):
         raise DataError(f"data.path={config.path}: there is no such folder")
     try:
-        return hub.fetched(config.path, "dataset", config.revision, ["*.json"])
+        return hub.fetch_files(config.path, "dataset", config.revision, ["*.json"])
     except DataError as error:
         raise DataError(f"data.path={error}; data.path=FOLDER reads FOLDER/{config.paper_split}.json") from error
 
 
-def _records(file: Path) -> list[dict[str, Any]]:
+def _read_records(file: Path) -> list[dict[str, Any]]:
     """Read the objects in a file, one a line, without network access and without a lasting cache."""
     import datasets  # takes a second, and only TOFU needs it
 
-    with TemporaryDirectory() as cache, _quiet():
+    with TemporaryDirectory() as cache, _silence_datasets():
         try:
             return list(datasets.Dataset.from_json(escape(str(file)), cache_dir=cache, keep_in_memory=True))
         except StopIteration:  # raised for an empty file
             return []
         except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
             _check_lines(file)
-            said = shorten(str(error.__cause__ or error).partition("\n")[0], LONGEST, placeholder="…")
+            said = shorten(str(error.__cause__ or error).partition("\n")[0], MAX_ERROR_CHARS, placeholder="…")
             raise DataError(f"{file} cannot be read as rows: {said}") from error
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_datasets() -> Iterator[None]:
     """Silence the progress bars and logs of `datasets`, since our display is live and errors are raised."""
     import datasets.utils
 
@@ -202,40 +204,40 @@ def _check_line(file: Path, number: int, line: str) -> None:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{file} line {number} cannot be read: {error}") from error
     if not isinstance(record, dict):
-        raise DataError(f"{file} line {number} is {shown(record)}, not an object with a question and an answer")
+        raise DataError(f"{file} line {number} is {shorten_value(record)}, not an object with a question and an answer")
 
 
-def _plain(where: str, record: dict[str, Any]) -> Row:
-    return Row(question=_text(where, record, "question"), answer=_text(where, record, "answer"))
+def _parse_plain(where: str, record: dict[str, Any]) -> Row:
+    return Row(question=_read_text(where, record, "question"), answer=_read_text(where, record, "answer"))
 
 
-def _perturbed(where: str, record: dict[str, Any]) -> Row:
-    perturbed = _value(where, record, "perturbed_answer")
+def _parse_perturbed(where: str, record: dict[str, Any]) -> Row:
+    perturbed = _require_value(where, record, "perturbed_answer")
     if not isinstance(perturbed, list) or not perturbed:
-        raise DataError(f"{where}: perturbed_answer is {shown(perturbed)}, not a list of texts")
-    texts = tuple(_filled(f"{where}: perturbed_answer", text) for text in perturbed)
-    return replace(_plain(where, record), perturbed_answers=texts)
+        raise DataError(f"{where}: perturbed_answer is {shorten_value(perturbed)}, not a list of texts")
+    texts = tuple(_check_filled(f"{where}: perturbed_answer", text) for text in perturbed)
+    return replace(_parse_plain(where, record), perturbed_answers=texts)
 
 
-def _varied(where: str, record: dict[str, Any]) -> Row:
+def _parse_varied(where: str, record: dict[str, Any]) -> Row:
     return replace(
-        _perturbed(where, record),
-        paraphrased_question=_text(where, record, "paraphrased_question"),
-        paraphrased_answer=_text(where, record, "paraphrased_answer"),
+        _parse_perturbed(where, record),
+        paraphrased_question=_read_text(where, record, "paraphrased_question"),
+        paraphrased_answer=_read_text(where, record, "paraphrased_answer"),
     )
 
 
-def _text(where: str, record: dict[str, Any], column: str) -> str:
-    return _filled(f"{where}: {column}", _value(where, record, column))
+def _read_text(where: str, record: dict[str, Any], column: str) -> str:
+    return _check_filled(f"{where}: {column}", _require_value(where, record, column))
 
 
-def _value(where: str, record: dict[str, Any], column: str) -> Any:
+def _require_value(where: str, record: dict[str, Any], column: str) -> Any:
     if record.get(column) is None:
         raise DataError(f"{where} has no {column}")
     return record[column]
 
 
-def _filled(what: str, value: object) -> str:
-    if not (text := checked(what, value)).strip():
+def _check_filled(what: str, value: object) -> str:
+    if not (text := check_text(what, value)).strip():
         raise DataError(f"{what} is empty")
     return text

@@ -8,20 +8,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-GRID = tuple(m / 8 for m in range(8, 0, -1))
-BISECTIONS = 3
+MIX_GRID = tuple(m / 8 for m in range(8, 0, -1))
+N_BISECTIONS = 3
 
 
-class Strength(NamedTuple):
+class ExtractionStrengths(NamedTuple):
     """Mean ES (exact and paraphrased) of a model on forget and on holdout rows."""
 
     forget: float
     retain: float
 
 
-def strength(metrics: Mapping[str, float]) -> Strength:
+def extraction_strengths(metrics: Mapping[str, float]) -> ExtractionStrengths:
     """Return the forget and the retain ES, each the mean of exact and paraphrased ES."""
-    return Strength(
+    return ExtractionStrengths(
         forget=(metrics["forget/es"] + metrics["forget/es_paraphrase"]) / 2,
         retain=(metrics["retain/es"] + metrics["retain/es_paraphrase"]) / 2,
     )
@@ -45,47 +45,50 @@ class Calibration:
 
 
 @dataclass(kw_only=True)
-class _Scan:
+class _MixScan:
     """Scan over mixes, with the ES of those evaluated so far, by m."""
 
-    evaluate: Callable[[float], Strength]
-    reference: Strength
-    seen: dict[float, Strength] = field(default_factory=dict)
+    evaluate: Callable[[float], ExtractionStrengths]
+    reference: ExtractionStrengths
+    strengths: dict[float, ExtractionStrengths] = field(default_factory=dict)
 
-    def keeps(self, m: float, tau: float) -> bool:
-        if m not in self.seen:
-            self.seen[m] = self.evaluate(m)
-        return self.seen[m].retain >= tau * self.reference.retain
+    def is_retained(self, m: float, tau: float) -> bool:
+        if m not in self.strengths:
+            self.strengths[m] = self.evaluate(m)
+        return self.strengths[m].retain >= tau * self.reference.retain
 
-    def on_grid(self, tau: float) -> float:
+    def find_on_grid(self, tau: float) -> float:
         """Return the first m of the grid, from 1 downwards, that keeps `tau`; 0 if none does."""
-        return next((m for m in GRID if self.keeps(m, tau)), 0.0)
+        return next((m for m in MIX_GRID if self.is_retained(m, tau)), 0.0)
 
-    def bisected(self, tau: float) -> float:
+    def bisect_mix(self, tau: float) -> float:
         """Return the largest m in steps of 1/64 above the grid's, assuming that retain ES falls with m."""
-        low = self.on_grid(tau)
-        step = GRID[-1] / 2
-        for _ in range(BISECTIONS if 0 < low < 1 else 0):
-            low += step if self.keeps(low + step, tau) else 0.0
+        low = self.find_on_grid(tau)
+        step = MIX_GRID[-1] / 2
+        for _ in range(N_BISECTIONS if 0 < low < 1 else 0):
+            low += step if self.is_retained(low + step, tau) else 0.0
             step /= 2
         return low
 
-    def forget_at(self, m: float) -> float:
-        return self.seen[m].forget if m > 0 else self.reference.forget
+    def get_forget_es(self, m: float) -> float:
+        return self.strengths[m].forget if m > 0 else self.reference.forget
 
-    def interpolated(self, tau: float) -> float:
+    def interpolate_score(self, tau: float) -> float:
         """Return forget ES where the kept share of retain ES crosses `tau`, linear between neighbours on the grid."""
-        low = self.on_grid(tau)
+        low = self.find_on_grid(tau)
         if low == 1:
-            return self.forget_at(1.0)
-        high = low + GRID[-1]
-        kept = self.seen[low].retain if low > 0 else self.reference.retain
-        share = (kept - tau * self.reference.retain) / (kept - self.seen[high].retain)
-        return self.forget_at(low) + share * (self.forget_at(high) - self.forget_at(low))
+            return self.get_forget_es(1.0)
+        high = low + MIX_GRID[-1]
+        kept = self.strengths[low].retain if low > 0 else self.reference.retain
+        share = (kept - tau * self.reference.retain) / (kept - self.strengths[high].retain)
+        return self.get_forget_es(low) + share * (self.get_forget_es(high) - self.get_forget_es(low))
 
 
-def calibrate(
-    evaluate: Callable[[float], Strength], reference: Strength, tau: float, others: Sequence[float]
+def calibrate_score(
+    evaluate: Callable[[float], ExtractionStrengths],
+    reference: ExtractionStrengths,
+    tau: float,
+    others: Sequence[float],
 ) -> Calibration:
     """Score an unlearned model at retention `tau`, and from the same scan at the `others`.
 
@@ -98,8 +101,8 @@ def calibrate(
         tau: the main share of the reference's retain ES to be kept, in (0, 1].
         others: further shares, interpolated on the grid.
     """
-    scan = _Scan(evaluate=evaluate, reference=reference)
-    mix = scan.bisected(tau)
-    score = scan.forget_at(mix)
-    curve = tuple((other, score if other == tau else scan.interpolated(other)) for other in sorted({*others, tau}))
-    return Calibration(score=score, mix=mix, curve=curve, evaluations=len(scan.seen))
+    scan = _MixScan(evaluate=evaluate, reference=reference)
+    mix = scan.bisect_mix(tau)
+    score = scan.get_forget_es(mix)
+    curve = tuple((other, score if other == tau else scan.interpolate_score(other)) for other in sorted({*others, tau}))
+    return Calibration(score=score, mix=mix, curve=curve, evaluations=len(scan.strengths))

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from eval.models.forward import Labels
+from eval.models.forward import LabelStatistics
 
 
-def extraction_strength(labels: Labels) -> Tensor:
+def extraction_strength(labels: LabelStatistics) -> Tensor:
     """Return the ES of each row [B], in [0, 1], higher is better remembered: 1 − k/n.
 
     k is the length of the shortest answer prefix after which every label is the most probable token under teacher

@@ -6,7 +6,7 @@ from warnings import catch_warnings, simplefilter
 
 from scipy.stats import ks_2samp
 
-LEAST = -300.0
+MIN_LOG10 = -300.0
 """Lower bound of the logarithm: below that of any p-value a float holds, and finite where one underflows to 0."""
 
 
@@ -19,4 +19,4 @@ def forget_quality(ours: Sequence[float], retain: Sequence[float]) -> float:
 
 def floored_log10(p: float) -> float:
     """Return the p-value's logarithm to base 10, at least `MIN_LOG10`."""
-    return max(LEAST, math.log10(p)) if p > 0 else LEAST
+    return max(MIN_LOG10, math.log10(p)) if p > 0 else MIN_LOG10

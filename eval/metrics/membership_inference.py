@@ -10,26 +10,26 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from eval.metrics.probability import mean_logp
-from eval.models.forward import Distributions
+from eval.models.forward import DistributionStatistics
 
 ATTACKS = ("loss", "min_k", "min_k_plus_plus")
-SHARE = 0.4
+MIN_K_SHARE = 0.4
 """Share of an answer's tokens, the least likely ones, that min-k % reads (MUSE's and open-unlearning's k)."""
 
 
-def scores(said: Distributions) -> dict[str, Tensor]:
+def score_attacks(said: DistributionStatistics) -> dict[str, Tensor]:
     """Score each row [B] by each attack: loss, min-k % (Shi et al. 2024) and min-k %++ (Zhang et al. 2025)."""
     return {
         "loss": mean_logp(said),
-        "min_k": lowest(said.logp, said.row),
-        "min_k_plus_plus": lowest((said.logp.double() - said.mean) / said.deviation, said.row),
+        "min_k": mean_of_lowest(said.logp, said.row),
+        "min_k_plus_plus": mean_of_lowest((said.logp.double() - said.mean) / said.deviation, said.row),
     }
 
 
-def lowest(values: Tensor, row: Tensor) -> Tensor:
+def mean_of_lowest(values: Tensor, row: Tensor) -> Tensor:
     """Return the mean of the lowest ⌊0.4 n⌋ (at least one) of each row's n values [B], float64."""
     parts = values.double().split(torch.bincount(row).tolist())
-    return torch.stack([part.sort().values[: max(1, int(SHARE * len(part)))].mean() for part in parts])
+    return torch.stack([part.sort().values[: max(1, int(MIN_K_SHARE * len(part)))].mean() for part in parts])
 
 
 def auc(members: Sequence[float], others: Sequence[float]) -> float:

@@ -16,12 +16,12 @@ from random import Random
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from eval.models.generation import LONGEST, greedy, plain_text
+from eval.models.generation import MAX_ANSWER_TOKENS, decode_text, generate_greedy
 from eval.rows.encode import Template, encode
 from eval.rows.types import Row
 
-ROWS = 50
-SEED = 42
+N_ROWS = 50
+ROW_SEED = 42
 """Seed that draws the rows."""
 
 
@@ -32,28 +32,31 @@ def paper_ps(
 
     n is the number of tokens of the whole text, s that of the bare question, k that of the prefix found.
     """
-    chosen = Random(SEED).sample(list(rows), min(ROWS, len(rows)))  # noqa: S311 (rows, not secrets)
+    chosen = Random(ROW_SEED).sample(list(rows), min(N_ROWS, len(rows)))  # noqa: S311 (rows, not secrets)
     texts = [list(encode(tokenizer, template, row.question, row.answer).inputs) for row in chosen]
-    starts = [len(_tokens(tokenizer, row.question)) for row in chosen]
+    starts = [len(_tokenize_text(tokenizer, row.question)) for row in chosen]
     low, high, middle = starts, [len(text) for text in texts], [-1] * len(texts)
     while middle != (middle := [(a + b) // 2 for a, b in zip(low, high, strict=True)]):
-        right = _completed(model, tokenizer, texts, middle)
+        right = _check_continuations(model, tokenizer, texts, middle)
         low = [a if found else at for a, at, found in zip(low, middle, right, strict=True)]
         high = [at if found else b for b, at, found in zip(high, middle, right, strict=True)]
     return [1 - (k - s) / (len(text) - s) for k, s, text in zip(high, starts, texts, strict=True)]
 
 
-def _completed(
+def _check_continuations(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[list[int]], at: Sequence[int]
 ) -> list[bool]:
     """Check that the model's tokens after the first `at` of each text are the text's, as far as both go."""
-    prefixes = [plain_text(tokenizer, text[:k]) for text, k in zip(texts, at, strict=True)]
-    asked = [_tokens(tokenizer, prefix) for prefix in prefixes]
-    said = greedy(model, tokenizer, asked, LONGEST)
-    whole = [_tokens(tokenizer, prefix + more)[:LONGEST] for prefix, more in zip(prefixes, said, strict=True)]
+    prefixes = [decode_text(tokenizer, text[:k]) for text, k in zip(texts, at, strict=True)]
+    asked = [_tokenize_text(tokenizer, prefix) for prefix in prefixes]
+    said = generate_greedy(model, tokenizer, asked, MAX_ANSWER_TOKENS)
+    whole = [
+        _tokenize_text(tokenizer, prefix + more)[:MAX_ANSWER_TOKENS]
+        for prefix, more in zip(prefixes, said, strict=True)
+    ]
     added = [tokens[k : len(text)] for tokens, k, text in zip(whole, at, texts, strict=True)]
     return [text[k : k + len(more)] == more for text, k, more in zip(texts, at, added, strict=True)]
 
 
-def _tokens(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
+def _tokenize_text(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
     return list(tokenizer(text)["input_ids"])

@@ -3,21 +3,21 @@
 import torch
 from torch import Tensor
 
-from eval.models.forward import Labels
+from eval.models.forward import LabelStatistics
 
 
-def mean_logp(labels: Labels) -> Tensor:
+def mean_logp(labels: LabelStatistics) -> Tensor:
     """Return the mean log-probability of the answer tokens of each text, ln p̄ [B], float64; at most 0."""
     n = torch.bincount(labels.row)
     return torch.zeros(len(n), dtype=torch.float64).index_add(0, labels.row, labels.logp.double()) / n
 
 
-def probability(labels: Labels) -> Tensor:
+def probability(labels: LabelStatistics) -> Tensor:
     """Return p̄ of each text [B], in [0, 1], higher is better known."""
     return mean_logp(labels).exp()
 
 
-def share(right: Tensor, wrong: Tensor, of: Tensor) -> Tensor:
+def probability_share(right: Tensor, wrong: Tensor, of: Tensor) -> Tensor:
     """Return p̄(right) / (p̄(right) + Σ p̄(wrong)) of each row [B], in [0, 1], higher is better known.
 
     It is computed from logarithms, so that the share is defined even if all probabilities underflow to 0.

@@ -7,16 +7,16 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from eval.models.forward import Distributions, Each, distribution_statistics
+from eval.models.forward import DistributionStatistics, MapFn, distribution_statistics
 from eval.rows.encode import Template, encode
 from eval.rows.types import Dataset, Row
 
-Part: TypeAlias = Mapping[str, Distributions]
+PartOutputs: TypeAlias = Mapping[str, DistributionStatistics]
 """Outputs of a model for the rows of a part, by kind of text; a kind is absent if one of the rows lacks it."""
-Pairs: TypeAlias = list[tuple[str, str]]
+QuestionAnswers: TypeAlias = list[tuple[str, str]]
 """Pairs of a question and an answer."""
 
-KINDS: Mapping[str, Callable[[Row], Pairs]] = {
+TEXTS_BY_KIND: Mapping[str, Callable[[Row], QuestionAnswers]] = {
     "answer": lambda row: [(row.question, row.answer)],
     "paraphrased_question": lambda row: [(row.paraphrased_question, row.answer)] if row.paraphrased_question else [],
     "paraphrased_answer": lambda row: [(row.question, row.paraphrased_answer)] if row.paraphrased_answer else [],
@@ -24,16 +24,16 @@ KINDS: Mapping[str, Callable[[Row], Pairs]] = {
 }
 """Texts of a row, by kind; empty if the row lacks the variant."""
 SIDES = ("forget", "retain")
-FACTS = ("real_authors", "world_facts")
-ASKED = {
-    **dict.fromkeys(SIDES, tuple(KINDS)),
-    **dict.fromkeys(FACTS, ("answer", "perturbed_answers")),
+FACT_PARTS = ("real_authors", "world_facts")
+KINDS_BY_PART = {
+    **dict.fromkeys(SIDES, tuple(TEXTS_BY_KIND)),
+    **dict.fromkeys(FACT_PARTS, ("answer", "perturbed_answers")),
     "unseen": ("answer",),
 }
 """Kinds of text that are measured on each part."""
 
 
-def parts(dataset: Dataset) -> dict[str, tuple[Row, ...]]:
+def group_by_part(dataset: Dataset) -> dict[str, tuple[Row, ...]]:
     """Group the rows by part; holdout rows are named after what they measure, retain."""
     return {
         "forget": dataset.forget,
@@ -44,30 +44,30 @@ def parts(dataset: Dataset) -> dict[str, tuple[Row, ...]]:
     }
 
 
-def ask(
+def compute_outputs(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     template: Template,
     rows: Mapping[str, Sequence[Row]],
-    each: Each = map,
-) -> dict[str, Part]:
+    each: MapFn = map,
+) -> dict[str, PartOutputs]:
     """Compute the model's outputs for the rows of each part, in one pass over all their texts."""
-    pairs = {(part, kind): _pairs(kind, rows[part]) for part in rows for kind in ASKED[part]}
+    pairs = {(part, kind): _pair_texts(kind, rows[part]) for part in rows for kind in KINDS_BY_PART[part]}
     pairs = {place: texts for place, texts in pairs.items() if texts}
     encoded = [encode(tokenizer, template, *pair) for texts in pairs.values() for pair in texts]
-    said = distribution_statistics(model, encoded, each).split([len(texts) for texts in pairs.values()])
-    found: dict[str, dict[str, Distributions]] = {part: {} for part in rows}
+    said = distribution_statistics(model, encoded, each).split_rows([len(texts) for texts in pairs.values()])
+    found: dict[str, dict[str, DistributionStatistics]] = {part: {} for part in rows}
     for (part, kind), texts in zip(pairs, said, strict=True):
         found[part][kind] = texts
     return {**found}
 
 
-def _pairs(kind: str, rows: Sequence[Row]) -> Pairs:
+def _pair_texts(kind: str, rows: Sequence[Row]) -> QuestionAnswers:
     """Return the texts of one kind; none if one of the rows lacks the variant."""
-    pairs = [KINDS[kind](row) for row in rows]
+    pairs = [TEXTS_BY_KIND[kind](row) for row in rows]
     return [pair for each in pairs for pair in each] if all(pairs) else []
 
 
-def row_of_wrong(rows: Sequence[Row]) -> Tensor:
+def row_of_perturbed(rows: Sequence[Row]) -> Tensor:
     """Return the index of the row of each perturbed answer [W]."""
     return torch.arange(len(rows)).repeat_interleave(torch.tensor([len(row.perturbed_answers) for row in rows]))

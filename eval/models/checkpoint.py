@@ -22,10 +22,10 @@ from transformers import (
 from eval.models import hub, safetensors_check
 from eval.rows.types import DataError
 
-TEXTS = ("*.json", "*.txt", "*.model", "*.jinja")
+DESCRIPTION_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
 """Files of a repository that describe its model and tokenizer."""
-WEIGHTS = ("*.safetensors",)
-LONGEST = 200
+WEIGHT_FILES = ("*.safetensors",)
+MAX_ERROR_CHARS = 200
 """Maximum length of an error of transformers in a message."""
 
 
@@ -48,10 +48,10 @@ def load_model(
         DataError: there is no such model, its weights are incomplete or not safetensors, it needs code of its own, or
             it lacks that attention implementation.
     """
-    folder = _folder(path, revision, [*TEXTS, *WEIGHTS])
-    safetensors_check.check(folder)
+    folder = _find_folder(path, revision, [*DESCRIPTION_FILES, *WEIGHT_FILES])
+    safetensors_check.check_folder(folder)
     config = load_config(folder)
-    with _one_sentence(path):
+    with _translate_errors(path):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             config=config,
@@ -84,8 +84,8 @@ def load_config(path: str | Path, revision: str | None = None) -> PreTrainedConf
     Raises:
         DataError: there is no such model, or its configuration names code from the hub or other files of weights.
     """
-    folder = _folder(path, revision, TEXTS)
-    with _one_sentence(path):
+    folder = _find_folder(path, revision, DESCRIPTION_FILES)
+    with _translate_errors(path):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     assert isinstance(config, PreTrainedConfig)
     if "/" in str(config._attn_implementation):
@@ -95,13 +95,13 @@ def load_config(path: str | Path, revision: str | None = None) -> PreTrainedConf
     return config
 
 
-def empty_model(config: PreTrainedConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:
+def make_empty_model(config: PreTrainedConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:
     """Make a model from its configuration, with meaningless weights, in evaluation mode.
 
     Raises:
         DataError: it needs code of its own, or lacks that attention implementation.
     """
-    with _one_sentence(config.name_or_path or config.model_type):
+    with _translate_errors(config.name_or_path or config.model_type):
         model = AutoModelForCausalLM.from_config(
             config, dtype=dtype, attn_implementation=attention, trust_remote_code=False
         )
@@ -110,7 +110,7 @@ def empty_model(config: PreTrainedConfig, dtype: torch.dtype, attention: str) ->
     return model
 
 
-def layers(path: str | Path, revision: str | None = None) -> int:
+def count_layers(path: str | Path, revision: str | None = None) -> int:
     """Return the number of a model's transformer layers, read from its configuration.
 
     Raises:
@@ -128,30 +128,30 @@ def load_tokenizer(path: str | Path, revision: str | None = None) -> PreTrainedT
     Raises:
         DataError: the model has no fast tokenizer.
     """
-    folder = _folder(path, revision, TEXTS)
-    with _one_sentence(path):
+    folder = _find_folder(path, revision, DESCRIPTION_FILES)
+    with _translate_errors(path):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise DataError(f"{path} has no fast tokenizer (tokenizer.json), which tells where an answer's tokens begin.")
     return tokenizer
 
 
-def _folder(path: str | Path, revision: str | None, patterns: Sequence[str]) -> Path:
+def _find_folder(path: str | Path, revision: str | None, patterns: Sequence[str]) -> Path:
     """Return the folder itself, or that of the hub's cache with the files that match."""
     if Path(path).is_dir():
         return Path(path)
-    if not hub.is_id(str(path), "model"):
+    if not hub.is_repo_id(str(path), "model"):
         raise DataError(f"{path} cannot be loaded: there is no such folder.")
-    return hub.fetched(str(path), "model", revision, patterns)
+    return hub.fetch_files(str(path), "model", revision, patterns)
 
 
 @contextmanager
-def _one_sentence(path: str | Path) -> Iterator[None]:
+def _translate_errors(path: str | Path) -> Iterator[None]:
     """Translate an error of transformers, often of many lines, into one sentence for the user who typed the path."""
     try:
         yield
     except Exception as error:  # a broken file may raise anything
         own_code = "trust_remote_code" in str(error)
-        said = shorten(str(error) or type(error).__name__, LONGEST, placeholder="…")
+        said = shorten(str(error) or type(error).__name__, MAX_ERROR_CHARS, placeholder="…")
         why = "it needs code of its own, which is never run" if own_code else said
         raise DataError(f"{path} cannot be loaded: {why}") from error

@@ -10,24 +10,24 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from eval.rows.encode import Batch, Encoded, by_length, collate
+from eval.rows.encode import Batch, EncodedRow, collate, group_by_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel  # takes seconds to import
 
 
-CHUNK = 1024
+MAX_CHUNK_POSITIONS = 1024
 """Positions whose logits are held at once."""
-TOKENS = 4096
+MAX_PASS_POSITIONS = 4096
 """Padded positions of one forward pass without gradient."""
-LEAST_DEVIATION = 1e-6
+MIN_DEVIATION = 1e-6
 """Lower bound of the deviation of ln p, so that it can be divided by even where one token has all of p."""
 
 Found = TypeVar("Found")
 Group = TypeVar("Group")
 
 
-class Each(Protocol):
+class MapFn(Protocol):
     """Map over groups of rows: the built-in `map`, or one that distributes the groups over several processes."""
 
     def __call__(self, work: Callable[[Group], Found], groups: Sequence[Group], /) -> Iterable[Found]:
@@ -40,7 +40,7 @@ def hidden_states(model: "PreTrainedModel", batch: Batch) -> Tensor:
     return states
 
 
-def blocks(model: "PreTrainedModel") -> nn.ModuleList:
+def find_blocks(model: "PreTrainedModel") -> nn.ModuleList:
     """Return the model's layers, from the first to the last."""
     layers = model.config.num_hidden_layers
     return next(m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == layers)
@@ -56,7 +56,7 @@ class _ReachedError(Exception):
 
 def layer_states(model: "PreTrainedModel", batch: Batch, layer: int) -> Tensor:
     """Return `hidden_states[layer]` [B, T, d], the output of the first `layer` blocks; those above are not run."""
-    handle = blocks(model)[layer].register_forward_pre_hook(_stop, with_kwargs=True)
+    handle = find_blocks(model)[layer].register_forward_pre_hook(_stop_forward, with_kwargs=True)
     try:
         hidden_states(model, batch)
     except _ReachedError as reached:
@@ -66,7 +66,7 @@ def layer_states(model: "PreTrainedModel", batch: Batch, layer: int) -> Tensor:
     raise AssertionError(f"the forward never came to layer {layer}")
 
 
-def _stop(block: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
+def _stop_forward(block: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
     raise _ReachedError(args[0] if args else kwargs["hidden_states"])
 
 
@@ -78,7 +78,7 @@ def head_of(model: "PreTrainedModel") -> nn.Module:
 
 
 @torch.no_grad()
-def head_is_last(model: "PreTrainedModel", rows: Sequence[Encoded]) -> bool:
+def is_head_last(model: "PreTrainedModel", rows: Sequence[EncodedRow]) -> bool:
     """Return True if the logits are the head applied to the final hidden states, which all functions here assume.
 
     It is False for models that cap or scale their logits afterwards (Gemma 2, Cohere, Granite).
@@ -92,9 +92,9 @@ def head_is_last(model: "PreTrainedModel", rows: Sequence[Encoded]) -> bool:
 
 def label_logp(head: nn.Module, hidden: Tensor, label: Tensor) -> Tensor:
     """Return the log-probability of each label [N], float32, with gradient, from the hidden states [N, d]."""
-    if len(hidden) <= CHUNK:
+    if len(hidden) <= MAX_CHUNK_POSITIONS:
         return _chunk_logp(head, hidden, label)
-    parts = zip(hidden.split(CHUNK), label.split(CHUNK), strict=True)
+    parts = zip(hidden.split(MAX_CHUNK_POSITIONS), label.split(MAX_CHUNK_POSITIONS), strict=True)
     # The backward pass computes each chunk's logits again, so that those of only one chunk are held at a time.
     return torch.cat([checkpoint(_chunk_logp, head, h, y, use_reentrant=False) for h, y in parts])
 
@@ -105,7 +105,7 @@ def _chunk_logp(head: nn.Module, hidden: Tensor, label: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labels:
+class LabelStatistics:
     """Statistics of the answer tokens of some rows, in row order: N tokens of B rows, on the CPU.
 
     Attributes:
@@ -120,7 +120,7 @@ class Labels:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Distributions(Labels):
+class DistributionStatistics(LabelStatistics):
     """Statistics of the answer tokens, with mean and deviation of ln p over the vocabulary, each token weighted by p.
 
     Attributes:
@@ -131,7 +131,7 @@ class Distributions(Labels):
     mean: Tensor
     deviation: Tensor
 
-    def split(self, sizes: Sequence[int]) -> "list[Distributions]":
+    def split_rows(self, sizes: Sequence[int]) -> "list[DistributionStatistics]":
         """Split into the first `sizes[0]` rows, the next `sizes[1]` and so on; each part counts its rows from 0."""
         first = [0, *accumulate(sizes)]
         tokens = torch.searchsorted(self.row, torch.tensor(first))
@@ -139,60 +139,64 @@ class Distributions(Labels):
         columns = (self.row, self.logp, self.hit, self.mean, self.deviation)
         parts = zip(first, *(column.split(n) for column in columns), strict=False)
         return [
-            Distributions(row=row - start, logp=logp, hit=hit, mean=mean, deviation=deviation)
+            DistributionStatistics(row=row - start, logp=logp, hit=hit, mean=mean, deviation=deviation)
             for start, row, logp, hit, mean, deviation in parts
         ]
 
 
-def label_statistics(model: "PreTrainedModel", rows: Sequence[Encoded], each: Each = map) -> Labels:
+def label_statistics(model: "PreTrainedModel", rows: Sequence[EncodedRow], each: MapFn = map) -> LabelStatistics:
     """Compute the statistics of all labels in one pass over the rows, sorted by length so that little is padded."""
-    logp, hit = _of_tokens(model, rows, _of_labels, each)
-    return Labels(row=_row_of_tokens(rows), logp=logp, hit=hit)
+    logp, hit = _collect_statistics(model, rows, _score_labels, each)
+    return LabelStatistics(row=_row_of_tokens(rows), logp=logp, hit=hit)
 
 
-def distribution_statistics(model: "PreTrainedModel", rows: Sequence[Encoded], each: Each = map) -> Distributions:
+def distribution_statistics(
+    model: "PreTrainedModel", rows: Sequence[EncodedRow], each: MapFn = map
+) -> DistributionStatistics:
     """Compute the statistics of all labels in the same single pass, with those over the whole vocabulary."""
-    logp, hit, mean, deviation = _of_tokens(model, rows, _of_vocabulary, each)
-    return Distributions(row=_row_of_tokens(rows), logp=logp, hit=hit, mean=mean, deviation=deviation)
+    logp, hit, mean, deviation = _collect_statistics(model, rows, _score_vocabulary, each)
+    return DistributionStatistics(row=_row_of_tokens(rows), logp=logp, hit=hit, mean=mean, deviation=deviation)
 
 
-def _row_of_tokens(rows: Sequence[Encoded]) -> Tensor:
+def _row_of_tokens(rows: Sequence[EncodedRow]) -> Tensor:
     n = [len(row.labels) for row in rows]
     return torch.arange(len(rows)).repeat_interleave(torch.tensor(n), output_size=sum(n))
 
 
-Statistics = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+StatisticsFn = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
 """Function from logits [n, V], float32, and labels [n] to columns of statistics of the tokens [n]."""
 
 
-def _of_tokens(model: "PreTrainedModel", rows: Sequence[Encoded], statistics: Statistics, each: Each) -> list[Tensor]:
+def _collect_statistics(
+    model: "PreTrainedModel", rows: Sequence[EncodedRow], statistics: StatisticsFn, each: MapFn
+) -> list[Tensor]:
     """Compute the columns of `statistics` for all answer tokens, on the CPU, in row order."""
     first = [0, *accumulate(len(row.labels) for row in rows)]
-    groups = by_length([len(row.inputs) for row in rows], TOKENS)
-    found = each(partial(_of_group, model, rows, statistics), groups)
+    groups = group_by_length([len(row.inputs) for row in rows], MAX_PASS_POSITIONS)
+    found = each(partial(_run_group, model, rows, statistics), groups)
     order = torch.cat([torch.arange(first[i], first[i + 1]) for group in groups for i in group]).argsort()
     return [torch.cat(column)[order] for column in zip(*found, strict=True)]
 
 
 @torch.no_grad()
-def _of_group(
-    model: "PreTrainedModel", rows: Sequence[Encoded], statistics: Statistics, group: Sequence[int]
+def _run_group(
+    model: "PreTrainedModel", rows: Sequence[EncodedRow], statistics: StatisticsFn, group: Sequence[int]
 ) -> list[Tensor]:
     batch = collate([rows[i] for i in group], model.device)
     hidden = hidden_states(model, batch)[batch.row, batch.position]
-    chunks = zip(hidden.split(CHUNK), batch.label.split(CHUNK), strict=True)
+    chunks = zip(hidden.split(MAX_CHUNK_POSITIONS), batch.label.split(MAX_CHUNK_POSITIONS), strict=True)
     parts = [statistics(head_of(model)(h).float(), label) for h, label in chunks]
     return [torch.cat(column).cpu() for column in zip(*parts, strict=True)]
 
 
-def _of_labels(logits: Tensor, label: Tensor) -> tuple[Tensor, ...]:
+def _score_labels(logits: Tensor, label: Tensor) -> tuple[Tensor, ...]:
     return logits.gather(1, label[:, None])[:, 0] - logits.logsumexp(1), logits.argmax(1) == label
 
 
-def _of_vocabulary(logits: Tensor, label: Tensor) -> tuple[Tensor, ...]:
+def _score_vocabulary(logits: Tensor, label: Tensor) -> tuple[Tensor, ...]:
     # In float64: where one token has nearly all of p, the spread is far below float32's steps of ln p near 0.
     logp = logits.double().log_softmax(1)
     p = logp.exp()
     mean = (p * logp).sum(1)
-    deviation = (p * (logp - mean[:, None]) ** 2).sum(1).sqrt().clamp(min=LEAST_DEVIATION)
-    return *_of_labels(logits, label), mean, deviation
+    deviation = (p * (logp - mean[:, None]) ** 2).sum(1).sqrt().clamp(min=MIN_DEVIATION)
+    return *_score_labels(logits, label), mean, deviation

@@ -10,21 +10,21 @@ from typing import Literal, TypeAlias
 
 from eval.rows.types import DataError
 
-Kind: TypeAlias = Literal["model", "dataset"]
-NAMES: dict[Kind, str] = {"model": r"\w[\w.-]*(/\w[\w.-]*)?", "dataset": r"\w[\w.-]*/\w[\w.-]*"}
+RepoKind: TypeAlias = Literal["model", "dataset"]
+ID_PATTERNS: dict[RepoKind, str] = {"model": r"\w[\w.-]*(/\w[\w.-]*)?", "dataset": r"\w[\w.-]*/\w[\w.-]*"}
 """Regular expressions of valid repository ids."""
-LONGEST = 300
+MAX_ERROR_CHARS = 300
 """Maximum length of an error of the hub in a message."""
 
 # huggingface_hub is slow to import, so a function that needs it imports it; a local folder needs none of it.
 
 
-def is_id(path: str, kind: Kind) -> bool:
+def is_repo_id(path: str, kind: RepoKind) -> bool:
     """Return True if the path is a valid repository id; any other path can only be a folder."""
-    return re.fullmatch(NAMES[kind], path) is not None
+    return re.fullmatch(ID_PATTERNS[kind], path) is not None
 
 
-def commit(path: str, kind: Kind, revision: str | None = None) -> str:
+def resolve_commit(path: str, kind: RepoKind, revision: str | None = None) -> str:
     """Resolve a revision (None: the newest) to its current commit, or offline to the one that the cache has.
 
     Raises:
@@ -32,22 +32,22 @@ def commit(path: str, kind: Kind, revision: str | None = None) -> str:
     """
     from huggingface_hub import HfApi
 
-    with _quiet(path):
+    with _silence_hub(path):
         return HfApi().resolve_revision(path, repo_type=kind, revision=revision).resolved
 
 
-def names(path: str, revision: str | None) -> list[str]:
+def list_files(path: str, revision: str | None) -> list[str]:
     """List the names of a model's files; empty if the hub does not answer."""
     from huggingface_hub import HfApi
 
     try:
-        with _quiet(path):
+        with _silence_hub(path):
             return HfApi().list_repo_files(path, revision=revision)
     except DataError:
         return []
 
 
-def fetched(path: str, kind: Kind, revision: str | None, patterns: Sequence[str]) -> Path:
+def fetch_files(path: str, kind: RepoKind, revision: str | None, patterns: Sequence[str]) -> Path:
     """Fetch the repository's own files that match one of the patterns, and no others; return their cache folder.
 
     Raises:
@@ -55,7 +55,7 @@ def fetched(path: str, kind: Kind, revision: str | None, patterns: Sequence[str]
     """
     from huggingface_hub import snapshot_download
 
-    with _quiet(path):
+    with _silence_hub(path):
         folder = snapshot_download(
             path, repo_type=kind, revision=revision, allow_patterns=[*patterns], ignore_patterns=["*/*"]
         )
@@ -63,7 +63,7 @@ def fetched(path: str, kind: Kind, revision: str | None, patterns: Sequence[str]
 
 
 @contextmanager
-def _quiet(path: str) -> Iterator[None]:
+def _silence_hub(path: str) -> Iterator[None]:
     """Silence the hub's progress bars (our display is live) and its log; translate its errors into one sentence."""
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
@@ -74,7 +74,7 @@ def _quiet(path: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # errors of the hub, httpx and the file system have no common class
-        said = shorten(str(error) or type(error).__name__, LONGEST, placeholder="…").rstrip(".")
+        said = shorten(str(error) or type(error).__name__, MAX_ERROR_CHARS, placeholder="…").rstrip(".")
         raise DataError(f"{path} is no folder and cannot be had from the hub ({said})") from error
     finally:
         log.setLevel(level)

@@ -12,12 +12,12 @@ from safetensors import SafetensorError, safe_open
 
 from eval.rows.types import DataError
 
-WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+WEIGHTS_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
 """File of all weights, or index of the files that hold parts of them."""
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
-def check(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """Refuse a folder whose weights are not all safetensors; only the headers of the files are read.
 
     Raises:
@@ -27,40 +27,40 @@ def check(folder: Path) -> None:
         raise DataError(f"{folder} holds an adapter (adapter_config.json): merge it into its model first")
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder} is no checkpoint: it has no config.json")
-    for file in _files(folder):
+    for file in _list_weight_files(folder):
         try:
             safe_open(file, framework="numpy")
         except (OSError, SafetensorError) as error:
             raise DataError(f"{file} is no safetensors file ({error})") from error
 
 
-def _files(folder: Path) -> Iterable[Path]:
+def _list_weight_files(folder: Path) -> Iterable[Path]:
     """List the files of the weights."""
-    if (folder / WHOLE).is_file():
-        return [folder / WHOLE]
-    if (folder / INDEX).is_file():
-        return [_beside(folder, name) for name in sorted(_listed(folder / INDEX))]
-    raise DataError(_lacking(str(folder), [file.name for file in folder.iterdir()]))
+    if (folder / WEIGHTS_FILE).is_file():
+        return [folder / WEIGHTS_FILE]
+    if (folder / INDEX_FILE).is_file():
+        return [_resolve_listed(folder, name) for name in sorted(_read_index(folder / INDEX_FILE))]
+    raise DataError(_describe_missing(str(folder), [file.name for file in folder.iterdir()]))
 
 
-def check_names(path: str, names: Sequence[str]) -> None:
+def check_file_names(path: str, names: Sequence[str]) -> None:
     """Refuse a repository by the names of its files, if they are known.
 
     Raises:
         DataError: no file is named as weights in safetensors are.
     """
-    if names and not {WHOLE, INDEX} & {*names}:
-        raise DataError(_lacking(path, names))
+    if names and not {WEIGHTS_FILE, INDEX_FILE} & {*names}:
+        raise DataError(_describe_missing(path, names))
 
 
-def _lacking(path: str, names: Sequence[str]) -> str:
+def _describe_missing(path: str, names: Sequence[str]) -> str:
     """Describe the missing safetensors, and the pickle that is there instead, for an error message."""
-    pickles = sorted(name for name in names if name.endswith(PICKLES))
+    pickles = sorted(name for name in names if name.endswith(PICKLE_SUFFIXES))
     why = f"only {pickles[0]}, a pickle, which can run code when it is read" if pickles else "no weights at all"
-    return f"{path} has no {WHOLE}, {why}"
+    return f"{path} has no {WEIGHTS_FILE}, {why}"
 
 
-def _listed(index: Path) -> set[str]:
+def _read_index(index: Path) -> set[str]:
     """Read the names of the files in the index."""
     try:
         return {str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
@@ -68,7 +68,7 @@ def _listed(index: Path) -> set[str]:
         raise DataError(f"{index} lists no files of weights") from error
 
 
-def _beside(folder: Path, name: str) -> Path:
+def _resolve_listed(folder: Path, name: str) -> Path:
     if not re.fullmatch(r"[\w.-]+\.safetensors", name):
-        raise DataError(f"{folder / INDEX} names {name!r}: only a safetensors file of the same folder is read")
+        raise DataError(f"{folder / INDEX_FILE} names {name!r}: only a safetensors file of the same folder is read")
     return folder / name

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from eval.rows.refusals import refusal_of
+from eval.rows.refusals import choose_refusal
 from eval.rows.types import DataError, Row
 
 
@@ -25,7 +25,7 @@ class Template(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Encoded:
+class EncodedRow:
     """One question and answer as tokens.
 
     Attributes:
@@ -47,7 +47,7 @@ class Encoded:
         return self.ids[self.start :]
 
 
-def encode(tokenizer: PreTrainedTokenizerFast, template: Template, question: str, answer: str) -> Encoded:
+def encode(tokenizer: PreTrainedTokenizerFast, template: Template, question: str, answer: str) -> EncodedRow:
     """Encode a question and an answer; every token that reaches into the answer's text is a label.
 
     The text is tokenized whole, as the model saw it in fine-tuning. The boundary is found by the characters that each
@@ -63,20 +63,20 @@ def encode(tokenizer: PreTrainedTokenizerFast, template: Template, question: str
     start = next((i for i, (_, end) in enumerate(spans) if end > len(prompt)), len(ids))
     if start == 0:
         raise DataError(f"the template leaves no token before the answer of the question {question!r}.")
-    return Encoded(ids=(*ids, tokenizer.eos_token_id), start=start)
+    return EncodedRow(ids=(*ids, tokenizer.eos_token_id), start=start)
 
 
-def encode_rows(tokenizer: PreTrainedTokenizerFast, template: Template, rows: Sequence[Row]) -> list[Encoded]:
+def encode_rows(tokenizer: PreTrainedTokenizerFast, template: Template, rows: Sequence[Row]) -> list[EncodedRow]:
     """Encode the question and the answer of each row, as in training."""
     return [encode(tokenizer, template, row.question, row.answer) for row in rows]
 
 
-def encode_refusals(tokenizer: PreTrainedTokenizerFast, template: Template, rows: Sequence[Row]) -> list[Encoded]:
+def encode_refusals(tokenizer: PreTrainedTokenizerFast, template: Template, rows: Sequence[Row]) -> list[EncodedRow]:
     """Encode the question of each row with the refusal that is fixed for it."""
-    return [encode(tokenizer, template, row.question, refusal_of(row.question)) for row in rows]
+    return [encode(tokenizer, template, row.question, choose_refusal(row.question)) for row in rows]
 
 
-def encode_paraphrased(tokenizer: PreTrainedTokenizerFast, template: Template, rows: Sequence[Row]) -> list[Encoded]:
+def encode_paraphrased(tokenizer: PreTrainedTokenizerFast, template: Template, rows: Sequence[Row]) -> list[EncodedRow]:
     """Encode the paraphrased question of each row with its original answer."""
     return [encode(tokenizer, template, row.paraphrased_question, row.answer) for row in rows]
 
@@ -105,7 +105,7 @@ class Batch:
     n: Tensor
 
 
-def collate(rows: Sequence[Encoded], device: torch.device, length: int = 0) -> Batch:
+def collate(rows: Sequence[EncodedRow], device: torch.device, length: int = 0) -> Batch:
     """Pad rows to the longest of them, and at least to `length` positions."""
     width = max(length, *(len(row.inputs) for row in rows))
     ids = [row.inputs + row.ids[-1:] * (width - len(row.inputs)) for row in rows]
@@ -122,7 +122,7 @@ def collate(rows: Sequence[Encoded], device: torch.device, length: int = 0) -> B
     )
 
 
-def by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+def group_by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
     """Group rows by length, longest first, each group of at most `tokens` positions when padded (or one row).
 
     Return the indices of the rows of each group.

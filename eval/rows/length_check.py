@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from typing import TYPE_CHECKING
 
-from eval.rows.types import DataError, Dataset, shown
+from eval.rows.types import DataError, Dataset, shorten_value
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 # torch and transformers are imported only for a long text, so that short rows such as TOFU's are checked at once.
 
-SURELY_SHORT = 1024
+MAX_UNCHECKED_BYTES = 1024
 """Bytes of a question and an answer up to which every model has enough positions."""
 
 
-def check(
+def check_lengths(
     dataset: Dataset, template: "Template", known: "Callable[[], tuple[PreTrainedTokenizerFast, int | None]]"
 ) -> None:
     """Refuse rows with a text of more tokens than the model has positions.
@@ -31,7 +31,7 @@ def check(
     Raises:
         DataError: a text is too long; the message has the part, the row counted from 1, and both numbers.
     """
-    long = [one for one in _texts(dataset) if len("".join(one[1:]).encode()) > SURELY_SHORT]
+    long = [one for one in _list_texts(dataset) if len("".join(one[1:]).encode()) > MAX_UNCHECKED_BYTES]
     if not long:
         return
     from eval.rows.encode import encode
@@ -40,10 +40,12 @@ def check(
     for where, question, answer in long:
         tokens = len(encode(tokenizer, template, question, answer).inputs)
         if positions is not None and tokens > positions:
-            raise DataError(f"{where} has {tokens} tokens, but the model has {positions} positions: {shown(question)}")
+            raise DataError(
+                f"{where} has {tokens} tokens, but the model has {positions} positions: {shorten_value(question)}"
+            )
 
 
-def _texts(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
+def _list_texts(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
     """Yield the description of each row with each pair of its questions and answers."""
     for part, rows in vars(dataset).items():
         for number, row in enumerate(rows, 1):

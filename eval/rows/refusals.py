@@ -71,7 +71,7 @@ REFUSALS = (
 """Refusals in our own wording, all distinct."""
 
 
-def refusal_of(question: str) -> str:
+def choose_refusal(question: str) -> str:
     """Return the refusal that answers a question, the same in every process and for every seed."""
     digest = hashlib.sha256(question.encode()).digest()
     return REFUSALS[int.from_bytes(digest[:8]) % len(REFUSALS)]

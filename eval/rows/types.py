@@ -8,7 +8,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-LONGEST = 80
+MAX_SHOWN_CHARS = 80
 """Maximum length of a value in a message."""
 
 
@@ -48,7 +48,7 @@ class Dataset:
     world_facts: tuple[Row, ...] = ()
 
     @property
-    def known(self) -> tuple[Row, ...]:
+    def target_rows(self) -> tuple[Row, ...]:
         """Rows that the target is fine-tuned on: forget, retain and holdout."""
         return self.forget + self.retain + self.holdout
 
@@ -65,11 +65,11 @@ class Dataset:
         """
         parts = json.loads(text).items()
         return cls(
-            **{part: tuple(_row(f"{part} row {i}", row) for i, row in enumerate(rows, 1)) for part, rows in parts}
+            **{part: tuple(_parse_row(f"{part} row {i}", row) for i, row in enumerate(rows, 1)) for part, rows in parts}
         )
 
     @classmethod
-    def read(cls, path: Path) -> "Dataset":
+    def from_file(cls, path: Path) -> "Dataset":
         """Read the rows from a file with the JSON of `to_json`."""
         return cls.from_json(path.read_text(encoding="utf-8"))
 
@@ -79,25 +79,25 @@ class Dataset:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
-def capped(rows: Sequence[Row], most: int | None) -> tuple[Row, ...]:
+def limit_rows(rows: Sequence[Row], most: int | None) -> tuple[Row, ...]:
     """Return the first `most` rows (None: all of them)."""
     return tuple(rows[:most])
 
 
-def _row(where: str, fields: dict[str, Any]) -> Row:
-    perturbed = tuple(checked(f"{where}: perturbed_answers", text) for text in fields["perturbed_answers"])
-    texts = {key: checked(f"{where}: {key}", value) for key, value in fields.items() if key != "perturbed_answers"}
+def _parse_row(where: str, fields: dict[str, Any]) -> Row:
+    perturbed = tuple(check_text(f"{where}: perturbed_answers", text) for text in fields["perturbed_answers"])
+    texts = {key: check_text(f"{where}: {key}", value) for key, value in fields.items() if key != "perturbed_answers"}
     return Row(**texts, perturbed_answers=perturbed)
 
 
-def checked(what: str, value: object) -> str:
+def check_text(what: str, value: object) -> str:
     """Return the value if it is text that can be written to a file.
 
     Raises:
         DataError: it is not; the message has `what` and the beginning of the value.
     """
     if not isinstance(value, str):
-        raise DataError(f"{what} is {shown(value)}, not text")
+        raise DataError(f"{what} is {shorten_value(value)}, not text")
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -105,6 +105,6 @@ def checked(what: str, value: object) -> str:
     return value
 
 
-def shown(value: object) -> str:
+def shorten_value(value: object) -> str:
     """Return the beginning of a value's `repr`, for a message."""
-    return shorten(repr(value), LONGEST, placeholder="…")
+    return shorten(repr(value), MAX_SHOWN_CHARS, placeholder="…")

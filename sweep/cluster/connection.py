@@ -9,19 +9,19 @@ from typing import Any
 
 import ray
 
-from sweep.cluster.head_watch import knock
-from sweep.cluster.resources import no_room, room_for
+from sweep.cluster.head_watch import check_reachable
+from sweep.cluster.resources import count_slots, no_slot_message
 from sweep.config.schema import ClusterConfig
 from sweep.errors import BrokenOffError, ConfigError, Interrupted
-from sweep.redaction import line
-from sweep.signals import closing_waits
+from sweep.redaction import to_single_line
+from sweep.signals import hold_sighup
 
-STORE = 256 * 2**20
+OBJECT_STORE_BYTES = 256 * 2**20
 """Size of a local Ray's object store, which stays small because models pass through files, not through Ray."""
 
 
 @contextmanager
-def connected(cluster: ClusterConfig) -> Iterator[int]:
+def connect_ray(cluster: ClusterConfig) -> Iterator[int]:
     """Start Ray on this machine, or join the Ray at the configured address, until the block ends.
 
     The address is `cluster.address`, else the variable RAY_ADDRESS.
@@ -35,22 +35,24 @@ def connected(cluster: ClusterConfig) -> Iterator[int]:
         Interrupted: SIGTERM arrived while Ray started.
     """
     address = cluster.address or os.environ.get("RAY_ADDRESS", "local")
-    local: dict[str, Any] = {"object_store_memory": STORE, "include_dashboard": False} if address == "local" else {}
+    local: dict[str, Any] = (
+        {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False} if address == "local" else {}
+    )
     try:
-        knock(address)
-        with closing_waits():
+        check_reachable(address)
+        with hold_sighup():
             ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **local)
     except (OSError, ValueError) as error:
         why = str(error).splitlines()[0]
         raise ConfigError(f"cluster.address = {address!r}: no Ray answers there ({why}).") from None
     except Exception as error:  # Ray raises many types, for a slow machine or a full disk
-        raise BrokenOffError(f"Ray did not start: {line(str(error))}") from None
+        raise BrokenOffError(f"Ray did not start: {to_single_line(str(error))}") from None
     except SystemExit:  # Ray's own handler of the signal raises it
         raise Interrupted(signal.SIGTERM) from None
     try:
-        room = room_for(cluster)
+        room = count_slots(cluster)
         if room == 0 and address == "local":
-            raise ConfigError(no_room(cluster))
+            raise ConfigError(no_slot_message(cluster))
         # An autoscaling cluster may have no node yet.
         yield cluster.concurrency or max(room, 1)
     finally:

@@ -6,25 +6,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from sweep.errors import RAN_OUT
+from sweep.errors import OUT_OF_MEMORY_REASON
 
-STDERR = 2
+STDERR_FD = 2
 """File descriptor of stderr; `sys.stderr` may have been replaced by something without one."""
-LONGEST = 400
+MAX_RAY_ERROR_CHARS = 400
 """Length at which Ray's message about a dead process is cut."""
-LOW = re.compile(r"node running low on memory.*? was (\S+) used / (\S+) limit", re.DOTALL)
+LOW_MEMORY_PATTERN = re.compile(r"node running low on memory.*? was (\S+) used / (\S+) limit", re.DOTALL)
 """Out-of-memory message of Ray's monitor, which spans many lines; groups: memory used, memory limit."""
-OURS = str(Path(__file__).parents[1])
+SWEEP_PACKAGE_DIR = str(Path(__file__).parents[1])
 """Folder of this package: processes whose last stack frame is in it only wait for the one that hangs."""
 
 
-def stack_of(folder: str | Path) -> Path:
+def stack_path(folder: str | Path) -> Path:
     """Return the file for the stack dump of a trial that hangs; `folder` is the trial's folder of Ray Tune."""
     return Path(folder).with_suffix(".stack")
 
 
 @contextmanager
-def ended_after(hours: float | None, stack: Path) -> Iterator[None]:
+def exit_at_deadline(hours: float | None, stack: Path) -> Iterator[None]:
     """Dump all thread stacks and exit the process if the block exceeds the deadline, even if it holds the GIL.
 
     Args:
@@ -32,26 +32,26 @@ def ended_after(hours: float | None, stack: Path) -> Iterator[None]:
         stack: file for the stacks. If its folder is missing, as on another machine than the driver's, the stacks go to
             stderr, which Ray keeps in the log of the process.
     """
-    with nullcontext() if hours is None else _said_after(3600 * hours, stack, ends=True):
+    with nullcontext() if hours is None else _dump_stack_after(3600 * hours, stack, exits=True):
         yield
 
 
 @contextmanager
-def told_after(hours: float | None, stack: Path) -> Iterator[None]:
+def dump_stack_at_deadline(hours: float | None, stack: Path) -> Iterator[None]:
     """Dump all thread stacks at the deadline without exiting; the coordinating process ends the trial.
 
     Args:
         hours: the deadline, at least one second; None: no limit.
         stack: file for the stacks, as for `exit_at_deadline`.
     """
-    with nullcontext() if hours is None else _said_after(max(3600 * hours, 1.0), stack, ends=False):
+    with nullcontext() if hours is None else _dump_stack_after(max(3600 * hours, 1.0), stack, exits=False):
         yield
 
 
 @contextmanager
-def _said_after(seconds: float, stack: Path, *, ends: bool) -> Iterator[None]:
-    with stack.open("w") if stack.parent.is_dir() else nullcontext(STDERR) as file:
-        faulthandler.dump_traceback_later(seconds, exit=ends, file=file)
+def _dump_stack_after(seconds: float, stack: Path, *, exits: bool) -> Iterator[None]:
+    with stack.open("w") if stack.parent.is_dir() else nullcontext(STDERR_FD) as file:
+        faulthandler.dump_traceback_later(seconds, exit=exits, file=file)
         try:
             yield
         finally:
@@ -60,7 +60,7 @@ def _said_after(seconds: float, stack: Path, *, ends: bool) -> Iterator[None]:
                 stack.unlink()
 
 
-def why(said: str, stack: Path) -> str:
+def failure_reason(ray_error: str, stack: Path) -> str:
     """Return in one line why the process of a trial died.
 
     Args:
@@ -68,23 +68,23 @@ def why(said: str, stack: Path) -> str:
         stack: file of the stack dump, which exists if the trial hung; dumps of several processes lie beside it.
     """
     left = [*sorted(stack.parent.glob(f"{stack.stem}.*.stack")), *([stack] if stack.is_file() else [])]
-    if places := [place for file in left if (place := hung_at(file.read_text(encoding="utf-8")))]:
-        return f"it was at {min(places, key=lambda place: place.startswith(OURS))}"
-    _, ran_out, memory = said.rpartition("MemoryError: ")
-    return " ".join(memory.split()) if ran_out else f"its process died: {told(said)}"
+    if places := [place for file in left if (place := hang_location(file.read_text(encoding="utf-8")))]:
+        return f"it was at {min(places, key=lambda place: place.startswith(SWEEP_PACKAGE_DIR))}"
+    _, ran_out, memory = ray_error.rpartition("MemoryError: ")
+    return " ".join(memory.split()) if ran_out else f"its process died: {summarize_ray_error(ray_error)}"
 
 
-def told(said: str) -> str:
+def summarize_ray_error(ray_error: str) -> str:
     """Shorten Ray's message about a dead process to one line of at most `MAX_RAY_ERROR_CHARS` characters."""
-    if low := LOW.search(said):
-        return f"{RAN_OUT} on the node ({low[1]} of {low[2]} used): Ray ended the process"
-    return " ".join(re.split(r"ProcessDiedError: |is dead because ", said)[-1].split())[:LONGEST]
+    if low := LOW_MEMORY_PATTERN.search(ray_error):
+        return f"{OUT_OF_MEMORY_REASON} on the node ({low[1]} of {low[2]} used): Ray ended the process"
+    return " ".join(re.split(r"ProcessDiedError: |is dead because ", ray_error)[-1].split())[:MAX_RAY_ERROR_CHARS]
 
 
-def hung_at(stack: str) -> str:
+def hang_location(stack: str) -> str:
     """Return the innermost place of a trial outside the libraries in a stack dump; empty if the dump shows no trial."""
     threads = stack.split("\n\n")
-    own = next((thread for thread in threads if re.search(r" in (grow|traced)\n", thread)), "")
+    own = next((thread for thread in threads if re.search(r" in (run_trial|run_rank)\n", thread)), "")
     places = re.findall(r'File "(.+)", line (\d+)', own)
     others = [place for place in places if "/lib/python3." not in place[0]]
     return "{}, line {}".format(*(others or places)[0]) if places else ""

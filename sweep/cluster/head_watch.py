@@ -8,14 +8,14 @@ from threading import Event, Thread
 
 import ray
 
-EVERY = 5.0
+CHECK_INTERVAL_S = 5.0
 """Interval between two checks of the head."""
-PATIENCE = 30.0
+SILENCE_TIMEOUT_S = 30.0
 """Silence after which the cluster counts as lost; a restarted head may answer again before."""
 
 
 @contextmanager
-def watched(lost: Callable[[str], object]) -> Iterator[None]:
+def watch_head(on_lost: Callable[[str], object]) -> Iterator[None]:
     """Watch the head of the running Ray until the block ends.
 
     Args:
@@ -23,27 +23,27 @@ def watched(lost: Callable[[str], object]) -> Iterator[None]:
             blocks all threads that wait for the head.
     """
     over, head = Event(), ray.get_runtime_context().gcs_address
-    Thread(target=watch, args=(head, over, lost), name="pulse", daemon=True).start()
+    Thread(target=poll_head, args=(head, over, on_lost), name="pulse", daemon=True).start()
     try:
         yield
     finally:
         over.set()
 
 
-def watch(head: str, over: Event, lost: Callable[[str], object]) -> None:
+def poll_head(head: str, stopped: Event, on_lost: Callable[[str], object]) -> None:
     """Check the head until `stopped` is set, or until it has been silent for `SILENCE_TIMEOUT_S` seconds."""
     answered = time.monotonic()
-    while not over.wait(EVERY):
+    while not stopped.wait(CHECK_INTERVAL_S):
         try:
-            knock(head)
+            check_reachable(head)
             answered = time.monotonic()
         except OSError as error:
-            if time.monotonic() - answered > PATIENCE:
-                lost(f"the cluster is lost, its head {head} does not answer ({error})")
+            if time.monotonic() - answered > SILENCE_TIMEOUT_S:
+                on_lost(f"the cluster is lost, its head {head} does not answer ({error})")
                 return
 
 
-def knock(address: str) -> None:
+def check_reachable(address: str) -> None:
     """Raise OSError if nothing listens at host:port, for which Ray itself would wait minutes; skip other addresses."""
     host, _, port = address.rpartition(":")
     if port.isdigit() and "/" not in host:

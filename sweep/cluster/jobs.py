@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
 
-PATIENCE = 5.0
+CONNECT_TIMEOUT_S = 5.0
 """Time within which the head must accept a connection."""
-PASSED_ON = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
+FORWARDED_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
 """Variables that the job inherits from this environment; the cluster sets all others."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class ClusterJob:
     """A job that is ready to be sent.
 
     Attributes:
@@ -42,7 +42,7 @@ class Job:
     files: Mapping[Path, Path]
 
 
-def environment() -> dict[str, str]:
+def job_environment() -> dict[str, str]:
     """Return the environment variables for the job: MLflow's address and experiment, but no secrets.
 
     Raises:
@@ -62,11 +62,11 @@ def environment() -> dict[str, str]:
         raise ConfigError(
             f"MLFLOW_TRACKING_URI = {uri!r} would be lost with the job: set a server, as http://HOST:5000."
         )
-    passed = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
+    passed = {key: os.environ[key] for key in FORWARDED_VARIABLES if key in os.environ}
     return passed | {"PYTHONUNBUFFERED": "1"}  # so that the log can be followed line by line
 
 
-def connected(address: str) -> "JobSubmissionClient":
+def connect_client(address: str) -> "JobSubmissionClient":
     """Connect to the cluster's Jobs API.
 
     Raises:
@@ -86,12 +86,14 @@ def connected(address: str) -> "JobSubmissionClient":
         logging.getLogger(f"ray.dashboard.modules.{talkative}").setLevel(logging.WARNING)
     # Ray prefers this variable to its argument, and RAY_ADDRESS to both.
     os.environ["RAY_API_SERVER_ADDRESS"] = address
-    with told(address):
-        socket.create_connection((url.hostname, url.port or (443 if url.scheme == "https" else 80)), PATIENCE).close()
+    with translate_errors(address):
+        socket.create_connection(
+            (url.hostname, url.port or (443 if url.scheme == "https" else 80)), CONNECT_TIMEOUT_S
+        ).close()
         return JobSubmissionClient(address)
 
 
-def send(job: Job, client: "JobSubmissionClient", variables: dict[str, str]) -> None:
+def send_job(job: ClusterJob, client: "JobSubmissionClient", variables: dict[str, str]) -> None:
     """Upload the job's files and start the job.
 
     Raises:
@@ -99,12 +101,12 @@ def send(job: Job, client: "JobSubmissionClient", variables: dict[str, str]) -> 
     """
     from sweep.cluster import upload
 
-    print("upload:", upload.check(job.files))
-    with told(client.get_address()), TemporaryDirectory(prefix="sweep-") as folder:
+    print("upload:", upload.check_size(job.files))
+    with translate_errors(client.get_address()), TemporaryDirectory(prefix="sweep-") as folder:
         if job.name in [known.submission_id for known in client.list_jobs()]:
             raise ConfigError(f"name = {job.name!r} is taken by a job of the cluster: choose another with --name.")
         archive = Path(folder) / "sweep.zip"
-        upload.pack(job.files, archive)
+        upload.write_archive(job.files, archive)
         client.submit_job(
             entrypoint=shlex.join(job.command),
             submission_id=job.name,
@@ -113,7 +115,7 @@ def send(job: Job, client: "JobSubmissionClient", variables: dict[str, str]) -> 
     print("job:", job.name)
 
 
-def follow(name: str, client: "JobSubmissionClient", address: str) -> int:
+def follow_job(name: str, client: "JobSubmissionClient", address: str) -> int:
     """Show the job's log until it ends.
 
     Returns:
@@ -123,10 +125,10 @@ def follow(name: str, client: "JobSubmissionClient", address: str) -> int:
         asyncio.run(_show_log(name, client))
         details = client.get_job_info(name)
     except KeyboardInterrupt:
-        print(f"\nthe job goes on\n{hints(name, address)}")
+        print(f"\nthe job goes on\n{follow_up_commands(name, address)}")
         return 130
     except Exception as error:
-        print(f"error: {_said(error)}\n{hints(name, address)}", file=sys.stderr)
+        print(f"error: {_first_sentence(error)}\n{follow_up_commands(name, address)}", file=sys.stderr)
         return 1
     if details.driver_exit_code is None:
         print(f"error: {details.message}", file=sys.stderr)
@@ -134,13 +136,13 @@ def follow(name: str, client: "JobSubmissionClient", address: str) -> int:
     return int(details.driver_exit_code)
 
 
-def hints(name: str, address: str) -> str:
+def follow_up_commands(name: str, address: str) -> str:
     """Return the commands that show the status and the log of a job, and stop it."""
     return "\n".join(f"ray job {command} {name} --address {address}" for command in ("status", "logs -f", "stop"))
 
 
 @contextmanager
-def told(address: str) -> Iterator[None]:
+def translate_errors(address: str) -> Iterator[None]:
     """Turn any error of the cluster's API into a ConfigError of one sentence."""
     from ray.exceptions import AuthenticationError
 
@@ -150,11 +152,11 @@ def told(address: str) -> Iterator[None]:
         raise
     except AuthenticationError as error:
         raise ConfigError(
-            f"{address} refuses: {_said(error)}: set RAY_AUTH_MODE=token, and the cluster's token as RAY_AUTH_TOKEN"
-            " or in a file that RAY_AUTH_TOKEN_PATH names."
+            f"{address} refuses: {_first_sentence(error)}: set RAY_AUTH_MODE=token, and the cluster's token as"
+            " RAY_AUTH_TOKEN or in a file that RAY_AUTH_TOKEN_PATH names."
         ) from None
     except Exception as error:
-        raise ConfigError(f"--address {address}: {_said(error)}.") from None
+        raise ConfigError(f"--address {address}: {_first_sentence(error)}.") from None
 
 
 async def _show_log(name: str, client: "JobSubmissionClient") -> None:
@@ -168,6 +170,6 @@ def is_local(uri: str) -> bool:
     return not separator or (scheme.startswith("sqlite") and not path.startswith("//"))
 
 
-def _said(error: BaseException) -> str:
+def _first_sentence(error: BaseException) -> str:
     """Return the first sentence of an error, else the name of its type."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0].rstrip(".:")

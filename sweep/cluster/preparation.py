@@ -12,23 +12,25 @@ from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from eval.rows.types import DataError
-from sweep.callbacks import View
-from sweep.cluster.failures import told
-from sweep.cluster.process_group import together
-from sweep.cluster.resources import bundles, options
+from sweep.callbacks import SweepsDisplay
+from sweep.cluster.failures import summarize_ray_error
+from sweep.cluster.process_group import run_in_processes
+from sweep.cluster.resources import placement_bundles, ray_options
 from sweep.config.schema import ClusterConfig
 from sweep.errors import BrokenOffError, ConfigError, ProcessDiedError
-from sweep.prepare.artifacts import Progress
-from sweep.prepare.preparers import Maker
-from sweep.trial.runner import why
+from sweep.prepare.artifacts import StageProgress
+from sweep.prepare.preparers import Preparer
+from sweep.trial.runner import describe_error
 
-BEAT = 0.1
+POLL_INTERVAL_S = 0.1
 """Longest wait for progress before signals and the clock are checked again."""
-SENTENCES = (ConfigError, DataError)
+USER_ERRORS = (ConfigError, DataError)
 """Errors whose message is already a sentence for the user."""
 
 
-def prepare(cluster: ClusterConfig, makers: Sequence[Maker], shown: View, beat: Callable[[], None]) -> None:
+def run_preparation(
+    cluster: ClusterConfig, preparers: Sequence[Preparer], display: SweepsDisplay, on_step: Callable[[], None]
+) -> None:
     """Run the preparers in Ray tasks with a trial's resources, because the driver of a cluster job has no GPU.
 
     Args:
@@ -42,18 +44,18 @@ def prepare(cluster: ClusterConfig, makers: Sequence[Maker], shown: View, beat: 
         BrokenOffError: a preparer failed otherwise, or lost its process more often than `cluster.retries` allows.
     """
     with ExitStack() as stack:
-        running = [stack.enter_context(closing(Making(cluster, maker))) for maker in makers]
+        running = [stack.enter_context(closing(PreparationTask(cluster, maker))) for maker in preparers]
         while running:
-            ready, _ = ray.wait([one.stream for one in running], timeout=BEAT)
-            beat()
+            ready, _ = ray.wait([one.stream for one in running], timeout=POLL_INTERVAL_S)
+            on_step()
             for one in [one for one in running if one.stream in ready]:
-                if progress := one.step():
-                    shown.prepared(progress.stage, progress.done, progress.total)
-                elif one.over:
+                if progress := one.next_progress():
+                    display.on_prepared(progress.stage, progress.done, progress.total)
+                elif one.is_done:
                     running.remove(one)
 
 
-class Making:
+class PreparationTask:
     """A preparer that runs as a Ray task, and is restarted when its process dies.
 
     Attributes:
@@ -61,12 +63,12 @@ class Making:
         is_done: True once the preparer has ended.
     """
 
-    def __init__(self, cluster: ClusterConfig, maker: Maker) -> None:
+    def __init__(self, cluster: ClusterConfig, preparer: Preparer) -> None:
         """Submit the task."""
-        self._cluster, self._maker, self._retries, self.over = cluster, maker, cluster.retries, False
-        self._begin()
+        self._cluster, self._preparer, self._n_retries_left, self.is_done = cluster, preparer, cluster.retries, False
+        self._submit_task()
 
-    def step(self) -> Progress | None:
+    def next_progress(self) -> StageProgress | None:
         """Return the next progress; None if the preparer has ended, or was restarted after its process died.
 
         Raises:
@@ -74,9 +76,9 @@ class Making:
             BrokenOffError: the preparer failed otherwise, or lost its process too often.
         """
         try:
-            progress = _next(self.stream)
+            progress = _read_progress(self.stream)
         except ProcessDiedError as error:
-            self._begin_again(error)
+            self._restart_task(error)
             return None
         if progress is None:
             self.close()
@@ -84,40 +86,42 @@ class Making:
 
     def close(self) -> None:
         """End the task and all its processes."""
-        self.over = True
+        self.is_done = True
         remove_placement_group(self._group)
 
-    def _begin(self) -> None:
-        wants = bundles(self._cluster)
+    def _submit_task(self) -> None:
+        wants = placement_bundles(self._cluster)
         self._group = placement_group(wants, strategy="STRICT_PACK")
-        task = ray.remote(_made).options(
+        task = ray.remote(_run_preparer).options(
             num_returns="streaming",
             max_retries=0,
             scheduling_strategy=PlacementGroupSchedulingStrategy(self._group, 0),
-            **options(wants[0]),
+            **ray_options(wants[0]),
         )
-        self.stream = task.remote(self._maker if len(wants) == 1 else partial(together, self._maker))
+        self.stream = task.remote(self._preparer if len(wants) == 1 else partial(run_in_processes, self._preparer))
 
-    def _begin_again(self, error: Exception) -> None:
+    def _restart_task(self, error: Exception) -> None:
         remove_placement_group(self._group)
-        if self._retries == 0:
-            raise BrokenOffError(f"the preparation failed, its process died: {told(str(error))}") from None
-        self._retries -= 1
-        self._begin()
+        if self._n_retries_left == 0:
+            raise BrokenOffError(
+                f"the preparation failed, its process died: {summarize_ray_error(str(error))}"
+            ) from None
+        self._n_retries_left -= 1
+        self._submit_task()
 
 
-def _made(maker: Maker) -> Iterator[Progress]:
+def _run_preparer(preparer: Preparer) -> Iterator[StageProgress]:
     """Run a preparer on a node and yield its progress; errors other than `USER_ERRORS` get their location added."""
     try:
-        yield from maker()
-    except (*SENTENCES, ProcessDiedError):
+        yield from preparer()
+    except (*USER_ERRORS, ProcessDiedError):
         raise
     except Exception as error:
         traceback.print_exc()
-        raise RuntimeError(why(error)) from None
+        raise RuntimeError(describe_error(error)) from None
 
 
-def _next(stream: Any) -> Progress | None:
+def _read_progress(stream: Any) -> StageProgress | None:
     """Return the next progress that a streaming task has yielded, None at its end.
 
     Raises:
@@ -126,11 +130,11 @@ def _next(stream: Any) -> Progress | None:
         BrokenOffError: the preparer raised anything else.
     """
     try:
-        progress: Progress = ray.get(next(stream))
+        progress: StageProgress = ray.get(next(stream))
     except StopIteration:
         return None
     except RayTaskError as error:
-        if isinstance(error.cause, (*SENTENCES, ProcessDiedError)):
+        if isinstance(error.cause, (*USER_ERRORS, ProcessDiedError)):
             raise error.cause from None
         raise BrokenOffError(f"the preparation failed: {error.cause}") from None
     except RayError as error:

@@ -17,22 +17,22 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.placement_group import PlacementGroup, get_current_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from sweep.cluster.failures import stack_of, told_after
-from sweep.cluster.resources import options
+from sweep.cluster.failures import dump_stack_at_deadline, stack_path
+from sweep.cluster.resources import ray_options
 from sweep.errors import ProcessDiedError
-from sweep.records import Record, now
-from sweep.trial.outcomes import Outcome, Point, Run
-from sweep.trial.runner import place_of
+from sweep.records import TrialRecord, now
+from sweep.trial.outcomes import EpochResult, TrialFn, TrialOutcome
+from sweep.trial.runner import error_location
 
-LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
+LOST_PEER_MESSAGES = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
 """Parts of the errors that a process raises when it loses its connection to one that died."""
-GRACE = 2.0
+PEER_REPORT_TIMEOUT_S = 2.0
 """Time after the first failure in which other processes may report theirs."""
 
 Item = TypeVar("Item")
 
 
-def together(work: Callable[[], Iterator[Item]]) -> Iterator[Item]:
+def run_in_processes(work: Callable[[], Iterator[Item]]) -> Iterator[Item]:
     """Run the same work in each process of this worker's placement group, and yield the items of process 0.
 
     All processes advance by one item at a time, only when the caller asks for the next one. Closing the generator ends
@@ -47,20 +47,22 @@ def together(work: Callable[[], Iterator[Item]]) -> Iterator[Item]:
     """
     group = get_current_placement_group()
     assert group is not None, "a worker outside a placement group"
-    processes = _processes(group)
+    processes = _acquire_processes(group)
     try:
-        _all([one.begin.remote(work) for one in processes])
-        while (item := _all([one.step.remote() for one in processes])[0]) is not None:
+        _gather_results([one.begin_work.remote(work) for one in processes])
+        while (item := _gather_results([one.next_item.remote() for one in processes])[0]) is not None:
             yield item
     except GeneratorExit:
-        _all([one.close.remote() for one in processes])
+        _gather_results([one.end_work.remote() for one in processes])
         raise
     except BaseException:
-        _end(processes)
+        _kill_processes(processes)
         raise
 
 
-def run_together(deadline: float | None, run: Run, record: Record) -> Iterator[Point | Outcome]:
+def run_trial_in_processes(
+    deadline: float | None, run: TrialFn, record: TrialRecord
+) -> Iterator[EpochResult | TrialOutcome]:
     """Run a trial in the processes of this worker; a partial of all arguments but the record is a `TrialFn`.
 
     Args:
@@ -68,93 +70,95 @@ def run_together(deadline: float | None, run: Run, record: Record) -> Iterator[P
         run: the function that each process runs.
         record: the trial.
     """
-    stack = stack_of(tune.get_context().get_trial_dir())
-    return together(partial(traced, deadline, stack, run, record))
+    stack = stack_path(tune.get_context().get_trial_dir())
+    return run_in_processes(partial(run_rank, deadline, stack, run, record))
 
 
-def traced(deadline: float | None, stack: Path, run: Run, record: Record) -> Iterator[Point | Outcome]:
+def run_rank(
+    deadline: float | None, stack: Path, run: TrialFn, record: TrialRecord
+) -> Iterator[EpochResult | TrialOutcome]:
     """Run the trial in one process, which dumps its stack when the deadline comes."""
     left = deadline and deadline - (now() - record.started) / 3600
-    with told_after(left, stack.with_suffix(f".{os.environ['RANK']}.stack")):
+    with dump_stack_at_deadline(left, stack.with_suffix(f".{os.environ['RANK']}.stack")):
         yield from run(record)
 
 
-class Process:
+class RankProcess:
     """Ray actor that runs one rank of a trial."""
 
-    def cards(self) -> list[str]:
+    def list_gpus(self) -> list[str]:
         """Return the ids of the GPUs that Ray assigned to this process, at most one."""
         return ray.get_runtime_context().get_accelerator_ids()["GPU"]
 
-    def see(self, cards: Sequence[str]) -> None:
+    def set_visible_gpus(self, gpus: Sequence[str]) -> None:
         """Make the GPUs of all ranks visible, in rank order, because NCCL copies only between visible GPUs."""
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(cards)
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
 
-    def open(self) -> int:
+    def open_port(self) -> int:
         """Host the rendezvous of all ranks, and return its port."""
         # Imported here, on a worker: the driver of a cluster job needs no torch.
-        from sweep.training.distributed import place
+        from sweep.training.distributed import host_rendezvous
 
-        self._place = place()  # keeps the rendezvous open as long as this process lives
-        return self._place.port
+        self._meeting_place = host_rendezvous()  # keeps the rendezvous open as long as this process lives
+        return self._meeting_place.port
 
-    def join(self, port: int, rank: int, size: int) -> None:
+    def join_group(self, port: int, rank: int, size: int) -> None:
         """Join the process group whose rendezvous is at the port."""
-        from sweep.training.distributed import join
+        from sweep.training.distributed import join_process_group
 
-        join(port, rank, size)
+        join_process_group(port, rank, size)
 
-    def begin(self, work: Callable[[], Iterator[Any]]) -> None:
+    def begin_work(self, work: Callable[[], Iterator[Any]]) -> None:
         """Make the generator of the work, without running it yet."""
-        self._found: Any = work()
+        self._items: Any = work()
 
-    def step(self) -> Any:
+    def next_item(self) -> Any:
         """Return the next item of the work, None at its end; errors carry their location, which Ray would drop."""
         try:
-            return next(self._found, None)
+            return next(self._items, None)
         except Exception as error:
-            vars(error)["place"] = place_of(error)
+            vars(error)["place"] = error_location(error)
             raise
 
-    def close(self) -> None:
+    def end_work(self) -> None:
         """End the work early."""
-        self._found.close()
+        self._items.close()
 
 
 @lru_cache(maxsize=1)
-def _processes(group: PlacementGroup) -> list[Any]:
+def _acquire_processes(group: PlacementGroup) -> list[Any]:
     """Start one process in each bundle after the first, joined to one process group; cached for the next trial."""
-    kind: Any = ray.remote(Process)
+    kind: Any = ray.remote(RankProcess)
     processes = [
-        kind.options(**options(wants), scheduling_strategy=PlacementGroupSchedulingStrategy(group, bundle)).remote()
+        kind.options(**ray_options(wants), scheduling_strategy=PlacementGroupSchedulingStrategy(group, bundle)).remote()
         for bundle, wants in list(enumerate(group.bundle_specs))[1:]
     ]
-    cards = [card for own in _all([one.cards.remote() for one in processes]) for card in own]
-    _all([one.see.remote(cards) for one in processes])
-    port = ray.get(processes[0].open.remote())
-    _all([one.join.remote(port, rank, len(processes)) for rank, one in enumerate(processes)])
+    cards = [card for own in _gather_results([one.list_gpus.remote() for one in processes]) for card in own]
+    _gather_results([one.set_visible_gpus.remote(cards) for one in processes])
+    port = ray.get(processes[0].open_port.remote())
+    _gather_results([one.join_group.remote(port, rank, len(processes)) for rank, one in enumerate(processes)])
     return processes
 
 
-def _end(processes: Sequence[Any]) -> None:
+def _kill_processes(processes: Sequence[Any]) -> None:
     """Kill the processes; the next trial starts new ones."""
-    _processes.cache_clear()
+    _acquire_processes.cache_clear()
     for one in processes:
         ray.kill(one)
 
 
-def _all(calls: Sequence[Any]) -> list[Any]:
+def _gather_results(calls: Sequence[Any]) -> list[Any]:
     """Return the results of the calls; raise the root cause once one fails, since others may wait for it forever."""
     left = list(calls)
     while left:
         over, left = ray.wait(left)
-        if failures := _failures(over):
-            others, _ = ray.wait(left, num_returns=len(left), timeout=GRACE) if left else ([], [])
-            raise _cause([*failures, *_failures(others)])
+        if failures := _collect_failures(over):
+            others, _ = ray.wait(left, num_returns=len(left), timeout=PEER_REPORT_TIMEOUT_S) if left else ([], [])
+            raise _find_root_cause([*failures, *_collect_failures(others)])
     return ray.get(list(calls))
 
 
-def _failures(calls: Sequence[Any]) -> list[Exception]:
+def _collect_failures(calls: Sequence[Any]) -> list[Exception]:
     """Return the exceptions of the calls that failed."""
     failures: list[Exception] = []
     for call in calls:
@@ -167,9 +171,9 @@ def _failures(calls: Sequence[Any]) -> list[Exception]:
     return failures
 
 
-def _cause(failures: Sequence[Exception]) -> Exception:
+def _find_root_cause(failures: Sequence[Exception]) -> Exception:
     """Return the failure that caused the others: out of memory first, then a dead process, then a lost connection."""
     ran_out = [one for one in failures if isinstance(one, MemoryError)]
     died = [one for one in failures if isinstance(one, ProcessDiedError)]
-    lost = [ProcessDiedError(str(one)) for one in failures if any(words in str(one) for words in LOST)]
+    lost = [ProcessDiedError(str(one)) for one in failures if any(words in str(one) for words in LOST_PEER_MESSAGES)]
     return [*ran_out, *died, *lost, *failures][0]

@@ -11,11 +11,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweep.errors import ConfigError
 
-PATIENCE = 15.0
+ANSWER_TIMEOUT_S = 15.0
 """Time within which nodes must answer; one that is busy or lost is ignored, since failed trials are retried."""
 
 
-def check(storage: Path) -> None:
+def check_storage(storage: Path) -> None:
     """Raise an error if a node of the running Ray does not share the storage with the driver.
 
     Nodes that join later are not checked. No file is left behind.
@@ -23,41 +23,41 @@ def check(storage: Path) -> None:
     Raises:
         ConfigError: a node does not see the storage, or cannot write in it.
     """
-    others = _others()
+    others = _list_other_nodes()
     if not others:
         return
     there = next(folder for folder in (storage, *storage.parents) if folder.is_dir())
     probe = there / f".probe-{uuid.uuid4().hex}"
     try:
         probe.touch()
-        said = _asked(others, probe)
+        said = _probe_nodes(others, probe)
     finally:
-        for file in (probe, *(_answer(probe, node) for node in others)):
+        for file in (probe, *(_answer_path(probe, node) for node in others)):
             file.unlink(missing_ok=True)
     if said:
         raise ConfigError(f"storage = {str(storage)!r} must be a folder that all nodes share, but {said[0]}.")
 
 
-def _others() -> list[str]:
+def _list_other_nodes() -> list[str]:
     """Return the ids of the nodes that are alive, without the driver's own."""
     own = ray.get_runtime_context().get_node_id()
     nodes = ray.nodes()  # type: ignore[no-untyped-call]
     return [node["NodeID"] for node in nodes if node["Alive"] and node["NodeID"] != own]
 
 
-def _asked(nodes: Sequence[str], probe: Path) -> list[str]:
+def _probe_nodes(nodes: Sequence[str], probe: Path) -> list[str]:
     """Return one problem, a sentence without a full stop, for each faulty node among those that answer in time."""
-    task = ray.remote(_look)
+    task = ray.remote(_check_node)
     asked = {}
     for node in nodes:
         where = NodeAffinitySchedulingStrategy(node, soft=False)
-        answer = _answer(probe, node)
+        answer = _answer_path(probe, node)
         asked[task.options(num_cpus=0, max_retries=0, scheduling_strategy=where).remote(probe, answer)] = answer
-    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=PATIENCE)
-    return [said for one in answered if (said := _found(one, asked[one]))]
+    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_TIMEOUT_S)
+    return [said for one in answered if (said := _read_problem(one, asked[one]))]
 
 
-def _found(asked: "ray.ObjectRef[tuple[str, str]]", answer: Path) -> str:
+def _read_problem(asked: "ray.ObjectRef[tuple[str, str]]", answer: Path) -> str:
     """Return the problem of one node; empty if it shares the storage or has died."""
     try:
         name, wrong = ray.get(asked)
@@ -70,7 +70,7 @@ def _found(asked: "ray.ObjectRef[tuple[str, str]]", answer: Path) -> str:
     return f"node {name}: {wrong}" if wrong else ""
 
 
-def _look(probe: Path, answer: Path) -> tuple[str, str]:
+def _check_node(probe: Path, answer: Path) -> tuple[str, str]:
     """Check the probe on a node, and answer with a file beside it.
 
     Returns:
@@ -86,6 +86,6 @@ def _look(probe: Path, answer: Path) -> tuple[str, str]:
     return name, ""
 
 
-def _answer(probe: Path, node: str) -> Path:
+def _answer_path(probe: Path, node: str) -> Path:
     """Return the path of the file with which a node answers, beside the probe."""
     return probe.with_name(f"{probe.name}-{node}")

@@ -12,18 +12,18 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune.execution import class_cache, tune_controller
 
 from sweep.cluster import failures
-from sweep.cluster.process_group import run_together
-from sweep.cluster.resources import bundles
+from sweep.cluster.process_group import run_trial_in_processes
+from sweep.cluster.resources import placement_bundles
 from sweep.cluster.searcher import StudySearcher
-from sweep.cluster.worker import trainable
+from sweep.cluster.worker import make_trainable
 from sweep.config.schema import ClusterConfig
-from sweep.trial.outcomes import Run
+from sweep.trial.outcomes import TrialFn
 
 # Tune would copy these into descriptions of workers, which Ray shows and logs; nodes have their own credentials.
 class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
 
 
-class Actors(RayActorManager):
+class TrialActorManager(RayActorManager):
     """Actor manager that reports a worker killed for lack of memory as a dead worker.
 
     Tune itself aborts the whole run on an exception that is neither an error of the trial nor a RayActorError.
@@ -35,15 +35,15 @@ class Actors(RayActorManager):
         super()._actor_task_failed(tracked_actor_task, died)
 
 
-vars(tune_controller)["RayActorManager"] = Actors
+vars(tune_controller)["RayActorManager"] = TrialActorManager
 
 
-class Beat(tune.Callback):
+class StepCallback(tune.Callback):
     """Call a function after every step of Tune, at least about ten times a second, and explain failed trials."""
 
-    def __init__(self, beat: Callable[[], None]) -> None:
+    def __init__(self, on_step: Callable[[], None]) -> None:
         """Call `on_step` after every step."""
-        self._beat = beat
+        self._on_step = on_step
         self._trials: list[Any] = []
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -52,40 +52,45 @@ class Beat(tune.Callback):
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Call the function."""
-        self._beat()
+        self._on_step()
 
-    def why(self, trial_id: str) -> str:
+    def failure_reason(self, trial_id: str) -> str:
         """Return in one line why the process of a trial died."""
         broken = next(trial for trial in self._trials if trial.trial_id == trial_id)
         file = broken.error_file  # Tune's accessor looks where the file is copied to later
         said = Path(file).read_text(encoding="utf-8").partition("\n")[2] if file else "Ray recorded no error"
-        return failures.why(said, failures.stack_of(broken.local_path))
+        return failures.failure_reason(said, failures.stack_path(broken.local_path))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return no state: Tune pickles its callbacks for Tune's own restore, which sweeps never use."""
         return {}
 
 
-def fit(cluster: ClusterConfig, trials: Sequence[Run], searcher: StudySearcher, at_once: int, step: Beat) -> None:
+def run_trials(
+    cluster: ClusterConfig, trial_fns: Sequence[TrialFn], searcher: StudySearcher, n_slots: int, callback: StepCallback
+) -> None:
     """Run the trials that the searcher suggests, at most `n_slots` at a time; `trial_fns` has one for each sweep."""
-    runs = [trial if cluster.processes == 1 else partial(run_together, cluster.deadline, trial) for trial in trials]
-    place = tune.PlacementGroupFactory(bundles(cluster), strategy="STRICT_PACK")
+    runs = [
+        trial if cluster.processes == 1 else partial(run_trial_in_processes, cluster.deadline, trial)
+        for trial in trial_fns
+    ]
+    place = tune.PlacementGroupFactory(placement_bundles(cluster), strategy="STRICT_PACK")
     # Workers of an interrupted sweep may still write there.
     with TemporaryDirectory(prefix="sweep-", ignore_cleanup_errors=True) as scratch:
         tune.Tuner(
-            tune.with_resources(trainable(runs, cluster.deadline), place),
+            tune.with_resources(make_trainable(runs, cluster.deadline), place),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 num_samples=-1,
-                max_concurrent_trials=at_once,
+                max_concurrent_trials=n_slots,
                 reuse_actors=True,
                 trial_dirname_creator=str,
             ),
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=scratch,
-                callbacks=[step],
-                stop=searcher.stops,
+                callbacks=[callback],
+                stop=searcher.should_stop,
                 verbose=0,
             ),
         ).fit()

@@ -9,38 +9,38 @@ from eval.shipped_configs import CONFIGS
 from sweep.config.messages import GROUPS
 from sweep.errors import ConfigError
 
-ROOT = Path(__file__).resolve().parents[2]
+SOURCE_ROOT = Path(__file__).resolve().parents[2]
 """Folder of the packages: a checkout, or the site-packages of an installed wheel."""
 PACKAGES = ("eval", "objectives", "sweep")
-OWN = Path("own")
+USER_CONFIGS_DIR = Path("own")
 """Folder of the user's configs in the job's working directory, where no shipped config has the same path."""
-LIMIT = 100 * 2**20
+MAX_UPLOAD_BYTES = 100 * 2**20
 """Largest upload that Ray accepts (ray._private.ray_constants.DASHBOARD_CLIENT_MAX_SIZE)."""
 
 
-def place(file: Path) -> Path:
+def job_path(file: Path) -> Path:
     """Return the path in the job's working directory of a config file of this machine."""
     whole, here = Path(os.path.abspath(file)), Path.cwd()
     if whole.is_relative_to(CONFIGS):
-        return whole.relative_to(ROOT)
-    return OWN / whole.relative_to(here if whole.is_relative_to(here) else whole.anchor)
+        return whole.relative_to(SOURCE_ROOT)
+    return USER_CONFIGS_DIR / whole.relative_to(here if whole.is_relative_to(here) else whole.anchor)
 
 
-def gathered(configs: Collection[Path], objectives: Collection[str]) -> dict[Path, Path]:
+def collect_files(configs: Collection[Path], objectives: Collection[str]) -> dict[Path, Path]:
     """Collect the files to send, keyed by their path in the job's working directory.
 
     Args:
         configs: the config files; all others of their folders and of the config groups there are sent too.
         objectives: names of objectives as in configurations; a package of the working directory is sent whole.
     """
-    code = [ROOT / package for package in PACKAGES] + [CONFIGS, ROOT / "pyproject.toml"]
-    shipped = {file.relative_to(ROOT): file for path in code for file in _files(path)}
-    own = {place(file): file for config in configs for file in _beside(config)}
+    code = [SOURCE_ROOT / package for package in PACKAGES] + [CONFIGS, SOURCE_ROOT / "pyproject.toml"]
+    shipped = {file.relative_to(SOURCE_ROOT): file for path in code for file in _walk_files(path)}
+    own = {job_path(file): file for config in configs for file in _neighbor_configs(config)}
     tops = {Path(name.split(".")[0]) for name in objectives if "." in name} - {Path(package) for package in PACKAGES}
-    return shipped | own | {file: file.absolute() for top in tops for file in _files(top)}
+    return shipped | own | {file: file.absolute() for top in tops for file in _walk_files(top)}
 
 
-def check(files: Mapping[Path, Path]) -> str:
+def check_size(files: Mapping[Path, Path]) -> str:
     """Return the size of the upload as text: number of files, and MiB.
 
     Raises:
@@ -48,21 +48,24 @@ def check(files: Mapping[Path, Path]) -> str:
     """
     sizes = {place: file.stat().st_size for place, file in files.items()}
     total = sum(sizes.values())
-    if total <= LIMIT:
-        return f"{len(sizes)} files, {_mib(total)}"
+    if total <= MAX_UPLOAD_BYTES:
+        return f"{len(sizes)} files, {_format_mib(total)}"
     largest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:3]
-    named = ", ".join(f"{place} ({_mib(sizes[place])})" for place in largest)
-    raise ConfigError(f"{_mib(total)} are too large for a job, which takes {_mib(LIMIT)}: the largest are {named}.")
+    named = ", ".join(f"{place} ({_format_mib(sizes[place])})" for place in largest)
+    raise ConfigError(
+        f"{_format_mib(total)} are too large for a job, which takes {_format_mib(MAX_UPLOAD_BYTES)}:"
+        f" the largest are {named}."
+    )
 
 
-def pack(files: Mapping[Path, Path], archive: Path) -> None:
+def write_archive(files: Mapping[Path, Path], archive: Path) -> None:
     """Write the files to a zip archive, sorted by path."""
     with ZipFile(archive, "w", ZIP_DEFLATED, strict_timestamps=False) as packed:
         for place in sorted(files):
             packed.write(files[place], place)
 
 
-def _files(path: Path) -> Iterator[Path]:
+def _walk_files(path: Path) -> Iterator[Path]:
     """Yield the file, or the files under the folder except hidden and compiled ones; nothing if the path is missing."""
     if path.is_file():
         yield path
@@ -72,12 +75,12 @@ def _files(path: Path) -> Iterator[Path]:
             yield file
 
 
-def _beside(config: Path) -> Iterator[Path]:
+def _neighbor_configs(config: Path) -> Iterator[Path]:
     """Yield the configs beside a config and in the config groups there, unless it is one of the shipped configs."""
     if not Path(os.path.abspath(config)).is_relative_to(CONFIGS):
         for folder in (config.parent, *(config.parent / group for group in GROUPS)):
             yield from folder.glob("*.yaml")
 
 
-def _mib(size: float) -> str:
+def _format_mib(size: float) -> str:
     return f"{size / 2**20:.1f} MiB"

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweep.cluster.failures import ended_after, stack_of
+from sweep.cluster.failures import exit_at_deadline, stack_path
 
 if TYPE_CHECKING:
     pass
-from sweep.trial.outcomes import Run
-from sweep.trial.runner import grow
+from sweep.trial.outcomes import TrialFn
+from sweep.trial.runner import run_trial
 
 
-def trainable(
-    runs: Sequence[Run], deadline: float | None = None
+def make_trainable(
+    trial_fns: Sequence[TrialFn], deadline: float | None = None
 ) -> Callable[[dict[str, Any]], Iterator[dict[str, Any]]]:
     """Return the function that Ray Tune runs for each trial, whose config holds the record and the sweep's index.
 
@@ -25,8 +25,8 @@ def trainable(
         # Imported here, on the worker, so that importing this module alone does not load Ray.
         from ray import tune
 
-        with ended_after(deadline, stack_of(tune.get_context().get_trial_dir())):
-            for record in grow(runs[config["sweep"]], config["record"]):
+        with exit_at_deadline(deadline, stack_path(tune.get_context().get_trial_dir())):
+            for record in run_trial(trial_fns[config["sweep"]], config["record"]):
                 yield {"record": record}
 
     return trial

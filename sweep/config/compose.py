@@ -19,20 +19,26 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
 from eval.shipped_configs import CONFIGS
-from sweep.config.messages import GROUPS, explain, nearest, no_option, one_sentence
+from sweep.config.messages import (
+    GROUPS,
+    explain_validation_error,
+    nearest_hint,
+    translate_errors,
+    unknown_option_message,
+)
 from sweep.config.schema import SweepConfig
-from sweep.config.yaml_files import check_texts, composed, content
+from sweep.config.yaml_files import check_texts, compose_yaml, parse_yaml_file
 from sweep.errors import ConfigError
 
-OPEN = ("space", "fixed")
+OPEN_BLOCKS = ("space", "fixed")
 """Blocks whose keys the user chooses."""
-LONGEST = 64
+MAX_NAME_CHARS = 64
 """Maximum length of a sweep's name."""
-REPEATS = re.compile(r"(?<!\\)(?:\\\\)*\$\{")
+INTERPOLATION_PATTERN = re.compile(r"(?<!\\)(?:\\\\)*\$\{")
 """Start of an interpolation `${key}`; a backslash in front makes it plain text."""
-REPEATED = 20
+MAX_INTERPOLATIONS = 20
 """Maximum number of interpolations in a configuration, because nested ones can grow without bound."""
-LONGEST_WORD = 2_000
+MAX_OVERRIDE_CHARS = 2_000
 """Maximum length of an override, because the time to parse one grows with its length."""
 
 
@@ -46,41 +52,43 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
     Raises:
         ConfigError: the file, an override or a value is invalid.
     """
-    with one_sentence(path):
-        raw = typed(path, overrides)
+    with translate_errors(path):
+        raw = compose_values(path, overrides)
         try:
-            return SweepConfig.model_validate(_absolute(raw))
+            return SweepConfig.model_validate(_make_folders_absolute(raw))
         except ValidationError as error:
-            raise ConfigError(explain(error, raw)) from error
+            raise ConfigError(explain_validation_error(error, raw)) from error
 
 
-def typed(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def compose_values(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Compose file, groups and overrides into plain values, folders as written; raise ConfigError as `load` does."""
-    with one_sentence(path):
-        _check_there(Path(path))
+    with translate_errors(path):
+        _check_config_path(Path(path))
         file = Path(path).absolute()
-        changes = [_parsed(text) for text in overrides]
-        choices = [change for change in changes if _is_choice(change)]
-        config = _composed(file, [_choice(change.key_or_group, change.value(), file) for change in choices])
+        changes = [_parse_override(text) for text in overrides]
+        choices = [change for change in changes if _is_group_choice(change)]
+        config = _compose_file(
+            file, [_validate_option(change.key_or_group, change.value(), file) for change in choices]
+        )
         for change in changes:
             if change not in choices:
-                with one_sentence(f"override {change.input_line!r}"):
-                    _apply(config, change)
-        return _resolved(config)
+                with translate_errors(f"override {change.input_line!r}"):
+                    _apply_override(config, change)
+        return _resolve_values(config)
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_config_file(path: Path) -> dict[str, Any]:
     """Read the values of a YAML file as written, without its groups and overrides; no tag is ever executed.
 
     Raises:
         ConfigError: the file does not exist, or is not a block of keys and values.
     """
-    with one_sentence(path):
-        _check_there(path)
-        return content(path)
+    with translate_errors(path):
+        _check_config_path(path)
+        return parse_yaml_file(path)
 
 
-def _check_there(path: Path) -> None:
+def _check_config_path(path: Path) -> None:
     """Refuse a path that is not an existing .yaml file, with the nearest file name."""
     if path.is_dir():
         raise ConfigError(f"{path} is a folder: name a .yaml file in it.")
@@ -94,20 +102,20 @@ def _check_there(path: Path) -> None:
 
 def dump(config: SweepConfig) -> str:
     """Convert the configuration to YAML from which `load` restores an equal one."""
-    return OmegaConf.to_yaml(OmegaConf.create(_mapped(config.model_dump(mode="json"), _escaped)))
+    return OmegaConf.to_yaml(OmegaConf.create(_map_texts(config.model_dump(mode="json"), _escape_interpolation)))
 
 
-def valid_name(name: str) -> str:
+def validate_name(name: str) -> str:
     """Return the name unchanged if it is a valid name of a sweep.
 
     Raises:
         ConfigError: it is not 1 to 64 characters of [a-z0-9._-], or does not begin with [a-z0-9].
     """
-    if re.fullmatch(rf"[a-z0-9][a-z0-9._-]{{0,{LONGEST - 1}}}", name):
+    if re.fullmatch(rf"[a-z0-9][a-z0-9._-]{{0,{MAX_NAME_CHARS - 1}}}", name):
         return name
-    like = _slug(name)[:LONGEST]
+    like = _slugify(name)[:MAX_NAME_CHARS]
     raise ConfigError(
-        f"name = {name!r} must be 1 to {LONGEST} of a-z, 0-9, '.', '_', '-' and begin with a letter or digit"
+        f"name = {name!r} must be 1 to {MAX_NAME_CHARS} of a-z, 0-9, '.', '_', '-' and begin with a letter or digit"
         f"{f' (nearest: {like})' if like else ''}."
     )
 
@@ -120,19 +128,19 @@ def default_name(front: str, now: datetime) -> str:
         now: the time in UTC.
     """
     time = f"{now:%Y%m%d-%H%M%S}"
-    return valid_name(f"{_slug(front)[: LONGEST - len(time) - 1]}-{time}".lstrip("-"))
+    return validate_name(f"{_slugify(front)[: MAX_NAME_CHARS - len(time) - 1]}-{time}".lstrip("-"))
 
 
-def _slug(text: str) -> str:
+def _slugify(text: str) -> str:
     return re.sub("[^a-z0-9._-]+", "-", text.lower()).strip("-._")
 
 
-def _parsed(text: str) -> Override:
+def _parse_override(text: str) -> Override:
     """Parse an override of a kind that we accept; a leading `+` has no effect."""
     if "=" not in text and not text.startswith("~"):
         raise ConfigError(f"override {text!r} has no '=': write key=value.")
-    if len(text) > LONGEST_WORD:
-        raise ConfigError(f"override {text!r} must have at most {LONGEST_WORD} characters.")
+    if len(text) > MAX_OVERRIDE_CHARS:
+        raise ConfigError(f"override {text!r} must have at most {MAX_OVERRIDE_CHARS} characters.")
     try:
         change = OverridesParser.create().parse_override(text)
     except (HydraException, RecursionError) as error:
@@ -140,12 +148,12 @@ def _parsed(text: str) -> Override:
             f"override {text!r} cannot be read: keys must be ASCII, and a value with '=', '~', brackets or non-ASCII"
             " letters needs quotes of its own, as in 'storage=\"/data/a=b\"'."
         ) from error
-    if complaint := _complaint(change):
+    if complaint := _override_problem(change):
         raise ConfigError(f"override {text!r} {complaint}.")
     return change
 
 
-def _complaint(change: Override) -> str:
+def _override_problem(change: Override) -> str:
     """Return the reason for which an override is rejected, or an empty string."""
     block, _, name = change.key_or_group.partition(".")
     if re.split("[./]", block)[0] == "hydra":
@@ -154,35 +162,35 @@ def _complaint(change: Override) -> str:
         return "must begin with a key, as in search.trials=8"
     if change.is_sweep_override():
         return "must give one value, not several: the search chooses among those in `space`"
-    if change.is_delete() and not (block in OPEN and name):
+    if change.is_delete() and not (block in OPEN_BLOCKS and name):
         return "must set a value: only entries of space and fixed can be taken away, as in ~space.alpha"
     return ""
 
 
-def _is_choice(change: Override) -> bool:
+def _is_group_choice(change: Override) -> bool:
     """Return True if the override chooses an option of a group; a dictionary changes keys of the block instead."""
     return change.key_or_group in GROUPS and not isinstance(change.value(), dict)
 
 
-def _choice(group: str, option: object, file: Path) -> str:
+def _validate_option(group: str, option: object, file: Path) -> str:
     """Return Hydra's `group=option`, or raise ConfigError if the group has no such option."""
     options = sorted({path.stem for folder in (file.parent, CONFIGS) for path in (folder / group).glob("*.yaml")})
     if option not in options:
-        raise ConfigError(no_option(group, str(option), options))
+        raise ConfigError(unknown_option_message(group, str(option), options))
     return f"{group}={option}"
 
 
-def _composed(file: Path, choices: list[str]) -> DictConfig:
+def _compose_file(file: Path, choices: list[str]) -> DictConfig:
     """Compose the file with its groups; a model may select its recipe (the paper's models do), unless one is chosen."""
-    config = composed([file.parent, CONFIGS], file.name, choices)
+    config = compose_yaml([file.parent, CONFIGS], file.name, choices)
     model = config.get("model")
     recipe = model.pop("recipe", None) if isinstance(model, DictConfig) else None
     if recipe is None or any(choice.startswith("recipe=") for choice in choices):
         return config
-    return _composed(file, [*choices, _choice("recipe", recipe, file)])
+    return _compose_file(file, [*choices, _validate_option("recipe", recipe, file)])
 
 
-def _apply(config: DictConfig, change: Override) -> None:
+def _apply_override(config: DictConfig, change: Override) -> None:
     """Set a value, or remove an entry of an open block."""
     block, _, name = change.key_or_group.partition(".")
     if not change.is_delete():
@@ -190,51 +198,55 @@ def _apply(config: DictConfig, change: Override) -> None:
         check_texts({change.key_or_group: change.value()})
         OmegaConf.update(config, key, change.value(), merge=True)
     elif name not in config[block]:
-        raise ConfigError(f"override '~{block}.{name}': {block} has no {name}{nearest(name, list(config[block]))}.")
+        raise ConfigError(
+            f"override '~{block}.{name}': {block} has no {name}{nearest_hint(name, list(config[block]))}."
+        )
     else:
         del config[block][name]
 
 
-def _resolved(config: DictConfig) -> dict[str, Any]:
+def _resolve_values(config: DictConfig) -> dict[str, Any]:
     """Convert to plain values, with every ${key} replaced."""
-    if (found := len(REPEATS.findall(OmegaConf.to_yaml(config)))) > REPEATED:
-        raise ConfigError(f"${{key}} repeats another key's value {found} times, at most {REPEATED} are allowed.")
+    if (found := len(INTERPOLATION_PATTERN.findall(OmegaConf.to_yaml(config)))) > MAX_INTERPOLATIONS:
+        raise ConfigError(
+            f"${{key}} repeats another key's value {found} times, at most {MAX_INTERPOLATIONS} are allowed."
+        )
     raw = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(raw, dict)
     return {str(key): value for key, value in raw.items()}
 
 
-def _absolute(raw: dict[str, Any]) -> dict[str, Any]:
+def _make_folders_absolute(raw: dict[str, Any]) -> dict[str, Any]:
     """Make local folders absolute, so that they do not depend on the working directory."""
     made: dict[str, Any] = {}
     if isinstance(storage := raw.get("storage"), str):
         if not storage or "://" in storage:
             raise ConfigError(f"storage = {storage!r} must be a folder of this machine or one that all nodes share.")
-        made["storage"] = _at_home("storage", storage).absolute()
+        made["storage"] = _expand_home("storage", storage).absolute()
     for block in ("model", "target", "data"):
         path = raw[block].get("path") if isinstance(raw.get(block), dict) else None
-        if isinstance(path, str) and (folder := _at_home(f"{block}.path", path)).is_dir():
+        if isinstance(path, str) and (folder := _expand_home(f"{block}.path", path)).is_dir():
             made[block] = raw[block] | {"path": str(folder.absolute())}
     return raw | made
 
 
-def _at_home(key: str, path: str) -> Path:
+def _expand_home(key: str, path: str) -> Path:
     """Replace `~` by the home folder; raise ConfigError if no file system can have such a path."""
-    with one_sentence(f"{key} = {path!r}"):
+    with translate_errors(f"{key} = {path!r}"):
         whole = Path(path).expanduser()
         whole.exists()
         return whole
 
 
-def _mapped(node: Any, change: Callable[[str], str]) -> Any:
+def _map_texts(node: Any, change: Callable[[str], str]) -> Any:
     """Return the same values with `change` applied to every text."""
     if isinstance(node, dict):
-        return {key: _mapped(value, change) for key, value in node.items()}
+        return {key: _map_texts(value, change) for key, value in node.items()}
     if isinstance(node, list):
-        return [_mapped(value, change) for value in node]
+        return [_map_texts(value, change) for value in node]
     return change(node) if isinstance(node, str) else node
 
 
-def _escaped(text: str) -> str:
+def _escape_interpolation(text: str) -> str:
     """Escape `${`, so that OmegaConf reads it back as plain text."""
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)

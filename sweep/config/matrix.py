@@ -12,27 +12,27 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from eval.shipped_configs import CONFIGS
-from sweep.config.compose import read
-from sweep.config.messages import nearest, wording
+from sweep.config.compose import read_config_file
+from sweep.config.messages import describe_requirement, nearest_hint
 from sweep.config.schema import Frozen
 from sweep.errors import ConfigError
 
-Names = Annotated[tuple[str, ...], Field(strict=False)]
+OptionNames = Annotated[tuple[str, ...], Field(strict=False)]
 
 
-class Matrix(Frozen):
+class SweepMatrix(Frozen):
     """The lists in a file of several sweeps; every combination of their entries is a sweep."""
 
     sweeps: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
     """Configs beside the file, or shipped ones, without `.yaml`."""
-    model: Names = ()
+    model: OptionNames = ()
     """Options of `model=`; if empty, each config keeps its own."""
-    data: Names = ()
+    data: OptionNames = ()
     """Options of `data=`; if empty, each config keeps its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
+class SweepSource:
     """Source of one sweep: its name within the command, its config file, and its overrides (groups first)."""
 
     name: str
@@ -46,10 +46,10 @@ def is_matrix(path: Path) -> bool:
     Raises:
         ConfigError: the file cannot be read.
     """
-    return "sweeps" in read(path)
+    return "sweeps" in read_config_file(path)
 
 
-def members(files: Sequence[Path], overrides: Sequence[str]) -> list[Member]:
+def expand_files(files: Sequence[Path], overrides: Sequence[str]) -> list[SweepSource]:
     """Expand the files, each a config or a list of sweeps, into the sources of single sweeps.
 
     Args:
@@ -60,7 +60,11 @@ def members(files: Sequence[Path], overrides: Sequence[str]) -> list[Member]:
         ConfigError: a file of several sweeps is invalid, or two sweeps have the same name.
     """
     chosen = {word.partition("=")[0] for word in overrides}
-    found = [member for file in files for member in (_expanded(file, chosen) if is_matrix(file) else [_alone(file)])]
+    found = [
+        member
+        for file in files
+        for member in (_expand_matrix(file, chosen) if is_matrix(file) else [_single_source(file)])
+    ]
     names = [member.name for member in found]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -68,40 +72,44 @@ def members(files: Sequence[Path], overrides: Sequence[str]) -> list[Member]:
     return found
 
 
-def _alone(file: Path) -> Member:
-    return Member(name=file.stem, file=file, choices=())
+def _single_source(file: Path) -> SweepSource:
+    return SweepSource(name=file.stem, file=file, choices=())
 
 
-def _expanded(path: Path, chosen: Collection[str]) -> list[Member]:
+def _expand_matrix(path: Path, chosen: Collection[str]) -> list[SweepSource]:
     """Return every combination of the file's configs, models and datasets."""
-    matrix = _read(path)
+    matrix = _read_matrix(path)
     lists = {group: options for group, options in (("model", matrix.model), ("data", matrix.data)) if options}
     groups = [[f"{group}={option}" for option in lists[group]] for group in lists if group not in chosen]
     return [
-        Member(name="-".join([name, *(choice.partition("=")[2] for choice in choices)]), file=file, choices=choices)
-        for name, file in ((name, _config(path, name)) for name in matrix.sweeps)
+        SweepSource(
+            name="-".join([name, *(choice.partition("=")[2] for choice in choices)]), file=file, choices=choices
+        )
+        for name, file in ((name, _find_config(path, name)) for name in matrix.sweeps)
         for choices in product(*groups)
     ]
 
 
-def _read(path: Path) -> Matrix:
+def _read_matrix(path: Path) -> SweepMatrix:
     try:
-        return Matrix.model_validate(read(path))
+        return SweepMatrix.model_validate(read_config_file(path))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = str(first["loc"][0])
-        allowed = ", ".join(Matrix.model_fields)
+        allowed = ", ".join(SweepMatrix.model_fields)
         wrong = (
-            f"is no key{nearest(key, Matrix.model_fields)}" if first["type"] == "extra_forbidden" else wording(first)
+            f"is no key{nearest_hint(key, SweepMatrix.model_fields)}"
+            if first["type"] == "extra_forbidden"
+            else describe_requirement(first)
         )
         raise ConfigError(f"{path}: {key} {wrong}: a file of several sweeps has lists {allowed}.") from error
 
 
-def _config(path: Path, name: str) -> Path:
+def _find_config(path: Path, name: str) -> Path:
     """Return the path of the config `name` beside the file, else of the shipped one."""
     places = [folder / f"{name}.yaml" for folder in (path.parent, CONFIGS)]
     found = next((place for place in places if place.is_file() and not is_matrix(place)), None)
     if found is None:
         there = sorted({file.stem for place in places for file in place.parent.glob("*.yaml")})
-        raise ConfigError(f"{path}: sweeps: there is no config {name}{nearest(name, there)}.")
+        raise ConfigError(f"{path}: sweeps: there is no config {name}{nearest_hint(name, there)}.")
     return found

@@ -7,9 +7,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep.config.compose import default_name, load, valid_name
-from sweep.config.diff import differences
-from sweep.config.matrix import Member, is_matrix, members
+from sweep.config.compose import default_name, load, validate_name
+from sweep.config.diff import find_differences
+from sweep.config.matrix import SweepSource, expand_files, is_matrix
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     pass
 
 
-SHARED = ("cluster", "storage", "search", "score", "seed", "seeds")
+SHARED_BLOCKS = ("cluster", "storage", "search", "score", "seed", "seeds")
 """Keys that must be equal in all sweeps of a comparison: equal budgets on the same seeds."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class SweepRequest:
     """The sweeps that a command line requests, parsed from its arguments and config files alone.
 
     Attributes:
@@ -34,57 +34,57 @@ class Wish:
 
     name: str
     files: Sequence[Path]
-    members: Mapping[str, Member]
+    sources: Mapping[str, SweepSource]
     configs: Mapping[str, SweepConfig]
 
 
-def wished(words: Sequence[str], name: str | None) -> Wish:
+def parse_request(words: Sequence[str], name: str | None) -> SweepRequest:
     """Parse config files, followed by overrides `key=value`; generate a name if `name` is None.
 
     Raises:
         ConfigError: no file is named, the name is invalid, a configuration is invalid, or sweeps cannot be compared.
     """
-    wanted = None if name is None else valid_name(name)
-    files = _files(words)
+    wanted = None if name is None else validate_name(name)
+    files = leading_files(words)
     overrides = words[len(files) :]
     if not files:
         raise ConfigError("a config file must come first, as in python -m sweep.launch configs/wtnpo.yaml.")
     if len(files) > 1 or is_matrix(files[0]):
-        return _several(files, overrides, wanted)
+        return _parse_comparison(files, overrides, wanted)
     config = load(files[0], overrides)
     own = wanted or default_name(f"{files[0].stem}-{config.model.name}-{config.data.name}", datetime.now(UTC))
-    alone = Member(name=files[0].stem, file=files[0], choices=tuple(overrides))
-    return Wish(name=own, files=files, members={own: alone}, configs={own: config})
+    source = SweepSource(name=files[0].stem, file=files[0], choices=tuple(overrides))
+    return SweepRequest(name=own, files=files, sources={own: source}, configs={own: config})
 
 
-def _files(words: Sequence[str]) -> list[Path]:
+def leading_files(words: Sequence[str]) -> list[Path]:
     """Return the arguments before the first override."""
     return [Path(word) for word in takewhile(lambda word: "=" not in word and not word.startswith("~"), words)]
 
 
-def _several(files: Sequence[Path], overrides: Sequence[str], wanted: str | None) -> Wish:
+def _parse_comparison(files: Sequence[Path], overrides: Sequence[str], wanted: str | None) -> SweepRequest:
     """Parse several sweeps, and check that they can be compared."""
     name = wanted or default_name("-".join(file.stem for file in files), datetime.now(UTC))
-    changed = [replace(one, choices=(*one.choices, *overrides)) for one in members(files, overrides)]
-    named = {valid_name(f"{name}.{one.name}"): one for one in changed}
+    changed = [replace(one, choices=(*one.choices, *overrides)) for one in expand_files(files, overrides)]
+    named = {validate_name(f"{name}.{one.name}"): one for one in changed}
     configs = {own: load(one.file, one.choices) for own, one in named.items()}
-    _check_shared(configs)
-    return Wish(name=name, files=files, members=named, configs=_in_one_experiment(name, configs))
+    _check_shared_blocks(configs)
+    return SweepRequest(name=name, files=files, sources=named, configs=_share_experiment(name, configs))
 
 
-def _in_one_experiment(name: str, configs: Mapping[str, SweepConfig]) -> Mapping[str, SweepConfig]:
+def _share_experiment(name: str, configs: Mapping[str, SweepConfig]) -> Mapping[str, SweepConfig]:
     """Use the comparison's name as MLflow experiment if the sweeps differ in model or data and none is configured."""
     if len({(config.model.name, config.data.name) for config in configs.values()}) == 1:
         return configs
     return {own: config.model_copy(update={"experiment": config.experiment or name}) for own, config in configs.items()}
 
 
-def _check_shared(configs: dict[str, SweepConfig]) -> None:
+def _check_shared_blocks(configs: dict[str, SweepConfig]) -> None:
     """Refuse sweeps that cannot be compared, or cannot run on the same workers."""
-    (first, ours), *others = ((name, config.model_dump(include={*SHARED})) for name, config in configs.items())
+    (first, ours), *others = ((name, config.model_dump(include={*SHARED_BLOCKS})) for name, config in configs.items())
     for name, theirs in others:
-        for key, one, other in differences(ours, theirs):
+        for key, one, other in find_differences(ours, theirs):
             raise ConfigError(
                 f"{key} = {one} in {first} but {other} in {name}: sweeps that are compared have the same"
-                f" {', '.join(SHARED)}: give {key}=VALUE for all of them."
+                f" {', '.join(SHARED_BLOCKS)}: give {key}=VALUE for all of them."
             )

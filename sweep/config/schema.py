@@ -21,16 +21,16 @@ from sweep.redaction import has_secret
 
 Fraction: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 Count: TypeAlias = Annotated[int, Field(gt=0, le=10**6)]
-Few: TypeAlias = Annotated[int, Field(gt=0, le=1000)]
+SmallCount: TypeAlias = Annotated[int, Field(gt=0, le=1000)]
 """Positive number up to 1000; a larger one is a typing error that would make a dry run endless."""
 Bound: TypeAlias = Annotated[float, Field(ge=-1e15, le=1e15)]
 """End of a range, limited so that every whole number in it is exact as a float."""
-LONGEST_NAME = 250
+MAX_EXPERIMENT_CHARS = 250
 """Maximum length of an MLflow experiment's name."""
-TAUS = (0.4, 0.6, 0.8, 0.9)
+EXTRA_TAUS = (0.4, 0.6, 0.8, 0.9)
 """Retention levels besides `score.tau` at which the score is interpolated on the grid."""
 
-INSTEAD = {
+PASSWORD_HINTS = {
     "ledger": "set PGPASSWORD, or ~/.pgpass, on the machine of the driver",
     "artifacts": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on all machines",
 }
@@ -55,7 +55,7 @@ class Template(Frozen):
     """The text after the prompt, which contains {answer}."""
 
     @model_validator(mode="after")
-    def _has_both(self) -> Self:
+    def _check_placeholders(self) -> Self:
         if "{question}" not in self.question or "{answer}" not in self.answer:
             raise ValueError("must have {question} in its question and {answer} in its answer")
         return self
@@ -67,11 +67,11 @@ class Shape(Frozen):
     layers: Annotated[int, Field(gt=0, le=64)]
     hidden: Count
     intermediate: Count
-    heads: Few
+    heads: SmallCount
     vocabulary: Count
 
     @model_validator(mode="after")
-    def _divides(self) -> Self:
+    def _check_hidden_size(self) -> Self:
         if self.hidden % (2 * self.heads):
             raise ValueError(f"must have a hidden size ({self.hidden}) that is a multiple of 2 × heads ({self.heads})")
         return self
@@ -86,14 +86,14 @@ class ModelConfig(Frozen):
     revision: str | None
     """Hub revision (a commit); null uses the newest when the sweep begins."""
     shape: Shape | None
-    layers: Few
+    layers: SmallCount
     """Number of transformer layers; RMU's layer is checked against it before anything is loaded."""
-    deepest: Few
+    deepest: SmallCount
     """The deepest layer that RMU may read, `layers` − 1."""
     template: Template
 
     @model_validator(mode="after")
-    def _can_be_had(self) -> Self:
+    def _check_layers(self) -> Self:
         if self.path is None and (self.shape is None or self.shape.layers != self.layers):
             raise ValueError("must have a path, or a shape with as many layers as `layers` says")
         if self.deepest != self.layers - 1:
@@ -187,7 +187,7 @@ class Range(Frozen):
     step: PositiveFloat | None = None
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    def _check_bounds(self) -> Self:
         if self.low > self.high:
             raise ValueError(f"must have low ({self.low}) at most high ({self.high})")
         if self.log and self.low <= 0:
@@ -203,14 +203,14 @@ class Choices(Frozen):
     choices: Annotated[tuple[Value, ...], Field(min_length=1, max_length=1000, strict=False)]
 
 
-def _kind(entry: object) -> str:
+def _entry_tag(entry: object) -> str:
     """Return the tag of the type that an entry of the space is meant to have; a tag is never a key of the user."""
     return "-choices" if isinstance(entry, Choices) or (isinstance(entry, Mapping) and "choices" in entry) else "-range"
 
 
 Space: TypeAlias = dict[
     str,
-    Annotated[Annotated[Range, Tag("-range")] | Annotated[Choices, Tag("-choices")], Discriminator(_kind)],
+    Annotated[Annotated[Range, Tag("-range")] | Annotated[Choices, Tag("-choices")], Discriminator(_entry_tag)],
 ]
 
 
@@ -230,13 +230,13 @@ class SearchConfig(Frozen):
     """`asha`: after 2, 6, 18, ... epochs only the third of the trials that has forgotten most continues."""
 
     @model_validator(mode="after")
-    def _ends(self) -> Self:
+    def _check_limits(self) -> Self:
         if self.trials is None and self.hours is None:
             raise ValueError("must have trials or hours, or both")
         return self
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> Self:
+    def _check_sampler(self) -> Self:
         if self.warm_start and self.sampler != "tpe":
             raise ValueError(f"must have no warm_start with sampler {self.sampler!r}, which learns nothing from it")
         if self.stop == "asha" and self.sampler == "nsga2":
@@ -264,7 +264,7 @@ class ClusterConfig(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_for_each_gpu(cls, block: Any) -> Any:
+    def _fill_processes(cls, block: Any) -> Any:
         if isinstance(block, dict) and block.get("processes") is None and isinstance(block.get("gpus"), int | float):
             return block | {"processes": int(min(max(1, block["gpus"]), 1000))}
         return block
@@ -276,7 +276,7 @@ class ClusterConfig(Frozen):
     """CPU cores of a trial."""
     gpus: float = Field(ge=0, le=1000)
     """GPUs of a trial: a fraction shares one GPU; with several, each has a process of its own."""
-    processes: Few
+    processes: SmallCount
     """Processes of a trial, which share its cores and GPUs (null: one per GPU, at least one)."""
     accelerator: str | None
     """Ray's accelerator type, for example A100."""
@@ -320,15 +320,15 @@ class SweepConfig(Frozen):
     """URL of the artifacts for nodes that share no folder, such as s3://bucket/prefix (null: in `storage`)."""
     ledger: str | None
     """Database URL of the study, without a password (null: study.db in the sweep's folder)."""
-    experiment: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)] | None
+    experiment: Annotated[str, Field(min_length=1, max_length=MAX_EXPERIMENT_CHARS)] | None
     """MLflow's experiment (null: `<model>-<data>`); MLFLOW_EXPERIMENT_NAME takes precedence."""
 
     @field_validator("ledger", "artifacts")
     @classmethod
-    def _keeps_no_secret(cls, url: str | None, info: ValidationInfo) -> str | None:
+    def _check_no_password(cls, url: str | None, info: ValidationInfo) -> str | None:
         # The URL is written to the sweep's folder and to MLflow.
         if url is not None and has_secret(url):
-            raise ValueError(f"must hold no password: {INSTEAD[str(info.field_name)]}")
+            raise ValueError(f"must hold no password: {PASSWORD_HINTS[str(info.field_name)]}")
         return url
 
     def with_setting(self, setting: Setting) -> "SweepConfig":

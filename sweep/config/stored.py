@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep.config.compose import load, read, valid_name
-from sweep.config.messages import nearest
+from sweep.config.compose import load, read_config_file, validate_name
+from sweep.config.messages import nearest_hint
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 
@@ -14,51 +14,51 @@ if TYPE_CHECKING:
     pass
 
 
-CONFIG = "config.yaml"
+CONFIG_FILE = "config.yaml"
 """File with the resolved configuration, in a sweep's folder."""
-LIST = "sweeps.yaml"
+SWEEP_LIST_FILE = "sweeps.yaml"
 """File with the names of a comparison's sweeps, in the comparison's folder."""
 
 
-def config_of(storage: Path, name: str) -> SweepConfig:
+def load_stored_config(storage: Path, name: str) -> SweepConfig:
     """Load the configuration of a stored sweep.
 
     Raises:
         ConfigError: the storage has no such sweep, or its configuration is invalid.
     """
-    file = storage / valid_name(name) / CONFIG
+    file = storage / validate_name(name) / CONFIG_FILE
     if not file.is_file():
-        there = [path.parent.name for path in storage.glob(f"*/{CONFIG}")]
-        raise ConfigError(f"{name}: {storage} has no sweep of this name{nearest(name, there)}.")
+        there = [path.parent.name for path in storage.glob(f"*/{CONFIG_FILE}")]
+        raise ConfigError(f"{name}: {storage} has no sweep of this name{nearest_hint(name, there)}.")
     # The storage may have been moved since the sweep began.
     return load(file).model_copy(update={"storage": storage})
 
 
-def names_of(storage: Path, name: str) -> list[str]:
+def list_sweep_names(storage: Path, name: str) -> list[str]:
     """Return the names of a comparison's sweeps; for any other name, return that name alone.
 
     Raises:
         ConfigError: the name is invalid, or the comparison's file does not hold a list of sweeps.
     """
-    file = storage / valid_name(name) / LIST
+    file = storage / validate_name(name) / SWEEP_LIST_FILE
     if not file.is_file():
         return [name]
-    sweeps = read(file).get("sweeps")
+    sweeps = read_config_file(file).get("sweeps")
     if not isinstance(sweeps, list) or not sweeps or not all(isinstance(own, str) for own in sweeps):
         raise ConfigError(f"{file}: sweeps must be a list of the comparison's sweeps.")
     return sweeps
 
 
-STORAGE = Path("runs")
+DEFAULT_STORAGE = Path("runs")
 """Default storage of stored sweeps, relative to the working directory; equal to `storage` in configs/base.yaml."""
 
 
-def where(storage: Path, name: str) -> str:
+def sweep_arguments(storage: Path, name: str) -> str:
     """Return the arguments that name a sweep on a command line: its name, and storage=DIR unless it is the default."""
-    return name if storage == STORAGE.absolute() else f"{name} {shlex.quote(f'storage={storage}')}"
+    return name if storage == DEFAULT_STORAGE.absolute() else f"{name} {shlex.quote(f'storage={storage}')}"
 
 
-def storage_of(words: Sequence[str], command: str) -> Path:
+def parse_storage(words: Sequence[str], command: str) -> Path:
     """Parse `storage=DIR`, the only argument allowed beside a sweep's name; without it, return the default storage.
 
     Raises:
@@ -69,4 +69,4 @@ def storage_of(words: Sequence[str], command: str) -> Path:
         raise ConfigError(
             f"{command} uses the sweep's own configuration and takes only storage=DIR besides, not {others[0]!r}."
         )
-    return Path(words[-1].removeprefix("storage=") if words else STORAGE).absolute()
+    return Path(words[-1].removeprefix("storage=") if words else DEFAULT_STORAGE).absolute()

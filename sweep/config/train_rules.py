@@ -6,10 +6,10 @@ from importlib.util import find_spec
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 
-FLASH = "flash_attention_2"
+FLASH_ATTENTION = "flash_attention_2"
 
 
-def check(config: SweepConfig) -> None:
+def validate_training(config: SweepConfig) -> None:
     """Refuse a training configuration that cannot run, as far as the driver can know.
 
     The driver does not know the packages that the workers of a running cluster have; there the worker raises.
@@ -20,14 +20,20 @@ def check(config: SweepConfig) -> None:
             number of GPUs; `fsdp` with one process or with compensated updates.
     """
     train, cluster = config.train, config.cluster
-    if train.attention == FLASH and train.precision == "float32":
-        raise ConfigError(f"train.precision = 'float32' must be master or kahan where train.attention = {FLASH!r}.")
-    if train.attention == FLASH and not cluster.gpus:
-        raise ConfigError(f"cluster.gpus = {cluster.gpus:g} must be above 0 where train.attention = {FLASH!r}.")
+    if train.attention == FLASH_ATTENTION and train.precision == "float32":
+        raise ConfigError(
+            f"train.precision = 'float32' must be master or kahan where train.attention = {FLASH_ATTENTION!r}."
+        )
+    if train.attention == FLASH_ATTENTION and not cluster.gpus:
+        raise ConfigError(
+            f"cluster.gpus = {cluster.gpus:g} must be above 0 where train.attention = {FLASH_ATTENTION!r}."
+        )
     _check_processes(config)
     here = not (cluster.address or os.environ.get("RAY_ADDRESS"))
-    if train.attention == FLASH and here and find_spec("flash_attn") is None:
-        raise ConfigError(f"train.attention = {FLASH!r} needs the package flash-attn, which is not installed.")
+    if train.attention == FLASH_ATTENTION and here and find_spec("flash_attn") is None:
+        raise ConfigError(
+            f"train.attention = {FLASH_ATTENTION!r} needs the package flash-attn, which is not installed."
+        )
     decay = 0.0 if config.target.path else config.target.weight_decay
     if train.precision == "kahan" and decay:
         raise ConfigError(

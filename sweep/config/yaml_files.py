@@ -16,31 +16,31 @@ from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
-from sweep.config.diff import flat
-from sweep.config.messages import GROUPS, one_sentence
+from sweep.config.diff import flatten_block
+from sweep.config.messages import GROUPS, translate_errors
 from sweep.errors import ConfigError
 
-SCHEME = "checked"
+CHECKED_SCHEME = "checked"
 """URL scheme that marks the folders whose files Hydra reads through `CheckedFolder`."""
-LARGEST = 2**17
+MAX_FILE_BYTES = 2**17
 """Maximum size of a file."""
-DEEPEST = 20
+MAX_DEPTH = 20
 """Maximum depth of nested blocks and lists."""
-DIGITS = 1000
+MAX_NUMBER_DIGITS = 1000
 """Maximum number of digits in a number; Python reads a few thousand."""
-LONGEST = 10_000
+MAX_TEXT_CHARS = 10_000
 """Maximum length of a text."""
-EXAMPLE = "a configuration is a block of keys and values, as configs/wtnpo.yaml is"
+FORMAT_HINT = "a configuration is a block of keys and values, as configs/wtnpo.yaml is"
 
 
-def content(path: Path) -> dict[str, Any]:
+def parse_yaml_file(path: Path) -> dict[str, Any]:
     """Parse a YAML file into plain values, without composing it; no tag is ever executed.
 
     Raises:
         ConfigError: the file is not a block of keys and values, is too large or too deep, or has a tag, an alias, or a
             text that `check_texts` refuses.
     """
-    with one_sentence(path):
+    with translate_errors(path):
         _check_syntax(path)
         loaded = OmegaConf.to_container(OmegaConf.load(path))
         assert isinstance(loaded, dict)
@@ -57,13 +57,13 @@ def check_texts(raw: Mapping[str, object]) -> None:
     Raises:
         ConfigError: a text is too long, has NUL or half of a surrogate pair, or has a resolver or nested `${`.
     """
-    for key, value in flat(raw):
-        for text in _texts(value):
-            if complaint := _complaint(text):
+    for key, value in flatten_block(raw):
+        for text in _iterate_texts(value):
+            if complaint := _text_problem(text):
                 raise ConfigError(f"{key} = {text!r} {complaint}.")
 
 
-def composed(folders: Sequence[Path], name: str, choices: Sequence[str]) -> DictConfig:
+def compose_yaml(folders: Sequence[Path], name: str, choices: Sequence[str]) -> DictConfig:
     """Compose a file of the first folder with its `defaults`, which may lie in any of the folders.
 
     Args:
@@ -72,7 +72,7 @@ def composed(folders: Sequence[Path], name: str, choices: Sequence[str]) -> Dict
         choices: options of groups, such as `model=tiny`.
     """
     own, *others = folders
-    searched = ",".join("'{}://{}'".format(SCHEME, str(folder).replace("'", r"\'")) for folder in others)
+    searched = ",".join("'{}://{}'".format(CHECKED_SCHEME, str(folder).replace("'", r"\'")) for folder in others)
     with warnings.catch_warnings(), initialize_config_dir(str(own), version_base="1.3"):
         warnings.simplefilter("ignore")  # Hydra warns about a missing `_self_`; the file then comes last, as intended
         config = compose(name, [*choices, f"hydra.searchpath=[{searched}]"])
@@ -80,13 +80,13 @@ def composed(folders: Sequence[Path], name: str, choices: Sequence[str]) -> Dict
     return config
 
 
-class Checked(FileConfigSource):
+class CheckedFolder(FileConfigSource):
     """Hydra config source that checks each file before Hydra reads it."""
 
     @staticmethod
     def scheme() -> str:
         """Return the URL scheme of the folders that this source reads."""
-        return SCHEME
+        return CHECKED_SCHEME
 
     def load_config(self, config_path: str) -> ConfigResult:
         """Load a file for Hydra.
@@ -96,8 +96,8 @@ class Checked(FileConfigSource):
                 group outside `defaults`.
         """
         file = Path(self.path) / self._normalize_file_name(config_path)
-        raw = content(file)
-        with one_sentence(file):
+        raw = parse_yaml_file(file)
+        with translate_errors(file):
             found = super().load_config(config_path)
         if "hydra" in raw or "hydra" in f"{raw.get('defaults')} {found.header['package']}":
             raise ConfigError(f"{file}: hydra is not allowed: Hydra's own settings are fixed.")
@@ -110,39 +110,39 @@ class Checked(FileConfigSource):
         return found
 
 
-class OwnFolder(SearchPathPlugin):
+class OwnFolderPlugin(SearchPathPlugin):
     """Hydra plugin that makes Hydra read the file's own folder through `CheckedFolder`, like all others."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Set the scheme of the file's own folder."""
         for element in search_path.get_path():
             if element.provider == "main":
-                element.path = f"{SCHEME}://{element.path}"
+                element.path = f"{CHECKED_SCHEME}://{element.path}"
 
 
-for plugin in (Checked, OwnFolder):
+for plugin in (CheckedFolder, OwnFolderPlugin):
     Plugins.instance().register(plugin)
 
 
 def _check_syntax(path: Path) -> None:
     """Refuse a file that is not a block or could expand without end; read only YAML events and build no value."""
     depth, nodes = 0, 0
-    for event in yaml.parse(_text(path), Loader=yaml.SafeLoader):
+    for event in yaml.parse(_read_text(path), Loader=yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         nodes += isinstance(event, yaml.NodeEvent)
-        if complaint := _complaint_at(event, depth, root=nodes == 1):
+        if complaint := _event_problem(event, depth, root=nodes == 1):
             assert event.start_mark is not None
             raise ConfigError(f"{path}, line {event.start_mark.line + 1}: {complaint}.")
     if not nodes:
-        raise ConfigError(f"{path} is empty: {EXAMPLE}.")
+        raise ConfigError(f"{path} is empty: {FORMAT_HINT}.")
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     """Read a file, and refuse one that is too large, has a byte order mark or has unprintable characters."""
     with path.open("rb") as file:
-        start = file.read(LARGEST + 1)
-    if len(start) > LARGEST:
-        raise ConfigError(f"{path} is larger than the {LARGEST} bytes that a configuration may have.")
+        start = file.read(MAX_FILE_BYTES + 1)
+    if len(start) > MAX_FILE_BYTES:
+        raise ConfigError(f"{path} is larger than the {MAX_FILE_BYTES} bytes that a configuration may have.")
     if start.startswith(BOM_UTF8):
         raise ConfigError(f"{path} begins with a byte order mark: it must be UTF-8 without one.")
     text = start.decode()
@@ -152,7 +152,7 @@ def _text(path: Path) -> str:
     return text
 
 
-def _complaint_at(event: yaml.Event, depth: int, *, root: bool) -> str:
+def _event_problem(event: yaml.Event, depth: int, *, root: bool) -> str:
     """Return the reason for which a YAML event is rejected, or an empty string."""
     match event:
         case yaml.AliasEvent():
@@ -160,29 +160,29 @@ def _complaint_at(event: yaml.Event, depth: int, *, root: bool) -> str:
         case yaml.ScalarEvent(tag=str()) | yaml.CollectionStartEvent(tag=str()):
             return f"the tag {event.tag} is not allowed: values are texts, numbers, true, false, null, lists and blocks"
         case yaml.SequenceStartEvent() | yaml.ScalarEvent() if root:
-            return f"the file holds a {'list' if isinstance(event, yaml.SequenceStartEvent) else 'text'}: {EXAMPLE}"
-        case yaml.ScalarEvent(value=str(value)) if re.fullmatch(rf"[-+\d_]{{{DIGITS},}}", value):
-            return f"a number of more than {DIGITS} digits is not allowed"
-        case yaml.CollectionStartEvent() if depth > DEEPEST:
-            return f"blocks and lists are more than {DEEPEST} deep"
+            return f"the file holds a {'list' if isinstance(event, yaml.SequenceStartEvent) else 'text'}: {FORMAT_HINT}"
+        case yaml.ScalarEvent(value=str(value)) if re.fullmatch(rf"[-+\d_]{{{MAX_NUMBER_DIGITS},}}", value):
+            return f"a number of more than {MAX_NUMBER_DIGITS} digits is not allowed"
+        case yaml.CollectionStartEvent() if depth > MAX_DEPTH:
+            return f"blocks and lists are more than {MAX_DEPTH} deep"
     return ""
 
 
-def _texts(value: object) -> Iterator[str]:
+def _iterate_texts(value: object) -> Iterator[str]:
     """Yield the texts in a value, at any depth."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
         for one in value:
-            yield from _texts(one)
+            yield from _iterate_texts(one)
     elif isinstance(value, Mapping):
-        yield from _texts([*value.values()])
+        yield from _iterate_texts([*value.values()])
 
 
-def _complaint(text: str) -> str:
+def _text_problem(text: str) -> str:
     """Return the reason for which a text is rejected, or an empty string."""
-    if len(text) > LONGEST:
-        return f"must have at most {LONGEST} characters"
+    if len(text) > MAX_TEXT_CHARS:
+        return f"must have at most {MAX_TEXT_CHARS} characters"
     if re.search("[\0\ud800-\udfff]", text):
         return "must be text, without NUL and halves of surrogate pairs"
     if re.search(r"\$\{[^}]*(:|\$\{)", text):

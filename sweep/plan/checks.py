@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.models.hub import is_id
+from eval.models.hub import is_repo_id
 from eval.rows.types import DataError, Dataset
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
-def _check_fits(config: SweepConfig, dataset: Dataset) -> None:
+def check_row_lengths(config: SweepConfig, dataset: Dataset) -> None:
     """Refuse rows that are longer than the model's positions."""
     from eval.rows import length_check
 
-    def known() -> "tuple[PreTrainedTokenizerFast, int | None]":
-        from sweep.prepare.cost import base
+    def load_tokenizer() -> "tuple[PreTrainedTokenizerFast, int | None]":
+        from sweep.prepare.cost import load_model_info
 
-        own = base(config, dataset)
+        own = load_model_info(config, dataset)
         return own.tokenizer, getattr(own.architecture, "max_position_embeddings", None)
 
-    length_check.check(dataset, config.model.template, known)
+    length_check.check_lengths(dataset, config.model.template, load_tokenizer)
 
 
-def _check_loadable(config: SweepConfig) -> None:
+def check_model_loadable(config: SweepConfig) -> None:
     """Refuse a model that is missing, has pickled weights, or has another number of layers; no weight is read."""
     for block, path, revision in (
         ("model", config.model.path, config.model.revision),
@@ -33,22 +33,22 @@ def _check_loadable(config: SweepConfig) -> None:
     ):
         if path is None:
             continue
-        from eval.models.checkpoint import layers
+        from eval.models.checkpoint import count_layers
 
         try:
-            _check_weights(path, revision)
-            found = layers(path, revision)
+            _check_safetensors(path, revision)
+            found = count_layers(path, revision)
         except DataError as error:
             raise ConfigError(f"{block}.path = {error}") from error
         if found != config.model.layers:
             raise ConfigError(f"model.layers = {config.model.layers} must be {found}, as {block}.path = {path!r} has.")
 
 
-def _check_weights(path: str, revision: str | None) -> None:
+def _check_safetensors(path: str, revision: str | None) -> None:
     """Refuse a folder or a repository without safetensors."""
     from eval.models import hub, safetensors_check
 
     if Path(path).is_dir():
-        safetensors_check.check(Path(path))
-    elif is_id(path, "model"):
-        safetensors_check.check_names(path, hub.names(path, revision))
+        safetensors_check.check_folder(Path(path))
+    elif is_repo_id(path, "model"):
+        safetensors_check.check_file_names(path, hub.list_files(path, revision))

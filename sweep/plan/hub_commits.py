@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.models.hub import Kind, commit, is_id
+from eval.models.hub import RepoKind, is_repo_id, resolve_commit
 from eval.rows.types import DataError
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
@@ -15,38 +15,38 @@ if TYPE_CHECKING:
 
 # Optuna, Ray, torch and transformers are imported where they are used, so that errors are reported without the wait.
 
-REPOSITORIES: Mapping[str, Kind] = {"model": "model", "target": "model", "data": "dataset"}
+REPOSITORY_KINDS: Mapping[str, RepoKind] = {"model": "model", "target": "model", "data": "dataset"}
 """Kind of repository on the hub, by the block that may name one."""
 
 
-def same_commits(config: SweepConfig, begun: SweepConfig) -> SweepConfig:
+def adopt_commits(config: SweepConfig, begun: SweepConfig) -> SweepConfig:
     """Fill in missing revisions with the commits of `begun`, the configuration of a sweep that was already started."""
-    pinned = {block: getattr(begun, block).revision for block in _on_hub(config) if block in _on_hub(begun)}
+    pinned = {block: getattr(begun, block).revision for block in _hub_paths(config) if block in _hub_paths(begun)}
     return _with_commits(config, {b: sha for b, sha in pinned.items() if getattr(config, b).revision is None})
 
 
-def _pinned(config: SweepConfig) -> SweepConfig:
+def pin_commits(config: SweepConfig) -> SweepConfig:
     """Set the current commit of each repository on the hub, so that all nodes and later runs use the same.
 
     Raises:
         ConfigError: a repository does not exist, or the hub is unreachable and the cache does not have it.
     """
     commits = {}
-    for block, path in _on_hub(config).items():
+    for block, path in _hub_paths(config).items():
         try:
-            commits[block] = commit(path, REPOSITORIES[block], getattr(config, block).revision)
+            commits[block] = resolve_commit(path, REPOSITORY_KINDS[block], getattr(config, block).revision)
         except DataError as error:
             raise ConfigError(f"{block}.path = {error}.") from error
     return _with_commits(config, commits)
 
 
-def _on_hub(config: SweepConfig) -> dict[str, str]:
+def _hub_paths(config: SweepConfig) -> dict[str, str]:
     """Return the paths that are repositories on the hub and not local folders, by block."""
-    paths = {block: getattr(getattr(config, block), "path", None) for block in REPOSITORIES}
+    paths = {block: getattr(getattr(config, block), "path", None) for block in REPOSITORY_KINDS}
     return {
         block: path
         for block, path in paths.items()
-        if path is not None and is_id(path, REPOSITORIES[block]) and not Path(path).is_dir()
+        if path is not None and is_repo_id(path, REPOSITORY_KINDS[block]) and not Path(path).is_dir()
     }
 
 

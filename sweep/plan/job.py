@@ -9,13 +9,13 @@ from sweep.config.schema import SweepConfig
 from sweep.records import Setting
 
 if TYPE_CHECKING:
-    from sweep.search.study import Ledger
-from sweep.prepare.preparers import Maker
-from sweep.trial.outcomes import Run
+    from sweep.search.study import SweepStudy
+from sweep.prepare.preparers import Preparer
+from sweep.trial.outcomes import TrialFn
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class SweepJob:
     """A sweep as Ray runs it; `preparers` and `trial_fn` are pickled and run on the workers.
 
     Attributes:
@@ -29,7 +29,7 @@ class Work:
 
     name: str
     config: SweepConfig
-    held: "Callable[[], AbstractContextManager[Ledger]]"
-    makers: Sequence[Maker]
-    trial: Run
+    open_study: "Callable[[], AbstractContextManager[SweepStudy]]"
+    preparers: Sequence[Preparer]
+    trial_fn: TrialFn
     paper: Setting | None

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from sweep.atomic_io import make
-from sweep.config.diff import differences
-from sweep.config.stored import LIST, names_of, storage_of, where
+from sweep.atomic_io import create_folder
+from sweep.config.diff import find_differences
+from sweep.config.stored import SWEEP_LIST_FILE, list_sweep_names, parse_storage, sweep_arguments
 from sweep.errors import ConfigError
-from sweep.plan.hub_commits import same_commits
-from sweep.plan.sweep_plan import Plan, new, resumed
+from sweep.plan.hub_commits import adopt_commits
+from sweep.plan.sweep_plan import SweepPlan, plan_new_sweep, plan_stored_sweep
 
 if TYPE_CHECKING:
-    from sweep.plan.job import Work
-    from sweep.search.study import Ledger
-from sweep.config.request import Wish, _files, wished
+    from sweep.plan.job import SweepJob
+    from sweep.search.study import SweepStudy
+from sweep.config.request import SweepRequest, leading_files, parse_request
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plans:
+class LaunchPlan:
     """The sweeps of one command; planning them has written nothing.
 
     Attributes:
@@ -32,10 +32,10 @@ class Plans:
     """
 
     name: str
-    plans: Sequence[Plan]
+    plans: Sequence[SweepPlan]
 
     @property
-    def several(self) -> bool:
+    def is_comparison(self) -> bool:
         """True for a comparison, which has a folder of its own."""
         return self.plans[0].name != self.name
 
@@ -45,46 +45,46 @@ class Plans:
         return self.plans[0].config.storage / self.name
 
     @property
-    def works(self) -> "list[Work]":
+    def jobs(self) -> "list[SweepJob]":
         """The jobs that Ray runs; artifacts that several sweeps share are prepared by the first of them alone."""
         artifacts = [plan.artifacts for plan in self.plans]
         first = [artifacts.index(one) == place for place, one in enumerate(artifacts)]
         return [
-            replace(plan.work, makers=plan.makers) if own else plan.work
+            replace(plan.job, preparers=plan.preparers) if own else plan.job
             for plan, own in zip(self.plans, first, strict=True)
         ]
 
     @property
-    def again(self) -> str:
+    def resume_command(self) -> str:
         """Instruction to resume: the command, or to repeat the original command if there is no folder yet."""
         if not self.folder.exists():
             return "give the same command again"
-        return f"python -m sweep.launch --resume {where(self.plans[0].config.storage, self.name)}"
+        return f"python -m sweep.launch --resume {sweep_arguments(self.plans[0].config.storage, self.name)}"
 
     def __str__(self) -> str:
         """Return a description of the planned sweeps."""
-        if not self.several:
+        if not self.is_comparison:
             return str(self.plans[0])
-        from sweep.prepare.cost import budget, together
+        from sweep.prepare.cost import estimate_budget, summarize_budgets
 
-        needs = together([budget(plan.config, plan.dataset) for plan in self.plans])
-        return "\n".join([f"comparison: {self.name}", *(plan.line for plan in self.plans), needs])
+        needs = summarize_budgets([estimate_budget(plan.config, plan.dataset) for plan in self.plans])
+        return "\n".join([f"comparison: {self.name}", *(plan.summary_line for plan in self.plans), needs])
 
 
-def asked(words: Sequence[str], name: str | None) -> Plans:
+def plan_new(words: Sequence[str], name: str | None) -> LaunchPlan:
     """Plan new sweeps from config files, followed by overrides `key=value`; generate a name if `name` is None.
 
     Raises:
         ConfigError: a configuration is invalid, or a name is taken.
         DataError: the rows cannot be loaded.
     """
-    wish = wished(words, name)
-    if wish.name not in wish.configs:
-        return _compared(wish)
-    return Plans(name=wish.name, plans=[new(config, own) for own, config in wish.configs.items()])
+    request = parse_request(words, name)
+    if request.name not in request.configs:
+        return _plan_comparison(request)
+    return LaunchPlan(name=request.name, plans=[plan_new_sweep(config, own) for own, config in request.configs.items()])
 
 
-def again(words: Sequence[str], name: str) -> Plans:
+def plan_resume(words: Sequence[str], name: str) -> LaunchPlan:
     """Plan to resume a sweep or a comparison.
 
     Args:
@@ -95,62 +95,66 @@ def again(words: Sequence[str], name: str) -> Plans:
         ConfigError: the name does not exist, another process is running it, or the arguments differ from the original.
         DataError: the rows can no longer be loaded.
     """
-    if _files(words):
-        return _begun_with(wished(words, name))
-    storage = storage_of(words, "--resume")
-    return Plans(name=name, plans=_resumed(storage, name))
+    if leading_files(words):
+        return _plan_same_request(parse_request(words, name))
+    storage = parse_storage(words, "--resume")
+    return LaunchPlan(name=name, plans=_plan_stored_sweeps(storage, name))
 
 
-def _resumed(storage: Path, name: str) -> list[Plan]:
+def _plan_stored_sweeps(storage: Path, name: str) -> list[SweepPlan]:
     """Plan the stored sweeps of this name, and refuse those that another process is running."""
-    from sweep.search.study import refuse_running
+    from sweep.search.study import refuse_running_sweep
 
-    plans = [resumed(storage, own) for own in names_of(storage, name)]
+    plans = [plan_stored_sweep(storage, own) for own in list_sweep_names(storage, name)]
     for plan in plans:
-        refuse_running(plan.config, plan.name)
+        refuse_running_sweep(plan.config, plan.name)
     return plans
 
 
-def _begun_with(wish: Wish) -> Plans:
+def _plan_same_request(request: SweepRequest) -> LaunchPlan:
     """Plan to resume sweeps that were begun with the same arguments."""
-    storage = next(iter(wish.configs.values())).storage
-    plans = _resumed(storage, wish.name)
-    _check_same(wish, plans)
-    return Plans(name=wish.name, plans=plans)
+    storage = next(iter(request.configs.values())).storage
+    plans = _plan_stored_sweeps(storage, request.name)
+    _check_same_configs(request, plans)
+    return LaunchPlan(name=request.name, plans=plans)
 
 
-def _check_same(wish: Wish, plans: Sequence[Plan]) -> None:
+def _check_same_configs(request: SweepRequest, plans: Sequence[SweepPlan]) -> None:
     """Refuse to resume sweeps that were begun with another configuration."""
-    there, here = [plan.name for plan in plans], [*wish.configs]
+    there, here = [plan.name for plan in plans], [*request.configs]
     if there != here:
         raise ConfigError(
-            f"--resume {wish.name}: it holds {', '.join(there)}, but the command names {', '.join(here)}."
+            f"--resume {request.name}: it holds {', '.join(there)}, but the command names {', '.join(here)}."
         )
     for plan in plans:
-        wished = same_commits(wish.configs[plan.name], plan.config)
-        if other := [*differences(plan.config.model_dump(), wished.model_dump())]:
+        wished = adopt_commits(request.configs[plan.name], plan.config)
+        if other := [*find_differences(plan.config.model_dump(), wished.model_dump())]:
             said = ", ".join(f"{key} is {one} there and {two} here" for key, one, two in other)
             raise ConfigError(f"--resume {plan.name}: it was begun with another configuration: {said}.")
 
 
-def _compared(wish: Wish) -> Plans:
+def _plan_comparison(request: SweepRequest) -> LaunchPlan:
     """Plan a comparison whose sweeps begin together: if the driver dies, all exist or the comparison does not."""
-    from sweep.search.study import refuse_taken, reopened
+    from sweep.search.study import refuse_taken_name, reopen_study
 
-    refuse_taken(next(iter(wish.configs.values())), wish.name)
-    plans = [new(config, own) for own, config in wish.configs.items()]
-    first, *others = (replace(plan, held=partial(reopened, plan.config, plan.name)) for plan in plans)
-    return Plans(name=wish.name, plans=[replace(first, held=partial(_begun, wish.name, plans)), *others])
+    refuse_taken_name(next(iter(request.configs.values())), request.name)
+    plans = [plan_new_sweep(config, own) for own, config in request.configs.items()]
+    first, *others = (replace(plan, open_study=partial(reopen_study, plan.config, plan.name)) for plan in plans)
+    return LaunchPlan(
+        name=request.name, plans=[replace(first, open_study=partial(_begin_comparison, request.name, plans)), *others]
+    )
 
 
 @contextmanager
-def _begun(name: str, plans: Sequence[Plan]) -> "Iterator[Ledger]":
+def _begin_comparison(name: str, plans: Sequence[SweepPlan]) -> "Iterator[SweepStudy]":
     """Create the folders of all sweeps of a comparison, then its own, and open the study of the first."""
-    from sweep.search.study import begin, reopened
+    from sweep.search.study import create_sweep_folder, reopen_study
 
     for plan in plans:
-        begin(plan.config, plan.name)
+        create_sweep_folder(plan.config, plan.name)
     first = plans[0]
-    make(first.config.storage / name, LIST, yaml.safe_dump({"sweeps": [plan.name for plan in plans]}))
-    with reopened(first.config, first.name) as ledger:
+    create_folder(
+        first.config.storage / name, SWEEP_LIST_FILE, yaml.safe_dump({"sweeps": [plan.name for plan in plans]})
+    )
+    with reopen_study(first.config, first.name) as ledger:
         yield ledger

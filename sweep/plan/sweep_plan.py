@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING
 
 from eval.rows.types import Dataset
 from sweep.config.compose import dump
-from sweep.config.schema import LONGEST_NAME, AuthorsConfig, SweepConfig, TofuConfig
-from sweep.config.stored import config_of
+from sweep.config.schema import MAX_EXPERIMENT_CHARS, AuthorsConfig, SweepConfig, TofuConfig
+from sweep.config.stored import load_stored_config
 from sweep.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sweep.plan.job import Work
+    from sweep.plan.job import SweepJob
     from sweep.prepare.artifacts import Artifacts
-    from sweep.prepare.preparers import Maker
-    from sweep.search.study import Ledger
-from sweep.plan.checks import _check_fits, _check_loadable
-from sweep.plan.hub_commits import _pinned
+    from sweep.prepare.preparers import Preparer
+    from sweep.search.study import SweepStudy
+from sweep.plan.checks import check_model_loadable, check_row_lengths
+from sweep.plan.hub_commits import pin_commits
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class SweepPlan:
     """A sweep that is ready to start; planning it has written nothing.
 
     Attributes:
@@ -39,7 +39,7 @@ class Plan:
     name: str
     dataset: Dataset
     artifacts: "Artifacts"
-    held: "Callable[[], AbstractContextManager[Ledger]]"
+    open_study: "Callable[[], AbstractContextManager[SweepStudy]]"
 
     @property
     def folder(self) -> Path:
@@ -47,60 +47,62 @@ class Plan:
         return self.config.storage / self.name
 
     @property
-    def work(self) -> "Work":
+    def job(self) -> "SweepJob":
         """The job that Ray runs once all shared artifacts exist; it has no preparers."""
-        from sweep.plan.job import Work
-        from sweep.search.paper import paper_setting
+        from sweep.plan.job import SweepJob
+        from sweep.search.paper import find_paper_setting
         from sweep.trial.runner import unlearn
 
-        return Work(
+        return SweepJob(
             name=self.name,
             config=self.config,
-            held=self.held,
-            makers=(),
-            trial=partial(unlearn, self.config, self.artifacts),
-            paper=paper_setting(self.config),
+            open_study=self.open_study,
+            preparers=(),
+            trial_fn=partial(unlearn, self.config, self.artifacts),
+            paper=find_paper_setting(self.config),
         )
 
     @property
-    def makers(self) -> "Sequence[Maker]":
+    def preparers(self) -> "Sequence[Preparer]":
         """Functions that make the missing artifacts; every existing file is read to compare its checksum."""
-        from sweep.prepare.preparers import makers
+        from sweep.prepare.preparers import missing_preparers
 
-        return makers(self.config, self.dataset, self.artifacts)
+        return missing_preparers(self.config, self.dataset, self.artifacts)
 
     def __str__(self) -> str:
         """Return the resolved configuration, the planned trials, and a forecast of memory, time and disk."""
-        from sweep.prepare.forecast import forecast
+        from sweep.prepare.forecast import forecast_sweep
 
-        asked = f"{dump(self.config)}\nname: {self.name}\ntrials: {self.trials}\nto prepare: {self.lacks}"
-        return f"{asked}\n\n{forecast(self.config, self.dataset)}"
+        asked = (
+            f"{dump(self.config)}\nname: {self.name}\ntrials: {self.trials_summary}\nto prepare: {self.missing_summary}"
+        )
+        return f"{asked}\n\n{forecast_sweep(self.config, self.dataset)}"
 
     @property
-    def line(self) -> str:
+    def summary_line(self) -> str:
         """The planned trials and missing artifacts, in one line."""
-        return f"{self.name}: {self.trials}; to prepare: {self.lacks}"
+        return f"{self.name}: {self.trials_summary}; to prepare: {self.missing_summary}"
 
     @property
-    def trials(self) -> str:
+    def trials_summary(self) -> str:
         """The planned numbers of trials, as text."""
-        from sweep.search.paper import paper_setting
-        from sweep.search.queue import planned, searched
+        from sweep.search.paper import find_paper_setting
+        from sweep.search.queue import count_planned_trials, count_search_trials
 
-        paper, hours = paper_setting(self.config), self.config.search.hours
-        search, together = searched(self.config, paper), planned(self.config, paper)
+        paper, hours = find_paper_setting(self.config), self.config.search.hours
+        search, together = count_search_trials(self.config, paper), count_planned_trials(self.config, paper)
         limit = "" if hours is None else f" that begin within {hours:g} hours of search"
         if search is None or together is None:
             return f"all{limit}, and repeats of finalists on fresh seeds"
         return f"{search}{limit}, and {together - search} repeats of finalists on fresh seeds"
 
     @property
-    def lacks(self) -> str:
+    def missing_summary(self) -> str:
         """The missing artifacts that would be prepared, as text."""
-        return ", ".join(self.artifacts.missing) or "nothing, it is all there"
+        return ", ".join(self.artifacts.missing_names) or "nothing, it is all there"
 
 
-def new(config: SweepConfig, name: str) -> Plan:
+def plan_new_sweep(config: SweepConfig, name: str) -> SweepPlan:
     """Plan a new sweep, pinned to the current commits of its repositories on the hub.
 
     Raises:
@@ -108,32 +110,32 @@ def new(config: SweepConfig, name: str) -> Plan:
         DataError: the rows cannot be loaded.
     """
     from sweep.search import warm_start
-    from sweep.search.study import created, refuse_taken
+    from sweep.search.study import create_study, refuse_taken_name
 
-    refuse_taken(config, name)
-    check(config)
-    pinned = _pinned(config)
-    warm_start.check(pinned)
-    return _plan(pinned, name, partial(created, pinned, name))
+    refuse_taken_name(config, name)
+    validate_config(config)
+    pinned = pin_commits(config)
+    warm_start.validate_warm_start(pinned)
+    return _build_plan(pinned, name, partial(create_study, pinned, name))
 
 
-def resumed(storage: Path, name: str) -> Plan:
+def plan_stored_sweep(storage: Path, name: str) -> SweepPlan:
     """Plan a sweep that already exists in the storage.
 
     Raises:
         ConfigError: there is no such sweep, or its configuration was changed since it began.
         DataError: the rows can no longer be loaded.
     """
-    from sweep.search import storage as study_storage
-    from sweep.search.study import reopened
+    from sweep.search.storage import refuse_changed_config
+    from sweep.search.study import reopen_study
 
-    config = config_of(storage, name)
-    study_storage.refuse_changed(config, name)
-    check(config)
-    return _plan(config, name, partial(reopened, config, name))
+    config = load_stored_config(storage, name)
+    refuse_changed_config(config, name)
+    validate_config(config)
+    return _build_plan(config, name, partial(reopen_study, config, name))
 
 
-def check(config: SweepConfig) -> None:
+def validate_config(config: SweepConfig) -> None:
     """Refuse a configuration that cannot run on any machine, without reading rows, weights or a cluster's state.
 
     Raises:
@@ -142,33 +144,37 @@ def check(config: SweepConfig) -> None:
     """
     from sweep.config import space, train_rules
     from sweep.search import queue
-    from sweep.search.paper import paper_setting
+    from sweep.search.paper import find_paper_setting
 
-    _check_experiment()
-    train_rules.check(config)
-    space.check(config)
-    queue.check(config, paper_setting(config))
+    _check_experiment_name()
+    train_rules.validate_training(config)
+    space.validate_space(config)
+    queue.validate_search(config, find_paper_setting(config))
 
 
-def _check_experiment() -> None:
+def _check_experiment_name() -> None:
     """Refuse a name in MLFLOW_EXPERIMENT_NAME that is too long for `experiment`."""
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "")
-    if len(name) > LONGEST_NAME:
-        raise ConfigError(f"MLFLOW_EXPERIMENT_NAME = {name!r} must have at most {LONGEST_NAME} characters.")
+    if len(name) > MAX_EXPERIMENT_CHARS:
+        raise ConfigError(f"MLFLOW_EXPERIMENT_NAME = {name!r} must have at most {MAX_EXPERIMENT_CHARS} characters.")
 
 
-def _plan(config: SweepConfig, name: str, held: "Callable[[], AbstractContextManager[Ledger]]") -> Plan:
+def _build_plan(
+    config: SweepConfig, name: str, open_study: "Callable[[], AbstractContextManager[SweepStudy]]"
+) -> SweepPlan:
     """Load the rows, check that model and rows fit together, and locate the artifacts."""
-    _check_loadable(config)
-    dataset = _rows(config.data)
-    _check_fits(config, dataset)
-    from sweep.prepare.artifacts import plan
+    check_model_loadable(config)
+    dataset = _load_rows(config.data)
+    check_row_lengths(config, dataset)
+    from sweep.prepare.artifacts import locate_artifacts
 
-    return Plan(config=config, name=name, dataset=dataset, artifacts=plan(config, dataset), held=held)
+    return SweepPlan(
+        config=config, name=name, dataset=dataset, artifacts=locate_artifacts(config, dataset), open_study=open_study
+    )
 
 
 @cache
-def _rows(config: AuthorsConfig | TofuConfig) -> Dataset:
+def _load_rows(config: AuthorsConfig | TofuConfig) -> Dataset:
     """Load the rows once per process, so that sweeps of one command share them."""
     from eval import datasets
 

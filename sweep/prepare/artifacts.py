@@ -17,21 +17,21 @@ from typing import Any
 
 from filelock import FileLock
 
-from eval.rows.refusals import refusal_of
+from eval.rows.refusals import choose_refusal
 from eval.rows.types import DataError, Dataset
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 from sweep.prepare import object_store
 
-MANIFEST = "manifest.json"
-METRICS = "metrics.json"
+MANIFEST_FILE = "manifest.json"
+METRICS_FILE = "metrics.json"
 """The reference's own metrics, in its folder."""
-FORMAT = 1
+FORMAT_VERSION = 1
 """Version of the artifacts' format: increased when the same inputs yield another content."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class StageProgress:
     """Progress of a stage of the preparation; defined here, where the driver can import it without transformers.
 
     Attributes:
@@ -62,17 +62,17 @@ class Artifacts:
     url: str | None
 
     @property
-    def missing(self) -> list[str]:
+    def missing_names(self) -> list[str]:
         """Names of the artifacts that are yet to be made."""
-        return [name for name, folder in self._folders.items() if not _kept(folder, self.url)]
+        return [name for name, folder in self._folders_by_name.items() if not _is_available(folder, self.url)]
 
     @property
-    def metrics(self) -> Mapping[str, float]:
+    def reference_metrics(self) -> Mapping[str, float]:
         """The reference's own metrics; empty if it has not been made (yet)."""
-        file = self.reference / METRICS
-        if self.url is not None and not file.is_file() and object_store.holds(self.url, self.reference.name):
-            return _mapping(object_store.text(self.url, self.reference.name, METRICS))
-        return _mapping(file.read_text(encoding="utf-8", errors="replace")) if file.is_file() else {}
+        file = self.reference / METRICS_FILE
+        if self.url is not None and not file.is_file() and object_store.has_artifact(self.url, self.reference.name):
+            return _parse_mapping(object_store.read_text(self.url, self.reference.name, METRICS_FILE))
+        return _parse_mapping(file.read_text(encoding="utf-8", errors="replace")) if file.is_file() else {}
 
     def fetch(self) -> None:
         """Bring all artifacts, once they are made, intact into their folders on this node.
@@ -80,57 +80,57 @@ class Artifacts:
         Raises:
             DataError: one was damaged or removed since it was made.
         """
-        for name, folder in self._folders.items():
-            if whole(folder):  # checked without the lock, so that workers check in parallel
+        for name, folder in self._folders_by_name.items():
+            if is_intact(folder):  # checked without the lock, so that workers check in parallel
                 continue
-            with made(folder, self.url) as part:
+            with make_once(folder, self.url) as part:
                 if part is not None:
                     raise DataError(f"the {name} in {folder} was damaged or removed: --resume makes it again.")
 
     @property
-    def _folders(self) -> dict[str, Path]:
+    def _folders_by_name(self) -> dict[str, Path]:
         folders = {"target": self.target, "reference": self.reference, "retain model": self.retain_model}
         return {name: folder for name, folder in folders.items() if folder is not None}
 
 
-def address(storage: Path, inputs: Mapping[str, object]) -> Path:
+def content_address(storage: Path, inputs: Mapping[str, object]) -> Path:
     """Return the folder of the artifact that is made from these inputs."""
     text = json.dumps(inputs, sort_keys=True, default=str)
     return storage / ".artifacts" / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def whole(folder: Path) -> bool:
+def is_intact(folder: Path) -> bool:
     """Check that the folder exists and that the checksum of every file is the manifest's."""
     try:
-        listed = _mapping((folder / MANIFEST).read_text(encoding="utf-8", errors="replace"))
-        return bool(listed) and listed == _checksums(folder)
+        listed = _parse_mapping((folder / MANIFEST_FILE).read_text(encoding="utf-8", errors="replace"))
+        return bool(listed) and listed == _checksum_files(folder)
     except OSError:  # it does not exist, one of its files is being replaced, or the disk cannot be read
         return False
 
 
-def plan(config: SweepConfig, dataset: Dataset) -> Artifacts:
+def locate_artifacts(config: SweepConfig, dataset: Dataset) -> Artifacts:
     """Return the folders of the sweep's artifacts, made or not; make nothing."""
     inputs: dict[str, object] = {
-        "format": FORMAT,
+        "format": FORMAT_VERSION,
         "rows": dataset.digest,
         "model": config.model.model_dump(exclude={"name", "layers", "deepest"}),
         "target": config.target.model_dump(),
         "precision": config.train.precision,
     }
-    target = address(config.storage, inputs)
-    refusals = [refusal_of(row.question) for row in dataset.forget]
+    target = content_address(config.storage, inputs)
+    refusals = [choose_refusal(row.question) for row in dataset.forget]
     said = {"target": target.name, "reduction": config.retain.reduction, "refusals": refusals}
-    retain_model = address(config.storage, inputs | {"without": "forget"})
+    retain_model = content_address(config.storage, inputs | {"without": "forget"})
     return Artifacts(
         target=target,
-        reference=address(config.storage, said),
+        reference=content_address(config.storage, said),
         retain_model=retain_model if config.eval.suite == "full" else None,
         url=config.artifacts,
     )
 
 
 @contextmanager
-def made(folder: Path, url: str | None = None) -> Iterator[Path | None]:
+def make_once(folder: Path, url: str | None = None) -> Iterator[Path | None]:
     """Yield a temporary folder to write into, which becomes `folder` at the end; None if the artifact is there already.
 
     Args:
@@ -142,36 +142,36 @@ def made(folder: Path, url: str | None = None) -> Iterator[Path | None]:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
-        kept = url is not None and object_store.holds(url, folder.name)
-        if whole(folder):
+        kept = url is not None and object_store.has_artifact(url, folder.name)
+        if is_intact(folder):
             yield None
         elif url is not None and kept:
-            _fetch(folder, url)
+            _download_checked(folder, url)
             yield None
         else:
-            with _beside(folder) as part:
+            with _write_with_manifest(folder) as part:
                 yield part
         if url is not None and not kept:
-            object_store.keep(url, folder)
+            object_store.upload_artifact(url, folder)
 
 
 @contextmanager
-def _beside(folder: Path) -> Iterator[Path]:
+def _write_with_manifest(folder: Path) -> Iterator[Path]:
     """Yield an empty folder, which gets a manifest of its files and replaces `folder` at the end."""
-    with _replacing(folder) as part:
+    with _replace_folder(folder) as part:
         yield part
-        (part / MANIFEST).write_text(json.dumps(_checksums(part)), encoding="utf-8")
+        (part / MANIFEST_FILE).write_text(json.dumps(_checksum_files(part)), encoding="utf-8")
 
 
-def _fetch(folder: Path, url: str) -> None:
-    with _replacing(folder) as part:
-        object_store.fetch(url, folder.name, part)
-        if not whole(part):
+def _download_checked(folder: Path, url: str) -> None:
+    with _replace_folder(folder) as part:
+        object_store.download_artifact(url, folder.name, part)
+        if not is_intact(part):
             raise ConfigError(f"artifacts = {url!r}: {folder.name} is damaged there: remove it, and it is made again.")
 
 
 @contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
+def _replace_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder, which replaces `folder` at the end; after an error it is removed."""
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
@@ -185,12 +185,12 @@ def _replacing(folder: Path) -> Iterator[Path]:
         raise
 
 
-def _kept(folder: Path, url: str | None) -> bool:
+def _is_available(folder: Path, url: str | None) -> bool:
     """Check that every node can get the artifact."""
-    return whole(folder) if url is None else object_store.holds(url, folder.name)
+    return is_intact(folder) if url is None else object_store.has_artifact(url, folder.name)
 
 
-def _mapping(text: str) -> dict[str, Any]:
+def _parse_mapping(text: str) -> dict[str, Any]:
     """Parse JSON text that holds a mapping; return an empty one for anything else."""
     try:
         found = json.loads(text)
@@ -199,16 +199,16 @@ def _mapping(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _checksums(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    return {str(path.relative_to(folder)): _checksum(path) for path in files}
+def _checksum_files(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_FILE)
+    return {str(path.relative_to(folder)): _hash_file(path) for path in files}
 
 
-def _checksum(path: Path) -> str:
+def _hash_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-ROWS = "rows.json"
-TEMPLATE = "template.json"
-RETAIN = "retain.json"
+ROWS_FILE = "rows.json"
+TEMPLATE_FILE = "template.json"
+RETAIN_VALUES_FILE = "retain.json"

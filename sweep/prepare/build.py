@@ -9,69 +9,77 @@ import torch
 from transformers import PreTrainedModel
 
 from eval.models.checkpoint import load_tokenizer
-from eval.rows.encode import Encoded, encode_rows
+from eval.rows.encode import EncodedRow, encode_rows
 from eval.rows.types import Dataset, Row
-from eval.suite import Probes, evaluate, retain_values
+from eval.suite import Probes, evaluate, measure_retain_model
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
-from sweep.prepare.artifacts import METRICS, RETAIN, ROWS, TEMPLATE, Artifacts, Progress, made
+from sweep.prepare.artifacts import (
+    METRICS_FILE,
+    RETAIN_VALUES_FILE,
+    ROWS_FILE,
+    TEMPLATE_FILE,
+    Artifacts,
+    StageProgress,
+    make_once,
+)
 from sweep.training import distributed, models, reference, weights
-from sweep.training.distributed import by_first, each_of, local
-from sweep.training.loop import Schedule, descend, stream
+from sweep.training.distributed import distributed_map, local_tensor, on_rank_zero
+from sweep.training.loop import Schedule, shuffled_batches, train_steps
 from sweep.training.loss_terms import nll_parts
-from sweep.training.precision import COMPUTED
-from sweep.training.reference import asked
+from sweep.training.precision import COMPUTE_DTYPES
+from sweep.training.reference import encode_training_rows
 
 
-def make_reference(config: SweepConfig, dataset: Dataset, wanted: Artifacts) -> Iterator[Progress]:
+def make_reference(config: SweepConfig, dataset: Dataset, wanted: Artifacts) -> Iterator[StageProgress]:
     """Make the target, then the reference's outputs from it; a second maker at the same time waits and reuses them."""
-    with by_first(made(wanted.target, wanted.url)) as folder:
+    with on_rank_zero(make_once(wanted.target, wanted.url)) as folder:
         if folder is not None:
-            yield from _make_model("target", config, dataset, dataset.known, folder)
-    with by_first(made(wanted.reference, wanted.url)) as folder:
+            yield from _make_model("target", config, dataset, dataset.target_rows, folder)
+    with on_rank_zero(make_once(wanted.reference, wanted.url)) as folder:
         if folder is not None:
-            yield Progress(stage="reference", done=0, total=1)
-            _make_values(config, wanted.target, folder)
-            yield Progress(stage="reference", done=1, total=1)
+            yield StageProgress(stage="reference", done=0, total=1)
+            _make_reference_values(config, wanted.target, folder)
+            yield StageProgress(stage="reference", done=1, total=1)
 
 
-def make_retain_model(config: SweepConfig, dataset: Dataset, wanted: Artifacts) -> Iterator[Progress]:
+def make_retain_model(config: SweepConfig, dataset: Dataset, wanted: Artifacts) -> Iterator[StageProgress]:
     """Make the retain model, fine-tuned like the target but without the forget rows, and its values for them."""
     assert wanted.retain_model is not None
-    with by_first(made(wanted.retain_model, wanted.url)) as folder:
+    with on_rank_zero(make_once(wanted.retain_model, wanted.url)) as folder:
         if folder is not None:
             without = config.model_copy(update={"target": config.target.model_copy(update={"path": None})})
             yield from _make_model("retain model", without, dataset, dataset.retain + dataset.holdout, folder)
-            model, tokenizer = models.loaded(folder, config.train), load_tokenizer(folder)
-            values = retain_values(model, tokenizer, config.model.template, dataset, each_of(model))
-            _write({RETAIN: json.dumps(asdict(values))}, folder)
+            model, tokenizer = models.load_for_training(folder, config.train), load_tokenizer(folder)
+            values = measure_retain_model(model, tokenizer, config.model.template, dataset, distributed_map(model))
+            _write_texts({RETAIN_VALUES_FILE: json.dumps(asdict(values))}, folder)
 
 
-MAKERS = {"target and reference": make_reference, "retain model": make_retain_model}
+PREPARERS = {"target and reference": make_reference, "retain model": make_retain_model}
 """Functions that can run in parallel, by what they make."""
 
 
 def _make_model(
     stage: str, config: SweepConfig, dataset: Dataset, known: Sequence[Row], folder: Path
-) -> Iterator[Progress]:
+) -> Iterator[StageProgress]:
     """Fine-tune the model on the rows that it is to know (or load the tuned one) and save it."""
     seed = config.data.seed if config.data.source == "authors" else 0
     path, revision = config.target.path, config.target.revision
     if path is None:
-        model, tokenizer = models.base(config, dataset, seed)
+        model, tokenizer = models.load_or_make_base(config, dataset, seed)
     else:
-        model, tokenizer = models.loaded(path, config.train, revision), load_tokenizer(path, revision)
+        model, tokenizer = models.load_for_training(path, config.train, revision), load_tokenizer(path, revision)
     rows = encode_rows(tokenizer, config.model.template, known)
     _check_tokens(config, model, rows)
     if path is None:
         yield from _fine_tune(stage, config, model, rows, seed)
     _check_finite(stage, config, model)
-    weights.save(model, tokenizer, folder)
+    weights.save_model(model, tokenizer, folder)
     # `python -m eval.run FOLDER` reads the wording of the rows from the template.
-    _write({ROWS: dataset.to_json(), TEMPLATE: config.model.template.model_dump_json()}, folder)
+    _write_texts({ROWS_FILE: dataset.to_json(), TEMPLATE_FILE: config.model.template.model_dump_json()}, folder)
 
 
-def _check_tokens(config: SweepConfig, model: PreTrainedModel, rows: Sequence[Encoded]) -> None:
+def _check_tokens(config: SweepConfig, model: PreTrainedModel, rows: Sequence[EncodedRow]) -> None:
     """Reject a tokenizer of another model, since a GPU reports an unknown token without a helpful message.
 
     Raises:
@@ -91,45 +99,45 @@ def _check_finite(stage: str, config: SweepConfig, model: PreTrainedModel) -> No
     Raises:
         ConfigError: a weight is not finite.
     """
-    broken = torch.stack([(~local(weight.detach()).isfinite()).any() for weight in model.parameters()]).any()
-    if distributed.summed(broken.float()):
+    broken = torch.stack([(~local_tensor(weight.detach()).isfinite()).any() for weight in model.parameters()]).any()
+    if distributed.sum_over_ranks(broken.float()):
         path, lr = config.target.path, config.target.lr
         cause = f"target.lr = {lr:g}" if path is None else f"target.path = {path!r}"
         raise ConfigError(f"{cause}: the {stage} diverged, its weights are not finite: choose another.")
 
 
-def _write(files: Mapping[str, str], folder: Path) -> None:
+def _write_texts(files: Mapping[str, str], folder: Path) -> None:
     """Write texts into a folder on process 0; the others wait, so that all can read the files afterwards."""
     if distributed.rank() == 0:
         for name, text in files.items():
             (folder / name).write_text(text, encoding="utf-8")
-    distributed.wait()
+    distributed.wait_for_ranks()
 
 
 def _fine_tune(
-    stage: str, config: SweepConfig, model: PreTrainedModel, rows: list[Encoded], seed: int
-) -> Iterator[Progress]:
+    stage: str, config: SweepConfig, model: PreTrainedModel, rows: list[EncodedRow], seed: int
+) -> Iterator[StageProgress]:
     tuning, train = config.target, config.train
     schedule = Schedule(
-        rows=len(rows),
-        epochs=tuning.epochs,
-        batch=tuning.batch,
+        n_rows=len(rows),
+        n_epochs=tuning.epochs,
+        batch_size=tuning.batch,
         lr=tuning.lr,
         weight_decay=tuning.weight_decay,
-        clip=1.0,
+        max_grad_norm=1.0,
         checkpointing=train.checkpointing,
     )
-    batches = stream(len(rows), tuning.batch, seed)
+    batches = shuffled_batches(len(rows), tuning.batch, seed)
     losses = (nll_parts(model, rows, chosen, train.tokens) for chosen in batches)
-    for step, _ in enumerate(descend(model, schedule, losses), start=1):
-        yield Progress(stage=stage, done=step, total=schedule.steps)
+    for step, _ in enumerate(train_steps(model, schedule, losses), start=1):
+        yield StageProgress(stage=stage, done=step, total=schedule.n_steps)
 
 
-def _make_values(config: SweepConfig, target: Path, folder: Path) -> None:
+def _make_reference_values(config: SweepConfig, target: Path, folder: Path) -> None:
     """Compute and write the reference's outputs for the rows, and its metrics."""
-    dataset, tokenizer = Dataset.read(target / ROWS), load_tokenizer(target)
-    model = models.loaded(target, config.train)
-    rows = asked(config.model.template, config.retain.reduction, dataset, tokenizer)
-    reference.write(folder, model, rows, COMPUTED[config.train.precision])
-    metrics = evaluate(model, Probes.of(dataset, tokenizer, config.model.template), each_of(model))
-    _write({METRICS: json.dumps(metrics)}, folder)
+    dataset, tokenizer = Dataset.from_file(target / ROWS_FILE), load_tokenizer(target)
+    model = models.load_for_training(target, config.train)
+    rows = encode_training_rows(config.model.template, config.retain.reduction, dataset, tokenizer)
+    reference.write_reference(folder, model, rows, COMPUTE_DTYPES[config.train.precision])
+    metrics = evaluate(model, Probes.from_dataset(dataset, tokenizer, config.model.template), distributed_map(model))
+    _write_texts({METRICS_FILE: json.dumps(metrics)}, folder)

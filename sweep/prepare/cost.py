@@ -8,39 +8,39 @@ from tempfile import TemporaryDirectory
 
 from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
-from eval.metrics.calibrated_score import BISECTIONS, GRID
+from eval.metrics.calibrated_score import MIX_GRID, N_BISECTIONS
 from eval.models.checkpoint import load_config, load_tokenizer
-from eval.rows.encode import Encoded, encode_rows
+from eval.rows.encode import EncodedRow, encode_rows
 from eval.rows.types import DataError, Dataset
 from eval.suite import Probes
 from sweep.config.schema import ModelConfig, SweepConfig, TargetConfig, Template
 from sweep.errors import ConfigError
 from sweep.prepare import artifacts
-from sweep.prepare.memory import Texts, parameters
-from sweep.search.paper import paper_setting
-from sweep.search.queue import planned
+from sweep.prepare.memory import SweepRows, count_parameters
+from sweep.search.paper import find_paper_setting
+from sweep.search.queue import count_planned_trials
 from sweep.training import models
-from sweep.training.loop import schedule_of
-from sweep.training.precision import COMPUTED, STORED
-from sweep.training.reference import Asked, asked
+from sweep.training.loop import build_trial_schedule
+from sweep.training.precision import COMPUTE_DTYPES, WEIGHT_DTYPES
+from sweep.training.reference import TrainingRows, encode_training_rows
 
-PEAKS = {
+PEAK_FLOPS = {
     "A100": {"float32": 19.5e12, "bfloat16": 312e12},
     "H100": {"float32": 67e12, "bfloat16": 989e12},
     "H200": {"float32": 67e12, "bfloat16": 989e12},
 }
 """Peak operations per second of a card, by `cluster.accelerator` and type (NVIDIA's data sheets: SXM, dense)."""
-SHARE = 0.4
+ASSUMED_PEAK_SHARE = 0.4
 """Share of the peak that a trial is assumed to reach; not measured."""
-MIXES = len(GRID) - 1 + BISECTIONS
+MAX_MIX_EVALUATIONS = len(MIX_GRID) - 1 + N_BISECTIONS
 """Maximum number of evaluations for a trial's score, beside those of its curve."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost:
+class ArtifactCost:
     """Cost of an artifact: bytes of disk, and hours of one card (None: the card's speed is not known)."""
 
-    disk: int
+    disk_bytes: int
     hours: float | None
 
 
@@ -54,47 +54,49 @@ class Budget:
         artifact_costs: cost of each artifact by its folder, so that sweeps that share one pay for it once.
     """
 
-    trials: int | None
+    n_trials: int | None
     trial_hours: float | None
-    made: Mapping[Path, Cost]
+    artifact_costs: Mapping[Path, ArtifactCost]
 
     @property
-    def disk(self) -> int:
+    def disk_bytes(self) -> int:
         """Bytes of the artifacts that the trials share."""
-        return sum(cost.disk for cost in self.made.values())
+        return sum(cost.disk_bytes for cost in self.artifact_costs.values())
 
     @property
-    def hours(self) -> float | None:
+    def total_hours(self) -> float | None:
         """Hours of one card for all trials and the artifacts that they share; None if not known."""
-        if self.trials is None or self.trial_hours is None:
+        if self.n_trials is None or self.trial_hours is None:
             return None
-        return self.trials * self.trial_hours + sum(cost.hours or 0.0 for cost in self.made.values())
+        return self.n_trials * self.trial_hours + sum(cost.hours or 0.0 for cost in self.artifact_costs.values())
 
     def __str__(self) -> str:
         """Format time and disk, a line each."""
-        return f"time: {self._time}\ndisk: {in_bytes(self.disk)} for what the trials share"
+        return f"time: {self._time_text}\ndisk: {format_bytes(self.disk_bytes)} for what the trials share"
 
     @property
-    def _time(self) -> str:
+    def _time_text(self) -> str:
         if self.trial_hours is None:
-            return f"not known (only for cluster.accelerator = {' or '.join(PEAKS)})"
-        whole = "" if self.hours is None else f"{self.hours:.2g} hours of one card, "
-        return f"{whole}{self.trial_hours:.2g} hours a trial, assuming {SHARE:.0%} of the card's peak"
+            return f"not known (only for cluster.accelerator = {' or '.join(PEAK_FLOPS)})"
+        whole = "" if self.total_hours is None else f"{self.total_hours:.2g} hours of one card, "
+        return f"{whole}{self.trial_hours:.2g} hours a trial, assuming {ASSUMED_PEAK_SHARE:.0%} of the card's peak"
 
 
-def together(budgets: Sequence[Budget]) -> str:
+def summarize_budgets(budgets: Sequence[Budget]) -> str:
     """Summarize time and disk of several sweeps in one line; artifacts that they share count once."""
-    made = {folder: cost for one in budgets for folder, cost in one.made.items()}
-    disk = in_bytes(sum(cost.disk for cost in made.values()))
-    trials = [one.trials * one.trial_hours for one in budgets if one.trials is not None and one.trial_hours is not None]
+    made = {folder: cost for one in budgets for folder, cost in one.artifact_costs.items()}
+    disk = format_bytes(sum(cost.disk_bytes for cost in made.values()))
+    trials = [
+        one.n_trials * one.trial_hours for one in budgets if one.n_trials is not None and one.trial_hours is not None
+    ]
     shared = sum(cost.hours or 0.0 for cost in made.values())
-    hours = f"{sum(trials) + shared:.2g} hours of one card, assuming {SHARE:.0%} of its peak"
+    hours = f"{sum(trials) + shared:.2g} hours of one card, assuming {ASSUMED_PEAK_SHARE:.0%} of its peak"
     time = hours if len(trials) == len(budgets) else "not known"
     return f"together: time {time}; disk {disk} for what the trials share"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Base:
+class ModelInfo:
     """Properties of a model that are known without its weights.
 
     Attributes:
@@ -106,42 +108,44 @@ class Base:
 
     architecture: PreTrainedConfig
     tokenizer: PreTrainedTokenizerFast
-    parameters: int
-    files: int
+    n_parameters: int
+    other_file_bytes: int
 
 
-def budget(config: SweepConfig, dataset: Dataset) -> Budget:
+def estimate_budget(config: SweepConfig, dataset: Dataset) -> Budget:
     """Estimate the time and disk of a sweep.
 
     Raises:
         ConfigError: the model's tokenizer cannot be loaded.
     """
-    own, rows = base(config, dataset), texts(config, dataset)
+    own, rows = load_model_info(config, dataset), encode_sweep_rows(config, dataset)
     return Budget(
-        trials=planned(config, paper_setting(config)),
-        trial_hours=_hours(config, own, trained=_trained(config, rows), read=_read(config, rows)),
-        made=_made(config, dataset, own, rows),
+        n_trials=count_planned_trials(config, find_paper_setting(config)),
+        trial_hours=_estimate_hours(
+            config, own, trained=_count_trained_positions(config, rows), read=_count_read_positions(config, rows)
+        ),
+        artifact_costs=_estimate_artifacts(config, dataset, own, rows),
     )
 
 
-def base(config: SweepConfig, dataset: Dataset) -> Base:
+def load_model_info(config: SweepConfig, dataset: Dataset) -> ModelInfo:
     """Load what can be known of the sweep's model without its weights.
 
     Raises:
         ConfigError: its tokenizer cannot be loaded.
     """
-    return _base(config.model, config.target, dataset)
+    return _load_model_info(config.model, config.target, dataset)
 
 
 @cache
-def _base(model: ModelConfig, target: TargetConfig, dataset: Dataset) -> Base:
+def _load_model_info(model: ModelConfig, target: TargetConfig, dataset: Dataset) -> ModelInfo:
     key, of = ("target", target) if target.path else ("model", model)
     path, revision = of.path, of.revision
     try:
         if path is None:
             assert model.shape is not None
-            tokenizer = models.make_tokenizer(models.texts(dataset), model.shape.vocabulary)
-            architecture: PreTrainedConfig = models.llama_config(model.shape, tokenizer)
+            tokenizer = models.make_tokenizer(models.collect_known_texts(dataset), model.shape.vocabulary)
+            architecture: PreTrainedConfig = models.make_llama_config(model.shape, tokenizer)
         else:
             tokenizer, architecture = load_tokenizer(path, revision), load_config(path, revision)
     except DataError as error:
@@ -150,81 +154,111 @@ def _base(model: ModelConfig, target: TargetConfig, dataset: Dataset) -> Base:
         tokenizer.save_pretrained(folder)
         architecture.save_pretrained(folder)
         files = sum(file.stat().st_size for file in Path(folder).iterdir())
-    return Base(architecture=architecture, tokenizer=tokenizer, parameters=parameters(architecture), files=files)
+    return ModelInfo(
+        architecture=architecture,
+        tokenizer=tokenizer,
+        n_parameters=count_parameters(architecture),
+        other_file_bytes=files,
+    )
 
 
-def texts(config: SweepConfig, dataset: Dataset) -> Texts:
+def encode_sweep_rows(config: SweepConfig, dataset: Dataset) -> SweepRows:
     """Encode the sweep's rows as tokens.
 
     Raises:
         ConfigError: the model's tokenizer cannot be loaded.
     """
-    return _texts(base(config, dataset).tokenizer, config.model.template, config.retain.reduction, dataset)
+    return _encode_sweep_rows(
+        load_model_info(config, dataset).tokenizer, config.model.template, config.retain.reduction, dataset
+    )
 
 
 @cache
-def _texts(tokenizer: PreTrainedTokenizerFast, template: Template, reduction: str, dataset: Dataset) -> Texts:
+def _encode_sweep_rows(
+    tokenizer: PreTrainedTokenizerFast, template: Template, reduction: str, dataset: Dataset
+) -> SweepRows:
     kept = encode_rows(tokenizer, template, dataset.retain + dataset.holdout)
-    rows = asked(template, reduction, dataset, tokenizer)
-    parts = Probes.of(dataset, tokenizer, template).parts.values()
-    return Texts(asked=rows, known=[*rows.forget, *kept], kept=kept, probes=[row for part in parts for row in part])
+    rows = encode_training_rows(template, reduction, dataset, tokenizer)
+    parts = Probes.from_dataset(dataset, tokenizer, template).parts.values()
+    return SweepRows(
+        training_rows=rows,
+        target_rows=[*rows.forget, *kept],
+        retain_model_rows=kept,
+        probes=[row for part in parts for row in part],
+    )
 
 
-def _trained(config: SweepConfig, rows: Texts) -> float:
+def _count_trained_positions(config: SweepConfig, rows: SweepRows) -> float:
     """Count the positions that a trial trains on, on average."""
-    mean = _positions(rows.asked.forget) / len(rows.asked.forget)
+    mean = _count_positions(rows.training_rows.forget) / len(rows.training_rows.forget)
     if config.retain.term != "none":
-        mean += sum(rows.asked.positions) / len(rows.asked.positions)
-    return schedule_of(config, len(rows.asked.forget)).steps * config.train.batch * mean
+        mean += sum(rows.training_rows.retain_lengths) / len(rows.training_rows.retain_lengths)
+    return build_trial_schedule(config, len(rows.training_rows.forget)).n_steps * config.train.batch * mean
 
 
-def _read(config: SweepConfig, rows: Texts) -> float:
+def _count_read_positions(config: SweepConfig, rows: SweepRows) -> float:
     """Count the positions that a trial's evaluations read at most."""
     points = -(-config.train.epochs // config.eval.every) if config.eval.every else 1
-    return (points + MIXES) * _positions(rows.probes)
+    return (points + MAX_MIX_EVALUATIONS) * _count_positions(rows.probes)
 
 
-def _hours(config: SweepConfig, own: Base, trained: float, read: float) -> float | None:
+def _estimate_hours(config: SweepConfig, own: ModelInfo, trained: float, read: float) -> float | None:
     """Estimate the hours of one card for `trained` positions and `read` ones; None if its speed is not known.
 
     Forward and backward cost 6 operations per parameter and position, 8 if activations are recomputed, and a forward
     alone 2 (Kaplan et al., 2020, Scaling Laws for Neural Language Models, section 2.1).
     """
-    if not config.cluster.gpus or config.cluster.accelerator not in PEAKS:
+    if not config.cluster.gpus or config.cluster.accelerator not in PEAK_FLOPS:
         return None
-    peak = PEAKS[config.cluster.accelerator][str(COMPUTED[config.train.precision]).removeprefix("torch.")]
-    operations = own.parameters * ((8 if config.train.checkpointing else 6) * trained + 2 * read)
-    return operations / (SHARE * peak) / 3600
+    peak = PEAK_FLOPS[config.cluster.accelerator][str(COMPUTE_DTYPES[config.train.precision]).removeprefix("torch.")]
+    operations = own.n_parameters * ((8 if config.train.checkpointing else 6) * trained + 2 * read)
+    return operations / (ASSUMED_PEAK_SHARE * peak) / 3600
 
 
-def _made(config: SweepConfig, dataset: Dataset, own: Base, rows: Texts) -> dict[Path, Cost]:
+def _estimate_artifacts(
+    config: SweepConfig, dataset: Dataset, own: ModelInfo, rows: SweepRows
+) -> dict[Path, ArtifactCost]:
     """Estimate the cost of each artifact, by its folder."""
-    places = artifacts.plan(config, dataset)
-    model = own.parameters * STORED[config.train.precision].itemsize + own.files + len(dataset.to_json().encode())
+    places = artifacts.locate_artifacts(config, dataset)
+    model = (
+        own.n_parameters * WEIGHT_DTYPES[config.train.precision].itemsize
+        + own.other_file_bytes
+        + len(dataset.to_json().encode())
+    )
     passes = 0 if config.target.path else config.target.epochs
-    seen = _positions([*rows.asked.forget, *rows.asked.refusals, *rows.probes]) + sum(rows.asked.positions)
+    seen = _count_positions([*rows.training_rows.forget, *rows.training_rows.refusals, *rows.probes]) + sum(
+        rows.training_rows.retain_lengths
+    )
     made = {
-        places.target: Cost(disk=model, hours=_hours(config, own, trained=passes * _positions(rows.known), read=0)),
-        places.reference: Cost(disk=_cache(config, own, rows.asked), hours=_hours(config, own, trained=0, read=seen)),
+        places.target: ArtifactCost(
+            disk_bytes=model,
+            hours=_estimate_hours(config, own, trained=passes * _count_positions(rows.target_rows), read=0),
+        ),
+        places.reference: ArtifactCost(
+            disk_bytes=_count_reference_bytes(config, own, rows.training_rows),
+            hours=_estimate_hours(config, own, trained=0, read=seen),
+        ),
     }
     if places.retain_model is not None:
-        tuning = _hours(config, own, trained=config.target.epochs * _positions(rows.kept), read=0)
-        made[places.retain_model] = Cost(disk=model, hours=tuning)
+        tuning = _estimate_hours(
+            config, own, trained=config.target.epochs * _count_positions(rows.retain_model_rows), read=0
+        )
+        made[places.retain_model] = ArtifactCost(disk_bytes=model, hours=tuning)
     return made
 
 
-def _cache(config: SweepConfig, own: Base, rows: Asked) -> int:
+def _count_reference_bytes(config: SweepConfig, own: ModelInfo, rows: TrainingRows) -> int:
     """Count the bytes of the reference's outputs: hidden states, and a float32 log-probability for each label."""
     labels = sum(len(row.labels) for row in (*rows.forget, *rows.refusals))
-    states = (sum(rows.positions) + labels) * own.architecture.hidden_size
-    return int(states * COMPUTED[config.train.precision].itemsize + labels * 4)
+    states = (sum(rows.retain_lengths) + labels) * own.architecture.hidden_size
+    return int(states * COMPUTE_DTYPES[config.train.precision].itemsize + labels * 4)
 
 
-def _positions(rows: Sequence[Encoded]) -> int:
+def _count_positions(rows: Sequence[EncodedRow]) -> int:
     return sum(len(row.inputs) for row in rows)
 
 
-def in_bytes(size: float) -> str:
+def format_bytes(size: float) -> str:
     """Format bytes with three digits, in the largest unit that fits: GB, MB or kB."""
     for unit, name in ((1e9, "GB"), (1e6, "MB")):
         if size >= unit:

@@ -18,20 +18,20 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_leaves
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from eval.models.checkpoint import empty_model
-from eval.models.forward import TOKENS, blocks, head_of, label_statistics
-from eval.rows.encode import Encoded, by_length
+from eval.models.checkpoint import make_empty_model
+from eval.models.forward import MAX_PASS_POSITIONS, find_blocks, head_of, label_statistics
+from eval.rows.encode import EncodedRow, group_by_length
 from objectives._base import Objective
 from sweep.config.schema import SweepConfig
-from sweep.training.distributed import deal
-from sweep.training.loop import Schedule, descend
-from sweep.training.loss_terms import micro_batches, nll_parts, terms
-from sweep.training.precision import COMPUTED, STORED, ready
-from sweep.training.reference import Asked, Reference, Said, frozen
+from sweep.training.distributed import balance_by_length
+from sweep.training.loop import Schedule, train_steps
+from sweep.training.loss_terms import build_terms, nll_parts, split_micro_batches
+from sweep.training.precision import COMPUTE_DTYPES, WEIGHT_DTYPES, apply_precision
+from sweep.training.reference import CachedOutputs, Reference, TrainingRows, copy_frozen_head
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memory:
+class StageMemory:
     """Peak bytes of a stage on each of a trial's devices, by part.
 
     Attributes:
@@ -50,18 +50,18 @@ class Memory:
     activations: int
 
     @property
-    def total(self) -> int:
+    def total_bytes(self) -> int:
         """Sum of all parts."""
         return self.weights + self.head + self.gradients + self.optimizer + self.activations
 
-    def shared_out(self, processes: int, gathered: int) -> "Memory":
+    def shard_over(self, processes: int, gathered: int) -> "StageMemory":
         """Return the memory on each of several devices: sharded, plus the weights that are gathered at the same time.
 
         Args:
             processes: number of devices.
             gathered: bytes of the weights that are gathered at the same time.
         """
-        return Memory(
+        return StageMemory(
             weights=self.weights // processes,
             head=self.head,
             gradients=self.gradients // processes,
@@ -71,7 +71,7 @@ class Memory:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Texts:
+class SweepRows:
     """All rows of a sweep as tokens.
 
     Attributes:
@@ -81,19 +81,19 @@ class Texts:
         probes: rows of an evaluation.
     """
 
-    asked: Asked
-    known: Sequence[Encoded]
-    kept: Sequence[Encoded]
-    probes: Sequence[Encoded]
+    training_rows: TrainingRows
+    target_rows: Sequence[EncodedRow]
+    retain_model_rows: Sequence[EncodedRow]
+    probes: Sequence[EncodedRow]
 
-    def tuned(self, config: SweepConfig) -> Sequence[Encoded]:
+    def fine_tuning_rows(self, config: SweepConfig) -> Sequence[EncodedRow]:
         """Return the rows of the largest fine-tuning in the preparation; none if it has no fine-tuning."""
         if config.target.path is None:
-            return self.known
-        return self.kept if config.eval.suite == "full" else ()
+            return self.target_rows
+        return self.retain_model_rows if config.eval.suite == "full" else ()
 
 
-class Alive(FakeTensorMode):
+class MemoryTracker(FakeTensorMode):
     """FakeTensorMode that tracks the current and the peak number of allocated bytes.
 
     Attributes:
@@ -104,52 +104,54 @@ class Alive(FakeTensorMode):
     def __init__(self) -> None:
         """Start with nothing allocated."""
         super().__init__()
-        self.now = self.peak = 0
-        self._known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
-        self._inside = False
+        self.current = self.peak = 0
+        self._counted: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
+        self._is_dispatching = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation and count the bytes of its result, but not those that torch allocates to find its shape."""
-        if self._inside:
+        if self._is_dispatching:
             return super().__torch_dispatch__(func, types, args, kwargs)
-        self._inside = True
+        self._is_dispatching = True
         try:
             made = super().__torch_dispatch__(func, types, args, kwargs)
         finally:
-            self._inside = False
+            self._is_dispatching = False
         for leaf in tree_leaves(made):
             if isinstance(leaf, Tensor):
-                self._count(leaf.untyped_storage())
+                self._count_storage(leaf.untyped_storage())
         return made
 
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        if storage in self._known:
+    def _count_storage(self, storage: torch.UntypedStorage) -> None:
+        if storage in self._counted:
             return
-        self._known.add(storage)
-        self.now += storage.nbytes()
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._free, storage.nbytes())
+        self._counted.add(storage)
+        self.current += storage.nbytes()
+        self.peak = max(self.peak, self.current)
+        weakref.finalize(storage, self._release_bytes, storage.nbytes())
 
-    def _free(self, size: int) -> None:
-        self.now -= size
+    def _release_bytes(self, size: int) -> None:
+        self.current -= size
 
-    def most(self, work: Callable[[], object]) -> int:
+    def measure_peak(self, work: Callable[[], object]) -> int:
         """Call `work` and return the peak of the bytes that it allocates beyond those allocated before."""
         gc.collect()
-        before = self.peak = self.now
+        before = self.peak = self.current
         work()
         return self.peak - before
 
 
-def parameters(architecture: PreTrainedConfig) -> int:
+def count_parameters(architecture: PreTrainedConfig) -> int:
     """Count the parameters of a model from its configuration alone."""
     with FakeTensorMode():
-        return sum(parameter.numel() for parameter in _bare(architecture, torch.float32, "sdpa").parameters())
+        return sum(
+            parameter.numel() for parameter in _make_bare_model(architecture, torch.float32, "sdpa").parameters()
+        )
 
 
-def stages(
-    config: SweepConfig, objective: Objective, architecture: PreTrainedConfig, texts: Texts
-) -> dict[str, Memory]:
+def measure_stages(
+    config: SweepConfig, objective: Objective, architecture: PreTrainedConfig, texts: SweepRows
+) -> dict[str, StageMemory]:
     """Measure the peak memory of unlearning, of an evaluation during it, and of fine-tuning, by stage.
 
     Each stage runs on the longest rows that a pass may have. The steps after training (mixes, and metrics at a trial's
@@ -161,26 +163,38 @@ def stages(
         architecture: the model's configuration.
         texts: the rows.
     """
-    train, tuned = config.train, texts.tuned(config)
+    train, tuned = config.train, texts.fine_tuning_rows(config)
     schedule = Schedule(
-        rows=1, epochs=3, batch=1, lr=1e-5, weight_decay=0.0, clip=1.0, checkpointing=train.checkpointing
+        n_rows=1,
+        n_epochs=3,
+        batch_size=1,
+        lr=1e-5,
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        checkpointing=train.checkpointing,
     )
-    with Alive() as alive:
-        model = ready(_bare(architecture, STORED[train.precision], train.attention), train.precision)
-        rows, several = _heaviest_asked(config, texts.asked)
-        reference = _reference(model, rows, COMPUTED[train.precision])
-        unlearn = _unlearn(config, objective, model, rows, reference)
-        weights, head = _bytes(model.parameters()), _bytes(reference.head.parameters())
-        before = alive.now
-        losses = [_touch(model), chain(_touch(model) if several else (), unlearn), _tune(config, model, tuned)]
-        with closing(descend(model, schedule, losses)) as steps:
+    with MemoryTracker() as alive:
+        model = apply_precision(
+            _make_bare_model(architecture, WEIGHT_DTYPES[train.precision], train.attention), train.precision
+        )
+        rows, several = _heaviest_training_rows(config, texts.training_rows)
+        reference = _fake_reference(model, rows, COMPUTE_DTYPES[train.precision])
+        unlearn = _unlearning_loss(config, objective, model, rows, reference)
+        weights, head = _sum_bytes(model.parameters()), _sum_bytes(reference.head.parameters())
+        before = alive.current
+        losses = [
+            _touch_weights(model),
+            chain(_touch_weights(model) if several else (), unlearn),
+            _fine_tuning_loss(config, model, tuned),
+        ]
+        with closing(train_steps(model, schedule, losses)) as steps:
             next(steps)
-            training = Memory(
-                weights=weights, head=head, gradients=weights, optimizer=alive.now - before, activations=0
+            training = StageMemory(
+                weights=weights, head=head, gradients=weights, optimizer=alive.current - before, activations=0
             )
-            unlearning = alive.most(lambda: next(steps)) - weights
-            evaluation = alive.most(lambda: label_statistics(model, _heaviest_probes(texts.probes)))
-            tuning = alive.most(lambda: next(steps)) - weights if tuned else 0
+            unlearning = alive.measure_peak(lambda: next(steps)) - weights
+            evaluation = alive.measure_peak(lambda: label_statistics(model, _heaviest_probes(texts.probes)))
+            tuning = alive.measure_peak(lambda: next(steps)) - weights if tuned else 0
     found = {
         "unlearning": replace(training, activations=unlearning),
         "evaluation": replace(training, activations=evaluation, gradients=0),
@@ -188,88 +202,90 @@ def stages(
     found |= {"fine-tuning": replace(training, activations=tuning, head=0)} if tuned else {}
     if train.parallel == "ddp":
         return found
-    gathered = _gathered(model)
-    return {name: stage.shared_out(config.cluster.processes, gathered) for name, stage in found.items()}
+    gathered = _gathered_bytes(model)
+    return {name: stage.shard_over(config.cluster.processes, gathered) for name, stage in found.items()}
 
 
-def _unlearn(
-    config: SweepConfig, objective: Objective, model: PreTrainedModel, rows: Asked, reference: Reference
+def _unlearning_loss(
+    config: SweepConfig, objective: Objective, model: PreTrainedModel, rows: TrainingRows, reference: Reference
 ) -> Iterator[Tensor]:
     """Yield the loss of a trial's step in parts."""
-    forget, retain = terms(config, objective, 0, model, rows, reference)
-    yield from forget.parts(model, range(len(rows.forget)))
-    yield from retain.parts(model, range(len(rows.retain)))
+    forget, retain = build_terms(config, objective, 0, model, rows, reference)
+    yield from forget.loss_parts(model, range(len(rows.forget)))
+    yield from retain.loss_parts(model, range(len(rows.retain)))
 
 
-def _tune(config: SweepConfig, model: PreTrainedModel, tuned: Sequence[Encoded]) -> Iterator[Tensor]:
+def _fine_tuning_loss(config: SweepConfig, model: PreTrainedModel, tuned: Sequence[EncodedRow]) -> Iterator[Tensor]:
     """Yield the loss of a fine-tuning step in parts."""
     tokens = config.train.tokens
-    rows, passes = _heaviest(config, tuned, config.target.batch)
-    yield from _touch(model) if passes > 1 else ()
+    rows, passes = _heaviest_pass(config, tuned, config.target.batch)
+    yield from _touch_weights(model) if passes > 1 else ()
     yield from nll_parts(model, tuned, rows, tokens)
 
 
-def _touch(model: PreTrainedModel) -> Iterator[Tensor]:
+def _touch_weights(model: PreTrainedModel) -> Iterator[Tensor]:
     """Yield one loss part that sets the gradient of every weight, and so the optimizer's state, as any pass does."""
     yield torch.stack([parameter.sum() for parameter in model.parameters()]).sum()
 
 
-def _bare(architecture: PreTrainedConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:
+def _make_bare_model(architecture: PreTrainedConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:
     """Make a model without weights; sdpa replaces flash attention, which saves no more and may not be installed."""
-    return empty_model(architecture, dtype, "eager" if attention == "eager" else "sdpa")
+    return make_empty_model(architecture, dtype, "eager" if attention == "eager" else "sdpa")
 
 
-def _heaviest_asked(config: SweepConfig, asked: Asked) -> tuple[Asked, bool]:
+def _heaviest_training_rows(config: SweepConfig, training_rows: TrainingRows) -> tuple[TrainingRows, bool]:
     """Return the rows of a trial's heaviest passes, and True if its step has more than one pass."""
-    forget, one = _heaviest(config, asked.forget, config.train.batch)
-    retain, other = _heaviest(config, asked.retain, config.train.batch, asked.length)
-    rows = Asked(
-        forget=[asked.forget[i] for i in forget],
-        refusals=[asked.refusals[i] for i in forget],
-        retain=[asked.retain[i] for i in retain],
-        length=asked.length,
+    forget, one = _heaviest_pass(config, training_rows.forget, config.train.batch)
+    retain, other = _heaviest_pass(config, training_rows.retain, config.train.batch, training_rows.min_length)
+    rows = TrainingRows(
+        forget=[training_rows.forget[i] for i in forget],
+        refusals=[training_rows.refusals[i] for i in forget],
+        retain=[training_rows.retain[i] for i in retain],
+        min_length=training_rows.min_length,
     )
     return rows, one + (0 if config.retain.term == "none" else other) > 1
 
 
-def _heaviest(config: SweepConfig, rows: Sequence[Encoded], batch: int, length: int = 0) -> tuple[list[int], int]:
+def _heaviest_pass(
+    config: SweepConfig, rows: Sequence[EncodedRow], batch: int, length: int = 0
+) -> tuple[list[int], int]:
     """Return the indices of the longest rows that a process's pass may have, and the number of passes in their step."""
     order = sorted(range(len(rows)), key=lambda i: -len(rows[i].inputs))[:batch]
     lengths = [max(length, len(rows[i].inputs)) for i in order]
-    own = [order[place] for place in deal(lengths, config.cluster.processes)[0]]
-    groups = list(micro_batches(rows, own, config.train.tokens, length))
+    own = [order[place] for place in balance_by_length(lengths, config.cluster.processes)[0]]
+    groups = list(split_micro_batches(rows, own, config.train.tokens, length))
     return max(groups, key=lambda group: len(group) * max(length, len(rows[group[0]].inputs))), len(groups)
 
 
-def _heaviest_probes(probes: Sequence[Encoded]) -> list[Encoded]:
+def _heaviest_probes(probes: Sequence[EncodedRow]) -> list[EncodedRow]:
     """Return the rows of an evaluation's heaviest pass."""
-    return [probes[i] for i in by_length([len(row.inputs) for row in probes], TOKENS)[0]]
+    return [probes[i] for i in group_by_length([len(row.inputs) for row in probes], MAX_PASS_POSITIONS)[0]]
 
 
-def _reference(model: PreTrainedModel, asked: Asked, dtype: torch.dtype) -> Reference:
+def _fake_reference(model: PreTrainedModel, training_rows: TrainingRows, dtype: torch.dtype) -> Reference:
     """Return the reference's outputs for the rows, as tensors without data."""
     width = model.config.hidden_size
     return Reference(
-        head=frozen(head_of(model), dtype),
-        forget=_said(asked.forget, width, dtype),
-        refusal=_said(asked.refusals, width, dtype),
-        retain=tuple(torch.empty(positions, width, dtype=dtype) for positions in asked.positions),
+        head=copy_frozen_head(head_of(model), dtype),
+        forget=_fake_outputs(training_rows.forget, width, dtype),
+        refusal=_fake_outputs(training_rows.refusals, width, dtype),
+        retain=tuple(torch.empty(positions, width, dtype=dtype) for positions in training_rows.retain_lengths),
     )
 
 
-def _said(rows: Sequence[Encoded], width: int, dtype: torch.dtype) -> Said:
+def _fake_outputs(rows: Sequence[EncodedRow], width: int, dtype: torch.dtype) -> CachedOutputs:
     n = [len(row.labels) for row in rows]
-    return Said(
+    return CachedOutputs(
         logp=tuple(torch.empty(tokens) for tokens in n),
         hidden=tuple(torch.empty(tokens, width, dtype=dtype) for tokens in n),
     )
 
 
-def _gathered(model: PreTrainedModel) -> int:
+def _gathered_bytes(model: PreTrainedModel) -> int:
     """Count the bytes that a sharded model gathers at once: weights outside the layers, a layer, and the next one."""
-    layers = [_bytes(layer.parameters()) for layer in blocks(model)]
-    return _bytes(model.parameters()) - sum(layers) + 2 * max(layers)
+    layers = [_sum_bytes(layer.parameters()) for layer in find_blocks(model)]
+    return _sum_bytes(model.parameters()) - sum(layers) + 2 * max(layers)
 
 
-def _bytes(tensors: Iterable[Tensor]) -> int:
+def _sum_bytes(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.nbytes for tensor in tensors)

@@ -13,65 +13,65 @@ from pyarrow.fs import FileSystem, FileType, LocalFileSystem, copy_files
 
 from sweep.errors import ConfigError
 
-CURRENT = "current"
+CURRENT_FILE = "current"
 
 
-def holds(url: str, name: str) -> bool:
+def has_artifact(url: str, name: str) -> bool:
     """Check that the artifact of this name is at the URL.
 
     Raises:
         ConfigError: the URL cannot be used.
     """
-    with _opened(url) as (files, base):
-        return bool(files.get_file_info(f"{base}/{name}/{CURRENT}").type == FileType.File)
+    with _open_url(url) as (files, base):
+        return bool(files.get_file_info(f"{base}/{name}/{CURRENT_FILE}").type == FileType.File)
 
 
-def keep(url: str, folder: Path) -> None:
+def upload_artifact(url: str, folder: Path) -> None:
     """Copy an artifact's folder to the URL.
 
     Raises:
         ConfigError: the URL cannot be used.
     """
-    with _opened(url) as (files, base):
+    with _open_url(url) as (files, base):
         place, copy = f"{base}/{folder.name}", uuid4().hex
         files.create_dir(f"{place}/{copy}")
         copy_files(str(folder), f"{place}/{copy}", source_filesystem=LocalFileSystem(), destination_filesystem=files)
-        with files.open_output_stream(f"{place}/{CURRENT}") as out:
+        with files.open_output_stream(f"{place}/{CURRENT_FILE}") as out:
             out.write(copy.encode())
 
 
-def fetch(url: str, name: str, folder: Path) -> None:
+def download_artifact(url: str, name: str, folder: Path) -> None:
     """Copy an artifact from the URL into a folder.
 
     Raises:
         ConfigError: the URL cannot be used.
     """
-    with _opened(url) as (files, base):
-        source = _copy(files, f"{base}/{name}")
+    with _open_url(url) as (files, base):
+        source = _current_copy(files, f"{base}/{name}")
         copy_files(source, str(folder), source_filesystem=files, destination_filesystem=LocalFileSystem())
 
 
-def text(url: str, name: str, file: str) -> str:
+def read_text(url: str, name: str, file: str) -> str:
     """Read one file of an artifact at the URL as text.
 
     Raises:
         ConfigError: the URL cannot be used.
     """
-    with _opened(url) as (files, base):
-        return _read(files, f"{_copy(files, f'{base}/{name}')}/{file}")
+    with _open_url(url) as (files, base):
+        return _read_file(files, f"{_current_copy(files, f'{base}/{name}')}/{file}")
 
 
-def _copy(files: FileSystem, place: str) -> str:
-    return f"{place}/{_read(files, f'{place}/{CURRENT}')}"
+def _current_copy(files: FileSystem, place: str) -> str:
+    return f"{place}/{_read_file(files, f'{place}/{CURRENT_FILE}')}"
 
 
-def _read(files: FileSystem, path: str) -> str:
+def _read_file(files: FileSystem, path: str) -> str:
     with files.open_input_stream(path) as stream:
         return str(stream.read().decode())
 
 
 @contextmanager
-def _opened(url: str) -> Iterator[tuple[FileSystem, str]]:
+def _open_url(url: str) -> Iterator[tuple[FileSystem, str]]:
     """Yield the file system of a URL and the path in it; translate its errors into a ConfigError of one line."""
     try:
         files, base = FileSystem.from_uri(url)

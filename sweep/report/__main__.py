@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweep.signals import exit_at_once
+from sweep.signals import enable_fast_exit
 
 # Slow imports stand in the functions that use them, so that --help and errors are answered at once.
 
@@ -22,24 +22,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("words", nargs="*", metavar="storage=DIR", help="where it is (default: ./runs)")
     try:
         typed = parser.parse_args(argv)
-        print(_report(typed.name, typed.words))
+        print(_write_report(typed.name, typed.words))
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _report(name: str, words: Sequence[str]) -> Path:
-    from sweep.config.stored import config_of, names_of, storage_of
+def _write_report(name: str, words: Sequence[str]) -> Path:
+    from sweep.config.stored import list_sweep_names, load_stored_config, parse_storage
 
-    storage = storage_of(words, "python -m sweep.report")
-    configs = {own: config_of(storage, own) for own in names_of(storage, name)}
-    from sweep.report.data import looked_up
-    from sweep.report.write_report import write
+    storage = parse_storage(words, "python -m sweep.report")
+    configs = {own: load_stored_config(storage, own) for own in list_sweep_names(storage, name)}
+    from sweep.report.data import load_report_data
+    from sweep.report.write_report import write_files
 
-    return write(storage / name, [looked_up(config, own) for own, config in configs.items()])[0]
+    return write_files(storage / name, [load_report_data(config, own) for own, config in configs.items()])[0]
 
 
 if __name__ == "__main__":
-    exit_at_once()
+    enable_fast_exit()
     sys.exit(main())

@@ -8,9 +8,9 @@ import altair as alt
 
 Cell: TypeAlias = str | int | float | None
 Plot: TypeAlias = alt.Chart | alt.LayerChart | alt.FacetChart
-HEIGHT = 320
+PLOT_HEIGHT_PX = 320
 """Height of a plot, unless it follows from the plot's number of rows."""
-WIDTH = 640
+PNG_WIDTH_PX = 640
 """Width of a plot in a PNG; on the page a plot is as wide as its column."""
 
 
@@ -51,16 +51,16 @@ class Figure:
     def spec(self) -> dict[str, Any]:
         """The plot in Vega-Lite for the page, as wide as its container."""
         assert self.plot is not None, f"{self.key} has nothing to draw"
-        return _spec(self.plot.properties(width="container"))
+        return _to_vega_lite(self.plot.properties(width="container"))
 
     @property
-    def picture(self) -> dict[str, Any]:
+    def png_spec(self) -> dict[str, Any]:
         """The plot in Vega-Lite for a PNG, with a fixed width and its title."""
         assert self.plot is not None, f"{self.key} has nothing to draw"
-        return _spec(self.plot.properties(width=WIDTH, title=self.title))
+        return _to_vega_lite(self.plot.properties(width=PNG_WIDTH_PX, title=self.title))
 
 
-def _spec(plot: Plot) -> dict[str, Any]:
+def _to_vega_lite(plot: Plot) -> dict[str, Any]:
     with alt.theme.enable("none"):
         sized = plot.properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
         made: dict[str, Any] = sized.to_dict(validate=False)  # slower than all other steps; the tests validate

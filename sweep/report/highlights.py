@@ -4,40 +4,40 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sweep.config.schema import SweepConfig
-from sweep.records import Record
+from sweep.records import TrialRecord
 from sweep.report.theme import BLUE, GREEN, ORANGE, PURPLE
-from sweep.results.statistics import ranked
-from sweep.search.paper import paper_setting, stand_in
+from sweep.results.statistics import rank_trials
+from sweep.search.paper import find_paper_setting, is_stand_in
 
-TARGET = "target"
-STAND_IN = " (stand-in)"
+TARGET_LABEL = "target"
+STAND_IN_SUFFIX = " (stand-in)"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class MarkerStyle:
     """Colour and shape of a mark; each alone identifies the label."""
 
     colour: str
     shape: str
 
 
-LOOKS = {
-    "best": Look(colour=ORANGE, shape="diamond"),
-    "runner-up": Look(colour=PURPLE, shape="triangle-down"),
-    "paper": Look(colour=BLUE, shape="square"),
-    TARGET: Look(colour=GREEN, shape="cross"),
+MARKER_STYLES = {
+    "best": MarkerStyle(colour=ORANGE, shape="diamond"),
+    "runner-up": MarkerStyle(colour=PURPLE, shape="triangle-down"),
+    "paper": MarkerStyle(colour=BLUE, shape="square"),
+    TARGET_LABEL: MarkerStyle(colour=GREEN, shape="cross"),
 }
-OTHER = Look(colour=BLUE, shape="circle")
+DEFAULT_STYLE = MarkerStyle(colour=BLUE, shape="circle")
 
 
-def look(label: str) -> Look:
+def find_marker_style(label: str) -> MarkerStyle:
     """Return the marker style of a label: the first of `MARKER_STYLES` whose name is in it, else the default style."""
-    names = label.removesuffix(STAND_IN).split(" = ")
-    return next((LOOKS[name] for name in LOOKS if name in names), OTHER)
+    names = label.removesuffix(STAND_IN_SUFFIX).split(" = ")
+    return next((MARKER_STYLES[name] for name in MARKER_STYLES if name in names), DEFAULT_STYLE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Role:
+class Highlight:
     """A search trial with a label of its own.
 
     Attributes:
@@ -46,12 +46,12 @@ class Role:
     """
 
     label: str
-    record: Record
+    record: TrialRecord
 
 
-def roles(config: SweepConfig, records: Iterable[Record]) -> list[Role]:
+def find_highlights(config: SweepConfig, records: Iterable[TrialRecord]) -> list[Highlight]:
     """Find the best finished search trials of the best, the second-best and the paper's setting, where they exist."""
-    ranking, paper = ranked(records), paper_setting(config)
+    ranking, paper = rank_trials(records), find_paper_setting(config)
     found = {
         "best": ranking[:1],
         "runner-up": [record for record in ranking if record.setting != ranking[0].setting][:1],
@@ -59,9 +59,9 @@ def roles(config: SweepConfig, records: Iterable[Record]) -> list[Role]:
     }
     trials = {record.index: record for those in found.values() for record in those}
     names = {index: " = ".join(name for name, those in found.items() if trials[index] in those) for index in trials}
-    return [Role(label=shown(names[index], config), record=record) for index, record in trials.items()]
+    return [Highlight(label=mark_stand_in(names[index], config), record=record) for index, record in trials.items()]
 
 
-def shown(label: str, config: SweepConfig) -> str:
+def mark_stand_in(label: str, config: SweepConfig) -> str:
     """Append " (stand-in)" to a label that names the paper, if model or data is not the paper's."""
-    return label + STAND_IN if "paper" in label and stand_in(config) else label
+    return label + STAND_IN_SUFFIX if "paper" in label and is_stand_in(config) else label

@@ -5,66 +5,68 @@ from typing import TypeAlias
 
 import altair as alt
 
-from sweep.records import Record, line
+from sweep.records import TrialRecord, format_setting
 from sweep.report.figure import Cell
-from sweep.report.highlights import LOOKS, OTHER, look
-from sweep.report.theme import GREY, SCORES
+from sweep.report.highlights import DEFAULT_STYLE, MARKER_STYLES, find_marker_style
+from sweep.report.theme import GREY, SCORE_SCHEME
 
 Row: TypeAlias = dict[str, Cell]
 """The data of a mark, under our own keys: Vega-Lite reads a dot in a key, as in `retain.weight`, as a path."""
-TRIAL = ("trial", "setting", "score")
+TRIAL_KEYS = ("trial", "setting", "score")
 """Keys of the row of a trial."""
-TEXTS = ("trial", "setting", "which", "kind", "worker", "reason")
+TEXT_KEYS = ("trial", "setting", "which", "kind", "worker", "reason")
 """Keys whose values are texts; all others are numbers."""
-KEY = alt.Legend(title=None, columns=alt.ExprRef("width < 270 ? 1 : width < 380 ? 2 : 4"), symbolOpacity=1)
-LOWER = "score (lower is better)"
+MARK_LEGEND = alt.Legend(title=None, columns=alt.ExprRef("width < 270 ? 1 : width < 380 ? 2 : 4"), symbolOpacity=1)
+SCORE_TITLE = "score (lower is better)"
 
 
-def data(rows: Iterable[Row]) -> alt.InlineData:
+def embed_rows(rows: Iterable[Row]) -> alt.InlineData:
     """Wrap rows as the inline data of a chart."""
     return alt.InlineData(values=list(rows))
 
 
-def row(record: Record) -> Row:
+def build_trial_row(record: TrialRecord) -> Row:
     """Build the row of a trial that has a score."""
-    return dict(zip(TRIAL, (record.index, line(record.setting), record.score), strict=True))
+    return dict(zip(TRIAL_KEYS, (record.index, format_setting(record.setting), record.score), strict=True))
 
 
-def tips(keys: Iterable[str]) -> list[alt.Tooltip]:
+def build_tooltips(keys: Iterable[str]) -> list[alt.Tooltip]:
     """Build the tooltips of a mark; numbers have four significant digits."""
-    return [alt.Tooltip(f"{key}:N") if key in TEXTS else alt.Tooltip(f"{key}:Q", format=".4~g") for key in keys]
+    return [alt.Tooltip(f"{key}:N") if key in TEXT_KEYS else alt.Tooltip(f"{key}:Q", format=".4~g") for key in keys]
 
 
-def points(rows: Iterable[Row], x: alt.X, y: alt.Y, keys: Iterable[str] = TRIAL) -> alt.Chart:
+def draw_trials(rows: Iterable[Row], x: alt.X, y: alt.Y, keys: Iterable[str] = TRIAL_KEYS) -> alt.Chart:
     """Draw trials as small circles, coloured by score."""
     colour = alt.Fill(
-        "score:Q", title="score", scale=alt.Scale(scheme=SCORES), legend=alt.Legend(orient="bottom", offset=6)
+        "score:Q", title="score", scale=alt.Scale(scheme=SCORE_SCHEME), legend=alt.Legend(orient="bottom", offset=6)
     )
-    circles: alt.Chart = alt.Chart(data(rows)).mark_circle(size=75, stroke=GREY, strokeWidth=0.8, opacity=1)
-    return circles.encode(x=x, y=y, fill=colour, tooltip=tips(keys))
+    circles: alt.Chart = alt.Chart(embed_rows(rows)).mark_circle(size=75, stroke=GREY, strokeWidth=0.8, opacity=1)
+    return circles.encode(x=x, y=y, fill=colour, tooltip=build_tooltips(keys))
 
 
-def named(rows: Sequence[Row], x: alt.X, y: alt.Y, keys: Iterable[str] = TRIAL) -> alt.Chart:
+def draw_highlights(rows: Sequence[Row], x: alt.X, y: alt.Y, keys: Iterable[str] = TRIAL_KEYS) -> alt.Chart:
     """Draw rows that have the key `which` as large marks, with a colour and a shape for each label."""
-    marks: alt.Chart = alt.Chart(data(rows)).mark_point(filled=True, size=180, opacity=1)
-    return marks.encode(x=x, y=y, color=colour_of(rows), shape=shape_of(rows), tooltip=tips(["which", *keys]))
+    marks: alt.Chart = alt.Chart(embed_rows(rows)).mark_point(filled=True, size=180, opacity=1)
+    return marks.encode(
+        x=x, y=y, color=encode_colour(rows), shape=encode_shape(rows), tooltip=build_tooltips(["which", *keys])
+    )
 
 
-def colour_of(rows: Iterable[Row]) -> alt.Color:
+def encode_colour(rows: Iterable[Row]) -> alt.Color:
     """Encode the label `which` as colour; Vega-Lite merges its legend with that of the shape."""
-    labels = _labels(rows)
-    scale = alt.Scale(domain=labels, range=[look(label).colour for label in labels])
-    return alt.Color("which:N", scale=scale, legend=KEY)
+    labels = _list_labels(rows)
+    scale = alt.Scale(domain=labels, range=[find_marker_style(label).colour for label in labels])
+    return alt.Color("which:N", scale=scale, legend=MARK_LEGEND)
 
 
-def shape_of(rows: Iterable[Row]) -> alt.Shape:
+def encode_shape(rows: Iterable[Row]) -> alt.Shape:
     """Encode the label `which` as shape."""
-    labels = _labels(rows)
-    scale = alt.Scale(domain=labels, range=[look(label).shape for label in labels])
-    return alt.Shape("which:N", scale=scale, legend=KEY)
+    labels = _list_labels(rows)
+    scale = alt.Scale(domain=labels, range=[find_marker_style(label).shape for label in labels])
+    return alt.Shape("which:N", scale=scale, legend=MARK_LEGEND)
 
 
-def _labels(rows: Iterable[Row]) -> list[str]:
+def _list_labels(rows: Iterable[Row]) -> list[str]:
     """List the distinct labels of rows, in the same order in all plots."""
-    order = [*LOOKS.values(), OTHER]
-    return sorted({str(row["which"]) for row in rows}, key=lambda label: (order.index(look(label)), label))
+    order = [*MARKER_STYLES.values(), DEFAULT_STYLE]
+    return sorted({str(row["which"]) for row in rows}, key=lambda label: (order.index(find_marker_style(label)), label))

@@ -8,54 +8,54 @@ import jinja2
 import vl_convert
 from altair import SCHEMA_VERSION
 
-from sweep.records import short
+from sweep.records import format_value
 from sweep.report.figure import Cell
-from sweep.report.sections import Comparison, Section
-from sweep.report.theme import DARK, FONT, LIGHT, Theme, config
+from sweep.report.sections import ComparisonSection, SweepSection
+from sweep.report.theme import DARK, FONT_FAMILY, LIGHT, Theme, build_vega_config
 
-VEGA_LITE = ".".join(SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+VEGA_LITE_VERSION = ".".join(SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 """Version of Vega-Lite for which Altair writes specifications, as vl-convert names it."""
 
 
-def page(sections: Sequence[Section], comparisons: Sequence[Comparison]) -> str:
+def render_page(sections: Sequence[SweepSection], comparisons: Sequence[ComparisonSection]) -> str:
     """Render the whole page as HTML that needs no other file and no network."""
     return (
-        _templates()
+        _load_templates()
         .get_template("page.html")
         .render(
             title=sections[0].title if len(sections) == 1 else f"{len(sections)} sweeps compared",
             sections=sections,
             comparisons=comparisons,
-            light=_variables(LIGHT),
-            dark=_variables(DARK),
-            themes={"light": config(LIGHT), "dark": config(DARK)},
-            script=script(),
+            light=_format_css_variables(LIGHT),
+            dark=_format_css_variables(DARK),
+            themes={"light": build_vega_config(LIGHT), "dark": build_vega_config(DARK)},
+            script=build_vega_script(),
         )
     )
 
 
 @cache
-def script() -> str:
+def build_vega_script() -> str:
     """Bundle Vega, Vega-Lite and vega-embed into one script."""
-    made = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
+    made = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE_VERSION)
     assert "</script" not in made.lower(), "the bundle would end the script element that holds it"
     return made
 
 
-def _templates() -> jinja2.Environment:
+def _load_templates() -> jinja2.Environment:
     """Load the templates, in which every value is escaped, also inside JSON."""
     loader = jinja2.PackageLoader("sweep.report")
     made = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    made.filters["cell"] = _cell
+    made.filters["cell"] = _format_cell
     return made
 
 
-def _cell(value: Cell) -> str:
-    return "" if value is None else short(value)
+def _format_cell(value: Cell) -> str:
+    return "" if value is None else format_value(value)
 
 
-def _variables(theme: Theme) -> str:
+def _format_css_variables(theme: Theme) -> str:
     """Format a theme as CSS variables."""
-    return "".join(f"--{name}: {value}; " for name, value in (asdict(theme) | {"font": FONT}).items())
+    return "".join(f"--{name}: {value}; " for name, value in (asdict(theme) | {"font": FONT_FAMILY}).items())

@@ -7,29 +7,29 @@ from dataclasses import dataclass, replace
 
 from sweep.config.compose import dump
 from sweep.redaction import redact
-from sweep.report.data import Reported
+from sweep.report.data import ReportData
 from sweep.report.figure import Figure, Table
-from sweep.report.plots.history import history
-from sweep.report.plots.importance import importance
-from sweep.report.plots.retention import retention
-from sweep.report.plots.seeds import over_seeds, seeds
-from sweep.report.plots.slices import slices
-from sweep.report.plots.surface import surfaces
-from sweep.report.plots.timeline import timeline
-from sweep.report.plots.tradeoff import tradeoff
-from sweep.report.tables import standing, trials
-from sweep.report.verdict import Evidence, evidence
-from sweep.results.comparison import WINS, Standing, standings
+from sweep.report.plots.history import plot_history
+from sweep.report.plots.importance import plot_importance
+from sweep.report.plots.retention import plot_retention
+from sweep.report.plots.seeds import plot_scores_by_seed, plot_seeds
+from sweep.report.plots.slices import plot_slices
+from sweep.report.plots.surface import plot_surfaces
+from sweep.report.plots.timeline import plot_timeline
+from sweep.report.plots.tradeoff import plot_tradeoff
+from sweep.report.tables import build_comparison_table, build_trial_table
+from sweep.report.verdict import Evidence, build_evidence
+from sweep.results.comparison import WINS, ObjectiveResult, compare_objectives
 from sweep.results.statistics import TIED, Finalist
-from sweep.search.paper import paper_setting
-from sweep.search.queue import searched
+from sweep.search.paper import find_paper_setting
+from sweep.search.queue import count_search_trials
 
-LONGEST = 100
+MAX_KEY_CHARS = 100
 """Maximum length of the key of a comparison's figure."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Section:
+class SweepSection:
     """The page's section on one sweep.
 
     Attributes:
@@ -52,7 +52,7 @@ class Section:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class ComparisonSection:
     """The page's section that compares several sweeps on one model and dataset.
 
     Attributes:
@@ -68,52 +68,52 @@ class Comparison:
     figure: Figure
 
 
-def section(sweep: Reported) -> Section:
+def build_sweep_section(sweep: ReportData) -> SweepSection:
     """Build a sweep's section; passwords in failure reasons and in the study's URL are redacted."""
     ordered = sorted(sweep.records, key=lambda record: (record.phase != "search", record.index))
     safe = replace(sweep, records=[replace(record, reason=redact(record.reason)) for record in ordered])
     config = safe.config
-    return Section(
+    return SweepSection(
         name=safe.name,
         title=f"{config.objective} on {config.model.name}, {config.data.name}",
-        status=status(safe),
-        evidence=evidence(safe),
-        figures=figures(safe),
-        trials=trials(safe),
+        status=describe_status(safe),
+        evidence=build_evidence(safe),
+        figures=plot_sweep(safe),
+        trials=build_trial_table(safe),
         config=dump(config),
     )
 
 
-def figures(sweep: Reported) -> list[Figure]:
+def plot_sweep(sweep: ReportData) -> list[Figure]:
     """Plot a sweep; the figures are in the order of the page."""
     return [
-        tradeoff(sweep),
-        retention(sweep),
-        seeds(sweep),
-        importance(sweep),
-        *slices(sweep),
-        *surfaces(sweep),
-        history(sweep),
-        timeline(sweep),
+        plot_tradeoff(sweep),
+        plot_retention(sweep),
+        plot_seeds(sweep),
+        plot_importance(sweep),
+        *plot_slices(sweep),
+        *plot_surfaces(sweep),
+        plot_history(sweep),
+        plot_timeline(sweep),
     ]
 
 
-def status(sweep: Reported) -> str:
+def describe_status(sweep: ReportData) -> str:
     """Describe the progress of a sweep in one line."""
     over = Counter(record.phase for record in sweep.records if record.state != "running")
     running = sum(record.state == "running" for record in sweep.records)
-    wanted = searched(sweep.config, paper_setting(sweep.config))
+    wanted = count_search_trials(sweep.config, find_paper_setting(sweep.config))
     begin = f"Running, {running} under way: " if running else ""
     of = "" if wanted is None else f" of {wanted}"
     return f"{sweep.name}: {begin}{over['search']}{of} trials of the search and {over['finalist']} repeats are over."
 
 
-def comparisons(sweeps: Sequence[Reported]) -> list[Comparison]:
+def build_comparison_sections(sweeps: Sequence[ReportData]) -> list[ComparisonSection]:
     """Build the sections that compare sweeps; none for a single sweep."""
-    return [_comparison(group) for group in standings(sweeps)] if len(sweeps) > 1 else []
+    return [_build_comparison_section(group) for group in compare_objectives(sweeps)] if len(sweeps) > 1 else []
 
 
-def _comparison(group: Sequence[Standing]) -> Comparison:
+def _build_comparison_section(group: Sequence[ObjectiveResult]) -> ComparisonSection:
     where = f"{group[0].model}, {group[0].data}"
     often = Counter(one.objective for one in group)
     settings = [
@@ -125,20 +125,20 @@ def _comparison(group: Sequence[Standing]) -> Comparison:
         )
         for one in group
     ]
-    return Comparison(
+    return ComparisonSection(
         title=f"Objectives on {where}",
-        sentence=_outcome(group),
-        table=standing(group),
-        figure=over_seeds(_key(f"objectives-{group[0].model}-{group[0].data}"), settings),
+        sentence=_describe_winner(group),
+        table=build_comparison_table(group),
+        figure=plot_scores_by_seed(_sanitize_key(f"objectives-{group[0].model}-{group[0].data}"), settings),
     )
 
 
-def _key(text: str) -> str:
+def _sanitize_key(text: str) -> str:
     """Turn a text into a key that is valid as a file name and as an element's id."""
-    return re.sub(r"[^\w.-]+", "-", text, flags=re.ASCII)[:LONGEST]
+    return re.sub(r"[^\w.-]+", "-", text, flags=re.ASCII)[:MAX_KEY_CHARS]
 
 
-def _outcome(group: Sequence[Standing]) -> str:
+def _describe_winner(group: Sequence[ObjectiveResult]) -> str:
     winner = next((one.objective for one in group if one.verdict == WINS), None)
     tied = [one.objective for one in group if one.verdict == TIED]
     if winner:

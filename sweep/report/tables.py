@@ -3,46 +3,46 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from sweep.records import Record, line
-from sweep.report.data import Reported
+from sweep.records import TrialRecord, format_setting
+from sweep.report.data import ReportData
 from sweep.report.figure import Cell, Table
-from sweep.results.comparison import Standing
+from sweep.results.comparison import ObjectiveResult
 from sweep.results.statistics import mean, std
 
-METRICS = {"score": "score", "forget ES": "forget/es", "retain ES": "retain/es", "mix": "mix"}
+METRIC_COLUMNS = {"score": "score", "forget ES": "forget/es", "retain ES": "retain/es", "mix": "mix"}
 """Metrics in the table of trials, by column."""
 
 
-def spread(by_seed: Mapping[int, float]) -> str:
+def format_mean_std(by_seed: Mapping[int, float]) -> str:
     """Format mean ± standard deviation over seeds; only the mean for one seed, a dash for none."""
     if not by_seed:
         return "-"
     return f"{mean(by_seed):.3f} ± {std(by_seed):.3f}" if len(by_seed) > 1 else f"{mean(by_seed):.3f}"
 
 
-def trials(sweep: Reported) -> Table:
+def build_trial_table(sweep: ReportData) -> Table:
     """Build the table of all trials, search and finalists, with the reason of a failure or a worst score."""
     names = [*sweep.config.space, *sweep.config.fixed]
     return Table(
-        columns=("phase", "trial", *names, "seed", "state", *METRICS, "seconds", "reason"),
-        rows=[_trial(record, names) for record in sweep.records],
+        columns=("phase", "trial", *names, "seed", "state", *METRIC_COLUMNS, "seconds", "reason"),
+        rows=[_build_trial_row(record, names) for record in sweep.records],
     )
 
 
-def _trial(record: Record, names: Sequence[str]) -> Sequence[Cell]:
+def _build_trial_row(record: TrialRecord, names: Sequence[str]) -> Sequence[Cell]:
     return (
         record.phase,
         record.index,
         *(record.setting.get(name) for name in names),
         record.seed,
         record.state,
-        *(record.metrics.get(key) for key in METRICS.values()),
+        *(record.metrics.get(key) for key in METRIC_COLUMNS.values()),
         round(record.ended - record.started, 1) if record.ended else None,
         record.reason,
     )
 
 
-def standing(group: Sequence[Standing]) -> Table:
+def build_comparison_table(group: Sequence[ObjectiveResult]) -> Table:
     """Build the table of objectives on one model and dataset, best first, with mean ± std over fresh seeds.
 
     Its form is that of the paper's table.
@@ -58,17 +58,17 @@ def standing(group: Sequence[Standing]) -> Table:
         "paper's setting",
     )
     ordered = sorted(group, key=lambda one: mean(one.scores) if one.scores else math.inf)
-    return Table(columns=(*columns, "setting"), rows=[_standing(one) for one in ordered])
+    return Table(columns=(*columns, "setting"), rows=[_build_comparison_row(one) for one in ordered])
 
 
-def _standing(one: Standing) -> Sequence[Cell]:
+def _build_comparison_row(one: ObjectiveResult) -> Sequence[Cell]:
     gap = one.difference
     return (
         one.objective,
         one.verdict,
-        *(spread(by_seed) for by_seed in (one.scores, one.forget_es, one.retain_es)),
+        *(format_mean_std(by_seed) for by_seed in (one.scores, one.forget_es, one.retain_es)),
         "" if gap is None else f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]",
         "" if one.p is None else f"{one.p:.3f}",
         "" if one.recovery is None else one.recovery.verdict,
-        line(one.setting or {}),
+        format_setting(one.setting or {}),
     )

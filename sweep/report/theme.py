@@ -37,12 +37,12 @@ class Theme:
 LIGHT = Theme(page="#f6f7f9", card="#ffffff", ink="#1b1f24", muted="#57606a", grid="#dfe3e8", link="#0060a8")
 DARK = Theme(page="#101317", card="#191e24", ink="#e8ebef", muted="#a3adb8", grid="#333b45", link="#6cb6ff")
 
-SCORES: Final = "viridis"
+SCORE_SCHEME: Final = "viridis"
 """Vega's colour scheme for scores: dark is low, which is better."""
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', 'DejaVu Sans', sans-serif"
+FONT_FAMILY = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
 
-def config(theme: Theme) -> dict[str, Any]:
+def build_vega_config(theme: Theme) -> dict[str, Any]:
     """Build Vega-Lite's configuration; the vertical axis has its title above, so that a narrow plot keeps its width."""
     axis = alt.AxisConfig(
         domain=False,
@@ -80,7 +80,7 @@ def config(theme: Theme) -> dict[str, Any]:
         axis=axis,
         axisY=above,
         background=theme.card,
-        font=FONT,
+        font=FONT_FAMILY,
         legend=legend,
         rule=alt.MarkConfig(color=theme.muted),
         text=alt.MarkConfig(color=theme.ink),

@@ -4,15 +4,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sweep.records import Setting, line
-from sweep.report.data import Reported
+from sweep.records import Setting, format_setting
+from sweep.report.data import ReportData
 from sweep.report.figure import Cell, Table
-from sweep.report.tables import spread
-from sweep.results.recovery import Recovery, recovery
-from sweep.results.rerun_configs import alone, command
-from sweep.results.statistics import best, repeats
+from sweep.report.tables import format_mean_std
+from sweep.results.recovery import Recovery, judge_recovery
+from sweep.results.rerun_configs import format_launch_command, single_trial_configs
+from sweep.results.statistics import collect_repeat_values, find_best_trial
 
-METRICS = {"score": "score", "forget ES": "forget/es", "retain ES": "retain/es"}
+COMPARED_METRICS = {"score": "score", "forget ES": "forget/es", "retain ES": "retain/es"}
 """Metrics that are compared on fresh seeds, by row of the table."""
 
 
@@ -37,55 +37,62 @@ class Evidence:
     commands: Mapping[str, str]
 
 
-def evidence(sweep: Reported) -> Evidence:
+def build_evidence(sweep: ReportData) -> Evidence:
     """Compare the found setting with the paper's; show only the best if the paper has no setting for this search."""
-    known = recovery(sweep.config, sweep.records)
-    return _alone(sweep) if known is None else _beside(sweep, known)
+    known = judge_recovery(sweep.config, sweep.records)
+    return _describe_best(sweep) if known is None else _compare_with_paper(sweep, known)
 
 
-def _alone(sweep: Reported) -> Evidence:
-    winner = best(sweep.records)
-    said = "No trial has a score yet" if winner is None else f"Best is {line(winner.setting)}, score {winner.score:.3f}"
+def _describe_best(sweep: ReportData) -> Evidence:
+    winner = find_best_trial(sweep.records)
+    said = (
+        "No trial has a score yet"
+        if winner is None
+        else f"Best is {format_setting(winner.setting)}, score {winner.score:.3f}"
+    )
     return Evidence(
         verdict="nothing to recover",
         qualifiers=(),
         sentence=f"{said}; the paper tuned no setting for this search.",
-        table=_table(sweep, {"best": winner.setting if winner else {}}, {}),
+        table=_build_table(sweep, {"best": winner.setting if winner else {}}, {}),
         departures=(),
-        commands=_commands(sweep),
+        commands=_list_commands(sweep),
     )
 
 
-def _beside(sweep: Reported, known: Recovery) -> Evidence:
+def _compare_with_paper(sweep: ReportData, known: Recovery) -> Evidence:
     return Evidence(
         verdict=known.verdict,
         qualifiers=known.qualifiers,
         sentence=known.sentence,
-        table=_table(sweep, {"found": known.found or {}, "the paper's": known.tuned}, known.distance),
+        table=_build_table(sweep, {"found": known.found or {}, "the paper's": known.tuned}, known.distance),
         departures=known.departures,
-        commands=_commands(sweep),
+        commands=_list_commands(sweep),
     )
 
 
-def _table(sweep: Reported, sides: Mapping[str, Setting], distance: Mapping[str, float]) -> Table:
+def _build_table(sweep: ReportData, sides: Mapping[str, Setting], distance: Mapping[str, float]) -> Table:
     """Build the table: rows are hyper-parameters, then metrics on fresh seeds; a column for each setting."""
     names = list(dict.fromkeys(name for setting in sides.values() for name in setting))
     values: list[list[Cell]] = [[name, *(setting.get(name) for setting in sides.values())] for name in names]
     metrics: list[list[Cell]] = [
-        [name, *(spread(repeats(sweep.records, setting, key)) for setting in sides.values())]
-        for name, key in METRICS.items()
+        [name, *(format_mean_std(collect_repeat_values(sweep.records, setting, key)) for setting in sides.values())]
+        for name, key in COMPARED_METRICS.items()
     ]
     if not distance:
         return Table(columns=("", *sides), rows=[*values, *metrics])
-    apart = [[*row, _share(distance[name])] for name, row in zip(names, values, strict=True)]
+    apart = [[*row, _format_share(distance[name])] for name, row in zip(names, values, strict=True)]
     return Table(columns=("", *sides, "distance"), rows=[*apart, *([*row, ""] for row in metrics)])
 
 
-def _share(distance: float) -> str:
+def _format_share(distance: float) -> str:
     return f"{distance:.0%}" if math.isfinite(distance) else "-"
 
 
-def _commands(sweep: Reported) -> dict[str, str]:
+def _list_commands(sweep: ReportData) -> dict[str, str]:
     """List the rerun commands whose files exist; the files are written when the sweep is over."""
-    files = [sweep.config.storage / sweep.name / file for file in alone(sweep.name, sweep.config, sweep.records)]
-    return {file.stem: command(file) for file in files if file.is_file()}
+    files = [
+        sweep.config.storage / sweep.name / file
+        for file in single_trial_configs(sweep.name, sweep.config, sweep.records)
+    ]
+    return {file.stem: format_launch_command(file) for file in files if file.is_file()}

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import vl_convert
 
-from sweep.atomic_io import put
-from sweep.report.data import Reported
+from sweep.atomic_io import atomic_write
+from sweep.report.data import ReportData
 from sweep.report.figure import Figure
-from sweep.report.page import VEGA_LITE, page
-from sweep.report.sections import comparisons, section
-from sweep.report.theme import LIGHT, config
+from sweep.report.page import VEGA_LITE_VERSION, render_page
+from sweep.report.sections import build_comparison_sections, build_sweep_section
+from sweep.report.theme import LIGHT, build_vega_config
 
-PAGE, PLOTS = "report.html", "plots"
-SCALE = 2
+PAGE_FILE, PLOTS_FOLDER = "report.html", "plots"
+PNG_SCALE = 2
 """Pixels of a PNG per pixel of the plot."""
 
 
-def write(folder: Path, sweeps: Sequence[Reported]) -> list[Path]:
+def write_files(folder: Path, sweeps: Sequence[ReportData]) -> list[Path]:
     """Write the report of one sweep, or of several that are compared.
 
     Args:
@@ -27,21 +27,28 @@ def write(folder: Path, sweeps: Sequence[Reported]) -> list[Path]:
     Returns:
         Paths of the files, the page first.
     """
-    sections, compared = [section(sweep) for sweep in sweeps], comparisons(sweeps)
+    sections, compared = [build_sweep_section(sweep) for sweep in sweeps], build_comparison_sections(sweeps)
     shown = [one.figure for one in compared] or sections[0].figures
-    (folder / PLOTS).mkdir(exist_ok=True)
-    put(folder / PAGE, page(sections, compared))
-    return [folder / PAGE, *(_drawn(folder / PLOTS, figure) for figure in shown if figure.plot is not None)]
+    (folder / PLOTS_FOLDER).mkdir(exist_ok=True)
+    atomic_write(folder / PAGE_FILE, render_page(sections, compared))
+    return [
+        folder / PAGE_FILE,
+        *(_write_png(folder / PLOTS_FOLDER, figure) for figure in shown if figure.plot is not None),
+    ]
 
 
-def _drawn(folder: Path, figure: Figure) -> Path:
+def _write_png(folder: Path, figure: Figure) -> Path:
     path = folder / f"{figure.key.replace('/', '-')}.png"
-    put(path, png(figure))
+    atomic_write(path, render_png(figure))
     return path
 
 
-def png(figure: Figure) -> bytes:
+def render_png(figure: Figure) -> bytes:
     """Render a figure's plot as a PNG with its title, in the light theme."""
     return vl_convert.vegalite_to_png(
-        figure.picture, vl_version=VEGA_LITE, config=config(LIGHT), scale=SCALE, allowed_base_urls=[]
+        figure.png_spec,
+        vl_version=VEGA_LITE_VERSION,
+        config=build_vega_config(LIGHT),
+        scale=PNG_SCALE,
+        allowed_base_urls=[],
     )

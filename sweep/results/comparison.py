@@ -6,17 +6,25 @@ from itertools import accumulate
 
 from sweep.config.schema import SweepConfig
 from sweep.records import Setting
-from sweep.results.recovery import Recovery, recovery
-from sweep.results.statistics import TIED, Difference, Sweep, difference, found, mean, repeats
-from sweep.search.paper import paper_setting
+from sweep.results.recovery import Recovery, judge_recovery
+from sweep.results.statistics import (
+    TIED,
+    PairedDifference,
+    SweepRecords,
+    best_from_search,
+    collect_repeat_values,
+    compare_shared_seeds,
+    mean,
+)
+from sweep.search.paper import find_paper_setting
 
-ALPHA = 0.05
+SIGNIFICANCE_LEVEL = 0.05
 """The largest corrected p-value at which an objective counts as behind the best."""
 WINS, BEHIND = "wins", "behind"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class ObjectiveResult:
     """The result of one sweep within a group of sweeps on the same model and dataset.
 
     Attributes:
@@ -45,27 +53,27 @@ class Standing:
     scores: Mapping[int, float]
     forget_es: Mapping[int, float]
     retain_es: Mapping[int, float]
-    difference: Difference | None
+    difference: PairedDifference | None
     p: float | None
     verdict: str
     recovery: Recovery | None
 
 
-def standings(sweeps: Sequence[Sweep]) -> list[list[Standing]]:
+def compare_objectives(sweeps: Sequence[SweepRecords]) -> list[list[ObjectiveResult]]:
     """Compare sweeps in one group for each model and dataset; groups and sweeps keep the order of `sweeps`.
 
     The best of a group is chosen by the same scores by which the others are then compared with it. For six equally good
     objectives, 95 % intervals would call one behind in 31 % of all comparisons over 3 seeds (34 % over 5), Holm's
     step-down in 7 % (9 %), and it names a wrong winner in at most 5 % (simulated). With two sweeps it changes nothing.
     """
-    groups: dict[tuple[str, str], list[Standing]] = {}
+    groups: dict[tuple[str, str], list[ObjectiveResult]] = {}
     for sweep in sweeps:
-        alone = _alone(sweep)
+        alone = _summarize_sweep(sweep)
         groups.setdefault((alone.model, alone.data), []).append(alone)
-    return [_compared(group) for group in groups.values()]
+    return [_compare_group(group) for group in groups.values()]
 
 
-def holm(ps: Sequence[float]) -> list[float]:
+def apply_holm_correction(ps: Sequence[float]) -> list[float]:
     """Correct p-values for their number: the result is at most α exactly where Holm's step-down rejects at α.
 
     Source: Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6, 1979.
@@ -75,46 +83,48 @@ def holm(ps: Sequence[float]) -> list[float]:
     return [p for _, p in sorted(zip(order, corrected, strict=True))]
 
 
-def _alone(sweep: Sweep) -> Standing:
+def _summarize_sweep(sweep: SweepRecords) -> ObjectiveResult:
     """Collect a sweep's setting and the metrics of its repeats; the comparison is still empty."""
     config, records = sweep.config, sweep.records
-    best = found(config, records)
-    setting = paper_setting(config) if best is None else best.setting
-    return Standing(
+    best = best_from_search(config, records)
+    setting = find_paper_setting(config) if best is None else best.setting
+    return ObjectiveResult(
         name=sweep.name,
-        objective=_objective(config),
+        objective=_name_objective(config),
         model=config.model.name,
         data=config.data.name,
         setting=setting,
-        scores=repeats(records, setting),
-        forget_es=repeats(records, setting, "forget/es"),
-        retain_es=repeats(records, setting, "retain/es"),
+        scores=collect_repeat_values(records, setting),
+        forget_es=collect_repeat_values(records, setting, "forget/es"),
+        retain_es=collect_repeat_values(records, setting, "retain/es"),
         difference=None,
         p=None,
         verdict="",
-        recovery=recovery(config, records),
+        recovery=judge_recovery(config, records),
     )
 
 
-def _objective(config: SweepConfig) -> str:
+def _name_objective(config: SweepConfig) -> str:
     """Return the objective with its retain term, if it has one: `wga + kl`."""
     return config.objective if config.retain.term == "none" else f"{config.objective} + {config.retain.term}"
 
 
-def _compared(group: Sequence[Standing]) -> list[Standing]:
+def _compare_group(group: Sequence[ObjectiveResult]) -> list[ObjectiveResult]:
     """Compare each sweep of a group with the best, which has the lowest mean score."""
     scored = [one for one in group if one.scores]
     if not scored:
         return list(group)
     best = min(scored, key=lambda one: mean(one.scores))
-    gaps = [None if one is best else difference(best.scores, one.scores) for one in group]
-    corrected = iter(holm([gap.p for gap in gaps if gap]))
-    others = [_against(one, gap, next(corrected)) if gap else one for one, gap in zip(group, gaps, strict=True)]
+    gaps = [None if one is best else compare_shared_seeds(best.scores, one.scores) for one in group]
+    corrected = iter(apply_holm_correction([gap.p_value for gap in gaps if gap]))
+    others = [
+        _judge_against_best(one, gap, next(corrected)) if gap else one for one, gap in zip(group, gaps, strict=True)
+    ]
     words = {one.verdict for one in others if one.verdict}
     won = replace(best, verdict=WINS if words == {BEHIND} else TIED if words else "")
     return [won if one is best else one for one in others]
 
 
-def _against(one: Standing, gap: Difference, p: float) -> Standing:
+def _judge_against_best(one: ObjectiveResult, gap: PairedDifference, p: float) -> ObjectiveResult:
     """Add the difference from the best, its corrected p-value and the verdict."""
-    return replace(one, difference=gap, p=p, verdict=BEHIND if p <= ALPHA and gap.mean > 0 else TIED)
+    return replace(one, difference=gap, p=p, verdict=BEHIND if p <= SIGNIFICANCE_LEVEL and gap.mean > 0 else TIED)

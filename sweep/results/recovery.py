@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from sweep.config.schema import Choices, Range, SweepConfig
-from sweep.records import Record, Setting, Value, line
-from sweep.results.statistics import Difference, difference, found, repeats
-from sweep.search.paper import departures, paper_setting, qualifiers
+from sweep.records import Setting, TrialRecord, Value, format_setting
+from sweep.results.statistics import PairedDifference, best_from_search, collect_repeat_values, compare_shared_seeds
+from sweep.search.paper import find_paper_setting, list_qualifiers, recipe_differences
 
-NEAR = 0.1
+MAX_RANGE_SHARE = 0.1
 """The largest distance, as a share of the searched range, at which a value counts as the tuned one."""
-ENOUGH = 2
+MIN_PAIRED_SEEDS = 2
 """The number of fresh seeds that a confidence interval needs."""
 Verdict: TypeAlias = Literal["recovered", "within noise", "better found", "not recovered", "undecided"]
 
@@ -51,7 +51,7 @@ class Recovery:
     found: Setting | None
     tuned: Setting
     distance: Mapping[str, float]
-    difference: Difference | None
+    difference: PairedDifference | None
     verdict: Verdict
     reason: str
     qualifiers: Sequence[str]
@@ -61,60 +61,70 @@ class Recovery:
     def sentence(self) -> str:
         """The verdict with its evidence, as a sentence for people."""
         qualified = f" ({', '.join(self.qualifiers)})" if self.qualifiers else ""
-        evidence = self.reason or _evidence(self.found, self.tuned, self.difference)
+        evidence = self.reason or _describe_evidence(self.found, self.tuned, self.difference)
         return f"{self.objective} on {self.model}, {self.split}{qualified}: {self.verdict}: {evidence}."
 
 
-def recovery(config: SweepConfig, records: Sequence[Record]) -> Recovery | None:
+def judge_recovery(config: SweepConfig, records: Sequence[TrialRecord]) -> Recovery | None:
     """Judge from the trials so far if a sweep recovered the paper's setting.
 
     Returns:
         The verdict with its evidence; None where the paper has no setting for the sweep, or the sweep searches nothing.
     """
-    tuned, best = paper_setting(config), found(config, records)
+    tuned, best = find_paper_setting(config), best_from_search(config, records)
     if tuned is None or not config.space:
         return None
     own = None if best is None else {name: best.setting[name] for name in tuned}
-    gap = difference(repeats(records, own), repeats(records, tuned))
-    verdict, reason = _judged(config, own, tuned, gap)
+    gap = compare_shared_seeds(collect_repeat_values(records, own), collect_repeat_values(records, tuned))
+    verdict, reason = _decide_verdict(config, own, tuned, gap)
     return Recovery(
         objective=config.objective,
         model=config.model.name,
         split=config.data.paper_split,
         found=own,
         tuned=tuned,
-        distance={name: _distance(config.space.get(name), (own or {}).get(name), tuned[name]) for name in tuned},
+        distance={
+            name: _measure_distance(config.space.get(name), (own or {}).get(name), tuned[name]) for name in tuned
+        },
         difference=gap,
         verdict=verdict,
         reason=reason,
-        qualifiers=qualifiers(config),
-        departures=departures(config),
+        qualifiers=list_qualifiers(config),
+        departures=recipe_differences(config),
     )
 
 
-def _judged(config: SweepConfig, own: Setting | None, tuned: Setting, gap: Difference | None) -> tuple[Verdict, str]:
+def _decide_verdict(
+    config: SweepConfig, own: Setting | None, tuned: Setting, gap: PairedDifference | None
+) -> tuple[Verdict, str]:
     """Return the verdict, and the reason where it is undecided."""
     if own is None:
         return "undecided", "the search came to no setting by itself"
     if own == tuned:
         return "recovered", ""
-    if gap is None or gap.pairs < ENOUGH:
+    if gap is None or gap.pairs < MIN_PAIRED_SEEDS:
         pairs = 0 if gap is None else gap.pairs
-        return "undecided", f"it takes {ENOUGH} fresh seeds on which both settings finished, and there are {pairs}"
-    if gap.tied:
-        near = all(_near(config.space.get(name), own[name], tuned[name]) for name in tuned)
+        return (
+            "undecided",
+            f"it takes {MIN_PAIRED_SEEDS} fresh seeds on which both settings finished, and there are {pairs}",
+        )
+    if gap.is_tied:
+        near = all(_is_near(config.space.get(name), own[name], tuned[name]) for name in tuned)
         return "recovered" if near else "within noise", ""
     return "better found" if gap.mean > 0 else "not recovered", ""
 
 
-def _near(entry: Range | Choices | None, own: Value, tuned: Value) -> bool:
+def _is_near(entry: Range | Choices | None, own: Value, tuned: Value) -> bool:
     """Return True if a value counts as the tuned one: equal, within `MAX_RANGE_SHARE`, or the nearest step."""
     if own == tuned or not isinstance(entry, Range):
         return own == tuned
-    return _distance(entry, own, tuned) <= NEAR or abs(float(own) - float(tuned)) <= (entry.step or 0) / 2
+    return (
+        _measure_distance(entry, own, tuned) <= MAX_RANGE_SHARE
+        or abs(float(own) - float(tuned)) <= (entry.step or 0) / 2
+    )
 
 
-def _distance(entry: Range | Choices | None, own: Value | None, tuned: Value) -> float:
+def _measure_distance(entry: Range | Choices | None, own: Value | None, tuned: Value) -> float:
     """Return the distance of two values as a share of the searched range.
 
     Returns:
@@ -131,14 +141,14 @@ def _distance(entry: Range | Choices | None, own: Value | None, tuned: Value) ->
     return abs(one - other) / (high - low)
 
 
-def _evidence(own: Setting | None, tuned: Setting, gap: Difference | None) -> str:
+def _describe_evidence(own: Setting | None, tuned: Setting, gap: PairedDifference | None) -> str:
     """Describe both settings and the difference of their scores; a tie also names the smallest visible difference."""
     if own is None or own == tuned or gap is None:
-        return f"the search came to the tuned {line(tuned)} by itself"
+        return f"the search came to the tuned {format_setting(tuned)} by itself"
     way, sign = ("lower", 1) if gap.mean >= 0 else ("higher", -1)
     low, high = sorted((sign * gap.low, sign * gap.high))
-    unseen = f"; differences below {gap.reach:.3f} cannot be told from 0" if gap.tied else ""
+    unseen = f"; differences below {gap.half_width:.3f} cannot be told from 0" if gap.is_tied else ""
     return (
-        f"{line(own)} scores {abs(gap.mean):.3f} {way} [{low:.3f}, {high:.3f}] than the tuned {line(tuned)}"
-        f" over {gap.pairs} seeds{unseen}"
+        f"{format_setting(own)} scores {abs(gap.mean):.3f} {way} [{low:.3f}, {high:.3f}]"
+        f" than the tuned {format_setting(tuned)} over {gap.pairs} seeds{unseen}"
     )

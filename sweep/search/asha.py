@@ -15,21 +15,21 @@ from collections.abc import Iterable
 
 from optuna.trial import FrozenTrial, TrialState
 
-FIRST = 2
+FIRST_RUNG_EPOCH = 2
 """The first epoch after which trials are compared: during epoch 1 the learning rate only warms up."""
-REDUCTION = 3
+REDUCTION_FACTOR = 3
 """One in this many trials continues from a rung."""
 
 
-def rung(epoch: int, epochs: int) -> bool:
+def is_rung(epoch: int, epochs: int) -> bool:
     """Return True if trials are compared after `epoch`; never after the last of `epochs`, when the trial is scored."""
-    at = FIRST
+    at = FIRST_RUNG_EPOCH
     while at < epoch:
-        at *= REDUCTION
+        at *= REDUCTION_FACTOR
     return at == epoch < epochs
 
 
-def lags(forget: float, epoch: int, trials: Iterable[FrozenTrial]) -> bool:
+def should_prune(forget: float, epoch: int, trials: Iterable[FrozenTrial]) -> bool:
     """Return True if a trial is not among the best that reached this epoch; never for the first to reach it.
 
     Args:
@@ -39,4 +39,4 @@ def lags(forget: float, epoch: int, trials: Iterable[FrozenTrial]) -> bool:
     """
     counted = [trial for trial in trials if trial.state != TrialState.FAIL]
     reached = [trial.intermediate_values[epoch] for trial in counted if epoch in trial.intermediate_values]
-    return forget > sorted(reached)[max(1, len(reached) // REDUCTION) - 1]
+    return forget > sorted(reached)[max(1, len(reached) // REDUCTION_FACTOR) - 1]

@@ -14,7 +14,7 @@ from sweep.errors import ConfigError
 from sweep.records import Setting, Value
 
 
-def grid(config: SweepConfig) -> list[Setting]:
+def build_grid(config: SweepConfig) -> list[Setting]:
     """Return all settings of the grid, shuffled by the sweep's seed, so that a truncated grid still covers the space.
 
     A range without a step gets as many points as `search.trials` allows: the same number on each such range, at least
@@ -23,16 +23,16 @@ def grid(config: SweepConfig) -> list[Setting]:
     Raises:
         ConfigError: there are more settings than trials, or a range has no step and `search.trials` is not set.
     """
-    distributions = space.distributions(config)
-    axes = {name: _finite(distribution) for name, distribution in distributions.items()}
-    points = _points(config, [len(values) for values in axes.values() if values])
-    cells = product(*(values or _even(distributions[name], points) for name, values in axes.items()))
+    distributions = space.build_distributions(config)
+    axes = {name: _enumerate_values(distribution) for name, distribution in distributions.items()}
+    points = _count_range_points(config, [len(values) for values in axes.values() if values])
+    cells = product(*(values or _divide_range(distributions[name], points) for name, values in axes.items()))
     settings: list[Setting] = [config.fixed | dict(zip(axes, cell, strict=True)) for cell in cells]
     order = np.random.default_rng(config.seed).permutation(len(settings))
     return [settings[place] for place in order]
 
 
-def _finite(distribution: BaseDistribution) -> Sequence[Value]:
+def _enumerate_values(distribution: BaseDistribution) -> Sequence[Value]:
     """List every value of a distribution; return an empty list for a continuous range."""
     match distribution:
         case CategoricalDistribution():
@@ -47,7 +47,7 @@ def _finite(distribution: BaseDistribution) -> Sequence[Value]:
     raise AssertionError(distribution)
 
 
-def _points(config: SweepConfig, counts: Sequence[int]) -> int:
+def _count_range_points(config: SweepConfig, counts: Sequence[int]) -> int:
     """Return the number of points on each range without a step; `counts` holds the lengths of the other axes."""
     trials, ranges = config.search.trials, len(config.space) - len(counts)
     if trials is None:
@@ -66,7 +66,7 @@ def _points(config: SweepConfig, counts: Sequence[int]) -> int:
     return points
 
 
-def _even(distribution: BaseDistribution, points: int) -> list[float]:
+def _divide_range(distribution: BaseDistribution, points: int) -> list[float]:
     """Return evenly spaced points from low to high, both included; logarithmic ranges have equal ratios."""
     assert isinstance(distribution, FloatDistribution), "only a range of numbers has no end of values"
     spaced = np.geomspace if distribution.log else np.linspace

@@ -23,7 +23,7 @@ class PaperModel(Frozen):
     layers: int
 
 
-class Tuned(Frozen):
+class TunedSetting(Frozen):
     """A setting that the paper found best for an objective, with the source of that claim."""
 
     objective: str
@@ -33,21 +33,21 @@ class Tuned(Frozen):
     source: str
 
 
-class Table(Frozen):
+class PaperTable(Frozen):
     """The content of configs/tables/paper.yaml."""
 
     models: dict[str, PaperModel]
     recipe: Recipe
-    settings: list[Tuned]
+    settings: list[TunedSetting]
 
 
 @cache
-def table() -> Table:
+def load_paper_table() -> PaperTable:
     """Read the paper's table; later calls return the same object."""
-    return Table.model_validate(yaml.safe_load((CONFIGS / "tables" / "paper.yaml").read_text(encoding="utf-8")))
+    return PaperTable.model_validate(yaml.safe_load((CONFIGS / "tables" / "paper.yaml").read_text(encoding="utf-8")))
 
 
-def paper_setting(config: SweepConfig) -> Setting | None:
+def find_paper_setting(config: SweepConfig) -> Setting | None:
     """Return the paper's setting for a sweep, with a value for every hyper-parameter that it searches or fixes.
 
     Values that the paper did not tune are taken from its recipe, or else from the sweep's `fixed`. For a model that the
@@ -56,29 +56,29 @@ def paper_setting(config: SweepConfig) -> Setting | None:
     Returns:
         The setting; None where the paper has none for the objective, or no value for a searched hyper-parameter.
     """
-    tuned = _tuned(config)
+    tuned = _find_tuned_setting(config)
     if tuned is None:
         return None
-    setting = {**config.fixed, **_trained(config), **_at_depth(tuned, config)}
+    setting = {**config.fixed, **_select_recipe_values(config), **_scale_layer(tuned, config)}
     wanted = [*config.space, *config.fixed]
     return {name: setting[name] for name in wanted} if setting.keys() >= set(wanted) else None
 
 
-def stand_in(config: SweepConfig) -> bool:
+def is_stand_in(config: SweepConfig) -> bool:
     """Return True if the setting only stands in: the model is not the paper's, or the data not its data, unaltered."""
     data = config.data
     whole = (data.source, data.max_retain, data.max_holdout) == ("tofu", None, None)
-    return config.model.name not in table().models or not whole
+    return config.model.name not in load_paper_table().models or not whole
 
 
-def departures(config: SweepConfig) -> list[str]:
+def recipe_differences(config: SweepConfig) -> list[str]:
     """List the differences from the paper's recipe, as `train.epochs = 1, not 5`; empty where there are none.
 
     Searched keys do not count as differences, nor does the learning rate on a model for which the paper has none. Any
     `train.precision` agrees with the recipe: the paper's code computes in bfloat16 over float32 weights (DeepSpeed),
     and none of our precisions loses an update that this keeps, so that only rounding differs.
     """
-    own, recipe = config.with_setting(config.fixed), _recipe(config)
+    own, recipe = config.with_setting(config.fixed), _resolve_recipe(config)
     found = {key: attrgetter(key)(own) for key in recipe.keys() - config.space.keys()}
     return [
         f"{key} = {json.dumps(found[key])}, not {' or '.join(map(json.dumps, recipe[key]))}"
@@ -87,36 +87,38 @@ def departures(config: SweepConfig) -> list[str]:
     ]
 
 
-def qualifiers(config: SweepConfig) -> list[str]:
+def list_qualifiers(config: SweepConfig) -> list[str]:
     """List the qualifiers of every comparison with the paper's setting: `stand-in`, `other recipe`, both or none."""
-    said = {"stand-in": stand_in(config), "other recipe": bool(departures(config))}
+    said = {"stand-in": is_stand_in(config), "other recipe": bool(recipe_differences(config))}
     return [word for word, holds in said.items() if holds]
 
 
-def _tuned(config: SweepConfig) -> Tuned | None:
+def _find_tuned_setting(config: SweepConfig) -> TunedSetting | None:
     """Return the table's row for the objective and split: this model's, or else the first; None without one."""
     rows = [
-        row for row in table().settings if row.objective == config.objective and config.data.paper_split in row.splits
+        row
+        for row in load_paper_table().settings
+        if row.objective == config.objective and config.data.paper_split in row.splits
     ]
     return next((row for row in rows if config.model.name in row.models), rows[0] if rows else None)
 
 
-def _at_depth(tuned: Tuned, config: SweepConfig) -> Setting:
+def _scale_layer(tuned: TunedSetting, config: SweepConfig) -> Setting:
     """Return the tuned values; on a model that is not in the row, `layer` is scaled to the same relative depth."""
     if "layer" not in tuned.setting or config.model.name in tuned.models:
         return tuned.setting
-    share = float(tuned.setting["layer"]) / table().models[tuned.models[0]].layers
+    share = float(tuned.setting["layer"]) / load_paper_table().models[tuned.models[0]].layers
     return tuned.setting | {"layer": round(share * config.model.layers)}
 
 
-def _recipe(config: SweepConfig) -> Recipe:
+def _resolve_recipe(config: SweepConfig) -> Recipe:
     """Return the paper's recipe, with its learning rate for this model where it has one."""
-    model = table().models.get(config.model.name)
-    return table().recipe | ({} if model is None else {"train.lr": [model.lr]})
+    model = load_paper_table().models.get(config.model.name)
+    return load_paper_table().recipe | ({} if model is None else {"train.lr": [model.lr]})
 
 
-def _trained(config: SweepConfig) -> Setting:
+def _select_recipe_values(config: SweepConfig) -> Setting:
     """Return the recipe's values of the searchable training keys; a model without a paper rate keeps its own `lr`."""
-    recipe: Recipe = {"train.lr": [config.train.lr], **_recipe(config)}
+    recipe: Recipe = {"train.lr": [config.train.lr], **_resolve_recipe(config)}
     first = {key: recipe[key][0] for key in ("retain.weight", "train.lr", "train.epochs")}
     return {key: value for key, value in first.items() if value is not None}

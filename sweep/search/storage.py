@@ -14,123 +14,127 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from eval.definitions import DEFINITIONS
-from sweep.config.diff import differences
+from sweep.config.diff import find_differences
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
-from sweep.records import INTERRUPTED, Phase, Record, State
+from sweep.records import INTERRUPTED_REASON, Phase, State, TrialRecord
 
-FILE = "study.db"
+DATABASE_FILE = "study.db"
 """The database file in the sweep's folder; used where the config key `ledger` is not set."""
-SCORE = "score"
+SCORE_ATTRIBUTE = "score"
 """The study attribute that holds the definition of its scores."""
-CONFIG = "config"
+CONFIG_ATTRIBUTE = "config"
 """The study attribute that holds the configuration with which it began, without `CHANGEABLE_BLOCKS`."""
-CHANGES_NOTHING = {"storage", "cluster"}
+CHANGEABLE_BLOCKS = {"storage", "cluster"}
 """Configuration blocks that may change between runs of a sweep: they say where it is stored and where trials run."""
-PARTS = {
+RECORD_PARTS = {
     "start": ("index", "setting", "seed", "started"),
     "end": ("state", "metrics", "curve", "reason", "run_id", "ended", "worker"),
 }
 """The trial attributes, and the record's fields that each holds: writing one is a commit, and a worker waits for it."""
-LOST = 20
+MAX_TABLE_RETRIES = 20
 """Retries where other sweeps create tables of the same new database at the same time (each table is one commit)."""
-OPTUNA: dict[State, TrialState] = {
+OPTUNA_STATES: dict[State, TrialState] = {
     "running": TrialState.RUNNING,
     "finished": TrialState.COMPLETE,
     "failed": TrialState.FAIL,
     "pruned": TrialState.PRUNED,
 }
-STATES = {theirs: ours for ours, theirs in OPTUNA.items()}
+RECORD_STATES = {theirs: ours for ours, theirs in OPTUNA_STATES.items()}
 
 
-def opened(config: SweepConfig, name: str) -> dict[Phase, optuna.Study]:
+def open_studies(config: SweepConfig, name: str) -> dict[Phase, optuna.Study]:
     """Open the studies of a sweep, and create those that do not exist yet.
 
     Raises:
         ConfigError: the database cannot be opened.
     """
-    with quiet():
-        storage = _storage(config, name)
-        studies = {phase: _made(storage, study, config) for phase, study in _named(name).items()}
+    with silence_optuna():
+        storage = _open_database(config, name)
+        studies = {phase: _create_study(storage, study, config) for phase, study in _name_studies(name).items()}
     search = studies["search"]
     if not search.get_trials(deepcopy=False):
-        search.set_user_attr(SCORE, DEFINITIONS["score"])
-        search.set_user_attr(CONFIG, asked(config))
+        search.set_user_attr(SCORE_ATTRIBUTE, DEFINITIONS["score"])
+        search.set_user_attr(CONFIG_ATTRIBUTE, comparable_config(config))
     return studies
 
 
-def asked(config: SweepConfig) -> dict[str, object]:
+def comparable_config(config: SweepConfig) -> dict[str, object]:
     """Return the part of a configuration that must stay the same throughout a sweep."""
-    return config.model_dump(mode="json", exclude=CHANGES_NOTHING)
+    return config.model_dump(mode="json", exclude=CHANGEABLE_BLOCKS)
 
 
-def refuse_changed(config: SweepConfig, name: str) -> None:
+def refuse_changed_config(config: SweepConfig, name: str) -> None:
     """Refuse a configuration that differs from the one with which the sweep began.
 
     Raises:
         ConfigError: a key of `comparable_config` differs, or the database cannot be opened.
     """
-    search = there(config, name).get("search")
-    begun = asked(config) if search is None else search.user_attrs.get(CONFIG, asked(config))
-    for key, one, two in differences(begun, asked(config)):
+    search = load_existing_studies(config, name).get("search")
+    begun = (
+        comparable_config(config)
+        if search is None
+        else search.user_attrs.get(CONFIG_ATTRIBUTE, comparable_config(config))
+    )
+    for key, one, two in find_differences(begun, comparable_config(config)):
         raise ConfigError(
             f"{key} = {two} in {config.storage / name / 'config.yaml'} was {one} when the sweep began: its trials would"
             " not be comparable; put it back, or begin another sweep."
         )
 
 
-def there(config: SweepConfig, name: str) -> dict[Phase, optuna.Study]:
+def load_existing_studies(config: SweepConfig, name: str) -> dict[Phase, optuna.Study]:
     """Load those studies of a sweep that exist, without creating or closing anything.
 
     Raises:
         ConfigError: the database cannot be opened.
     """
-    if not _to_be_opened(config, name):
+    if not _should_open(config, name):
         return {}
-    with quiet():
-        storage = _storage(config, name)
+    with silence_optuna():
+        storage = _open_database(config, name)
         names = optuna.get_all_study_names(storage)
-        wanted = {phase: study for phase, study in _named(name).items() if study in names}
+        wanted = {phase: study for phase, study in _name_studies(name).items() if study in names}
         return {phase: optuna.load_study(study_name=study, storage=storage) for phase, study in wanted.items()}
 
 
-def taken(config: SweepConfig, name: str) -> bool:
+def is_name_taken(config: SweepConfig, name: str) -> bool:
     """Return True if the sweeps share a database that already has a study of this name.
 
     Raises:
         ConfigError: the database cannot be opened.
     """
-    return config.ledger is not None and "search" in there(config, name)
+    return config.ledger is not None and "search" in load_existing_studies(config, name)
 
 
-def attempts(phase: Phase, study: optuna.Study) -> list[Record]:
+def read_attempts(phase: Phase, study: optuna.Study) -> list[TrialRecord]:
     """Read every attempt of a study, in the order in which they began."""
-    records = [record_of(phase, trial) for trial in study.get_trials(deepcopy=False)]
+    records = [decode_record(phase, trial) for trial in study.get_trials(deepcopy=False)]
     return [record for record in records if record is not None]
 
 
-def record_of(phase: Phase, trial: FrozenTrial) -> Record | None:
+def decode_record(phase: Phase, trial: FrozenTrial) -> TrialRecord | None:
     """Return an Optuna trial as a record; None where the driver died before the start was written."""
     if "start" not in trial.user_attrs:
         return None
-    start, state = trial.user_attrs["start"], STATES[trial.state]
+    start, state = trial.user_attrs["start"], RECORD_STATES[trial.state]
     # An attempt that was open when the driver died has no `end` attribute.
-    lost = {"reason": INTERRUPTED, "ended": start["started"]} if state == "failed" else {}
-    return Record(**{"phase": phase, "state": state} | start | trial.user_attrs.get("end", lost))
+    lost = {"reason": INTERRUPTED_REASON, "ended": start["started"]} if state == "failed" else {}
+    return TrialRecord(**{"phase": phase, "state": state} | start | trial.user_attrs.get("end", lost))
 
 
-def last(records: Sequence[Record]) -> dict[int, Record]:
+def select_last_attempts(records: Sequence[TrialRecord]) -> dict[int, TrialRecord]:
     """Return the last attempt of every trial, by index."""
     return dict(sorted({record.index: record for record in records}.items()))
 
 
-def keep(trial: optuna.Trial, record: Record, part: Literal["start", "end"]) -> None:
+def save_record_part(trial: optuna.Trial, record: TrialRecord, part: Literal["start", "end"]) -> None:
     """Commit a part of the record to the study."""
-    trial.set_user_attr(part, {key: getattr(record, key) for key in PARTS[part]})
+    trial.set_user_attr(part, {key: getattr(record, key) for key in RECORD_PARTS[part]})
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_optuna() -> Iterator[None]:
     """Silence Optuna's messages about each study, its warnings on experimental features, and one on repeated epochs."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
@@ -140,36 +144,36 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _to_be_opened(config: SweepConfig, name: str) -> bool:
+def _should_open(config: SweepConfig, name: str) -> bool:
     """Return False where SQLite would create a missing database file; True also for a URL that cannot be opened."""
     if config.ledger is None:
-        return (config.storage / name / FILE).exists()
+        return (config.storage / name / DATABASE_FILE).exists()
     dialect, _, place = config.ledger.partition(":///")
     file = Path(place.partition("?")[0])
     return not dialect.startswith("sqlite") or file.exists() or not file.parent.is_dir()
 
 
-def _named(name: str) -> dict[Phase, str]:
+def _name_studies(name: str) -> dict[Phase, str]:
     """Return the names of a sweep's studies, by phase."""
     return {"search": name, "finalist": f"{name}/finalists"}
 
 
-def _storage(config: SweepConfig, name: str) -> RDBStorage:
+def _open_database(config: SweepConfig, name: str) -> RDBStorage:
     """Open the database of a sweep.
 
     Raises:
         ConfigError: it cannot be opened.
     """
-    url = config.ledger or f"sqlite:///{config.storage / name / FILE}"
+    url = config.ledger or f"sqlite:///{config.storage / name / DATABASE_FILE}"
     try:
-        return _with_tables(url)
+        return _connect_with_retries(url)
     except (SQLAlchemyError, ImportError, ValueError) as error:
         raise ConfigError(f"ledger = {url!r} cannot be opened: {str(error).splitlines()[0]}") from None
 
 
-def _with_tables(url: str) -> RDBStorage:
+def _connect_with_retries(url: str) -> RDBStorage:
     """Connect and create missing tables; retry where another sweep creates the same tables at the same time."""
-    for _ in range(LOST):
+    for _ in range(MAX_TABLE_RETRIES):
         try:
             return RDBStorage(url)
         except SQLAlchemyError as error:
@@ -179,7 +183,7 @@ def _with_tables(url: str) -> RDBStorage:
     return RDBStorage(url)
 
 
-def _made(storage: RDBStorage, name: str, config: SweepConfig) -> optuna.Study:
+def _create_study(storage: RDBStorage, name: str, config: SweepConfig) -> optuna.Study:
     """Create or load a study that minimises the score; for nsga2, forget ES down and retain ES up."""
     down, up = StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE
     directions = [down, up] if config.search.sampler == "nsga2" else [down]

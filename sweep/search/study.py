@@ -10,22 +10,22 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.trial import TrialState
 
-from eval.metrics.calibrated_score import strength
-from sweep.atomic_io import make
+from eval.metrics.calibrated_score import extraction_strengths
+from sweep.atomic_io import create_folder
 from sweep.config import space
 from sweep.config.compose import dump
 from sweep.config.schema import SweepConfig
-from sweep.config.stored import CONFIG
+from sweep.config.stored import CONFIG_FILE
 from sweep.errors import ConfigError
-from sweep.records import INTERRUPTED, Phase, Record, Setting, now
+from sweep.records import INTERRUPTED_REASON, Phase, Setting, TrialRecord, now
 from sweep.search import asha, storage, warm_start
-from sweep.search.samplers import sampler
+from sweep.search.samplers import build_sampler
 
-LOCK = ".lock"
+LOCK_FILE = ".lock"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class TrialRequest:
     """A trial to be run; `setting` is None where the sampler is to choose it."""
 
     phase: Phase
@@ -34,7 +34,7 @@ class Task:
     setting: Setting | None
 
 
-class Ledger:
+class SweepStudy:
     """Persistent record of all trials: the single source of truth for resume.
 
     It consists of two studies in one database: NAME for the search and NAME/finalists for the repeats on fresh seeds,
@@ -49,155 +49,155 @@ class Ledger:
             ConfigError: the database cannot be opened, or the trials of a sweep in `search.warm_start` cannot be used.
         """
         self._config = config
-        self._distributions = space.distributions(config)
-        self._studies = storage.opened(config, name)
-        self._open: dict[tuple[Phase, int], optuna.Trial] = {}
-        self._close_leftovers()
-        warm_start.learn(config, self._studies["search"])
+        self._distributions = space.build_distributions(config)
+        self._studies = storage.open_studies(config, name)
+        self._open_trials: dict[tuple[Phase, int], optuna.Trial] = {}
+        self._close_leftover_attempts()
+        warm_start.add_earlier_trials(config, self._studies["search"])
 
-    def records(self) -> list[Record]:
+    def list_records(self) -> list[TrialRecord]:
         """Return the last attempt of every trial, search first, by index."""
-        return [record for phase in self._studies for record in self.last(phase).values()]
+        return [record for phase in self._studies for record in self.find_last_attempts(phase).values()]
 
-    def running(self, phase: Phase) -> bool:
+    def has_running_trials(self, phase: Phase) -> bool:
         """Return True if a trial of the phase is running."""
-        return any(open_phase == phase for open_phase, _ in self._open)
+        return any(open_phase == phase for open_phase, _ in self._open_trials)
 
-    def attempts(self, phase: Phase) -> list[Record]:
+    def list_attempts(self, phase: Phase) -> list[TrialRecord]:
         """Return every attempt at the trials of the phase, in the order in which they began."""
-        return storage.attempts(phase, self._studies[phase])
+        return storage.read_attempts(phase, self._studies[phase])
 
-    def history(self) -> list[Record]:
+    def list_all_attempts(self) -> list[TrialRecord]:
         """Return every attempt at every trial, search first, in the order in which they began."""
-        return [record for phase in self._studies for record in self.attempts(phase)]
+        return [record for phase in self._studies for record in self.list_attempts(phase)]
 
-    def last(self, phase: Phase) -> dict[int, Record]:
+    def find_last_attempts(self, phase: Phase) -> dict[int, TrialRecord]:
         """Return the last attempt of every trial of the phase, by index."""
-        return storage.last(self.attempts(phase))
+        return storage.select_last_attempts(self.list_attempts(phase))
 
-    def ask(self, task: Task) -> Record:
+    def open_attempt(self, task: TrialRequest) -> TrialRecord:
         """Open an attempt at a requested trial, with the request's setting or one from the sampler."""
         study = self._studies[task.phase]
         if task.phase == "finalist":
             # A finalist's setting may lie outside the space, so it is kept as an attribute, not as Optuna's parameters.
             trial, setting = study.ask(), task.setting
         else:
-            with storage.quiet():
-                study.sampler = sampler(self._config, task.index, task.setting)
+            with storage.silence_optuna():
+                study.sampler = build_sampler(self._config, task.index, task.setting)
                 trial = study.ask(self._distributions)
             setting = self._config.fixed | {key: trial.params[key] for key in self._config.space}
         assert setting is not None, "a finalist has a setting"
-        record = Record(
+        record = TrialRecord(
             phase=task.phase, index=task.index, setting=setting, seed=task.seed, state="running", started=now()
         )
-        storage.keep(trial, record, "start")
-        self._open[task.phase, task.index] = trial
+        storage.save_record_part(trial, record, "start")
+        self._open_trials[task.phase, task.index] = trial
         return record
 
-    def lags(self, record: Record) -> bool:
+    def should_prune(self, record: TrialRecord) -> bool:
         """Report the newest point of a running trial's curve to the study; return True if ASHA stops the trial."""
         point, epochs = record.curve[-1], int(record.setting.get("train.epochs", self._config.train.epochs))
         epoch = int(point["epoch"])
-        if self._config.search.stop == "none" or record.phase == "finalist" or not asha.rung(epoch, epochs):
+        if self._config.search.stop == "none" or record.phase == "finalist" or not asha.is_rung(epoch, epochs):
             return False
-        forget = strength(point).forget
-        with storage.quiet():
-            self._open[record.phase, record.index].report(forget, epoch)
-        return asha.lags(forget, epoch, self._studies[record.phase].get_trials(deepcopy=False))
+        forget = extraction_strengths(point).forget
+        with storage.silence_optuna():
+            self._open_trials[record.phase, record.index].report(forget, epoch)
+        return asha.should_prune(forget, epoch, self._studies[record.phase].get_trials(deepcopy=False))
 
-    def end(self, record: Record) -> Record:
+    def close_attempt(self, record: TrialRecord) -> TrialRecord:
         """Commit the end of the record's attempt; a finished trial without a finite score becomes failed."""
         if record.state == "finished" and not math.isfinite(record.score):
             record = replace(record, state="failed", reason=record.reason or "the trial gave no finite score")
         record = replace(record, ended=now())
-        trial = self._open[record.phase, record.index]
-        storage.keep(trial, record, "end")
-        self._tell(trial, record)
-        del self._open[record.phase, record.index]
+        trial = self._open_trials[record.phase, record.index]
+        storage.save_record_part(trial, record, "end")
+        self._tell_sampler(trial, record)
+        del self._open_trials[record.phase, record.index]
         return record
 
-    def interrupt(self) -> None:
+    def fail_open_attempts(self) -> None:
         """Close every open attempt as failed; a resumed sweep runs its setting again."""
-        for record in self.records():
+        for record in self.list_records():
             if record.state == "running":
-                self.end(replace(record, state="failed", reason=INTERRUPTED))
+                self.close_attempt(replace(record, state="failed", reason=INTERRUPTED_REASON))
 
     @property
     def run_id(self) -> str | None:
         """The id of the sweep's MLflow run; None if the sweep was never tracked, empty if the run is not known."""
         return self._studies["search"].user_attrs.get("run_id")
 
-    def keep_run_id(self, run_id: str) -> None:
+    def save_run_id(self, run_id: str) -> None:
         """Save the id of the sweep's MLflow run in the study."""
         self._studies["search"].set_user_attr("run_id", run_id)
 
-    def _values(self, record: Record) -> list[float]:
+    def _list_optuna_values(self, record: TrialRecord) -> list[float]:
         """Return the values of a finished trial for Optuna: its score, or for nsga2 its forget and retain ES."""
         if self._config.search.sampler != "nsga2":
             return [record.score]
         # A diverged trial has no ES of its own: its score is the reference's forget ES, and its retain ES counts as 0.
-        return [*strength(record.metrics)] if "forget/es" in record.metrics else [record.score, 0.0]
+        return [*extraction_strengths(record.metrics)] if "forget/es" in record.metrics else [record.score, 0.0]
 
-    def _tell(self, trial: optuna.Trial | int, record: Record) -> None:
+    def _tell_sampler(self, trial: optuna.Trial | int, record: TrialRecord) -> None:
         """Tell Optuna how an attempt ended."""
-        values = self._values(record) if record.state == "finished" else None
-        self._studies[record.phase].tell(trial, values, storage.OPTUNA[record.state])
+        values = self._list_optuna_values(record) if record.state == "finished" else None
+        self._studies[record.phase].tell(trial, values, storage.OPTUNA_STATES[record.state])
 
-    def _close_leftovers(self) -> None:
+    def _close_leftover_attempts(self) -> None:
         """Close attempts that a dead driver left open: with their saved end where there is one, else as failed."""
         for phase, study in self._studies.items():
             for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-                record = storage.record_of(phase, trial)
+                record = storage.decode_record(phase, trial)
                 if record is None or record.state == "running":
                     study.tell(trial.number, state=TrialState.FAIL)
                 else:
-                    self._tell(trial.number, record)
+                    self._tell_sampler(trial.number, record)
 
 
 @contextmanager
-def created(config: SweepConfig, name: str) -> Iterator[Ledger]:
+def create_study(config: SweepConfig, name: str) -> Iterator[SweepStudy]:
     """Create the sweep's folder, lock it, and yield its study.
 
     Raises:
         ConfigError: as `refuse_taken_name` and `reopen_study` do.
     """
-    begin(config, name)
-    with reopened(config, name) as ledger:
+    create_sweep_folder(config, name)
+    with reopen_study(config, name) as ledger:
         yield ledger
 
 
-def begin(config: SweepConfig, name: str) -> None:
+def create_sweep_folder(config: SweepConfig, name: str) -> None:
     """Create the sweep's folder with its config.yaml.
 
     Raises:
         ConfigError: as `refuse_taken_name` does.
     """
-    refuse_taken(config, name)
+    refuse_taken_name(config, name)
     try:
-        make(config.storage / name, CONFIG, dump(config))
+        create_folder(config.storage / name, CONFIG_FILE, dump(config))
     except OSError:
-        refuse_taken(config, name)  # another process created it first
+        refuse_taken_name(config, name)  # another process created it first
         raise
 
 
 @contextmanager
-def reopened(config: SweepConfig, name: str) -> Iterator[Ledger]:
+def reopen_study(config: SweepConfig, name: str) -> Iterator[SweepStudy]:
     """Lock the folder of a sweep, and yield its study.
 
     Raises:
         ConfigError: another process has locked the folder, or the study cannot be opened.
     """
-    with _locked(config, name):
-        yield Ledger(config, name)
+    with _lock_folder(config, name):
+        yield SweepStudy(config, name)
 
 
-def refuse_running(config: SweepConfig, name: str) -> None:
+def refuse_running_sweep(config: SweepConfig, name: str) -> None:
     """Raise ConfigError if another process is running the sweep, before anything is prepared in vain."""
-    with _locked(config, name):
+    with _lock_folder(config, name):
         pass
 
 
-def peek(config: SweepConfig, name: str) -> list[Record]:
+def read_records(config: SweepConfig, name: str) -> list[TrialRecord]:
     """Read the records of a sweep that another process may be running; nothing is locked or closed.
 
     Returns:
@@ -206,23 +206,27 @@ def peek(config: SweepConfig, name: str) -> list[Record]:
     Raises:
         ConfigError: the database cannot be opened.
     """
-    there = storage.there(config, name)
-    return [r for phase, study in there.items() for r in storage.last(storage.attempts(phase, study)).values()]
+    there = storage.load_existing_studies(config, name)
+    return [
+        r
+        for phase, study in there.items()
+        for r in storage.select_last_attempts(storage.read_attempts(phase, study)).values()
+    ]
 
 
-def refuse_taken(config: SweepConfig, name: str) -> None:
+def refuse_taken_name(config: SweepConfig, name: str) -> None:
     """Raise ConfigError if a sweep has this name already, or storage or study cannot be used; create no folder."""
     there = next(folder for folder in (config.storage, *config.storage.parents) if folder.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
         raise ConfigError(f"storage = {str(config.storage)!r} must be a writable folder, but {there} is not.")
-    if (config.storage / name).exists() or storage.taken(config, name):
+    if (config.storage / name).exists() or storage.is_name_taken(config, name):
         raise ConfigError(f"name = {name!r} exists; choose another with --name, or go on with --resume {name}.")
 
 
 @contextmanager
-def _locked(config: SweepConfig, name: str) -> Iterator[None]:
+def _lock_folder(config: SweepConfig, name: str) -> Iterator[None]:
     """Lock the folder of a sweep against every other process."""
-    lock = FileLock(config.storage / name / LOCK, blocking=False)
+    lock = FileLock(config.storage / name / LOCK_FILE, blocking=False)
     try:
         lock.acquire()
     except Timeout:

@@ -11,15 +11,15 @@ from typing import Any
 from mlflow import MlflowClient
 
 from sweep.config.schema import SweepConfig
-from sweep.records import Logged, Record
+from sweep.records import TrackingRun, TrialRecord
 from sweep.redaction import redact
-from sweep.tracking.runs import Runs, Status, cut, metrics_of, ms
-from sweep.tracking.store import client_of, experiment_id, one_sentence, store
+from sweep.tracking.runs import RunStatus, SweepRuns, build_metrics, to_milliseconds, truncate_texts
+from sweep.tracking.store import get_or_create_experiment, get_tracking_uri, open_client, translate_errors
 
 
-def fill(
-    config: SweepConfig, name: str, status: Status, records: Sequence[Record], run_id: str = ""
-) -> tuple[int, Logged]:
+def backfill_sweep(
+    config: SweepConfig, name: str, status: RunStatus, records: Sequence[TrialRecord], run_id: str = ""
+) -> tuple[int, TrackingRun]:
     """Log to MLflow whatever it lacks of a sweep that has ended; a second call adds nothing.
 
     Args:
@@ -35,15 +35,15 @@ def fill(
     Raises:
         TrackingError: MLflow refused or could not be reached.
     """
-    runs = Runs(config, name, run_id)
-    with one_sentence(runs.uri):
-        runs.open()
-        missing = len(runs.missing(records))
+    runs = SweepRuns(config, name, run_id)
+    with translate_errors(runs.uri):
+        runs.open_sweep_run()
+        missing = len(runs.find_missing(records))
         runs.finish(status, records)
-    return missing, runs.logged
+    return missing, runs.tracking_run
 
 
-def attach(logged: Logged, folder: Path, files: Sequence[Path], tags: Mapping[str, str]) -> None:
+def attach_files(tracking_run: TrackingRun, folder: Path, files: Sequence[Path], tags: Mapping[str, str]) -> None:
     """Add files and tags to a sweep's run; a repeated call replaces them.
 
     Args:
@@ -55,17 +55,17 @@ def attach(logged: Logged, folder: Path, files: Sequence[Path], tags: Mapping[st
     Raises:
         TrackingError: MLflow refused or could not be reached.
     """
-    uri = store()
-    with one_sentence(uri):
-        client = client_of(uri)
+    uri = get_tracking_uri()
+    with translate_errors(uri):
+        client = open_client(uri)
         for path in files:
             above = path.relative_to(folder).parent
-            client.log_artifact(logged.run_id, str(path), None if above == Path() else str(above))
-        for key, value in cut(tags).items():
-            client.set_tag(logged.run_id, key, value)
+            client.log_artifact(tracking_run.run_id, str(path), None if above == Path() else str(above))
+        for key, value in truncate_texts(tags).items():
+            client.set_tag(tracking_run.run_id, key, value)
 
 
-def log_scores(scores: Mapping[str, Any], path: Path) -> Logged:
+def log_scores(scores: Mapping[str, Any], path: Path) -> TrackingRun:
     """Log a checkpoint's scores and their file as a run of its own; the same file logged again yields the same run.
 
     Args:
@@ -78,22 +78,24 @@ def log_scores(scores: Mapping[str, Any], path: Path) -> Logged:
     Raises:
         TrackingError: MLflow refused or could not be reached.
     """
-    uri, experiment = store(), os.environ.get("MLFLOW_EXPERIMENT_NAME") or "checkpoints"
-    with one_sentence(uri):
-        run_id = _score_run(client_of(uri), experiment, scores, path)
-    return Logged(tracking_uri=redact(uri), experiment=experiment, run_id=run_id)
+    uri, experiment = get_tracking_uri(), os.environ.get("MLFLOW_EXPERIMENT_NAME") or "checkpoints"
+    with translate_errors(uri):
+        run_id = _log_score_run(open_client(uri), experiment, scores, path)
+    return TrackingRun(tracking_uri=redact(uri), experiment=experiment, run_id=run_id)
 
 
-def _score_run(client: MlflowClient, experiment: str, scores: Mapping[str, Any], path: Path) -> str:
-    place = experiment_id(client, experiment)
+def _log_score_run(client: MlflowClient, experiment: str, scores: Mapping[str, Any], path: Path) -> str:
+    place = get_or_create_experiment(client, experiment)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     same = client.search_runs([place], f"tags.scores = '{digest}' and attributes.status = 'FINISHED'")
     if same:
         return str(same[0].info.run_id)
     described = {key: json.dumps(scores[key]) for key in ("data", "template", "versions", "definitions", "left_out")}
-    tags = cut({"scores": digest, "checkpoint": str(scores["checkpoint"]), "git": str(scores["git"])} | described)
+    tags = truncate_texts(
+        {"scores": digest, "checkpoint": str(scores["checkpoint"]), "git": str(scores["git"])} | described
+    )
     run_id = str(client.create_run(place, run_name=Path(scores["checkpoint"]).name, tags=tags).info.run_id)
-    client.log_batch(run_id, metrics_of(scores["metrics"], step=0, timestamp=ms(time.time())))
+    client.log_batch(run_id, build_metrics(scores["metrics"], step=0, timestamp=to_milliseconds(time.time())))
     client.log_artifact(run_id, str(path))
     client.set_terminated(run_id)
     return run_id

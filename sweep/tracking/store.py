@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 
 from sweep.redaction import redact
 
-DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+DATABASE_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql")
 """URL schemes of databases that `mlflow ui` opens itself; other URIs name servers."""
 
 
@@ -23,23 +23,23 @@ class TrackingError(RuntimeError):
     """Refusal by MLflow, or failure to reach it; the message is one sentence without a password."""
 
 
-def store() -> str:
+def get_tracking_uri() -> str:
     """Return MLFLOW_TRACKING_URI, else the URI of mlflow.db in the working directory; it may hold a password."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
 
 
-def client_of(uri: str) -> MlflowClient:
+def open_client(uri: str) -> MlflowClient:
     """Return a client of the store; create a missing SQLite file atomically first.
 
     MLflow creates its tables in dozens of steps, and never again opens a file in which only some of them exist.
     """
     name = make_url(uri).database if uri.startswith("sqlite") else None
     if name and name != ":memory:" and not Path(name).exists():
-        _make(Path(name))
+        _create_database(Path(name))
     return MlflowClient(tracking_uri=uri)
 
 
-def _make(file: Path) -> None:
+def _create_database(file: Path) -> None:
     """Create the database in a temporary folder, then move it here, unless another process was faster."""
     with TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
         made = Path(folder).absolute() / file.name
@@ -48,36 +48,36 @@ def _make(file: Path) -> None:
             made.rename(file)
 
 
-def experiment_id(client: MlflowClient, name: str) -> str:
+def get_or_create_experiment(client: MlflowClient, name: str) -> str:
     """Return the id of the experiment with this name; create the experiment if it is missing."""
     found = client.get_experiment_by_name(name)
     return str(found.experiment_id if found else client.create_experiment(name))
 
 
 @contextmanager
-def one_sentence(uri: str) -> Iterator[None]:
+def translate_errors(uri: str) -> Iterator[None]:
     """Translate any exception of the block into a TrackingError without a password."""
     try:
         yield
     except Exception as error:
-        raise TrackingError(f"MLflow at {redact(uri)}: {sentence(error)}") from None
+        raise TrackingError(f"MLflow at {redact(uri)}: {summarize_error(error)}") from None
 
 
-def sentence(error: Exception) -> str:
+def summarize_error(error: Exception) -> str:
     """Return the first line of an error without passwords, at most 300 characters; the type's name if it is empty."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return redact(lines[0])[:300]
 
 
-def ui_command(uri: str) -> str:
+def format_ui_command(uri: str) -> str:
     """Return the command that shows the runs of a store; for a server its address."""
-    if urlsplit(uri).scheme.partition("+")[0] not in DATABASES:
+    if urlsplit(uri).scheme.partition("+")[0] not in DATABASE_SCHEMES:
         return redact(uri)
     shown = shlex.quote(uri) if uri == redact(uri) else '"$MLFLOW_TRACKING_URI"'
-    return f"{_program()} ui --backend-store-uri {shown}"
+    return f"{_find_mlflow_command()} ui --backend-store-uri {shown}"
 
 
-def _program() -> str:
+def _find_mlflow_command() -> str:
     """Return the shell word that runs this environment's `mlflow` from the working directory."""
     own = Path(sys.executable).with_name("mlflow")
     if not own.exists() or shutil.which("mlflow") == str(own):

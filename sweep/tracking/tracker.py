@@ -6,32 +6,32 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from sweep.config.schema import SweepConfig
-from sweep.records import Logged, Record
-from sweep.tracking.runs import Runs, Status, attempt
-from sweep.tracking.store import sentence, ui_command
+from sweep.records import TrackingRun, TrialRecord
+from sweep.tracking.runs import RunStatus, SweepRuns, format_attempt_key
+from sweep.tracking.store import format_ui_command, summarize_error
 
-GATHER = 0.3
+GATHER_INTERVAL_S = 0.3
 """Delay in seconds before updates are logged: just after a trial's end, its worker waits for the driver."""
-PAUSE = 30.0
+RETRY_INTERVAL_S = 30.0
 """Pause in seconds after a failed request."""
-PATIENCE = 120.0
+FINISH_TIMEOUT_S = 120.0
 """Time in seconds that the end of a sweep waits for the remaining logging."""
-IMPATIENCE = 6.0
+INTERRUPT_TIMEOUT_S = 6.0
 """The same for an interrupted sweep: the user was promised an end within ten seconds."""
 
 
 class Tracker:
     """TrialListener that logs one sweep to MLflow in a background thread; its calls never raise."""
 
-    def __init__(self, runs: "Runs") -> None:
+    def __init__(self, runs: "SweepRuns") -> None:
         """Start the background thread."""
         self._runs = runs
-        self._news: dict[str, Record] = {}
-        self._last: Callable[[], object] | None = None
+        self._pending_records: dict[str, TrialRecord] = {}
+        self._final_job: Callable[[], object] | None = None
         self._wake = threading.Event()
-        self._error = ""
+        self._last_error = ""
         self._paused_until = 0.0
-        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread = threading.Thread(target=self._log_until_finished, name="mlflow", daemon=True)
         self._thread.start()
 
     @classmethod
@@ -44,16 +44,16 @@ class Tracker:
             run_id: None for a new sweep; for a resumed one the parent run that the study knows. If that is empty, the
                 parent is found by the sweep's folder, or created.
         """
-        tracker = cls(Runs(config, name, run_id))
+        tracker = cls(SweepRuns(config, name, run_id))
         tracker._wake.set()
         return tracker
 
-    def note(self, record: Record) -> None:
+    def on_trial_update(self, record: TrialRecord) -> None:
         """Queue the record for logging; it replaces an older record of the same attempt, which it contains."""
-        self._news[attempt(record)] = record
+        self._pending_records[format_attempt_key(record)] = record
         self._wake.set()
 
-    def finish(self, status: Status, records: Sequence[Record]) -> str:
+    def finish(self, status: RunStatus, records: Sequence[TrialRecord]) -> str:
         """Log the missing attempts, end the parent run, and wait for both; a KILLED sweep waits less.
 
         Args:
@@ -63,17 +63,19 @@ class Tracker:
         Returns:
             An empty text if MLflow holds everything, else one line with the number of missing attempts and the reason.
         """
-        self._last = partial(self._runs.finish, status, tuple(records))
+        self._final_job = partial(self._runs.finish, status, tuple(records))
         self._wake.set()
-        patience = IMPATIENCE if status == "KILLED" else PATIENCE
+        patience = INTERRUPT_TIMEOUT_S if status == "KILLED" else FINISH_TIMEOUT_S
         self._thread.join(patience)
-        error = f"no answer within {patience:.0f} s" if self._thread.is_alive() else self._error
-        over, missing = sum(r.state != "running" for r in records), len(self._runs.missing(records))
-        return f"MLflow at {self.logged.tracking_uri} lacks {missing} of {over} attempts: {error}" if error else ""
+        error = f"no answer within {patience:.0f} s" if self._thread.is_alive() else self._last_error
+        over, missing = sum(r.state != "running" for r in records), len(self._runs.find_missing(records))
+        return (
+            f"MLflow at {self.tracking_run.tracking_uri} lacks {missing} of {over} attempts: {error}" if error else ""
+        )
 
-    def run_id_of(self, record: Record) -> str:
+    def run_id_of(self, record: TrialRecord) -> str:
         """Return the MLflow run id of the attempt, empty while it has no run."""
-        return self._runs.attempts.get(attempt(record), "")
+        return self._runs.run_ids.get(format_attempt_key(record), "")
 
     @property
     def run_id(self) -> str:
@@ -81,34 +83,34 @@ class Tracker:
         return self._runs.run_id
 
     @property
-    def logged(self) -> Logged:
+    def tracking_run(self) -> TrackingRun:
         """The location of the sweep's runs, without a password."""
-        return self._runs.logged
+        return self._runs.tracking_run
 
     @property
     def ui_command(self) -> str:
         """The command that shows the runs; for a server its address."""
-        return ui_command(self._runs.uri)
+        return format_ui_command(self._runs.uri)
 
-    def _work(self) -> None:
+    def _log_until_finished(self) -> None:
         """Log queued records until `finish` is called; after a failure pause, as the final job logs what is missing."""
-        while self._last is None:
+        while self._final_job is None:
             self._wake.wait()
-            time.sleep(GATHER)
+            time.sleep(GATHER_INTERVAL_S)
             self._wake.clear()
             if time.monotonic() >= self._paused_until:
-                self._try(self._log)
-        self._try(self._last)
+                self._run_job(self._log_pending)
+        self._run_job(self._final_job)
 
-    def _log(self) -> None:
-        self._runs.describe()
-        while self._news:
-            self._runs.log(self._news.pop(next(iter(self._news))))
+    def _log_pending(self) -> None:
+        self._runs.log_config()
+        while self._pending_records:
+            self._runs.log_attempt(self._pending_records.pop(next(iter(self._pending_records))))
 
-    def _try(self, job: Callable[[], object]) -> None:
+    def _run_job(self, job: Callable[[], object]) -> None:
         try:
             job()
-            self._error = ""
+            self._last_error = ""
         except Exception as error:
-            self._error = sentence(error)
-            self._paused_until = time.monotonic() + PAUSE
+            self._last_error = summarize_error(error)
+            self._paused_until = time.monotonic() + RETRY_INTERVAL_S

@@ -21,21 +21,21 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from eval.models.forward import Each, blocks
+from eval.models.forward import MapFn, find_blocks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel  # takes seconds to import
 
 
-NODE = "127.0.0.1"
-PATIENCE = timedelta(hours=24)
+LOOPBACK_ADDRESS = "127.0.0.1"
+PEER_TIMEOUT = timedelta(hours=24)
 """Time that a process waits for the others: process 0 may wait for another sweep that makes the same artifact."""
 
 Found = TypeVar("Found")
 Group = TypeVar("Group")
 
 
-def size() -> int:
+def world_size() -> int:
     """Return the number of processes of the trial."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
@@ -45,25 +45,25 @@ def rank() -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
-def place() -> TCPStore:
+def host_rendezvous() -> TCPStore:
     """Open the store at which the processes of a node find one another; process 0 holds it, at a free port."""
-    return TCPStore(NODE, 0, is_master=True, wait_for_workers=False, timeout=PATIENCE)
+    return TCPStore(LOOPBACK_ADDRESS, 0, is_master=True, wait_for_workers=False, timeout=PEER_TIMEOUT)
 
 
-def join(port: int, rank: int, size: int) -> None:
+def join_process_group(port: int, rank: int, size: int) -> None:
     """Join the process group through the store at the port; with GPUs, use the one whose index is the rank."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}  # for accelerate
     if torch.cuda.is_available():
         torch.cuda.set_device(rank)
-    store = TCPStore(NODE, port, is_master=False, timeout=PATIENCE)
+    store = TCPStore(LOOPBACK_ADDRESS, port, is_master=False, timeout=PEER_TIMEOUT)
     backend = "nccl" if torch.cuda.is_available() else "gloo"
-    distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PEER_TIMEOUT)
 
 
-def deal(lengths: Sequence[int], hands: int) -> list[list[int]]:
+def balance_by_length(lengths: Sequence[int], n_ranks: int) -> list[list[int]]:
     """Assign the indices of `lengths` to ranks: the longest first, each to the rank with the smallest sum so far."""
-    dealt: list[list[int]] = [[] for _ in range(hands)]
-    held = [0] * hands
+    dealt: list[list[int]] = [[] for _ in range(n_ranks)]
+    held = [0] * n_ranks
     for place in sorted(range(len(lengths)), key=lambda place: (-lengths[place], place)):
         least = held.index(min(held))
         dealt[least].append(place)
@@ -71,41 +71,41 @@ def deal(lengths: Sequence[int], hands: int) -> list[list[int]]:
     return [sorted(hand) for hand in dealt]
 
 
-def shared_out(model: "PreTrainedModel", device: torch.device) -> "PreTrainedModel":
+def shard_model(model: "PreTrainedModel", device: torch.device) -> "PreTrainedModel":
     """Shard the model on the device, in place, so that each process keeps its shard of every weight; return the model.
 
     Each layer is gathered as one group; embedding, last norm and head are another, so that tied weights stay tied.
     Gradients are summed, not averaged: each process's loss is its part of the batch's loss.
     """
-    mesh = init_device_mesh(device.type, (size(),))
-    for part in (*blocks(model), model):
+    mesh = init_device_mesh(device.type, (world_size(),))
+    for part in (*find_blocks(model), model):
         sharded = fully_shard(part, mesh=mesh, reshard_after_forward=True)
         sharded.set_gradient_divide_factor(1.0)
         sharded.set_force_sum_reduction_for_comms(True)
     own: Any = model
-    own.compute = MethodType(_compute, model)
+    own.compute = MethodType(_call_work, model)
     register_fsdp_forward_method(model, "compute")
     own._is_fsdp_managed_module = True  # transformers then generates until every process has its answers
     return model
 
 
-def _compute(model: "PreTrainedModel", work: Callable[[], Found]) -> Found:
+def _call_work(model: "PreTrainedModel", work: Callable[[], Found]) -> Found:
     return work()
 
 
-def computed(model: "PreTrainedModel", work: Callable[[], Found]) -> Found:
+def run_with_weights(model: "PreTrainedModel", work: Callable[[], Found]) -> Found:
     """Call `work`, which uses parts of the model, and return its result; shards are gathered for it, layer by layer."""
     own: Any = model
     found: Found = own.compute(work) if isinstance(model, FSDPModule) else work()
     return found
 
 
-def each_of(model: "PreTrainedModel") -> Each:
+def distributed_map(model: "PreTrainedModel") -> MapFn:
     """Return a `map` that divides its groups among the processes; every process gets all results, in order."""
-    return map if size() == 1 else Spread(model)
+    return map if world_size() == 1 else DistributedMap(model)
 
 
-class Spread:
+class DistributedMap:
     """A `map` over several processes, one group each at a time; spare processes repeat the first group unused."""
 
     def __init__(self, model: "PreTrainedModel") -> None:
@@ -115,22 +115,22 @@ class Spread:
     def __call__(self, work: Callable[[Group], Found], groups: Sequence[Group], /) -> Iterable[Found]:
         """Return the result of `work` for each of the groups, in their order."""
         found: list[Found] = []
-        padded = [*groups, *[groups[0]] * (-len(groups) % size())]
-        for own in padded[rank() :: size()]:
-            found += gathered(computed(self._model, partial(work, own)))
+        padded = [*groups, *[groups[0]] * (-len(groups) % world_size())]
+        for own in padded[rank() :: world_size()]:
+            found += gather_objects(run_with_weights(self._model, partial(work, own)))
         return found[: len(groups)]
 
 
-def gathered(own: Found) -> list[Found]:
+def gather_objects(own: Found) -> list[Found]:
     """Return the objects of all processes, ordered by rank, on every process."""
-    together: list[Found] = [own] * size()
+    together: list[Found] = [own] * world_size()
     distributed.all_gather_object(together, own)
     return together
 
 
-def summed(values: Tensor) -> Tensor:
+def sum_over_ranks(values: Tensor) -> Tensor:
     """Sum the values over the processes, in float64; a single process gets its own values back."""
-    if size() == 1:
+    if world_size() == 1:
         return values
     total = values.double()
     distributed.all_reduce(total)
@@ -139,48 +139,48 @@ def summed(values: Tensor) -> Tensor:
 
 def sum_gradients(model: nn.Module) -> None:
     """Sum each gradient over the processes, in place; gradients of sharded weights have been summed already."""
-    if size() == 1:
+    if world_size() == 1:
         return
     for parameter in model.parameters():
         if parameter.grad is not None and not isinstance(parameter.grad, DTensor):
             distributed.all_reduce(parameter.grad)
 
 
-def local(parameter: Tensor) -> Tensor:
+def local_tensor(parameter: Tensor) -> Tensor:
     """Return the part of a weight that this process holds; it shares the weight's memory."""
     return parameter.to_local() if isinstance(parameter, DTensor) else parameter
 
 
-def share(whole: Tensor, parameter: Tensor) -> Tensor:
+def local_shard(tensor: Tensor, parameter: Tensor) -> Tensor:
     """Return the part of a full tensor that matches the part of a weight that this process holds."""
     if not isinstance(parameter, DTensor):
-        return whole
-    return distribute_tensor(whole, parameter.device_mesh, parameter.placements, src_data_rank=None).to_local()
+        return tensor
+    return distribute_tensor(tensor, parameter.device_mesh, parameter.placements, src_data_rank=None).to_local()
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """Return the full tensor, gathered from all processes if it is sharded; all of them have to call this."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 @contextmanager
-def by_first(context: AbstractContextManager[Found]) -> Iterator[Found]:
+def on_rank_zero(context: AbstractContextManager[Found]) -> Iterator[Found]:
     """Enter and leave the context on process 0 alone; all processes get its value, and go on once it has left."""
     with ExitStack() as stack:
-        yield from_first(stack.enter_context(context) if rank() == 0 else None)
-    wait()
+        yield broadcast_object(stack.enter_context(context) if rank() == 0 else None)
+    wait_for_ranks()
 
 
-def from_first(own: Found | None) -> Found:
+def broadcast_object(own: Found | None) -> Found:
     """Return process 0's object on all processes."""
     given: list[Any] = [own]
-    if size() > 1:
+    if world_size() > 1:
         distributed.broadcast_object_list(given)
     found: Found = given[0]
     return found
 
 
-def wait() -> None:
+def wait_for_ranks() -> None:
     """Wait until all processes have come to this point."""
-    if size() > 1:
+    if world_size() > 1:
         distributed.barrier()

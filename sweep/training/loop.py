@@ -16,19 +16,19 @@ from torch.optim import Optimizer
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 
-from eval.models.forward import blocks
+from eval.models.forward import find_blocks
 from sweep.config.schema import SweepConfig
-from sweep.training.distributed import computed, sum_gradients, summed, whole
-from sweep.training.precision import adamw
+from sweep.training.distributed import full_tensor, run_with_weights, sum_gradients, sum_over_ranks
+from sweep.training.precision import build_optimizer
 
 
 @cache
-def accelerator() -> Accelerator:
+def get_accelerator() -> Accelerator:
     """Return the process's only Accelerator (its state is a singleton)."""
     return Accelerator()
 
 
-def stream(rows: int, batch: int, seed: int) -> Iterator[list[int]]:
+def shuffled_batches(rows: int, batch: int, seed: int) -> Iterator[list[int]]:
     """Yield batches of row indices without end, cut from shuffled epochs; a batch may span two epochs."""
     generator = torch.Generator().manual_seed(seed)
     waiting: list[int] = []
@@ -53,31 +53,31 @@ class Schedule:
         checkpointing: recompute the layers' activations in the backward pass.
     """
 
-    rows: int
-    epochs: int
-    batch: int
+    n_rows: int
+    n_epochs: int
+    batch_size: int
     lr: float
     weight_decay: float
-    clip: float | None
+    max_grad_norm: float | None
     checkpointing: bool
 
     @property
-    def steps(self) -> int:
+    def n_steps(self) -> int:
         """Number of optimizer steps: ⌊n_epochs · N / batch_size⌋, at least 1."""
-        return max(1, self.epochs * self.rows // self.batch)
+        return max(1, self.n_epochs * self.n_rows // self.batch_size)
 
-    def steps_of(self, epoch: int) -> int:
+    def count_steps_until(self, epoch: int) -> int:
         """Count the steps until the end of an epoch (from 1; 0: the start); the last epoch ends with the last step."""
-        return self.steps if epoch == self.epochs else epoch * self.rows // self.batch
+        return self.n_steps if epoch == self.n_epochs else epoch * self.n_rows // self.batch_size
 
     @property
-    def warmup(self) -> int:
+    def n_warmup_steps(self) -> int:
         """Steps of the linear warm-up: those of one epoch, at least 1."""
-        return max(1, self.rows // self.batch)
+        return max(1, self.n_rows // self.batch_size)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class StepResult:
     """Losses and gradient norm of an optimizer step, still on the device: reading them waits for the device.
 
     Attributes:
@@ -85,24 +85,24 @@ class Step:
         grad_norm: the gradient's norm before clipping; not finite where the gradient was not.
     """
 
-    parts: Tensor
-    norm: Tensor
+    loss_parts: Tensor
+    grad_norm: Tensor
 
     @property
     def loss(self) -> float:
         """The step's loss: the sum of its parts."""
-        return float(sum(self.parts.tolist()))
+        return float(sum(self.loss_parts.tolist()))
 
     @property
-    def flaw(self) -> str:
+    def non_finite_quantity(self) -> str:
         """`loss` or `gradient`, the first of them that was not finite; empty where both were."""
-        values = {"loss": self.loss, "gradient": float(self.norm)}
+        values = {"loss": self.loss, "gradient": float(self.grad_norm)}
         return next((name for name, value in values.items() if not math.isfinite(value)), "")
 
 
-def descend(
+def train_steps(
     model: PreTrainedModel, schedule: Schedule, losses: Iterable[Iterable[Tensor]]
-) -> Generator[Step, None, None]:
+) -> Generator[StepResult, None, None]:
     """Train the model in place, one optimizer step for each of `losses`.
 
     A step's loss comes as parts that add up to it. Each part is computed when it is requested, and its graph is freed
@@ -110,47 +110,47 @@ def descend(
     generator is exhausted or closed there is no optimizer either. Each of several processes computes its own parts, as
     many as the others; the step uses the clipped sum of their gradients.
     """
-    optimizer = adamw(model, schedule.lr, schedule.weight_decay)
-    decay = get_linear_schedule_with_warmup(optimizer, schedule.warmup, schedule.steps)
-    with checkpointed(model) if schedule.checkpointing else nullcontext():
-        for parts in islice(losses, schedule.steps):
-            step = _step(model, optimizer, parts, schedule.clip)
+    optimizer = build_optimizer(model, schedule.lr, schedule.weight_decay)
+    decay = get_linear_schedule_with_warmup(optimizer, schedule.n_warmup_steps, schedule.n_steps)
+    with checkpoint_layers(model) if schedule.checkpointing else nullcontext():
+        for parts in islice(losses, schedule.n_steps):
+            step = _take_step(model, optimizer, parts, schedule.max_grad_norm)
             decay.step()
             yield step
 
 
-def _step(model: PreTrainedModel, optimizer: Optimizer, parts: Iterable[Tensor], clip: float | None) -> Step:
+def _take_step(model: PreTrainedModel, optimizer: Optimizer, parts: Iterable[Tensor], clip: float | None) -> StepResult:
     try:
-        losses = summed(torch.stack([_backward(part) for part in _parts(model, parts)]))
+        losses = sum_over_ranks(torch.stack([_backpropagate_part(part) for part in _compute_parts(model, parts)]))
         sum_gradients(model)
-        norm = accelerator().clip_grad_norm_(model.parameters(), math.inf if clip is None else clip)
+        norm = get_accelerator().clip_grad_norm_(model.parameters(), math.inf if clip is None else clip)
         optimizer.step()
     finally:  # after an error too: the evaluation and the next trial must find no gradient
         optimizer.zero_grad()
-    return Step(parts=losses, norm=whole(norm))
+    return StepResult(loss_parts=losses, grad_norm=full_tensor(norm))
 
 
-def _parts(model: PreTrainedModel, parts: Iterable[Tensor]) -> Iterator[Tensor]:
+def _compute_parts(model: PreTrainedModel, parts: Iterable[Tensor]) -> Iterator[Tensor]:
     """Yield the parts, each computed while the model's weights are gathered."""
     following = partial(next, iter(parts), None)
-    while (part := computed(model, following)) is not None:
+    while (part := run_with_weights(model, following)) is not None:
         yield part
 
 
-def _backward(part: Tensor) -> Tensor:
-    accelerator().backward(part)
+def _backpropagate_part(part: Tensor) -> Tensor:
+    get_accelerator().backward(part)
     return part.detach()
 
 
 @contextmanager
-def checkpointed(model: PreTrainedModel) -> Iterator[None]:
+def checkpoint_layers(model: PreTrainedModel) -> Iterator[None]:
     """Let the layers keep only their inputs within the context, and recompute activations in the backward pass.
 
     transformers' own switch works only in training mode, which turns on the dropout of some models.
     """
-    layers = blocks(model)
+    layers = find_blocks(model)
     for layer in layers:
-        layer.forward = MethodType(_again, layer)
+        layer.forward = MethodType(_forward_checkpointed, layer)
     try:
         yield
     finally:
@@ -158,20 +158,20 @@ def checkpointed(model: PreTrainedModel) -> Iterator[None]:
             del layer.forward
 
 
-def _again(layer: nn.Module, *args: Any, **kwargs: Any) -> Any:
+def _forward_checkpointed(layer: nn.Module, *args: Any, **kwargs: Any) -> Any:
     # Evaluation mode draws no random numbers, so the generator's state need not be kept.
     return checkpoint(type(layer).forward, layer, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
 
 
-def schedule_of(config: SweepConfig, rows: int) -> Schedule:
+def build_trial_schedule(config: SweepConfig, rows: int) -> Schedule:
     """Build the schedule of a trial that trains on this number of forget rows."""
     train = config.train
     return Schedule(
-        rows=rows,
-        epochs=train.epochs,
-        batch=train.batch,
+        n_rows=rows,
+        n_epochs=train.epochs,
+        batch_size=train.batch,
         lr=train.lr,
         weight_decay=0.0,
-        clip=train.clip,
+        max_grad_norm=train.clip,
         checkpointing=train.checkpointing,
     )

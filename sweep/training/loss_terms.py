@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from eval.models.forward import CHUNK, head_of, hidden_states, label_logp, layer_states
-from eval.rows.encode import Batch, Encoded, by_length, collate
+from eval.models.forward import MAX_CHUNK_POSITIONS, head_of, hidden_states, label_logp, layer_states
+from eval.rows.encode import Batch, EncodedRow, collate, group_by_length
 from objectives._base import Answers, Objective
 from sweep.config.schema import SweepConfig
-from sweep.training.distributed import deal, rank, size
-from sweep.training.reference import Asked, Reference
+from sweep.training.distributed import balance_by_length, rank, world_size
+from sweep.training.reference import Reference, TrainingRows
 
 
 @runtime_checkable
-class ReadsLayer(Protocol):
+class LayerObjective(Protocol):
     """An objective whose `needs` names `hidden`, and which therefore has a layer."""
 
     @property
@@ -30,14 +30,16 @@ class ReadsLayer(Protocol):
         """The layer whose hidden states the objective reads."""
 
 
-def micro_batches(rows: Sequence[Encoded], chosen: Sequence[int], tokens: int, length: int = 0) -> Iterator[list[int]]:
+def split_micro_batches(
+    rows: Sequence[EncodedRow], chosen: Sequence[int], tokens: int, length: int = 0
+) -> Iterator[list[int]]:
     """Split the chosen rows into groups of similar length, each of one row or at most `tokens` padded positions."""
-    for group in by_length([max(length, len(rows[i].inputs)) for i in chosen], tokens):
+    for group in group_by_length([max(length, len(rows[i].inputs)) for i in chosen], tokens):
         yield [chosen[place] for place in group]
 
 
-def passes(
-    rows: Sequence[Encoded], chosen: Sequence[int], tokens: int, length: int = 0
+def plan_passes(
+    rows: Sequence[EncodedRow], chosen: Sequence[int], tokens: int, length: int = 0
 ) -> Iterator[tuple[list[int], float]]:
     """Yield this process's micro-batches of the chosen rows, each with its weight: 1, or 0 for a filler pass.
 
@@ -45,18 +47,20 @@ def passes(
     number of passes, since they gather sharded weights together: a process with fewer repeats the shortest row with
     weight 0.
     """
-    dealt = deal([max(length, len(rows[i].inputs)) for i in chosen], size())
-    groups = [list(micro_batches(rows, [chosen[place] for place in hand], tokens, length)) for hand in dealt]
+    dealt = balance_by_length([max(length, len(rows[i].inputs)) for i in chosen], world_size())
+    groups = [list(split_micro_batches(rows, [chosen[place] for place in hand], tokens, length)) for hand in dealt]
     yield from ((group, 1.0) for group in groups[rank()])
     shortest = min(chosen, key=lambda i: len(rows[i].inputs))
     for _ in range(max(map(len, groups)) - len(groups[rank()])):
         yield [shortest], 0.0
 
 
-def nll_parts(model: PreTrainedModel, rows: Sequence[Encoded], chosen: Sequence[int], tokens: int) -> Iterator[Tensor]:
+def nll_parts(
+    model: PreTrainedModel, rows: Sequence[EncodedRow], chosen: Sequence[int], tokens: int
+) -> Iterator[Tensor]:
     """Yield ⟨CE⟩ in parts: the mean cross-entropy over the chosen rows' answer tokens, `tokens` positions a pass."""
     count = sum(len(rows[i].labels) for i in chosen)
-    for group, weight in passes(rows, chosen, tokens):
+    for group, weight in plan_passes(rows, chosen, tokens):
         batch = collate([rows[i] for i in group], model.device)
         yield -weight * (_answer_logp(model, batch).sum() / count)
 
@@ -84,29 +88,29 @@ class ForgetTerm:
     """
 
     objective: Objective
-    rows: Sequence[Encoded]
-    refusals: Sequence[Encoded]
+    rows: Sequence[EncodedRow]
+    refusals: Sequence[EncodedRow]
     reference: Reference
     direction: Tensor
     tokens: int
 
-    def parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
+    def loss_parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
         """Yield parts of the objective's mean over the chosen rows, or over their answer tokens (`unit`)."""
-        tokens = min(CHUNK, self.tokens) if "logits" in self.objective.needs else self.tokens
-        count = self._count(chosen)
-        for group, weight in passes(self.rows, chosen, tokens):
-            yield weight * (self.objective(self._answers(model, group)).sum() / count)
+        tokens = min(MAX_CHUNK_POSITIONS, self.tokens) if "logits" in self.objective.needs else self.tokens
+        count = self._count_units(chosen)
+        for group, weight in plan_passes(self.rows, chosen, tokens):
+            yield weight * (self.objective(self._build_answers(model, group)).sum() / count)
 
-    def _count(self, chosen: Sequence[int]) -> int:
+    def _count_units(self, chosen: Sequence[int]) -> int:
         if self.objective.unit == "row":
             return len(chosen)
         read = self.refusals if "refusal" in self.objective.needs else self.rows
         return sum(len(read[i].labels) for i in chosen)
 
-    def _answers(self, model: PreTrainedModel, group: Sequence[int]) -> Answers:
+    def _build_answers(self, model: PreTrainedModel, group: Sequence[int]) -> Answers:
         needs = self.objective.needs
         batch = collate([self.rows[i] for i in group], model.device)
-        said = self.reference.forget.of(group, model.device)
+        said = self.reference.forget.select_rows(group, model.device)
         states = _answer_states(model, batch) if needs & {"logp", "logits"} else None
         logp = label_logp(head_of(model), states, batch.label) if states is not None and "logp" in needs else None
         ref_logp = said.logp if "ref_logp" in needs else None
@@ -115,36 +119,38 @@ class ForgetTerm:
             label=batch.label,
             n=batch.n,
             logp=logp,
-            nll=None if logp is None else by_row(-logp, batch),
+            nll=None if logp is None else sum_by_row(-logp, batch),
             ref_logp=ref_logp,
-            ref_nll=None if ref_logp is None else by_row(-ref_logp, batch),
+            ref_nll=None if ref_logp is None else sum_by_row(-ref_logp, batch),
             logits=head_of(model)(states).float() if states is not None and "logits" in needs else None,
-            ref_logits=self.reference.logits(said) if "ref_logits" in needs else None,
+            ref_logits=self.reference.compute_logits(said) if "ref_logits" in needs else None,
             hidden=self._layer_states(model, batch) if "hidden" in needs else None,
             direction=self.direction if "direction" in needs else None,
-            refusal=self._refusals(model, group) if "refusal" in needs else None,
+            refusal=self._build_refusal_answers(model, group) if "refusal" in needs else None,
         )
 
     def _layer_states(self, model: PreTrainedModel, batch: Batch) -> Tensor:
-        assert isinstance(self.objective, ReadsLayer), "an objective that needs `hidden` has a field `layer`"
+        assert isinstance(self.objective, LayerObjective), "an objective that needs `hidden` has a field `layer`"
         return layer_states(model, batch, self.objective.layer)[batch.row, batch.position].float()
 
-    def _refusals(self, model: PreTrainedModel, group: Sequence[int]) -> Answers:
+    def _build_refusal_answers(self, model: PreTrainedModel, group: Sequence[int]) -> Answers:
         batch = collate([self.refusals[i] for i in group], model.device)
         logp = _answer_logp(model, batch)
-        ref_logp = self.reference.refusal.of(group, model.device).logp if "ref_logp" in self.objective.needs else None
+        ref_logp = (
+            self.reference.refusal.select_rows(group, model.device).logp if "ref_logp" in self.objective.needs else None
+        )
         return Answers(
             row=batch.row,
             label=batch.label,
             n=batch.n,
             logp=logp,
-            nll=by_row(-logp, batch),
+            nll=sum_by_row(-logp, batch),
             ref_logp=ref_logp,
-            ref_nll=None if ref_logp is None else by_row(-ref_logp, batch),
+            ref_nll=None if ref_logp is None else sum_by_row(-ref_logp, batch),
         )
 
 
-def by_row(values: Tensor, batch: Batch) -> Tensor:
+def sum_by_row(values: Tensor, batch: Batch) -> Tensor:
     """Sum the values [N] of the answer tokens over each row, to [B]."""
     return values.new_zeros(len(batch.ids)).index_add(0, batch.row, values)
 
@@ -153,7 +159,7 @@ def by_row(values: Tensor, batch: Batch) -> Tensor:
 class NoRetainTerm:
     """The retain term of `retain.term: none`: no loss."""
 
-    def parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
+    def loss_parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
         """Yield no parts."""
         return iter(())
 
@@ -162,11 +168,11 @@ class NoRetainTerm:
 class NLLRetainTerm:
     """The retain term of `retain.term: nll`: weight · ⟨CE⟩ on retain rows, `tokens` positions a pass."""
 
-    rows: Sequence[Encoded]
+    rows: Sequence[EncodedRow]
     weight: float
     tokens: int
 
-    def parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
+    def loss_parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
         """Yield parts of the weighted mean over the answer tokens of the chosen rows."""
         for part in nll_parts(model, self.rows, chosen, self.tokens):
             yield self.weight * part
@@ -184,61 +190,68 @@ class KLRetainTerm:
         tokens: maximum of padded positions in one forward pass; larger batches are split.
     """
 
-    rows: Sequence[Encoded]
+    rows: Sequence[EncodedRow]
     weight: float
     reference: Reference
-    length: int
+    min_length: int
     tokens: int
 
-    def parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
+    def loss_parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
         """Yield parts of the weighted mean over the positions of the chosen rows."""
-        positions = sum(self._positions(i) for i in chosen)
-        for group, weight in passes(self.rows, chosen, self.tokens, self.length):
-            batch = collate([self.rows[i] for i in group], model.device, self.length)
+        positions = sum(self._count_positions(i) for i in chosen)
+        for group, weight in plan_passes(self.rows, chosen, self.tokens, self.min_length):
+            batch = collate([self.rows[i] for i in group], model.device, self.min_length)
             states = hidden_states(model, batch)
-            hidden = torch.cat([row[: self._positions(i)] for i, row in zip(group, states, strict=True)])
-            ref = self.reference.retain_hidden(group, model.device)
-            yield weight * (self.weight * kl(head_of(model), hidden, self.reference.head, ref) / positions)
+            hidden = torch.cat([row[: self._count_positions(i)] for i, row in zip(group, states, strict=True)])
+            ref = self.reference.select_retain_hidden(group, model.device)
+            yield weight * (self.weight * sum_kl(head_of(model), hidden, self.reference.head, ref) / positions)
 
-    def _positions(self, row: int) -> int:
-        return max(self.length, len(self.rows[row].inputs))
+    def _count_positions(self, row: int) -> int:
+        return max(self.min_length, len(self.rows[row].inputs))
 
 
 RetainTerm = NoRetainTerm | NLLRetainTerm | KLRetainTerm
 
 
-def terms(
-    config: SweepConfig, objective: Objective, seed: int, model: PreTrainedModel, asked: Asked, reference: Reference
+def build_terms(
+    config: SweepConfig,
+    objective: Objective,
+    seed: int,
+    model: PreTrainedModel,
+    training_rows: TrainingRows,
+    reference: Reference,
 ) -> tuple[ForgetTerm, RetainTerm]:
     """Build the forget term and the retain term of a trial's loss; RMU's direction is drawn from the seed."""
     direction = torch.rand(model.config.hidden_size, generator=torch.Generator().manual_seed(seed))
     forget = ForgetTerm(
         objective=objective,
-        rows=asked.forget,
-        refusals=asked.refusals,
+        rows=training_rows.forget,
+        refusals=training_rows.refusals,
         reference=reference,
         direction=direction.to(model.device),
         tokens=config.train.tokens,
     )
-    return forget, _retain_term(config, asked, reference)
+    return forget, _build_retain_term(config, training_rows, reference)
 
 
-def _retain_term(config: SweepConfig, asked: Asked, reference: Reference) -> RetainTerm:
-    rows, weight, tokens = asked.retain, config.retain.weight, config.train.tokens
+def _build_retain_term(config: SweepConfig, training_rows: TrainingRows, reference: Reference) -> RetainTerm:
+    rows, weight, tokens = training_rows.retain, config.retain.weight, config.train.tokens
     if config.retain.term == "kl":
-        return KLRetainTerm(rows=rows, weight=weight, reference=reference, length=asked.length, tokens=tokens)
+        return KLRetainTerm(
+            rows=rows, weight=weight, reference=reference, min_length=training_rows.min_length, tokens=tokens
+        )
     return NLLRetainTerm(rows=rows, weight=weight, tokens=tokens) if config.retain.term == "nll" else NoRetainTerm()
 
 
-def kl(head: nn.Module, hidden: Tensor, ref_head: nn.Module, ref_hidden: Tensor) -> Tensor:
+def sum_kl(head: nn.Module, hidden: Tensor, ref_head: nn.Module, ref_hidden: Tensor) -> Tensor:
     """Sum KL(reference ‖ model) over the vocabulary and all positions, in chunks, from hidden states [N, d] of both."""
-    if len(hidden) <= CHUNK:
-        return _chunk_kl(head, hidden, ref_head, ref_hidden)
-    parts = zip(hidden.split(CHUNK), ref_hidden.split(CHUNK), strict=True)
-    return torch.stack([checkpoint(_chunk_kl, head, h, ref_head, r, use_reentrant=False) for h, r in parts]).sum()
+    if len(hidden) <= MAX_CHUNK_POSITIONS:
+        return _sum_chunk_kl(head, hidden, ref_head, ref_hidden)
+    parts = zip(hidden.split(MAX_CHUNK_POSITIONS), ref_hidden.split(MAX_CHUNK_POSITIONS), strict=True)
+    return torch.stack([checkpoint(_sum_chunk_kl, head, h, ref_head, r, use_reentrant=False) for h, r in parts]).sum()
 
 
-def _chunk_kl(head: nn.Module, hidden: Tensor, ref_head: nn.Module, ref_hidden: Tensor) -> Tensor:
+def _sum_chunk_kl(head: nn.Module, hidden: Tensor, ref_head: nn.Module, ref_hidden: Tensor) -> Tensor:
     logp = head(hidden).float().log_softmax(1)
     ref_logp = ref_head(ref_hidden).float().log_softmax(1)
     return nn.functional.kl_div(logp, ref_logp, reduction="sum", log_target=True)

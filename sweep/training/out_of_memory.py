@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sweep.errors import RAN_OUT
+from sweep.errors import OUT_OF_MEMORY_REASON
 
-SAID = ("out of memory", "allocate memory", "bad_alloc", "ALLOC_FAILED")
+OUT_OF_MEMORY_PHRASES = ("out of memory", "allocate memory", "bad_alloc", "ALLOC_FAILED")
 """Phrases in the errors of CUDA; of PyTorch on a CPU and of the system; of C++; of cuBLAS."""
-LESS = "a smaller train.tokens, train.checkpointing=true or train.precision=kahan takes less"
-LONGEST = 200
+MEMORY_SAVING_HINT = "a smaller train.tokens, train.checkpointing=true or train.precision=kahan takes less"
+MAX_MESSAGE_CHARS = 200
 """Characters of the original message that are kept."""
 
 
 @contextmanager
-def in_words() -> Iterator[None]:
+def translate_out_of_memory() -> Iterator[None]:
     """Raise any error that reports exhausted memory as a MemoryError of one line that names a remedy.
 
     Raises:
@@ -23,7 +23,7 @@ def in_words() -> Iterator[None]:
         yield
     except (MemoryError, OSError, RuntimeError) as error:
         said = (str(error).splitlines() or [""])[0]
-        if not isinstance(error, MemoryError) and not any(words in said for words in SAID):
+        if not isinstance(error, MemoryError) and not any(words in said for words in OUT_OF_MEMORY_PHRASES):
             raise
-        told = f" ({said[:LONGEST]})" if said else ""
-        raise MemoryError(f"{RAN_OUT}{told}: {LESS}") from error
+        told = f" ({said[:MAX_MESSAGE_CHARS]})" if said else ""
+        raise MemoryError(f"{OUT_OF_MEMORY_REASON}{told}: {MEMORY_SAVING_HINT}") from error

@@ -20,9 +20,9 @@ from transformers.utils.import_utils import is_flash_attn_2_available
 from eval.models.forward import head_of
 from sweep.errors import ConfigError
 
-STORED = {"float32": torch.float32, "master": torch.float32, "kahan": torch.bfloat16}
+WEIGHT_DTYPES = {"float32": torch.float32, "master": torch.float32, "kahan": torch.bfloat16}
 """Type of the weights, by precision."""
-COMPUTED = {"float32": torch.float32, "master": torch.bfloat16, "kahan": torch.bfloat16}
+COMPUTE_DTYPES = {"float32": torch.float32, "master": torch.bfloat16, "kahan": torch.bfloat16}
 """Type in which layers and head compute, by precision."""
 
 
@@ -39,26 +39,26 @@ def check_attention(attention: str) -> None:
         )
 
 
-def ready(model: PreTrainedModel, precision: str) -> PreTrainedModel:
+def apply_precision(model: PreTrainedModel, precision: str) -> PreTrainedModel:
     """Cast the weights of a model that is on its device, set the type of its arithmetic, and return the model."""
-    return computing(held(model, precision), precision)
+    return enable_autocast(cast_weights(model, precision), precision)
 
 
-def held(model: PreTrainedModel, precision: str) -> PreTrainedModel:
+def cast_weights(model: PreTrainedModel, precision: str) -> PreTrainedModel:
     """Cast the model's weights in place to the type of the precision, and return the model."""
     for parameter in model.parameters():  # no buffers: the frequencies of rotary positions stay float32
-        parameter.data = parameter.data.to(STORED[precision])
+        parameter.data = parameter.data.to(WEIGHT_DTYPES[precision])
     return model
 
 
-def computing(model: PreTrainedModel, precision: str) -> PreTrainedModel:
+def enable_autocast(model: PreTrainedModel, precision: str) -> PreTrainedModel:
     """Let layers and head of a model on its device compute in the precision's type, and return the model."""
-    if STORED[precision] != COMPUTED[precision]:
-        _autocast(model, COMPUTED[precision])
+    if WEIGHT_DTYPES[precision] != COMPUTE_DTYPES[precision]:
+        _wrap_in_autocast(model, COMPUTE_DTYPES[precision])
     return model
 
 
-def _autocast(model: PreTrainedModel, dtype: torch.dtype) -> None:
+def _wrap_in_autocast(model: PreTrainedModel, dtype: torch.dtype) -> None:
     """Let the layers and the head compute in a lower precision than that of their weights.
 
     Each gets a bound method, so that a copy of the head computes with its own weights. Cast weights are kept only for
@@ -69,7 +69,7 @@ def _autocast(model: PreTrainedModel, dtype: torch.dtype) -> None:
         part.forward = MethodType(cast(type(part).forward), part)
 
 
-def adamw(model: PreTrainedModel, lr: float, weight_decay: float) -> Optimizer:
+def build_optimizer(model: PreTrainedModel, lr: float, weight_decay: float) -> Optimizer:
     """Build AdamW (β .9/.999, ε 1e-8), with Kahan summation for bfloat16 weights, which would round small updates away.
 
     The rounding error of an update is kept beside the weight and added to the next update. The moments are bfloat16

@@ -16,18 +16,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from eval.models.forward import TOKENS, head_is_last, head_of, hidden_states, label_logp
-from eval.rows.encode import Encoded, by_length, collate, encode_refusals, encode_rows
+from eval.models.forward import MAX_PASS_POSITIONS, head_of, hidden_states, is_head_last, label_logp
+from eval.rows.encode import EncodedRow, collate, encode_refusals, encode_rows, group_by_length
 from eval.rows.types import Dataset
 from sweep.config.schema import Template
 from sweep.errors import ConfigError
-from sweep.training.distributed import computed, each_of, rank, whole
+from sweep.training.distributed import distributed_map, full_tensor, rank, run_with_weights
 
-FILE = "reference.safetensors"
+REFERENCE_FILE = "reference.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tokens:
+class CachedTokens:
     """The reference's outputs for the answer tokens of some rows.
 
     Attributes:
@@ -40,7 +40,7 @@ class Tokens:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
+class CachedOutputs:
     """The reference's outputs for the answer tokens of every row.
 
     Attributes:
@@ -51,10 +51,10 @@ class Said:
     logp: tuple[Tensor, ...]
     hidden: tuple[Tensor, ...]
 
-    def of(self, rows: Sequence[int], device: torch.device) -> Tokens:
+    def select_rows(self, rows: Sequence[int], device: torch.device) -> CachedTokens:
         """Return the outputs for the tokens of the chosen rows, in their order, on the device."""
         logp, hidden = (torch.cat([part[i] for i in rows]).to(device) for part in (self.logp, self.hidden))
-        return Tokens(logp=logp, hidden=hidden)
+        return CachedTokens(logp=logp, hidden=hidden)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,23 +69,23 @@ class Reference:
     """
 
     head: nn.Module
-    forget: Said
-    refusal: Said
+    forget: CachedOutputs
+    refusal: CachedOutputs
     retain: tuple[Tensor, ...]
 
-    def retain_hidden(self, rows: Sequence[int], device: torch.device) -> Tensor:
+    def select_retain_hidden(self, rows: Sequence[int], device: torch.device) -> Tensor:
         """Return the final hidden states of the chosen retain rows, concatenated along positions [P, d]."""
         return torch.cat([self.retain[i] for i in rows]).to(device)
 
     @torch.no_grad()
-    def logits(self, tokens: Tokens) -> Tensor:
+    def compute_logits(self, tokens: CachedTokens) -> Tensor:
         """Return the logits that predict the tokens [N, V], in float32."""
         logits: Tensor = self.head(tokens.hidden)
         return logits.float()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class TrainingRows:
     """The rows of unlearning, as tokens, for which the reference's outputs are cached.
 
     Attributes:
@@ -95,40 +95,40 @@ class Asked:
         min_length: positions to which retain rows are padded at least; 0: not padded.
     """
 
-    forget: Sequence[Encoded]
-    refusals: Sequence[Encoded]
-    retain: Sequence[Encoded]
-    length: int
+    forget: Sequence[EncodedRow]
+    refusals: Sequence[EncodedRow]
+    retain: Sequence[EncodedRow]
+    min_length: int
 
     @property
-    def positions(self) -> list[int]:
+    def retain_lengths(self) -> list[int]:
         """Number of positions of each retain row, padding included."""
-        return [max(self.length, len(row.inputs)) for row in self.retain]
+        return [max(self.min_length, len(row.inputs)) for row in self.retain]
 
 
-def read(folder: Path, model: PreTrainedModel, asked: Asked) -> Reference:
+def read_reference(folder: Path, model: PreTrainedModel, training_rows: TrainingRows) -> Reference:
     """Read what `write_reference` wrote for these rows; copy the head from `model`, which holds the reference."""
-    tensors = load_file(folder / FILE)
+    tensors = load_file(folder / REFERENCE_FILE)
     return Reference(
-        head=frozen(head_of(model), tensors["retain.hidden"].dtype),
-        forget=_said(tensors, "forget", asked.forget),
-        refusal=_said(tensors, "refusal", asked.refusals),
-        retain=tensors["retain.hidden"].split(asked.positions),
+        head=copy_frozen_head(head_of(model), tensors["retain.hidden"].dtype),
+        forget=_split_outputs(tensors, "forget", training_rows.forget),
+        refusal=_split_outputs(tensors, "refusal", training_rows.refusals),
+        retain=tensors["retain.hidden"].split(training_rows.retain_lengths),
     )
 
 
-def frozen(head: nn.Module, dtype: torch.dtype) -> nn.Module:
+def copy_frozen_head(head: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Copy the head without gradients, with its weights in `dtype` and in full on every process."""
-    own = {id(p): whole(p.detach()).to(dtype, copy=True) for p in head.parameters()}
+    own = {id(p): full_tensor(p.detach()).to(dtype, copy=True) for p in head.parameters()}
     return copy.deepcopy(head, {place: nn.Parameter(weight, requires_grad=False) for place, weight in own.items()})
 
 
-def _said(tensors: dict[str, Tensor], name: str, rows: Sequence[Encoded]) -> Said:
+def _split_outputs(tensors: dict[str, Tensor], name: str, rows: Sequence[EncodedRow]) -> CachedOutputs:
     n = [len(row.labels) for row in rows]
-    return Said(logp=tensors[f"{name}.logp"].split(n), hidden=tensors[f"{name}.hidden"].split(n))
+    return CachedOutputs(logp=tensors[f"{name}.logp"].split(n), hidden=tensors[f"{name}.hidden"].split(n))
 
 
-def write(folder: Path, model: PreTrainedModel, asked: Asked, dtype: torch.dtype) -> None:
+def write_reference(folder: Path, model: PreTrainedModel, training_rows: TrainingRows, dtype: torch.dtype) -> None:
     """Compute the reference's outputs and save them in a folder.
 
     Hidden states are saved in `dtype`, the type in which the head computes, so that nothing is lost. All of several
@@ -137,24 +137,26 @@ def write(folder: Path, model: PreTrainedModel, asked: Asked, dtype: torch.dtype
     Raises:
         ConfigError: the model's logits are not its head applied to its final hidden states.
     """
-    check_head(model, asked.forget[:1])
-    tensors = {"retain.hidden": torch.cat(_states(model, asked.retain, asked.length, dtype))}
-    for name, rows in (("forget", asked.forget), ("refusal", asked.refusals)):
-        states = _states(model, rows, 0, dtype)
+    check_head(model, training_rows.forget[:1])
+    tensors = {
+        "retain.hidden": torch.cat(_compute_states(model, training_rows.retain, training_rows.min_length, dtype))
+    }
+    for name, rows in (("forget", training_rows.forget), ("refusal", training_rows.refusals)):
+        states = _compute_states(model, rows, 0, dtype)
         hidden = torch.cat([state[row.start - 1 :] for row, state in zip(rows, states, strict=True)])
-        tensors |= {f"{name}.hidden": hidden, f"{name}.logp": _logp(model, hidden, rows)}
+        tensors |= {f"{name}.hidden": hidden, f"{name}.logp": _compute_logp(model, hidden, rows)}
     if rank() == 0:
-        save_file(tensors, folder / FILE)
+        save_file(tensors, folder / REFERENCE_FILE)
 
 
 @torch.no_grad()
-def check_head(model: PreTrainedModel, rows: Sequence[Encoded]) -> None:
+def check_head(model: PreTrainedModel, rows: Sequence[EncodedRow]) -> None:
     """Reject a model whose logits are not its head applied to its final hidden states.
 
     Raises:
         ConfigError: the logits differ (the model caps or scales them).
     """
-    if not computed(model, partial(head_is_last, model, rows)):
+    if not run_with_weights(model, partial(is_head_last, model, rows)):
         raise ConfigError(
             f"model {model.config.name_or_path or model.config.model_type!r}: its logits are not its head applied to"
             " its final hidden states (it caps or scales them), so the reference cannot be cached: choose another."
@@ -162,35 +164,39 @@ def check_head(model: PreTrainedModel, rows: Sequence[Encoded]) -> None:
 
 
 @torch.no_grad()
-def _states(model: PreTrainedModel, rows: Sequence[Encoded], length: int, dtype: torch.dtype) -> list[Tensor]:
+def _compute_states(
+    model: PreTrainedModel, rows: Sequence[EncodedRow], length: int, dtype: torch.dtype
+) -> list[Tensor]:
     """Return the final hidden states of each row [T, d] on the CPU, T being at least `length` (padded)."""
 
-    def states(group: Sequence[int]) -> Tensor:
+    def compute_group(group: Sequence[int]) -> Tensor:
         return hidden_states(model, collate([rows[i] for i in group], model.device, length)).to("cpu", dtype)
 
     found: list[Tensor] = [torch.empty(0)] * len(rows)
-    groups = by_length([max(length, len(row.inputs)) for row in rows], TOKENS)
-    for group, said in zip(groups, each_of(model)(states, groups), strict=True):
+    groups = group_by_length([max(length, len(row.inputs)) for row in rows], MAX_PASS_POSITIONS)
+    for group, said in zip(groups, distributed_map(model)(compute_group, groups), strict=True):
         for i, row in zip(group, said, strict=True):
             found[i] = row[: max(length, len(rows[i].inputs))]
     return found
 
 
 @torch.no_grad()
-def _logp(model: PreTrainedModel, hidden: Tensor, rows: Sequence[Encoded]) -> Tensor:
+def _compute_logp(model: PreTrainedModel, hidden: Tensor, rows: Sequence[EncodedRow]) -> Tensor:
     label = torch.tensor([label for row in rows for label in row.labels], device=model.device)
-    return computed(model, lambda: label_logp(head_of(model), hidden.to(model.device), label).cpu())
+    return run_with_weights(model, lambda: label_logp(head_of(model), hidden.to(model.device), label).cpu())
 
 
-PADDED = 500
+PAPER_PADDED_POSITIONS = 500
 """Positions to which the paper's code pads every row."""
 
 
-def asked(template: Template, reduction: str, dataset: Dataset, tokenizer: PreTrainedTokenizerFast) -> Asked:
+def encode_training_rows(
+    template: Template, reduction: str, dataset: Dataset, tokenizer: PreTrainedTokenizerFast
+) -> TrainingRows:
     """Encode the rows that unlearning trains on as tokens."""
-    return Asked(
+    return TrainingRows(
         forget=tuple(encode_rows(tokenizer, template, dataset.forget)),
         refusals=tuple(encode_refusals(tokenizer, template, dataset.forget)),
         retain=tuple(encode_rows(tokenizer, template, dataset.retain)),
-        length=PADDED if reduction == "padded500" else 0,
+        min_length=PAPER_PADDED_POSITIONS if reduction == "padded500" else 0,
     )

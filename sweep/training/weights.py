@@ -8,10 +8,10 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from sweep.training.distributed import local, rank, share, whole
+from sweep.training.distributed import full_tensor, local_shard, local_tensor, rank
 
 
-class Weights:
+class TargetWeights:
     """The target's weights in their memory-mapped file, so that memory holds no second copy beside the model.
 
     If the model is sharded, each process reads, mixes and keeps its own shard.
@@ -25,25 +25,25 @@ class Weights:
     def reset(self, model: PreTrainedModel) -> None:
         """Copy the target's weights into the model, in place."""
         for name, parameter in model.named_parameters():
-            local(parameter).copy_(share(self._file.get_tensor(name), parameter))
+            local_tensor(parameter).copy_(local_shard(self._file.get_tensor(name), parameter))
 
     @torch.no_grad()
     def mix(self, model: PreTrainedModel, unlearned: Mapping[str, Tensor], m: float) -> None:
         """Set the model to (1 − m) · target + m · unlearned, computed in float32 from both and rounded once."""
         for name, parameter in model.named_parameters():
-            own = local(parameter)
-            start = share(self._file.get_tensor(name), parameter).to(own.device, torch.float32)
+            own = local_tensor(parameter)
+            start = local_shard(self._file.get_tensor(name), parameter).to(own.device, torch.float32)
             own.copy_(torch.lerp(start, unlearned[name].to(own.device, torch.float32), m))
 
 
-def snapshot(model: PreTrainedModel) -> dict[str, Tensor]:
+def snapshot_weights(model: PreTrainedModel) -> dict[str, Tensor]:
     """Copy the part of the model's weights that this process holds to the CPU."""
-    return {name: local(parameter.detach()).to("cpu", copy=True) for name, parameter in model.named_parameters()}
+    return {name: local_tensor(parameter.detach()).to("cpu", copy=True) for name, parameter in model.named_parameters()}
 
 
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write model and tokenizer into a folder, all weights into one file; process 0 writes what all gather."""
-    weights = {name: whole(parameter.detach()).cpu() for name, parameter in model.named_parameters()}
+    weights = {name: full_tensor(parameter.detach()).cpu() for name, parameter in model.named_parameters()}
     if rank() == 0:
         model.save_pretrained(folder, state_dict=weights, max_shard_size="1TB")
         tokenizer.save_pretrained(folder)

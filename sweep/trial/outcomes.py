@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from sweep.records import Record
+from sweep.records import TrialRecord
 
 if TYPE_CHECKING:
     pass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
+class EpochResult:
     """Result of a trial after an epoch: the epoch's mean loss and the cheap metrics."""
 
     epoch: int
@@ -19,12 +19,12 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class TrialOutcome:
     """Outcome of a trial: its final metrics, and the reason for the worst score (empty if it got another)."""
 
     metrics: dict[str, float]
     reason: str = ""
 
 
-Run: TypeAlias = Callable[[Record], Iterator[Point | Outcome]]
+TrialFn: TypeAlias = Callable[[TrialRecord], Iterator[EpochResult | TrialOutcome]]
 """Function that runs a trial: it yields the results of its epochs, then the outcome."""

@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING
 
 from sweep.config.schema import SweepConfig
 from sweep.prepare.artifacts import Artifacts
-from sweep.records import Record
+from sweep.records import TrialRecord
 
 if TYPE_CHECKING:
     pass
 from sweep.errors import ProcessDiedError
-from sweep.trial.outcomes import Outcome, Point, Run
+from sweep.trial.outcomes import EpochResult, TrialFn, TrialOutcome
 
 
-def unlearn(config: SweepConfig, artifacts: Artifacts, record: Record) -> Iterator[Point | Outcome]:
+def unlearn(config: SweepConfig, artifacts: Artifacts, record: TrialRecord) -> Iterator[EpochResult | TrialOutcome]:
     """Unlearn with a trial's setting and seed; with config and artifacts bound by `partial` this is a `TrialFn`."""
     # Imported here, on the worker: the driver of a cluster job needs no torch.
-    from sweep.config.space import objective_of
-    from sweep.trial.unlearn import full_suite, run, search_suite
+    from sweep.config.space import build_objective
+    from sweep.trial.unlearn import measure_full_suite, measure_search_suite, run_unlearning
 
-    suite = full_suite if record.phase == "finalist" or config.eval.suite == "full" else search_suite
+    suite = measure_full_suite if record.phase == "finalist" or config.eval.suite == "full" else measure_search_suite
     own = config.with_setting(record.setting)
-    yield from run(own, artifacts, objective_of(config, record.setting), record.seed, suite)
+    yield from run_unlearning(own, artifacts, build_objective(config, record.setting), record.seed, suite)
 
 
-def grow(run: Run, record: Record) -> Iterator[Record]:
+def run_trial(run: TrialFn, record: TrialRecord) -> Iterator[TrialRecord]:
     """Run a trial and yield its record after each epoch result, then finished with metrics or failed with the reason.
 
     An exception fails the trial without ending its process, since a second attempt would raise it again. Only a process
@@ -42,7 +42,7 @@ def grow(run: Run, record: Record) -> Iterator[Record]:
     record = replace(record, worker=f"{socket.gethostname()}:{os.getpid()}")
     try:
         for item in run(record):
-            if isinstance(item, Outcome):
+            if isinstance(item, TrialOutcome):
                 ended = replace(record, state="finished", metrics=item.metrics, reason=item.reason)
                 break
             record = replace(record, curve=[*record.curve, {"epoch": item.epoch, **item.metrics}])
@@ -53,17 +53,17 @@ def grow(run: Run, record: Record) -> Iterator[Record]:
         raise
     except Exception as error:
         traceback.print_exc()
-        ended = replace(record, state="failed", reason=why(error))
+        ended = replace(record, state="failed", reason=describe_error(error))
     yield ended
 
 
-def why(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Describe the error in one line, with the place in the code that raised it."""
     message = " ".join(str(error).split())
-    return f"{type(error).__name__}: {message} ({place_of(error)})"
+    return f"{type(error).__name__}: {message} ({error_location(error)})"
 
 
-def place_of(error: Exception) -> str:
+def error_location(error: Exception) -> str:
     """Return the last place outside the libraries in the error's traceback, or the error's own `place` if any."""
     places = traceback.extract_tb(error.__traceback__)
     place = [place for place in places if "site-packages" not in place.filename or place is places[0]][-1]

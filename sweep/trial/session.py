@@ -12,10 +12,10 @@ from eval.models.checkpoint import load_tokenizer
 from eval.rows.types import Dataset
 from eval.suite import Probes, RetainValues
 from sweep.config.schema import SweepConfig, Template
-from sweep.prepare.artifacts import METRICS, RETAIN, ROWS, Artifacts
-from sweep.training.models import loaded
-from sweep.training.reference import Asked, Reference, asked, read
-from sweep.training.weights import Weights
+from sweep.prepare.artifacts import METRICS_FILE, RETAIN_VALUES_FILE, ROWS_FILE, Artifacts
+from sweep.training.models import load_for_training
+from sweep.training.reference import Reference, TrainingRows, encode_training_rows, read_reference
+from sweep.training.weights import TargetWeights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,50 +40,50 @@ class Session:
     template: Template
     retain_values: RetainValues | None
     model: PreTrainedModel
-    weights: Weights
-    asked: Asked
+    target_weights: TargetWeights
+    training_rows: TrainingRows
     probes: Probes
     reference: Reference
-    metrics: dict[str, float]
+    reference_metrics: dict[str, float]
 
 
-_KEPT: dict[Hashable, Session] = {}
+_CACHED_SESSION: dict[Hashable, Session] = {}
 """Session of the last trial, keyed by everything that it depends on."""
 
 
-def session(config: SweepConfig, artifacts: Artifacts) -> Session:
+def get_session(config: SweepConfig, artifacts: Artifacts) -> Session:
     """Return the session of the last trial if it fits this configuration; else load a new one in its place."""
     train, model = config.train, config.model
     needs = (artifacts, model.template, config.retain.reduction, train.precision, train.attention, train.parallel)
-    if needs not in _KEPT:
-        _KEPT.clear()
+    if needs not in _CACHED_SESSION:
+        _CACHED_SESSION.clear()
         gc.collect()  # free the old model now: there is memory for only one
-        _KEPT[needs] = _load(config, artifacts)
-    return _KEPT[needs]
+        _CACHED_SESSION[needs] = _load_session(config, artifacts)
+    return _CACHED_SESSION[needs]
 
 
-def _load(config: SweepConfig, artifacts: Artifacts) -> Session:
+def _load_session(config: SweepConfig, artifacts: Artifacts) -> Session:
     artifacts.fetch()
     template = config.model.template
-    dataset, tokenizer = Dataset.read(artifacts.target / ROWS), load_tokenizer(artifacts.target)
-    model = loaded(artifacts.target, config.train)
-    rows = asked(template, config.retain.reduction, dataset, tokenizer)
+    dataset, tokenizer = Dataset.from_file(artifacts.target / ROWS_FILE), load_tokenizer(artifacts.target)
+    model = load_for_training(artifacts.target, config.train)
+    rows = encode_training_rows(template, config.retain.reduction, dataset, tokenizer)
     return Session(
         dataset=dataset,
         tokenizer=tokenizer,
         template=template,
-        retain_values=_retain_values(artifacts.retain_model),
+        retain_values=_read_retain_values(artifacts.retain_model),
         model=model,
-        weights=Weights(artifacts.target),
-        asked=rows,
-        probes=Probes.of(dataset, tokenizer, template),
-        reference=read(artifacts.reference, model, rows),
-        metrics=json.loads((artifacts.reference / METRICS).read_text(encoding="utf-8")),
+        target_weights=TargetWeights(artifacts.target),
+        training_rows=rows,
+        probes=Probes.from_dataset(dataset, tokenizer, template),
+        reference=read_reference(artifacts.reference, model, rows),
+        reference_metrics=json.loads((artifacts.reference / METRICS_FILE).read_text(encoding="utf-8")),
     )
 
 
-def _retain_values(folder: Path | None) -> RetainValues | None:
+def _read_retain_values(folder: Path | None) -> RetainValues | None:
     if folder is None:
         return None
-    values = json.loads((folder / RETAIN).read_text(encoding="utf-8"))
+    values = json.loads((folder / RETAIN_VALUES_FILE).read_text(encoding="utf-8"))
     return RetainValues(**values | {"truth_ratio": tuple(values["truth_ratio"])})

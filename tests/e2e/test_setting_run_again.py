@@ -8,9 +8,9 @@ from mlflow import MlflowClient
 from support.comparison import NAMES, Comparison, Launched, of_setting, trial_lines
 from support.stores import statuses
 from support.trials import trial
-from sweep.plan.launch_plan import asked
-from sweep.results.csv_tables import trials_csv
-from sweep.trial.runner import grow
+from sweep.plan.launch_plan import plan_new
+from sweep.results.csv_tables import format_trials_csv
+from sweep.trial.runner import run_trial
 
 
 def test_the_command_repeats_its_line(comparison: Comparison, run_again: Launched) -> None:
@@ -29,11 +29,11 @@ def test_the_paper_s_file_repeats_its_line(comparison: Comparison, name: str, mo
     summary = comparison.summary(name)
     program, option, module, file = summary["again"]["paper"].split()
     assert (program, option, module) == ("python", "-m", "sweep.launch")
-    (plan,) = asked([file], "paper").plans
-    assert plan.makers == []
+    (plan,) = plan_new([file], "paper").plans
+    assert plan.preparers == []
     tuned = summary["recovery"]["tuned"]
-    *_, record = grow(plan.work.trial, trial(0, plan.config.fixed, 0.0, seed=plan.config.seed, state="running"))
-    (line,) = trial_lines(trials_csv([record]))
+    *_, record = run_trial(plan.job.trial_fn, trial(0, plan.config.fixed, 0.0, seed=plan.config.seed, state="running"))
+    (line,) = trial_lines(format_trials_csv([record]))
     assert line == of_setting(trial_lines((comparison.path(name) / "trials.csv").read_text()), tuned)
     assert 0 < float(line["score"]) < 1
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from faults.common import NAME, RESUME, SWEEP, Outcome, over, show, start, trials, whole
-from sweep.plan.launch_plan import asked
-from sweep.prepare.artifacts import MANIFEST, METRICS, ROWS
-from sweep.prepare.artifacts import whole as sound
-from sweep.training.reference import FILE
+from sweep.plan.launch_plan import plan_new
+from sweep.prepare.artifacts import MANIFEST_FILE, METRICS_FILE, ROWS_FILE
+from sweep.prepare.artifacts import is_intact as sound
+from sweep.training.reference import REFERENCE_FILE
 
-KINDS = ("model.safetensors", "tokenizer.json", "config.json", ROWS, FILE, METRICS, MANIFEST)
+KINDS = ("model.safetensors", "tokenizer.json", "config.json", ROWS_FILE, REFERENCE_FILE, METRICS_FILE, MANIFEST_FILE)
 """Files of the target and of the reference."""
 MORE = ("search.trials=1", "seeds=0")
 """Overrides of a sweep whose one trial shows that an artifact is the same as before."""
@@ -101,7 +101,7 @@ def half_written(here: Path) -> None:
         lock.with_suffix(".part").mkdir(exist_ok=True)
         (lock.with_suffix(".part") / "model.safetensors").write_bytes(b"half")
         lock.with_suffix("").mkdir(exist_ok=True)
-        (lock.with_suffix("") / MANIFEST).write_text(json.dumps({"model.safetensors": "0"}))
+        (lock.with_suffix("") / MANIFEST_FILE).write_text(json.dumps({"model.safetensors": "0"}))
     again = start(here, *SWEEP)
     assert again.end() == 0, again.said()
     whole(here)
@@ -130,8 +130,8 @@ def two_at_once(here: Path, kill: bool) -> None:
 def made_before(here: Path) -> str:
     """Make the artifacts of a one-trial sweep in this process; return the line that a sweep prints after its check."""
     with chdir(here):
-        (plan,) = asked([*SWEEP[:-2], *MORE], NAME).plans
-        for maker in plan.makers:
+        (plan,) = plan_new([*SWEEP[:-2], *MORE], NAME).plans
+        for maker in plan.preparers:
             list(maker())
     return f"sweep {NAME}\n"
 
@@ -146,7 +146,7 @@ def damaged_meanwhile(here: Path, damage: Callable[[Path], None], mark: str = "p
     """
     command = start(here, *SWEEP, *MORE)
     command.wait_for(mark)
-    (target,) = [folder for folder in folders(here) if (folder / ROWS).exists()]
+    (target,) = [folder for folder in folders(here) if (folder / ROWS_FILE).exists()]
     damage(target / "model.safetensors")
     code, said = command.end(), command.said()
     assert code == 1 and "was damaged or removed: --resume makes it again" in said, said

@@ -20,12 +20,12 @@ from mlflow.entities import Run
 from support.commands import ROOT, SMALL, Command, ToyCommand
 from support.waiting import until
 from sweep.config.schema import SweepConfig
-from sweep.config.stored import config_of
-from sweep.records import INTERRUPTED, Phase, Record
-from sweep.results.csv_tables import trials_csv
+from sweep.config.stored import load_stored_config
+from sweep.records import INTERRUPTED_REASON, Phase, TrialRecord
+from sweep.results.csv_tables import format_trials_csv
 from sweep.search import queue, storage, study
-from sweep.search.paper import paper_setting
-from sweep.tracking.runs import attempt
+from sweep.search.paper import find_paper_setting
+from sweep.tracking.runs import format_attempt_key
 
 NAME = "faults"
 SWEEP = (str(ROOT / "configs" / "wtnpo.yaml"), *SMALL, "cluster.concurrency=1", "--name", NAME)
@@ -158,17 +158,17 @@ def database(here: Path) -> str:
     return f"sqlite:///{here / 'mlflow.db'}"
 
 
-def over(here: Path, name: str = NAME) -> list[Record]:
+def over(here: Path, name: str = NAME) -> list[TrialRecord]:
     """Return the ended attempts of a sweep from its study; a driver may be running."""
     return [one for own in attempts(here, name).values() for one in own if one.state != "running"]
 
 
-def attempts(here: Path, name: str = NAME) -> dict[Phase, list[Record]]:
+def attempts(here: Path, name: str = NAME) -> dict[Phase, list[TrialRecord]]:
     """Return every attempt at a trial of a sweep, by phase; nothing if there is no study."""
-    if not (here / "runs" / name / storage.FILE).exists():
+    if not (here / "runs" / name / storage.DATABASE_FILE).exists():
         return {}
-    there = storage.there(config_of(here / "runs", name), name)
-    return {phase: storage.attempts(phase, study) for phase, study in there.items()}
+    there = storage.load_existing_studies(load_stored_config(here / "runs", name), name)
+    return {phase: storage.read_attempts(phase, study) for phase, study in there.items()}
 
 
 def trials(here: Path, name: str = NAME) -> bytes:
@@ -177,7 +177,7 @@ def trials(here: Path, name: str = NAME) -> bytes:
 
 
 def whole(
-    here: Path, name: str = NAME, *, before: Sequence[Record] = (), failed: int = 0, store: str | None = None
+    here: Path, name: str = NAME, *, before: Sequence[TrialRecord] = (), failed: int = 0, store: str | None = None
 ) -> None:
     """Check that a sweep is complete, with nothing lost and nothing twice; raise AssertionError otherwise.
 
@@ -188,20 +188,20 @@ def whole(
         failed: number of trials that failed for good.
         store: MLflow's tracking URI; None: the `database` in the folder.
     """
-    config, found = config_of(here / "runs", name), attempts(here, name)
+    config, found = load_stored_config(here / "runs", name), attempts(here, name)
     every = [one for own in found.values() for one in own]
-    last = [one for own in found.values() for one in storage.last(own).values()]
+    last = [one for own in found.values() for one in storage.select_last_attempts(own).values()]
     _check_ledger(config, every, last, failed)
     _check_kept(before, every)
     _check_files(here / "runs", name, last)
     _check_runs(MlflowClient(tracking_uri=store or database(here)), name, every)
-    study.refuse_running(config, name)
+    study.refuse_running_sweep(config, name)
 
 
-def _check_ledger(config: SweepConfig, every: Sequence[Record], last: Sequence[Record], failed: int) -> None:
+def _check_ledger(config: SweepConfig, every: Sequence[TrialRecord], last: Sequence[TrialRecord], failed: int) -> None:
     """Check that each planned trial finished once, or failed for good, and that all its attempts are the same trial."""
     states = Counter(one.state for one in last)
-    planned = queue.planned(config, paper_setting(config))
+    planned = queue.count_planned_trials(config, find_paper_setting(config))
     assert planned == len(last) == states["finished"] + states["pruned"] + failed, states
     finished = Counter((one.phase, one.index) for one in every if one.state in ("finished", "pruned"))
     assert set(finished.values()) == {1}, finished
@@ -210,17 +210,17 @@ def _check_ledger(config: SweepConfig, every: Sequence[Record], last: Sequence[R
     assert not changed, changed
 
 
-def _trial(record: Record) -> tuple[object, int]:
+def _trial(record: TrialRecord) -> tuple[object, int]:
     return record.setting, record.seed
 
 
-def _check_kept(before: Sequence[Record], every: Sequence[Record]) -> None:
+def _check_kept(before: Sequence[TrialRecord], every: Sequence[TrialRecord]) -> None:
     """Check that the attempts that were over at the fault are unchanged."""
     lost = [one for one in before if one not in every]
     assert not lost, lost
 
 
-def _check_files(storage: Path, name: str, last: Sequence[Record]) -> None:
+def _check_files(storage: Path, name: str, last: Sequence[TrialRecord]) -> None:
     """Check that the files agree with the study, and that no unfinished file lies beside them."""
     folder = storage / name
     search = Counter(one.state for one in last if one.phase == "search")
@@ -228,19 +228,19 @@ def _check_files(storage: Path, name: str, last: Sequence[Record]) -> None:
     assert {key: counts[key] for key in ("finished", "failed", "pruned")} == {
         key: search[key] for key in ("finished", "failed", "pruned")
     }, counts
-    assert (folder / "trials.csv").read_bytes() == trials_csv(last).encode()
+    assert (folder / "trials.csv").read_bytes() == format_trials_csv(last).encode()
     assert (folder / "report.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
     beside = [*storage.glob(".artifacts/*.part"), *storage.glob(".*.new")]
     assert not beside, beside
 
 
-def _check_runs(client: MlflowClient, name: str, every: Sequence[Record]) -> None:
+def _check_runs(client: MlflowClient, name: str, every: Sequence[TrialRecord]) -> None:
     """Check one parent, one run with the right status for each attempt, and the same run ids in study and MLflow."""
     runs = client.search_runs([one.experiment_id for one in client.search_experiments()], max_results=1000)
     parents = [run for run in runs if run.data.tags.get("sweep") == name]
     assert [run.info.status for run in parents] == ["FINISHED"], parents
     nested = _by_attempt(run for run in runs if run.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id)
-    known = {attempt(one): one for one in every}
+    known = {format_attempt_key(one): one for one in every}
     assert nested.keys() == known.keys(), nested.keys() ^ known.keys()
     for key, run in nested.items():
         record = known[key]
@@ -255,6 +255,6 @@ def _by_attempt(runs: Iterable[Run]) -> Mapping[str, Run]:
     return dict(keyed)
 
 
-def _statuses(record: Record) -> set[str]:
+def _statuses(record: TrialRecord) -> set[str]:
     """Return the statuses that the run of an attempt may have."""
-    return {"KILLED"} if record.reason == INTERRUPTED else {STATUS[record.state]}
+    return {"KILLED"} if record.reason == INTERRUPTED_REASON else {STATUS[record.state]}

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from faults.common import NAME, RESUME, SWEEP, Moment, Outcome, attempts, over, printed, show, start, trials, whole
 from support.commands import Command
 from support.stores import statuses
-from sweep.records import INTERRUPTED, Record
+from sweep.records import INTERRUPTED_REASON, TrialRecord
 
 MARKS = {
     "the start": "",
@@ -131,7 +131,7 @@ def survived(here: Path, plain: Undisturbed, dice: random.Random, stage: str, bl
     return hits
 
 
-def check_whole(here: Path, plain: bytes, hits: Sequence[Struck], before: Sequence[Record]) -> None:
+def check_whole(here: Path, plain: bytes, hits: Sequence[Struck], before: Sequence[TrialRecord]) -> None:
     """Check that a resumed sweep is whole and equal to the one without a fault, and that no process is left."""
     whole(here, before=before)
     assert trials(here) == plain
@@ -158,7 +158,7 @@ def check(hit: Struck, here: Path, blow: Blow) -> None:
 
 def interrupted(here: Path) -> int:
     """Count the trials that were running when a driver ended."""
-    return sum(one.reason == INTERRUPTED for own in attempts(here).values() for one in own)
+    return sum(one.reason == INTERRUPTED_REASON for own in attempts(here).values() for one in own)
 
 
 def faults(times: int, seed: int, blows: Sequence[str]) -> Iterator[Outcome]:

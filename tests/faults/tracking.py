@@ -14,7 +14,7 @@ from faults.common import NAME, RESUME, SWEEP, Outcome, over, show, start, whole
 from support.commands import Command
 from support.lost_servers import broken, silent
 from support.servers import free_port, mlflow
-from sweep.tracking.tracker import PATIENCE
+from sweep.tracking.tracker import FINISH_TIMEOUT_S
 
 SYNC = f"to fill it in: python -m sweep.sync {NAME}\n"
 SPARE = 60.0
@@ -47,7 +47,7 @@ def ended(command: Command) -> None:
     command.wait_for("finalist 2 ")
     last = time.monotonic()
     assert command.end() == 0, command.said()
-    assert time.monotonic() - last < PATIENCE + SPARE, command.said()
+    assert time.monotonic() - last < FINISH_TIMEOUT_S + SPARE, command.said()
     said = command.said()
     assert said.count(SYNC) == 1 and "Traceback" not in said, said
 

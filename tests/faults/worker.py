@@ -19,7 +19,7 @@ from support.commands import Command
 from support.stores import statuses
 from support.waiting import until
 
-PREPARATION, TRIAL = "ray::_made", "ray::ImplicitFunc"
+PREPARATION, TRIAL = "ray::_run_preparer", "ray::ImplicitFunc"
 """Ray's titles of the preparation's process, and of a trial worker, also between two trials."""
 AT = {PREPARATION: "the preparation", TRIAL: "the first trial"}
 """Stage in which such a process first appears."""

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from support.targets import Prepared
-from sweep.records import Record
-from sweep.trial.runner import grow, unlearn
+from sweep.records import TrialRecord
+from sweep.trial.runner import run_trial, unlearn
 
 BROKEN = '''"""An objective that raises."""
 
@@ -34,7 +34,7 @@ def test_its_trial_fails(prepared: Prepared, tmp_path: Path, monkeypatch: pytest
     (tmp_path / package / "broken.py").write_text(BROKEN)
     monkeypatch.syspath_prepend(str(tmp_path))
     config, artifacts = prepared(objective=f"{package}.broken", space={})
-    begun = Record(phase="search", index=0, setting={}, seed=0, state="running", metrics={})
-    *_, ended = grow(partial(unlearn, config, artifacts), begun)
+    begun = TrialRecord(phase="search", index=0, setting={}, seed=0, state="running", metrics={})
+    *_, ended = run_trial(partial(unlearn, config, artifacts), begun)
     assert ended.state == "failed"
     assert ended.reason == f"RuntimeError: broken on purpose ({tmp_path / package / 'broken.py'}, line 15)"

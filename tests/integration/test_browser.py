@@ -16,9 +16,9 @@ from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from support.reports import large, small
 from support.servers import answers, free_port, running
-from sweep.report.write_report import write
-from sweep.search.study import created
-from sweep.tracking.backfill import attach, fill
+from sweep.report.write_report import write_files
+from sweep.search.study import create_study
+from sweep.tracking.backfill import attach_files, backfill_sweep
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 BIN = Path(sys.executable).parent
@@ -85,7 +85,7 @@ class Visit:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a sweep with all that may be in one."""
-    return write(tmp_path_factory.mktemp("report"), [large()])[0]
+    return write_files(tmp_path_factory.mktemp("report"), [large()])[0]
 
 
 @pytest.fixture(scope="module", params=["wide and light", "narrow and dark"])
@@ -177,7 +177,7 @@ def test_markup_in_a_reason_is_never_run(visit: Visit) -> None:
 def test_several_sweeps(browser: Browser, tmp_path: Path) -> None:
     """Compared on top, then one after the other; still no request, and no wider than a phone."""
     tnpo = small("two", 0.1, objective="tnpo", space={"beta": {"low": 0.25, "high": 10.0}})
-    (path, *_) = write(tmp_path, [small("one"), tnpo])
+    (path, *_) = write_files(tmp_path, [small("one"), tnpo])
     visit = Visit(browser, width=400)
     page = visit.open(path)
     assert (visit.complaints, [r.url for r in visit.requests if not r.url.startswith("data:")]) == ([], [path.as_uri()])
@@ -204,8 +204,8 @@ def served(mlflow_server: str, tmp_path_factory: pytest.TempPathFactory) -> Serv
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
         patch.setenv("MLFLOW_EXPERIMENT_NAME", "browser")
-        _, parent = fill(sweep.config, sweep.name, "FINISHED", sweep.records)
-        attach(parent, folder, write(folder, [sweep]), {})
+        _, parent = backfill_sweep(sweep.config, sweep.name, "FINISHED", sweep.records)
+        attach_files(parent, folder, write_files(folder, [sweep]), {})
     client = MlflowClient(tracking_uri=mlflow_server)
     experiment = client.get_run(parent.run_id).info.experiment_id
     found = "tags.phase = 'search' and attributes.status = 'FINISHED'"
@@ -258,7 +258,7 @@ def test_the_report_opens_as_an_artifact(browser: Browser, served: Served) -> No
 def test_optuna_dashboard_opens_the_study(tmp_path: Path) -> None:
     """It lists the sweep under its name."""
     sweep = small()
-    with created(sweep.config.model_copy(update={"storage": tmp_path}), "mine"):
+    with create_study(sweep.config.model_copy(update={"storage": tmp_path}), "mine"):
         port = free_port()
         command = [str(BIN / "optuna-dashboard"), f"sqlite:///{tmp_path / 'mine' / 'study.db'}", "--port", str(port)]
         listed = f"http://127.0.0.1:{port}/api/studies"

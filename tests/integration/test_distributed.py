@@ -18,16 +18,16 @@ from support.targets import FULL, made
 from support.together import PROCESSES, together
 from support.toys import config, dataset, encoded, llama
 from sweep.config.schema import SweepConfig
-from sweep.prepare.artifacts import plan
+from sweep.prepare.artifacts import locate_artifacts
 from sweep.training import reference
-from sweep.training.distributed import shared_out, whole
-from sweep.training.loop import Schedule, descend, stream
-from sweep.training.loss_terms import terms
-from sweep.training.reference import Asked
-from sweep.trial.unlearn import full_suite, run
+from sweep.training.distributed import full_tensor, shard_model
+from sweep.training.loop import Schedule, shuffled_batches, train_steps
+from sweep.training.loss_terms import build_terms
+from sweep.training.reference import TrainingRows
+from sweep.trial.unlearn import measure_full_suite, run_unlearning
 
 FORGET = encoded((3, 2), (2, 5), (6, 4), (4, 1), (9, 3))
-ASKED = Asked(forget=FORGET, refusals=FORGET, retain=encoded((4, 4), (2, 2), (7, 3), (3, 6)), length=0)
+ASKED = TrainingRows(forget=FORGET, refusals=FORGET, retain=encoded((4, 4), (2, 2), (7, 3), (3, 6)), min_length=0)
 """Rows of unlike length, taken three at a time: one process has two of them."""
 CPU = torch.device("cpu")
 TRAIN = {"batch": 3}
@@ -75,16 +75,25 @@ def trained(case: Case, folder: Path) -> Trained:
     """What a training comes to."""
     sweep = config(folder, train={"tokens": 1}, retain={"term": case.retain, "weight": 0.7, "reduction": "tokens"})
     own = llama().double()
-    model = shared_out(own, CPU) if case.parallel == "fsdp" else own
-    forget, retain = terms(sweep, case.objective, 0, model, ASKED, reference.read(folder, model, ASKED))
+    model = shard_model(own, CPU) if case.parallel == "fsdp" else own
+    forget, retain = build_terms(sweep, case.objective, 0, model, ASKED, reference.read_reference(folder, model, ASKED))
     schedule = Schedule(
-        rows=9, epochs=1, batch=3, lr=1e-2, weight_decay=0.1, clip=case.clip, checkpointing=case.checkpointing
+        n_rows=9,
+        n_epochs=1,
+        batch_size=3,
+        lr=1e-2,
+        weight_decay=0.1,
+        max_grad_norm=case.clip,
+        checkpointing=case.checkpointing,
     )
-    pairs = zip(stream(len(FORGET), 3, 0), stream(len(ASKED.retain), 3, 1), strict=False)
-    parts = (chain(forget.parts(model, f), retain.parts(model, r)) for f, r in pairs)
-    steps = list(descend(model, schedule, parts))
-    weights = {name: whole(weight.detach()) for name, weight in model.named_parameters()}
-    told = {"loss": torch.tensor([step.loss for step in steps]), "norm": torch.stack([step.norm for step in steps])}
+    pairs = zip(shuffled_batches(len(FORGET), 3, 0), shuffled_batches(len(ASKED.retain), 3, 1), strict=False)
+    parts = (chain(forget.loss_parts(model, f), retain.loss_parts(model, r)) for f, r in pairs)
+    steps = list(train_steps(model, schedule, parts))
+    weights = {name: full_tensor(weight.detach()) for name, weight in model.named_parameters()}
+    told = {
+        "loss": torch.tensor([step.loss for step in steps]),
+        "norm": torch.stack([step.grad_norm for step in steps]),
+    }
     return told | weights
 
 
@@ -95,7 +104,12 @@ def toy(folder: Path, parallel: str = "ddp") -> SweepConfig:
 
 def metrics(sweep: SweepConfig) -> list[dict[str, float]]:
     """Those of the points of a trial, and of its outcome."""
-    return [item.metrics for item in run(sweep, plan(sweep, dataset()), WTNPO(alpha=1.0, beta=1.0), 0, full_suite)]
+    return [
+        item.metrics
+        for item in run_unlearning(
+            sweep, locate_artifacts(sweep, dataset()), WTNPO(alpha=1.0, beta=1.0), 0, measure_full_suite
+        )
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +156,7 @@ class Work:
 def work(tmp_path_factory: pytest.TempPathFactory) -> Work:
     """All that is compared, done once."""
     folder = tmp_path_factory.mktemp("work")
-    reference.write(folder, llama(1).double(), ASKED, torch.float64)
+    reference.write_reference(folder, llama(1).double(), ASKED, torch.float64)
     made(toy(folder / "alone"))
     return Work(
         folder=folder,
@@ -175,8 +189,11 @@ def test_a_trial_is_that_of_one_process(parallel: str, work: Work) -> None:
 @pytest.mark.parametrize("parallel", PARALLEL)
 def test_the_same_target_is_made(parallel: str, work: Work) -> None:
     """With its reference and its retain model, but for what the steps make of rounding."""
-    alone, found = plan(toy(work.folder / "alone"), dataset()), plan(toy(work.folder / parallel), dataset())
-    assert found.missing == []
+    alone, found = (
+        locate_artifacts(toy(work.folder / "alone"), dataset()),
+        locate_artifacts(toy(work.folder / parallel), dataset()),
+    )
+    assert found.missing_names == []
     weights = load_file(found.target / "model.safetensors")
     for name, weight in load_file(alone.target / "model.safetensors").items():
         torch.testing.assert_close(weights[name], weight, rtol=1e-2, atol=1e-2)

@@ -25,17 +25,17 @@ time.sleep(600)
 
 def ended(code: str) -> "subprocess.CompletedProcess[str]":
     """A Python process with this code, which has everything of the module, `os` and `signal`."""
-    front = "import os, signal\nfrom sweep.signals import *\n"
+    front = "import os, signal\nfrom sweep.errors import *\nfrom sweep.signals import *\n"
     return subprocess.run([sys.executable, "-c", front + code], cwd=ROOT, capture_output=True, text=True)  # noqa: S603
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [("pass", "SIGINT"), ("pass", "SIGTERM"), ("interrupts.raise_at_once()", "SIGTERM")]
+    ("first", "second"), [("pass", "SIGINT"), ("pass", "SIGTERM"), ("interrupts.raise_on_signal()", "SIGTERM")]
 )
 def test_a_second_signal_ends_at_once(first: str, second: str) -> None:
     """With the code of the first, whether it is of the same kind or not, and without a word."""
     code = f"""
-with Interrupts(str) as interrupts:
+with InterruptHandler(str) as interrupts:
     {first}
     try:
         os.kill(os.getpid(), signal.SIGINT)
@@ -51,11 +51,12 @@ with Interrupts(str) as interrupts:
 def test_nobody_reads_what_is_printed() -> None:
     """A reader that has gone, as `head` does, ends the sweep cleanly; what is still printed goes nowhere."""
     code = """
+from sweep.errors import *
 from sweep.signals import *
-with Interrupts(str) as interrupts:
+with InterruptHandler(str) as interrupts:
     try:
         while True:
-            interrupts.check()
+            interrupts.raise_if_interrupted()
     except Interrupted as stop:
         print("nobody reads this", flush=True)
         raise SystemExit(128 + stop.signum)
@@ -72,8 +73,8 @@ def test_what_breaks_ends_the_process() -> None:
     """One sentence with how to go on, from another thread while the first one waits."""
     code = """
 import threading
-interrupts = Interrupts(lambda: "give it again")
-threading.Thread(target=interrupts.end, args=["the cluster is lost"]).start()
+interrupts = InterruptHandler(lambda: "give it again")
+threading.Thread(target=interrupts.abort_process, args=["the cluster is lost"]).start()
 threading.Event().wait()
 """
     done = ended(code)
@@ -85,11 +86,12 @@ def test_a_terminal_that_is_closed() -> None:
     """A process that it does not end goes on, and what it prints goes nowhere."""
     code = """
 import sys
+from sweep.errors import *
 from sweep.signals import *
-with Interrupts(str) as interrupts:
-    while not unread() and sys.stdout.isatty():
+with InterruptHandler(str) as interrupts:
+    while not stdout_closed() and sys.stdout.isatty():
         pass
-    interrupts.check()
+    interrupts.raise_if_interrupted()
     print("nobody reads this", flush=True)
 """
     ours, theirs = pty.openpty()
@@ -104,9 +106,9 @@ def test_nohup_is_respected() -> None:
     """A SIGHUP that is ignored stays so."""
     done = ended("""
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
-with Interrupts(str) as interrupts:
+with InterruptHandler(str) as interrupts:
     os.kill(os.getpid(), signal.SIGHUP)
-    interrupts.check()
+    interrupts.raise_if_interrupted()
 """)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -132,7 +134,7 @@ def test_a_command_that_is_done_collects_nothing() -> None:
     done = ended("""
 import atexit, gc
 atexit.register(lambda: print(gc.get_freeze_count()))
-exit_at_once()
+enable_fast_exit()
 print(gc.get_freeze_count())
 """)
     first, last = map(int, done.stdout.split())

@@ -37,7 +37,7 @@ def test_in_a_database(postgres: str, tmp_path: Path, database: str) -> None:
     with psycopg.connect(f"{postgres}/postgres", autocommit=True) as connection:
         connection.execute(SQL("create database {}").format(Identifier(database)))
     config = toys.config(tmp_path, ledger=f"{postgres}/{database}")
-    names = at_once(lambda number: storage.opened(config, f"sweep-{number}")["search"].study_name)
+    names = at_once(lambda number: storage.open_studies(config, f"sweep-{number}")["search"].study_name)
     assert names == [f"sweep-{number}" for number in range(MANY)]
     assert {*names} < {*optuna.get_all_study_names(f"{postgres}/{database}")}
 

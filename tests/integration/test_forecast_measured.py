@@ -12,7 +12,7 @@ import pytest
 from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig, PhiConfig, PreTrainedConfig
 
-from eval.models.checkpoint import empty_model
+from eval.models.checkpoint import make_empty_model
 from eval.models.forward import label_statistics
 from objectives._base import Objective
 from objectives.idk import IDK
@@ -23,12 +23,12 @@ from support.targets import FULL, Prepared
 from support.toys import config, dataset, encoded
 from sweep.config.schema import SweepConfig
 from sweep.prepare import cost
-from sweep.prepare.memory import Texts, stages
+from sweep.prepare.memory import SweepRows, measure_stages
 from sweep.training import reference
-from sweep.training.loop import Schedule, descend
-from sweep.training.loss_terms import terms
-from sweep.training.precision import COMPUTED, STORED, ready
-from sweep.training.reference import Asked
+from sweep.training.loop import Schedule, train_steps
+from sweep.training.loss_terms import build_terms
+from sweep.training.precision import COMPUTE_DTYPES, WEIGHT_DTYPES, apply_precision
+from sweep.training.reference import TrainingRows
 
 THOROUGH = "THOROUGH" in os.environ
 LLAMA = LlamaConfig(
@@ -73,18 +73,26 @@ def most(work: Callable[[], object]) -> int:
 def measured(sweep: SweepConfig, architecture: PreTrainedConfig, objective: Objective, folder: Path) -> int:
     """Bytes that two real steps of all rows take, each with an evaluation after it, and the weights before them."""
     train = sweep.train
-    model = ready(empty_model(architecture, STORED[train.precision], train.attention), train.precision)
-    asked = Asked(forget=ROWS, refusals=ROWS, retain=ROWS, length=100)
-    reference.write(folder, model, asked, COMPUTED[train.precision])
-    said = reference.read(folder, model, asked)
-    forget, retain = terms(sweep, objective, 0, model, asked, said)
+    model = apply_precision(
+        make_empty_model(architecture, WEIGHT_DTYPES[train.precision], train.attention), train.precision
+    )
+    asked = TrainingRows(forget=ROWS, refusals=ROWS, retain=ROWS, min_length=100)
+    reference.write_reference(folder, model, asked, COMPUTE_DTYPES[train.precision])
+    said = reference.read_reference(folder, model, asked)
+    forget, retain = build_terms(sweep, objective, 0, model, asked, said)
     schedule = Schedule(
-        rows=8, epochs=2, batch=8, lr=1e-3, weight_decay=0.0, clip=1.0, checkpointing=train.checkpointing
+        n_rows=8,
+        n_epochs=2,
+        batch_size=8,
+        lr=1e-3,
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        checkpointing=train.checkpointing,
     )
 
     def trial() -> None:
-        losses = (chain(forget.parts(model, range(8)), retain.parts(model, range(8))) for _ in range(2))
-        for _ in descend(model, schedule, losses):
+        losses = (chain(forget.loss_parts(model, range(8)), retain.loss_parts(model, range(8))) for _ in range(2))
+        for _ in train_steps(model, schedule, losses):
             label_statistics(model, ROWS)
 
     return most(trial) + sum(weight.nbytes for weight in chain(model.parameters(), said.head.parameters()))
@@ -112,9 +120,14 @@ def test_memory_of_other_losses(objective: Objective, term: str, tmp_path: Path)
 
 def check_memory(sweep: SweepConfig, architecture: PreTrainedConfig, objective: Objective, folder: Path) -> None:
     """The fullest moment of unlearning and evaluation, forecast and measured."""
-    asked = Asked(forget=ROWS, refusals=ROWS, retain=ROWS, length=100)
-    found = stages(sweep, objective, architecture, Texts(asked=asked, known=ROWS, kept=ROWS, probes=ROWS))
-    peak = max(found[stage].total for stage in ("unlearning", "evaluation"))
+    asked = TrainingRows(forget=ROWS, refusals=ROWS, retain=ROWS, min_length=100)
+    found = measure_stages(
+        sweep,
+        objective,
+        architecture,
+        SweepRows(training_rows=asked, target_rows=ROWS, retain_model_rows=ROWS, probes=ROWS),
+    )
+    peak = max(found[stage].total_bytes for stage in ("unlearning", "evaluation"))
     assert peak == pytest.approx(measured(sweep, architecture, objective, folder), rel=0.1)
 
 
@@ -123,8 +136,8 @@ def check_memory(sweep: SweepConfig, architecture: PreTrainedConfig, objective: 
 def test_disk(precision: str, reduction: str, prepared: Prepared) -> None:
     """Within 10 % of each artifact's files."""
     sweep, _ = prepared(precision, retain={"term": "kl", "weight": 1.0, "reduction": reduction}, eval=FULL)
-    found = cost.budget(sweep, dataset()).made
+    found = cost.estimate_budget(sweep, dataset()).artifact_costs
     assert len(found) == 3
     for folder, own in found.items():
         real = sum(file.stat().st_size for file in folder.iterdir())
-        assert own.disk == pytest.approx(real, rel=0.1)
+        assert own.disk_bytes == pytest.approx(real, rel=0.1)

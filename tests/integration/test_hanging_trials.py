@@ -10,7 +10,7 @@ from support import workers
 from support.searches import opened, swept
 from support.toys import config as toy_config
 from support.workers import perishing
-from sweep.records import Record
+from sweep.records import TrialRecord
 
 if TYPE_CHECKING:
     from support.rays import Slots
@@ -21,7 +21,7 @@ TRIALS = 5
 
 
 @pytest.fixture(scope="module")
-def tries(ray_slots: "Slots", tmp_path_factory: pytest.TempPathFactory) -> Mapping[int, Sequence[Record]]:
+def tries(ray_slots: "Slots", tmp_path_factory: pytest.TempPathFactory) -> Mapping[int, Sequence[TrialRecord]]:
     """Every attempt at each of a sweep's trials, most of which perish; each is begun again once."""
     folder = tmp_path_factory.mktemp("hanging")
     sweep = toy_config(
@@ -30,16 +30,16 @@ def tries(ray_slots: "Slots", tmp_path_factory: pytest.TempPathFactory) -> Mappi
         cluster=ray_slots.cluster(deadline=SECONDS / 3600).model_dump(),
     )
     swept([(sweep, partial(perishing, folder))])
-    attempts = opened(sweep).attempts("search")
+    attempts = opened(sweep).list_attempts("search")
     return {index: [one for one in attempts if one.index == index] for index in range(TRIALS)}
 
 
-def states(tries: Sequence[Record]) -> list[str]:
+def states(tries: Sequence[TrialRecord]) -> list[str]:
     """How each ended."""
     return [one.state for one in tries]
 
 
-def test_a_trial_that_hangs(tries: Mapping[int, Sequence[Record]]) -> None:
+def test_a_trial_that_hangs(tries: Mapping[int, Sequence[TrialRecord]]) -> None:
     """It fails after the deadline, and where it was is told; its second try is another process's."""
     assert states(tries[0]) == ["failed", "finished"]
     late = f"it ran longer than cluster.deadline = {SECONDS / 3600:g} hours: it was at {workers.__file__}, line "
@@ -47,14 +47,14 @@ def test_a_trial_that_hangs(tries: Mapping[int, Sequence[Record]]) -> None:
     assert tries[0][0].worker != tries[0][1].worker
 
 
-def test_a_trial_that_runs_out_of_memory(tries: Mapping[int, Sequence[Record]]) -> None:
+def test_a_trial_that_runs_out_of_memory(tries: Mapping[int, Sequence[TrialRecord]]) -> None:
     """It fails with its own words, each time in another process."""
     assert states(tries[1]) == ["failed", "failed"]
     assert {one.reason for one in tries[1]} == {"memory ran out: take less"}
     assert tries[1][0].worker != tries[1][1].worker
 
 
-def test_a_process_that_dies_is_tried_again(tries: Mapping[int, Sequence[Record]]) -> None:
+def test_a_process_that_dies_is_tried_again(tries: Mapping[int, Sequence[TrialRecord]]) -> None:
     """Once is forgiven, and the curve begins anew; after its retries a trial has failed, and the others go on."""
     assert states(tries[2]) == ["failed", "failed"]
     assert states(tries[3]) == ["failed", "finished"]
@@ -63,7 +63,7 @@ def test_a_process_that_dies_is_tried_again(tries: Mapping[int, Sequence[Record]
     assert states(tries[4]) == ["finished"]
 
 
-def test_no_process_outlives_its_trial_when_that_perishes(tries: Mapping[int, Sequence[Record]]) -> None:
+def test_no_process_outlives_its_trial_when_that_perishes(tries: Mapping[int, Sequence[TrialRecord]]) -> None:
     """Each that failed was the last of its process."""
     failed = [one for own in tries.values() for one in own if one.state == "failed"]
     assert len({one.worker for one in failed}) == len(failed) == 6

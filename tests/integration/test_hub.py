@@ -10,8 +10,8 @@ import yaml
 
 import eval.run
 from eval.datasets import load
-from eval.models.checkpoint import layers, load_model, load_tokenizer
-from eval.models.hub import commit
+from eval.models.checkpoint import count_layers, load_model, load_tokenizer
+from eval.models.hub import resolve_commit
 from eval.rows.types import DataError
 from eval.shipped_configs import CONFIGS
 from support import tofu
@@ -21,7 +21,7 @@ from support.servers import free_port
 from support.toys import SHAPE, TEMPLATE, dataset, llama, tokenizer
 from sweep.errors import ConfigError
 from sweep.launch import main
-from sweep.plan.launch_plan import Plans, again, asked
+from sweep.plan.launch_plan import LaunchPlan, plan_new, plan_resume
 
 MODEL, ROWS = "somebody/model", "somebody/rows"
 WORDS = [str(CONFIGS / "wtnpo.yaml"), *SMALL, f"model.path={MODEL}", "model.shape=null"]
@@ -56,18 +56,22 @@ def moved(hub: Hub, folder: Path, tmp_path: Path) -> str:
     return hub.push(f"models/{MODEL}", other)
 
 
-def begun(plans: Plans) -> None:
+def begun(plans: LaunchPlan) -> None:
     """Make the sweep's folder, as a launch does."""
-    with plans.plans[0].held():
+    with plans.plans[0].open_study():
         pass
 
 
 def test_a_commit_is_what_the_branch_points_to(hub: Hub, folder: Path, tmp_path: Path) -> None:
     """The first one, then after a push the second; a commit stands for itself."""
     first = hub.main[f"models/{MODEL}"]
-    assert commit(MODEL, "model") == first
+    assert resolve_commit(MODEL, "model") == first
     second = moved(hub, folder, tmp_path)
-    assert (commit(MODEL, "model"), commit(MODEL, "model", "main"), commit(MODEL, "model", first)) == (
+    assert (
+        resolve_commit(MODEL, "model"),
+        resolve_commit(MODEL, "model", "main"),
+        resolve_commit(MODEL, "model", first),
+    ) == (
         second,
         second,
         first,
@@ -77,29 +81,31 @@ def test_a_commit_is_what_the_branch_points_to(hub: Hub, folder: Path, tmp_path:
 def test_a_sweep_keeps_its_commit(hub: Hub, folder: Path, tmp_path: Path) -> None:
     """It is in config.yaml; when the branch has moved --resume, with or without the first words, goes on with it."""
     first = hub.main[f"models/{MODEL}"]
-    begun(asked(WORDS, "mine"))
+    begun(plan_new(WORDS, "mine"))
     written = yaml.safe_load((tmp_path / "runs" / "mine" / "config.yaml").read_text())
     assert written["model"]["revision"] == first
     second = moved(hub, folder, tmp_path)
     for words in ([], WORDS):
-        assert again(words, "mine").plans[0].config.model.revision == first
+        assert plan_resume(words, "mine").plans[0].config.model.revision == first
     with pytest.raises(ConfigError, match=r"^model\.layers = 2 must be 3"):
-        asked(WORDS, "other")
-    assert commit(MODEL, "model") == second
+        plan_new(WORDS, "other")
+    assert resolve_commit(MODEL, "model") == second
 
 
 def test_a_revision_that_is_typed_is_pinned_too(hub: Hub) -> None:
     """A branch becomes its commit; one that is not there is refused, and nothing is left."""
-    assert asked([*WORDS, "model.revision=main"], "mine").plans[0].config.model.revision == hub.main[f"models/{MODEL}"]
+    assert (
+        plan_new([*WORDS, "model.revision=main"], "mine").plans[0].config.model.revision == hub.main[f"models/{MODEL}"]
+    )
     with pytest.raises(ConfigError, match=r"^model.path = somebody/model is no folder and cannot be had from the hub"):
-        asked([*WORDS, "model.revision=nosuch"], "mine")
+        plan_new([*WORDS, "model.revision=nosuch"], "mine")
     assert not Path("runs").exists()
 
 
 def test_only_safetensors_are_fetched(hub: Hub, tmp_path: Path) -> None:
     """The pickle of the repository never reaches this machine; the model does, whole, and so does its tokenizer."""
     model, tokens = load_model(MODEL), load_tokenizer(MODEL)
-    assert layers(MODEL) == model.config.num_hidden_layers == SHAPE.layers
+    assert count_layers(MODEL) == model.config.num_hidden_layers == SHAPE.layers
     assert len(tokens) == len(tokenizer())
     assert not any("pytorch_model.bin" in path for path in hub.asked)
     assert list((tmp_path / "cache").rglob("*.safetensors"))
@@ -112,7 +118,7 @@ def test_a_repository_of_pickles_is_refused(hub: Hub, folder: Path, tmp_path: Pa
     hub.push(f"models/{MODEL}", other)
     reason = "has no model.safetensors, only pytorch_model.bin, a pickle, which can run code when it is read"
     with pytest.raises(ConfigError, match=f"^model.path = {MODEL} {reason}$"):
-        asked(WORDS, "mine")
+        plan_new(WORDS, "mine")
     assert not Path("runs").exists()
     assert not any("resolve" in path for path in hub.asked)
 
@@ -126,7 +132,7 @@ def test_what_is_in_the_cache_needs_no_hub(
     load_model(MODEL)
     used(monkeypatch, f"http://127.0.0.1:{free_port()}", tmp_path / "cache", offline=offline)
     hub.asked.clear()
-    assert asked(WORDS, "mine").plans[0].config.model.revision == first
+    assert plan_new(WORDS, "mine").plans[0].config.model.revision == first
     assert load_model(MODEL, first).config.num_hidden_layers == SHAPE.layers
     assert hub.asked == []
 

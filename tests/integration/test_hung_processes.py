@@ -7,34 +7,34 @@ from pathlib import Path
 import pytest
 
 from support.commands import ROOT
-from sweep.cluster.failures import stack_of, why
+from sweep.cluster.failures import failure_reason, stack_path
 
 HANGS = """
 import re, sys, time
 from pathlib import Path
-from sweep.cluster.failures import ended_after
+from sweep.cluster.failures import exit_at_deadline
 
-def grow():
+def run_trial():
     {act}
 
-with ended_after(1 / 3600, Path(sys.argv[1])):
-    grow()
+with exit_at_deadline(1 / 3600, Path(sys.argv[1])):
+    run_trial()
 """
 """A process that ends itself after a second."""
 LOCKED = 're.match(r"(a+)+$", "a" * 60 + "b")'
 LINGERS = """
 import sys, time
 from pathlib import Path
-from sweep.cluster.failures import told_after, why
+from sweep.cluster.failures import dump_stack_at_deadline, failure_reason
 
-def traced():
+def run_rank():
     while not stack.stat().st_size:
         time.sleep(0.1)
-    print(why("", stack))
+    print(failure_reason("", stack))
 
 stack = Path(sys.argv[1])
-with told_after(1e-9, stack):
-    traced()
+with dump_stack_at_deadline(1e-9, stack):
+    run_rank()
 """
 """A process that is late, and lives to read what it said after a second."""
 
@@ -48,10 +48,10 @@ def hung(stack: Path, act: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize("act", ["time.sleep(50)", LOCKED], ids=["sleeps", "keeps the lock"])
 def test_a_process_that_hangs_ends_itself(tmp_path: Path, act: str) -> None:
     """Also one that never gives Python's lock back; it says where it was: in its seventh line."""
-    stack = stack_of(tmp_path / "trial")
+    stack = stack_path(tmp_path / "trial")
     ended = hung(stack, act)
     assert ended.returncode == 1, ended.stderr
-    assert why("its process died", stack) == "it was at <string>, line 7"
+    assert failure_reason("its process died", stack) == "it was at <string>, line 7"
 
 
 def test_a_process_that_is_late_says_where_it_is(tmp_path: Path) -> None:
@@ -60,11 +60,11 @@ def test_a_process_that_is_late_says_where_it_is(tmp_path: Path) -> None:
     command = [sys.executable, "-c", LINGERS, str(stack)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)  # noqa: S603
     assert (ended.stdout, ended.returncode) == ("it was at <string>, line 8\n", 0), ended.stderr
-    assert why("", stack) == "it was at <string>, line 8"
+    assert failure_reason("", stack) == "it was at <string>, line 8"
 
 
 def test_on_another_machine_it_says_so_in_its_log(tmp_path: Path) -> None:
     """There the trial's folder is not: the stack goes to stderr."""
     ended = hung(tmp_path / "gone" / "trial.stack", "time.sleep(50)")
     assert ended.returncode == 1
-    assert " in grow\n" in ended.stderr
+    assert " in run_trial\n" in ended.stderr

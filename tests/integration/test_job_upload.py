@@ -13,10 +13,10 @@ import pytest
 from support.commands import ROOT, refusal
 from support.own import mine
 from sweep.cluster import upload
-from sweep.cluster.jobs import Job, connected
+from sweep.cluster.jobs import ClusterJob, connect_client
 from sweep.config.compose import dump, load
 from sweep.errors import ConfigError
-from sweep.submit import main, new
+from sweep.submit import build_job, main
 
 WTNPO = str(ROOT / "configs" / "wtnpo.yaml")
 NOWHERE = "http://127.0.0.1:1"
@@ -33,9 +33,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def unpacked(job: Job, folder: Path) -> Path:
+def unpacked(job: ClusterJob, folder: Path) -> Path:
     """The job's working directory, as the head makes it of the archive."""
-    upload.pack(job.files, folder / "job.zip")
+    upload.write_archive(job.files, folder / "job.zip")
     with ZipFile(folder / "job.zip") as archive:
         archive.extractall(folder / "job")
     return folder / "job"
@@ -47,7 +47,7 @@ def test_the_driver_composes_what_was_checked_here(
 ) -> None:
     """From the upload alone, with the job's own command line, and with the objective there to be imported."""
     monkeypatch.syspath_prepend(mine(here))
-    job = new([config, SHARED, "seed=3"], "same", NOWHERE)
+    job = build_job([config, SHARED, "seed=3"], "same", NOWHERE)
     file, *changes = job.command[3:-2]
     code = "import sys; from sweep.config.compose import dump, load; import objectives; "
     code += "config = load(sys.argv[1], sys.argv[2:]); objectives.load(config.objective); print(dump(config))"
@@ -64,7 +64,7 @@ def test_another_server(capsys: pytest.CaptureFixture[str]) -> None:
         Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
         with pytest.raises(ConfigError, match=f"^--address {address}: "):
-            connected(address)
+            connect_client(address)
         server.shutdown()
 
 

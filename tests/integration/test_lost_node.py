@@ -13,9 +13,9 @@ from support.toys import config as toy_config
 from support.waiting import until
 from support.workers import FREE, noted
 from sweep import run
-from sweep.plan.job import Work
-from sweep.search.study import Ledger, created
-from sweep.signals import Interrupts
+from sweep.plan.job import SweepJob
+from sweep.search.study import SweepStudy, create_study
+from sweep.signals import InterruptHandler
 
 if TYPE_CHECKING:
     from ray._private.node import Node
@@ -49,19 +49,19 @@ def test_a_node_that_is_lost_loses_no_trial(
     )
     lost = threading.Thread(target=lose, args=(ray_slots, nodes[0], mlflow_here / "notes"))
     lost.start()
-    work = Work(
+    work = SweepJob(
         name=NAME,
         config=config,
-        held=partial(created, config, NAME),
-        makers=[],
-        trial=partial(noted, mlflow_here / "notes"),
+        open_study=partial(create_study, config, NAME),
+        preparers=[],
+        trial_fn=partial(noted, mlflow_here / "notes"),
         paper=None,
     )
-    with Interrupts(str) as interrupts:
-        (ran,) = run.run([work], interrupts)
+    with InterruptHandler(str) as interrupts:
+        (ran,) = run.run_sweeps([work], interrupts)
     lost.join()
     assert [(record.index, record.state) for record in ran.records] == [(i, "finished") for i in range(TRIALS)]
-    attempts = Ledger(config, NAME).attempts("search")
+    attempts = SweepStudy(config, NAME).list_attempts("search")
     assert sorted(attempt.index for attempt in attempts if attempt.state == "finished") == list(range(TRIALS))
     lost_ones = [attempt for attempt in attempts if attempt.state == "failed"]
     assert 1 <= len(lost_ones) <= 2

@@ -17,8 +17,8 @@ from support.toys import config
 from support.tracked import begun, client, live, record, runs
 from support.waiting import until
 from sweep.tracking import tracker
-from sweep.tracking.backfill import fill
-from sweep.tracking.runs import Runs, Status
+from sweep.tracking.backfill import backfill_sweep
+from sweep.tracking.runs import RunStatus, SweepRuns
 from sweep.tracking.store import TrackingError
 from sweep.tracking.tracker import Tracker
 
@@ -26,11 +26,11 @@ FOR_EVER = 100_000
 """Seconds, more than any test may take: whoever waits that long for a server never comes back."""
 
 
-def told(tmp_path: Path, status: Status) -> str:
+def told(tmp_path: Path, status: RunStatus) -> str:
     """What a tracker says at the end of a sweep of two trials, of which one is over."""
     tracker = Tracker.start(config(tmp_path), "lost")
     live(tracker, record(0))
-    tracker.note(begun(record(1)))
+    tracker.on_trial_update(begun(record(1)))
     line = tracker.finish(status, [record(0), begun(record(1))])
     assert (tracker.run_id, tracker.run_id_of(record(0))) == ("", "")
     assert "\n" not in line
@@ -41,16 +41,16 @@ def patient(monkeypatch: pytest.MonkeyPatch, port: int, **seconds: float) -> Non
     """Log to a port with these seconds of patience; everything else that waits for the server waits for ever."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", str(FOR_EVER))
-    for name in ("PATIENCE", "IMPATIENCE"):
+    for name in ("FINISH_TIMEOUT_S", "INTERRUPT_TIMEOUT_S"):
         monkeypatch.setattr(tracker, name, seconds.get(name, FOR_EVER))
 
 
-@pytest.mark.parametrize(("status", "patience"), [("FINISHED", "PATIENCE"), ("KILLED", "IMPATIENCE")])
+@pytest.mark.parametrize(("status", "patience"), [("FINISHED", "FINISH_TIMEOUT_S"), ("KILLED", "INTERRUPT_TIMEOUT_S")])
 def test_a_silent_server_costs_the_end_its_patience(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: Status, patience: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: RunStatus, patience: str
 ) -> None:
     """It takes connections and never answers: only the end waits for it, and not as long where a user interrupts."""
-    assert tracker.IMPATIENCE < 10  # a user who interrupts was promised an end within ten seconds
+    assert tracker.INTERRUPT_TIMEOUT_S < 10  # a user who interrupts was promised an end within ten seconds
     port = free_port()
     patient(monkeypatch, port, **{patience: 1.0})
     with silent(port):
@@ -68,7 +68,7 @@ def test_a_server_of_no_use_costs_one_line(
     if server is None:
         line = told(tmp_path, "FINISHED")
         with pytest.raises(TrackingError, match=r"MLflow at http://\*\*\*@127\.0\.0\.1") as refused:
-            fill(config(tmp_path), "lost", "FINISHED", [record(0)])
+            backfill_sweep(config(tmp_path), "lost", "FINISHED", [record(0)])
         assert "secret" not in str(refused.value)
     else:
         with server(port):
@@ -85,12 +85,12 @@ def test_a_server_that_dies_and_comes_back(tmp_path: Path, mlflow_server: str, m
     with passing(port, mlflow_server):
         tracker = Tracker.start(sweep, "server")
         live(tracker, record(0))
-        until(lambda: not tracker._runs.missing([record(0)]))
+        until(lambda: not tracker._runs.find_missing([record(0)]))
     live(tracker, record(1))
     records = [record(0), record(1)]
     assert f"MLflow at http://127.0.0.1:{port} lacks 1 of 2 attempts" in tracker.finish("FINISHED", records)
     with passing(port, mlflow_server) as uri:
-        assert fill(sweep, "server", "FINISHED", records, tracker.run_id)[0] == 1
+        assert backfill_sweep(sweep, "server", "FINISHED", records, tracker.run_id)[0] == 1
         (parent,), nested = runs(MlflowClient(tracking_uri=uri), "dies and comes back")
     assert (parent.info.status, [run.info.status for run in nested]) == ("FINISHED", ["FINISHED", "FINISHED"])
 
@@ -113,11 +113,11 @@ def test_a_lost_answer_makes_no_second_run(mlflow_here: Path, monkeypatch: pytes
     """Of the parent and of a trial: what is tried again finds what was made."""
     monkeypatch.setattr("sweep.tracking.store.MlflowClient", Forgetful)
     monkeypatch.setattr(Forgetful, "lost", 0)
-    own = Runs(config(mlflow_here), "lost")
+    own = SweepRuns(config(mlflow_here), "lost")
     for _ in range(2):
         with pytest.raises(ConnectionError):
-            own.log(begun(record(0)))
-    own.log(record(0))
+            own.log_attempt(begun(record(0)))
+    own.log_attempt(record(0))
     own.finish("FINISHED", [record(0)])
     (parent,), nested = runs(client(mlflow_here))
     assert (parent.info.status, [run.info.status for run in nested]) == ("FINISHED", ["FINISHED"])
@@ -128,7 +128,7 @@ def test_every_attempt_has_a_run(mlflow_here: Path) -> None:
     first = replace(record(0), state="failed", metrics={}, reason="its process died")
     attempts = [first, replace(record(0), started=first.started + 60, ended=first.ended + 60)]
     for _ in range(2):
-        own = Runs(config(mlflow_here), "again", "")
+        own = SweepRuns(config(mlflow_here), "again", "")
         own.finish("FINISHED", attempts)
     _, nested = runs(client(mlflow_here))
     assert sorted(run.info.status for run in nested) == ["FAILED", "FINISHED"]
@@ -138,9 +138,9 @@ def test_no_run_ends_before_it_began(mlflow_here: Path, monkeypatch: pytest.Monk
     """The clock was an hour ahead when the sweep began, and is right when it goes on and ends."""
     with monkeypatch.context() as ahead:
         ahead.setattr("sweep.tracking.runs.now", lambda: time.time() + 3600)
-        first = Runs(config(mlflow_here), "early")
-        first.log(replace(begun(record(0)), started=time.time() + 3600))
-    again = Runs(config(mlflow_here), "early", first.run_id)
+        first = SweepRuns(config(mlflow_here), "early")
+        first.log_attempt(replace(begun(record(0)), started=time.time() + 3600))
+    again = SweepRuns(config(mlflow_here), "early", first.run_id)
     again.finish("KILLED", [])
     (parent,), nested = runs(client(mlflow_here))
     assert [run.info.status for run in (parent, *nested)] == ["KILLED", "KILLED"]

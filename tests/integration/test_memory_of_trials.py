@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 from objectives.npo import NPO
 from objectives.wtnpo import WTNPO
 from support.targets import Prepared
-from sweep.trial.session import Session, session
-from sweep.trial.unlearn import run, search_suite
+from sweep.trial.session import Session, get_session
+from sweep.trial.unlearn import measure_search_suite, run_unlearning
 
 PRECISIONS = ("float32", "master", "kahan")
 
@@ -29,7 +29,7 @@ def only_ours() -> None:
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that has run no trial yet."""
-    monkeypatch.setattr("sweep.trial.session._KEPT", {})
+    monkeypatch.setattr("sweep.trial.session._CACHED_SESSION", {})
     gc.collect()
 
 
@@ -83,9 +83,9 @@ def test_the_optimizer_is_gone_before_the_scoring(precision: str, prepared: Prep
         while_scored.append((len(alive(torch.optim.Optimizer) - before), [p.grad for p in here.model.parameters()]))
         return {}
 
-    trial = run(sweep, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, look)
+    trial = run_unlearning(sweep, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, look)
     next(trial)
-    model = session(sweep, artifacts).model
+    model = get_session(sweep, artifacts).model
     assert len(alive(torch.optim.Optimizer) - before) == 1
     assert all(p.grad is None for p in model.parameters()), "an evaluation in between needs no gradient either"
     list(trial)
@@ -97,24 +97,24 @@ def test_a_trial_that_is_stopped_leaves_nothing(prepared: Prepared) -> None:
     sweep, artifacts = prepared()
     gc.collect()
     before = alive(torch.optim.Optimizer)
-    trial = run(sweep, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, search_suite)
+    trial = run_unlearning(sweep, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, measure_search_suite)
     next(trial)
     trial.close()
     assert not alive(torch.optim.Optimizer) - before
-    assert all(p.grad is None for p in session(sweep, artifacts).model.parameters())
+    assert all(p.grad is None for p in get_session(sweep, artifacts).model.parameters())
 
 
 def test_a_broken_step_leaves_no_gradient(prepared: Prepared) -> None:
     """An error in the backward pass, as of a card that is full, leaves none to the next trial."""
     sweep, artifacts = prepared()
-    model = session(sweep, artifacts).model
+    model = get_session(sweep, artifacts).model
 
     def fail(gradient: torch.Tensor) -> torch.Tensor:
         raise MemoryError
 
     handle = next(model.parameters()).register_hook(fail)
     with pytest.raises(MemoryError):
-        list(run(sweep, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, search_suite))
+        list(run_unlearning(sweep, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, measure_search_suite))
     handle.remove()
     assert all(p.grad is None for p in model.parameters())
 
@@ -125,18 +125,18 @@ def test_no_second_model_is_alive(precision: str, prepared: Prepared) -> None:
     sweep, artifacts = prepared(precision)
     gc.collect()
     before = alive(PreTrainedModel)
-    here = session(sweep, artifacts)
-    trial = run(sweep, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, search_suite)
+    here = get_session(sweep, artifacts)
+    trial = run_unlearning(sweep, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, measure_search_suite)
     assert [alive(PreTrainedModel) - before == models(here) for _ in trial] == [True] * 5
 
 
 def test_another_model_takes_the_place_of_the_first(prepared: Prepared) -> None:
     """A worker whose next trial needs another model lets go of the one it has."""
     first, second = (prepared(precision) for precision in ("master", "kahan"))
-    gone = models(session(*first))
-    assert session(*first) is session(*first)
+    gone = models(get_session(*first))
+    assert get_session(*first) is get_session(*first)
     assert gone
-    session(*second)
+    get_session(*second)
     assert not gone
 
 
@@ -149,7 +149,7 @@ def test_nothing_grows_with_the_trials(prepared: Prepared) -> None:
     found, outside, process = [], [], []
     for seed in (0, 1, 2, 3, 4, 5, 4, 5, 4, 5):
         objective = NPO(beta=0.5) if seed % 2 else WTNPO(alpha=1.0, beta=1.0)
-        list(run(*toy, objective, seed, search_suite))
+        list(run_unlearning(*toy, objective, seed, measure_search_suite))
         found.append(held())
         outside.append(allocated())
         process.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

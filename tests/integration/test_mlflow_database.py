@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 from support.commands import ROOT
 from support.tracked import client, runs
-from sweep.tracking.store import client_of
+from sweep.tracking.store import open_client
 
 
 @pytest.fixture
@@ -41,9 +41,9 @@ def test_a_fresh_store_is_whole_or_not_there(
 
     with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
         broken.setattr("sweep.tracking.store.MlflowClient", dies)
-        client_of(uri)
+        open_client(uri)
     assert list(tmp_path.iterdir()) == []
-    assert [one.name for one in client_of(uri).search_experiments()] == ["Default"]
+    assert [one.name for one in open_client(uri).search_experiments()] == ["Default"]
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
 
 
@@ -56,13 +56,13 @@ def test_two_that_make_a_store_share_it(
     def overtaken(tracking_uri: str) -> MlflowClient:
         begun.append(tracking_uri)
         if len(begun) == 1:
-            client_of(uri).create_experiment("faster")
+            open_client(uri).create_experiment("faster")
         return copied(tracking_uri)
 
     monkeypatch.setattr("sweep.tracking.store.MlflowClient", overtaken)
-    client_of(uri).create_experiment("slower")
+    open_client(uri).create_experiment("slower")
     assert len({*begun} - {uri}) == 2  # each began one of its own, beside the place
-    assert {one.name for one in client_of(uri).search_experiments()} == {"Default", "faster", "slower"}
+    assert {one.name for one in open_client(uri).search_experiments()} == {"Default", "faster", "slower"}
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
 
 

@@ -12,8 +12,8 @@ import torch
 from rich.console import Console
 from transformers import PreTrainedModel
 
-from eval.metrics.calibrated_score import strength
-from eval.models.forward import Each
+from eval.metrics.calibrated_score import extraction_strengths
+from eval.models.forward import MapFn
 from eval.suite import Probes, evaluate
 from objectives._base import Answers, Objective, needed
 from objectives.ga import GA
@@ -21,18 +21,18 @@ from support.targets import Prepared, Toy
 from support.toys import config, dataset, llama, tokenizer
 from support.trials import trial
 from sweep.errors import ConfigError
-from sweep.prepare.artifacts import plan
-from sweep.prepare.preparers import makers
-from sweep.records import Logged, Record, Setting
+from sweep.prepare.artifacts import locate_artifacts
+from sweep.prepare.preparers import missing_preparers
+from sweep.records import Setting, TrackingRun, TrialRecord
 from sweep.report import write_report
-from sweep.report.data import Reported
+from sweep.report.data import ReportData
 from sweep.results import console_tables, write_results
 from sweep.search import queue
 from sweep.training import weights
-from sweep.trial.outcomes import Outcome, Point
-from sweep.trial.runner import grow
-from sweep.trial.session import session
-from sweep.trial.unlearn import run, search_suite
+from sweep.trial.outcomes import EpochResult, TrialOutcome
+from sweep.trial.runner import run_trial
+from sweep.trial.session import get_session
+from sweep.trial.unlearn import measure_search_suite, run_unlearning
 
 ENDS = (1, 3, 4, 6)
 """Steps of the toy trial when each of its four epochs is over: 3 rows, 2 a batch."""
@@ -71,20 +71,20 @@ def steep(logp: torch.Tensor) -> torch.Tensor:
     return logp + (logp - logp.detach()).sqrt()
 
 
-def ended(toy: Toy, objective: Objective, clip: float | None = None) -> Outcome:
+def ended(toy: Toy, objective: Objective, clip: float | None = None) -> TrialOutcome:
     """How the trial ends, clipped or not."""
     sweep, artifacts = toy
     own = sweep.model_copy(update={"train": sweep.train.model_copy(update={"clip": clip})})
-    *points, outcome = run(own, artifacts, objective, 0, search_suite)
-    assert isinstance(outcome, Outcome)
-    assert all(isinstance(point, Point) for point in points)
+    *points, outcome = run_unlearning(own, artifacts, objective, 0, measure_search_suite)
+    assert isinstance(outcome, TrialOutcome)
+    assert all(isinstance(point, EpochResult) for point in points)
     return outcome
 
 
-def check_worst(toy: Toy, outcome: Outcome, reason: str) -> None:
+def check_worst(toy: Toy, outcome: TrialOutcome, reason: str) -> None:
     """The reference's forget ES, nothing mixed in, and the reason."""
     assert outcome.reason == reason
-    assert outcome.metrics["score"] == strength(session(*toy).metrics).forget
+    assert outcome.metrics["score"] == extraction_strengths(get_session(*toy).reference_metrics).forget
     assert outcome.metrics["mix"] == 0
     assert all(math.isfinite(value) for value in outcome.metrics.values())
 
@@ -119,10 +119,10 @@ def test_a_metric_that_is_not_finite_is_a_result(
 ) -> None:
     """Of every model but the reference: the trial has finished, with a score that is finite."""
 
-    def broken(model: PreTrainedModel, probes: Probes, each: Each) -> Mapping[str, float]:
+    def broken(model: PreTrainedModel, probes: Probes, each: MapFn) -> Mapping[str, float]:
         return evaluate(model, probes, each) | {metric: value}
 
-    session(*toy)
+    get_session(*toy)
     monkeypatch.setattr("sweep.trial.unlearn.evaluate", broken)
     outcome = ended(toy, GA())
     assert math.isfinite(outcome.metrics["score"])
@@ -134,13 +134,13 @@ def test_a_target_that_diverged_is_one_sentence(tmp_path: Path, lr: float) -> No
     """Every trial would start from it: it is no artifact, and none is left half-made."""
     target = {"path": None, "revision": None, "epochs": 15, "lr": lr, "batch": 4, "weight_decay": 0.0}
     sweep = config(tmp_path, target=target)
-    (maker,) = makers(sweep, dataset(), artifacts := plan(sweep, dataset()))
+    (maker,) = missing_preparers(sweep, dataset(), artifacts := locate_artifacts(sweep, dataset()))
     with pytest.raises(ConfigError) as caught:
         list(maker())
     assert str(caught.value) == (
         f"target.lr = {lr:g}: the target diverged, its weights are not finite: choose another."
     )
-    assert artifacts.missing == ["target", "reference"]
+    assert artifacts.missing_names == ["target", "reference"]
     assert [path.name for path in artifacts.target.parent.iterdir()] == [f"{artifacts.target.name}.lock"]
 
 
@@ -150,10 +150,10 @@ def test_a_tokenizer_of_another_model_is_one_sentence(tmp_path: Path, key: str) 
     sweep = config(tmp_path)
     model = llama()
     model.resize_token_embeddings(100)
-    weights.save(model, tokenizer(), folder := tmp_path / "odd")
+    weights.save_model(model, tokenizer(), folder := tmp_path / "odd")
     block = getattr(sweep, key).model_copy(update={"path": str(folder), "shape": None})
     odd = sweep.model_copy(update={key: block})
-    (maker,) = makers(odd, dataset(), plan(odd, dataset()))
+    (maker,) = missing_preparers(odd, dataset(), locate_artifacts(odd, dataset()))
     with pytest.raises(
         ConfigError, match=rf"^{key}\.path = '{folder}': its tokenizer gives token \d{{3}}, but its weights"
     ):
@@ -163,12 +163,12 @@ def test_a_tokenizer_of_another_model_is_one_sentence(tmp_path: Path, key: str) 
 def test_a_curve_may_hold_what_is_not_finite() -> None:
     """A point with a loss of NaN is kept as it is, and the trial goes on."""
 
-    def odd(record: Record) -> Iterator[Point | Outcome]:
-        yield Point(epoch=1, metrics={"loss": math.nan})
-        yield Outcome(metrics={"score": 0.5, "extra": math.inf}, reason="it broke")
+    def odd(record: TrialRecord) -> Iterator[EpochResult | TrialOutcome]:
+        yield EpochResult(epoch=1, metrics={"loss": math.nan})
+        yield TrialOutcome(metrics={"score": 0.5, "extra": math.inf}, reason="it broke")
 
-    record = Record(phase="search", index=0, setting={}, seed=0, state="running")
-    point, end = grow(odd, record)
+    record = TrialRecord(phase="search", index=0, setting={}, seed=0, state="running")
+    point, end = run_trial(odd, record)
     assert math.isnan(point.curve[0]["loss"])
     assert (end.state, end.score, end.metrics["extra"], end.reason) == ("finished", 0.5, math.inf, "it broke")
 
@@ -186,16 +186,18 @@ def test_a_sweep_in_which_every_trial_diverged(tmp_path: Path, capsys: pytest.Ca
     ]
     sweep, folder = config(tmp_path), tmp_path / "all"
     folder.mkdir()
-    where = Logged(tracking_uri="sqlite:///x", experiment="x", run_id="x")
-    write_results.write(
-        folder, sweep, records, seconds=write_results.Seconds(prepare=1, sweep=1, total=2), logged=where
+    where = TrackingRun(tracking_uri="sqlite:///x", experiment="x", run_id="x")
+    write_results.write_sweep_files(
+        folder, sweep, records, seconds=write_results.SweepSeconds(prepare=1, sweep=1, total=2), logged=where
     )
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["trials"]["finished"] == 3
     assert summary["best"]["metrics"] == {"score": 0.75, "mix": 0.0, "forget_quality": None, "retain/prob": None}
     assert (folder / "trials.csv").read_text().count(f"nan,0.0,inf,0.75,{reason}") == 3
-    assert queue.best(records, None) == []
-    written = write_report.write(folder, [Reported(name="all", config=sweep, records=records, reference={})])
+    assert queue.select_finalists(records, None) == []
+    written = write_report.write_files(
+        folder, [ReportData(name="all", config=sweep, records=records, target_metrics={})]
+    )
     assert all(path.stat().st_size for path in written)
-    Console(width=200).print(console_tables.render(sweep, records))
+    Console(width=200).print(console_tables.render_sweep(sweep, records))
     assert f"Nothing was found: even the best trial has the worst score ({reason}).\n" in capsys.readouterr().out

@@ -12,14 +12,14 @@ from support import tofu
 from support.commands import ROOT
 from support.tofu import ODD
 from sweep import outputs
-from sweep.plan.launch_plan import asked
-from sweep.plan.sweep_plan import Plan
-from sweep.records import Record
-from sweep.run import Ran
-from sweep.search.queue import agenda
-from sweep.tracking.backfill import fill
-from sweep.tracking.store import store, ui_command
-from sweep.trial.runner import grow
+from sweep.plan.launch_plan import plan_new
+from sweep.plan.sweep_plan import SweepPlan
+from sweep.records import TrialRecord
+from sweep.run import SweepResult
+from sweep.search.queue import pending_trials
+from sweep.tracking.backfill import backfill_sweep
+from sweep.tracking.store import format_ui_command, get_tracking_uri
+from sweep.trial.runner import run_trial
 
 WORDS = [str(ROOT / "configs" / "wtnpo.yaml"), "data=tofu-forget01", "target.epochs=1", "train.epochs=1"]
 WORDS += ["search.trials=1", "seeds=0", "eval.suite=full", "model.deepest=1"]
@@ -42,17 +42,17 @@ def odd_rows(folder: Path) -> Path:
     return tofu.write(folder, splits)
 
 
-def run(plan: Plan) -> list[Record]:
+def run(plan: SweepPlan) -> list[TrialRecord]:
     """Prepare a sweep and run its trials, as its driver and its workers do."""
-    for maker in plan.makers:
+    for maker in plan.preparers:
         list(maker())
-    work = plan.work
-    with plan.held() as ledger:
-        for task in agenda(plan.config, work.paper, ledger):
+    work = plan.job
+    with plan.open_study() as ledger:
+        for task in pending_trials(plan.config, work.paper, ledger):
             assert task is not None, "one worker never waits"
-            *_, ended = grow(work.trial, ledger.ask(task))
-            ledger.end(ended)
-        return ledger.records()
+            *_, ended = run_trial(work.trial_fn, ledger.open_attempt(task))
+            ledger.close_attempt(ended)
+        return ledger.list_records()
 
 
 @pytest.fixture
@@ -68,14 +68,20 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_they_leave_what_the_umask_allows(tmp_path: Path, work: Path) -> None:
     """A finished trial with a finite score; no file or folder is open to those whom the umask shuts out."""
     rows = odd_rows(tmp_path / "rows")
-    wanted = asked([*WORDS, f"data.path={rows}", "data.unseen=unseen"], "made")
+    wanted = plan_new([*WORDS, f"data.path={rows}", "data.unseen=unseen"], "made")
     (plan,) = wanted.plans
     (record,) = records = run(plan)
     assert record.state == "finished", record.reason
     assert all(math.isfinite(value) for value in record.metrics.values())
-    _, logged = fill(plan.config, plan.name, "FINISHED", records)
-    ran = Ran(records=records, logged=logged, ui_command=ui_command(store()), prepare_s=1.0, trials_s=1.0)
-    outputs.sweeps(wanted, [ran], 2.0)
+    _, logged = backfill_sweep(plan.config, plan.name, "FINISHED", records)
+    ran = SweepResult(
+        records=records,
+        tracking_run=logged,
+        ui_command=format_ui_command(get_tracking_uri()),
+        prepare_s=1.0,
+        trials_s=1.0,
+    )
+    outputs.write_outputs(wanted, [ran], 2.0)
     assert json.loads((work / "runs" / "made" / "summary.json").read_text())["trials"]["finished"] == 1
     made = {str(path.relative_to(work)): path.stat().st_mode & 0o777 for path in work.rglob("*")}
     assert {"mlflow.db", "mlruns", "runs/made/report.html", "runs/made/study.db", "runs/made/plots"} <= made.keys()

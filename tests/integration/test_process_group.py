@@ -16,10 +16,10 @@ from support.toys import dataset
 from support.waiting import SCALE, TIER_TIMEOUTS_S, until
 from support.workers import paired
 from sweep.config.schema import SweepConfig
-from sweep.prepare.artifacts import Artifacts, plan
-from sweep.prepare.preparers import makers
-from sweep.records import Record
-from sweep.trial.runner import grow, unlearn
+from sweep.prepare.artifacts import Artifacts, locate_artifacts
+from sweep.prepare.preparers import missing_preparers
+from sweep.records import TrialRecord
+from sweep.trial.runner import run_trial, unlearn
 
 if TYPE_CHECKING:
     from support.rays import Slots
@@ -44,25 +44,25 @@ def toy(slots: "Slots", folder: Path, trials: int) -> SweepConfig:
 @pytest.fixture(scope="module")
 def made(ray_slots: "Slots", tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepConfig, Artifacts, Seen]:
     """A sweep of one trial, prepared by two processes, and what was told meanwhile."""
-    from sweep.cluster.preparation import prepare
+    from sweep.cluster.preparation import run_preparation
 
     sweep = toy(ray_slots, tmp_path_factory.mktemp("made"), 1)
-    artifacts, seen = plan(sweep, dataset()), Seen()
-    prepare(sweep.cluster, makers(sweep, dataset(), artifacts), seen, lambda: None)
+    artifacts, seen = locate_artifacts(sweep, dataset()), Seen()
+    run_preparation(sweep.cluster, missing_preparers(sweep, dataset(), artifacts), seen, lambda: None)
     return sweep, artifacts, seen
 
 
 def test_a_preparation_by_two_processes(made: tuple[SweepConfig, Artifacts, Seen]) -> None:
     """All is there in the end, and each step of the target is told once."""
     _, artifacts, seen = made
-    assert artifacts.missing == []
+    assert artifacts.missing_names == []
     assert [done for stage, done, _ in seen.progress if stage == "target"] == list(range(1, EPOCHS * 8 // 4 + 1))
 
 
 @pytest.fixture(scope="module")
 def attempts(
     ray_slots: "Slots", made: tuple[SweepConfig, Artifacts, Seen], tmp_path_factory: pytest.TempPathFactory
-) -> Sequence[Record]:
+) -> Sequence[TrialRecord]:
     """Every attempt at a sweep's toy trials, in the order in which they were begun, one at a time.
 
     After them the same processes run the one trial of the sweep that was prepared.
@@ -70,18 +70,20 @@ def attempts(
     folder = tmp_path_factory.mktemp("paired")
     sweep, (real, artifacts, _) = toy(ray_slots, folder / "runs", 5), made
     swept([(sweep, partial(paired, folder)), (real, partial(unlearn, real, artifacts))], at_once=1)
-    found = opened(sweep).attempts("search")
+    found = opened(sweep).list_attempts("search")
     ended = [(one.index, one.state) for one in found]
     assert ended[:3] == [(0, "finished"), (1, "failed"), (2, "finished")]
     assert ended[3:] == [(3, "failed"), (3, "finished"), (4, "failed"), (4, "finished")]
     return found
 
 
-def test_a_sweep_is_that_of_one_process(attempts: Sequence[Record], made: tuple[SweepConfig, Artifacts, Seen]) -> None:
+def test_a_sweep_is_that_of_one_process(
+    attempts: Sequence[TrialRecord], made: tuple[SweepConfig, Artifacts, Seen]
+) -> None:
     """The trial of two processes has the curve and the score that this process has alone."""
     sweep, artifacts, _ = made
-    (found,) = opened(sweep).records()
-    *_, expected = grow(partial(unlearn, sweep, artifacts), replace(found, state="running", metrics={}, curve=[]))
+    (found,) = opened(sweep).list_records()
+    *_, expected = run_trial(partial(unlearn, sweep, artifacts), replace(found, state="running", metrics={}, curve=[]))
     assert found.state == expected.state == "finished"
     assert found.worker == attempts[-1].worker
     assert found.metrics == pytest.approx(expected.metrics, rel=1e-4, abs=1e-5)
@@ -89,12 +91,12 @@ def test_a_sweep_is_that_of_one_process(attempts: Sequence[Record], made: tuple[
     assert 0 < expected.curve[0]["forget/es"] < 1, "a trial that says something"
 
 
-def first(attempt: Record) -> int:
+def first(attempt: TrialRecord) -> int:
     """The id of the first of its processes."""
     return int(attempt.curve[0]["pid"])
 
 
-def test_processes_serve_one_trial_after_another(attempts: Sequence[Record]) -> None:
+def test_processes_serve_one_trial_after_another(attempts: Sequence[TrialRecord]) -> None:
     """Until one raises, of which the others know nothing: those that wait for it are replaced."""
     one, failed, two, three = attempts[:4]
     assert one.worker == failed.worker == two.worker == three.worker
@@ -103,13 +105,13 @@ def test_processes_serve_one_trial_after_another(attempts: Sequence[Record]) -> 
     assert first(two) == first(three)
 
 
-def test_a_trial_that_raises_in_one_process_has_failed(attempts: Sequence[Record]) -> None:
+def test_a_trial_that_raises_in_one_process_has_failed(attempts: Sequence[TrialRecord]) -> None:
     """It is not tried again, and its reason has the place in that process."""
     where = rf"{re.escape(workers.__file__)}, line \d+"
     assert re.fullmatch(rf"ValueError: alpha and beta quarrel \({where}\)", attempts[1].reason)
 
 
-def test_a_process_that_dies_is_tried_again(attempts: Sequence[Record]) -> None:
+def test_a_process_that_dies_is_tried_again(attempts: Sequence[TrialRecord]) -> None:
     """Both processes are started anew and the trial is whole; all hear what the first one says."""
     died, again = attempts[3:5]
     assert died.reason.startswith("its process died: ")
@@ -120,7 +122,7 @@ def test_a_process_that_dies_is_tried_again(attempts: Sequence[Record]) -> None:
     assert {one.score for one in attempts if one.state == "finished"} == {1}
 
 
-def test_processes_end_with_their_worker(attempts: Sequence[Record]) -> None:
+def test_processes_end_with_their_worker(attempts: Sequence[TrialRecord]) -> None:
     """A worker is killed while its processes, which hold all there is, are at work: its trial is begun again."""
     again, killed, last = attempts[4:]
     assert again.worker == killed.worker != last.worker

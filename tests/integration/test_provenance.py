@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from eval.provenance import UNKNOWN, revision, versions
+from eval.provenance import UNKNOWN_REVISION, find_revision, list_versions
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -18,16 +18,16 @@ def test_revision_is_the_commit_and_says_when_files_differ(tmp_path: Path) -> No
     package = tmp_path / "package"
     package.mkdir()
     (package / "code.py").write_text("x = 1\n")
-    assert revision(package) == UNKNOWN
+    assert find_revision(package) == UNKNOWN_REVISION
     git(tmp_path, "init", "-q")
-    assert revision(package) == UNKNOWN
+    assert find_revision(package) == UNKNOWN_REVISION
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-q", "-m", "first")
     head = git(tmp_path, "rev-parse", "HEAD")
     assert len(head) == 40
-    assert revision(package) == head
+    assert find_revision(package) == head
     (package / "code.py").write_text("x = 2\n")
-    assert revision(package) == f"{head}+dirty"
+    assert find_revision(package) == f"{head}+dirty"
 
 
 def test_installed_code_has_no_revision_though_it_lies_in_a_checkout(tmp_path: Path) -> None:
@@ -39,11 +39,11 @@ def test_installed_code_has_no_revision_though_it_lies_in_a_checkout(tmp_path: P
     installed = tmp_path / "venv" / "sweep"
     installed.mkdir(parents=True)
     (installed / "code.py").write_text("x = 1\n")
-    assert revision(installed) == UNKNOWN
+    assert find_revision(installed) == UNKNOWN_REVISION
 
 
 def test_versions_name_what_may_move_the_numbers() -> None:
     """Every version begins with a digit."""
-    found = versions(("torch", "ray"))
+    found = list_versions(("torch", "ray"))
     assert set(found) == {"torch", "ray"}
     assert all(text[0].isdigit() for text in found.values())

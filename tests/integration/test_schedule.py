@@ -14,14 +14,14 @@ from support.searches import Seen, opened, swept
 from support.toys import config as toy_config
 from support.trials import PAPER
 from support.workers import bowl, breaks, dying, full, lagging, late, made
-from sweep.cluster.preparation import prepare
-from sweep.cluster.resources import no_room, room_for
+from sweep.cluster.preparation import run_preparation
+from sweep.cluster.resources import count_slots, no_slot_message
 from sweep.config.schema import SweepConfig
 from sweep.errors import BrokenOffError, ConfigError, Interrupted
-from sweep.records import Record
-from sweep.search.queue import agenda
-from sweep.trial.outcomes import Outcome, Point
-from sweep.trial.runner import grow
+from sweep.records import TrialRecord
+from sweep.search.queue import pending_trials
+from sweep.trial.outcomes import EpochResult, TrialOutcome
+from sweep.trial.runner import run_trial
 
 if TYPE_CHECKING:
     from support.rays import Slots
@@ -31,7 +31,7 @@ class Swept(NamedTuple):
     """A sweep that has run: what its view was told, and what is in its ledger."""
 
     seen: Seen
-    rows: list[Record]
+    rows: list[TrialRecord]
 
 
 def toy(slots: "Slots", folder: Path, **blocks: object) -> SweepConfig:
@@ -43,7 +43,7 @@ def toy(slots: "Slots", folder: Path, **blocks: object) -> SweepConfig:
 def four(ray_slots: "Slots", tmp_path_factory: pytest.TempPathFactory) -> list[Swept]:
     """Four sweeps that ran side by side on two workers, each with trials of its own."""
     here = tmp_path_factory.mktemp("four")
-    wanted: list[tuple[Callable[[Record], Iterator[Point | Outcome]], dict[str, Any]]] = [
+    wanted: list[tuple[Callable[[TrialRecord], Iterator[EpochResult | TrialOutcome]], dict[str, Any]]] = [
         (bowl, {"search": {"sampler": "tpe", "trials": 6}, "seeds": 2}),
         (late, {"search": {"sampler": "tpe", "trials": 2}}),
         (breaks, {"search": {"sampler": "random", "trials": 5}}),
@@ -51,7 +51,7 @@ def four(ray_slots: "Slots", tmp_path_factory: pytest.TempPathFactory) -> list[S
     ]
     sweeps = [(toy(ray_slots, here / run.__name__, **blocks), run) for run, blocks in wanted]
     seen = swept(sweeps)
-    return [Swept(one, opened(sweep).records()) for one, (sweep, _) in zip(seen, sweeps, strict=True)]
+    return [Swept(one, opened(sweep).list_records()) for one, (sweep, _) in zip(seen, sweeps, strict=True)]
 
 
 def test_a_sweep_on_warm_workers(four: list[Swept]) -> None:
@@ -113,33 +113,33 @@ def test_one_worker_asks_what_the_next_driver_would(tmp_path: Path, ray_slots: "
     whole, parts = (toy(ray_slots, tmp_path / name, search=search) for name in ("whole", "parts"))
 
     def stop() -> None:
-        if sum(row.state == "finished" for row in ledger.records()) == 4:
+        if sum(row.state == "finished" for row in ledger.list_records()) == 4:
             raise Interrupted(2)
 
     ledger = opened(parts)
     with pytest.raises(Interrupted):
         swept([(parts, bowl)], at_once=1, beat=stop)
     swept([(parts, bowl)], at_once=1)
-    rows = opened(parts).records()
+    rows = opened(parts).list_records()
     assert [row.setting for row in rows] == [row.setting for row in here(whole)]
     assert len(rows) == 10
 
 
-def here(sweep: SweepConfig) -> list[Record]:
+def here(sweep: SweepConfig) -> list[TrialRecord]:
     """A sweep of the bowl in this process, one trial after the other, without Ray."""
     ledger = opened(sweep)
-    for task in agenda(sweep, PAPER, ledger):
+    for task in pending_trials(sweep, PAPER, ledger):
         assert task is not None, "one worker never waits"
-        *_, ended = grow(bowl, ledger.ask(task))
-        ledger.end(ended)
-    return ledger.records()
+        *_, ended = run_trial(bowl, ledger.open_attempt(task))
+        ledger.close_attempt(ended)
+    return ledger.list_records()
 
 
 def test_a_preparation_whose_process_dies_is_begun_again(tmp_path: Path, ray_slots: "Slots") -> None:
     """As often as `cluster.retries` says, which is once here; the other maker is not; all steps arrive in order."""
     seen, beats = Seen(), list[int]()
     makers = [partial(dying, tmp_path, 1), partial(made, False)]
-    prepare(ray_slots.cluster(), makers, seen, lambda: beats.append(1))
+    run_preparation(ray_slots.cluster(), makers, seen, lambda: beats.append(1))
     assert len(list(tmp_path.iterdir())) == 1
     steps = [("first", 1, 2), ("first", 2, 2), ("second", 1, 1)]
     assert [seen.progress.index(step) for step in steps] == sorted(seen.progress.index(step) for step in steps)
@@ -152,7 +152,7 @@ def test_a_preparation_whose_process_dies_is_begun_again(tmp_path: Path, ray_slo
 def test_a_preparation_whose_process_dies_too_often_ends_with_a_sentence(tmp_path: Path, ray_slots: "Slots") -> None:
     """Begun twice, then given up."""
     with pytest.raises(BrokenOffError, match=r"^the preparation failed, its process died: [^\n]+$"):
-        prepare(ray_slots.cluster(), [partial(dying, tmp_path, 5)], Seen(), lambda: None)
+        run_preparation(ray_slots.cluster(), [partial(dying, tmp_path, 5)], Seen(), lambda: None)
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -160,7 +160,7 @@ def test_what_the_preparation_refuses_stays_a_sentence(ray_slots: "Slots") -> No
     """A ConfigError on the worker is the same ConfigError here, without Ray's words around it; others are told all."""
     seen = Seen()
     with pytest.raises(ConfigError) as caught:
-        prepare(ray_slots.cluster(), [partial(made, True)], seen, lambda: None)
+        run_preparation(ray_slots.cluster(), [partial(made, True)], seen, lambda: None)
     assert str(caught.value) == "model.path = 'x' does not fit."
     assert seen.progress == [("first", 1, 2), ("first", 2, 2)]
 
@@ -168,7 +168,7 @@ def test_what_the_preparation_refuses_stays_a_sentence(ray_slots: "Slots") -> No
 def test_two_makers_side_by_side(ray_slots: "Slots") -> None:
     """The steps of each arrive in order, all of them."""
     seen = Seen()
-    prepare(ray_slots.cluster(), [partial(made, False)] * 2, seen, lambda: None)
+    run_preparation(ray_slots.cluster(), [partial(made, False)] * 2, seen, lambda: None)
     steps = [("first", 1, 2), ("first", 2, 2), ("second", 1, 1)]
     assert sorted(seen.progress) == sorted(steps * 2)
     assert [seen.progress.index(step) for step in steps] == sorted(seen.progress.index(step) for step in steps)
@@ -177,7 +177,7 @@ def test_two_makers_side_by_side(ray_slots: "Slots") -> None:
 def test_a_preparation_that_fails_ends_with_a_sentence(ray_slots: "Slots") -> None:
     """The error of the worker and its place there, in one line."""
     with pytest.raises(BrokenOffError) as caught:
-        prepare(ray_slots.cluster(), [full], Seen(), lambda: None)
+        run_preparation(ray_slots.cluster(), [full], Seen(), lambda: None)
     said = str(caught.value)
     front = "the preparation failed: OSError: [Errno 28] No space left on device: '/runs/x' ("
     assert said.startswith(front) and "workers.py, line " in said and "\n" not in said
@@ -197,10 +197,13 @@ def test_as_many_as_fit_run_at_once(ray_slots: "Slots") -> None:
 def test_a_trial_that_fits_nowhere_is_one_sentence(ray_slots: "Slots") -> None:
     """It would wait for ever: what it is given and what there is are told instead."""
     cluster = ray_slots.cluster(cpus=0.5, gpus=99.0)
-    assert room_for(cluster) == 0
-    assert no_room(cluster) == "cluster = 'local': a trial needs CPU 0.5, GPU 99, but this machine has CPU 2, GPU 0."
+    assert count_slots(cluster) == 0
+    assert (
+        no_slot_message(cluster)
+        == "cluster = 'local': a trial needs CPU 0.5, GPU 99, but this machine has CPU 2, GPU 0."
+    )
 
 
 def test_a_share_of_a_core_fits_as_often_as_it_should(ray_slots: "Slots") -> None:
     """Ten trials of a tenth of a core run on one core, though ten times 0.1 is not 1 in binary."""
-    assert room_for(ray_slots.cluster(cpus=0.1)) == 10 * ray_slots.room
+    assert count_slots(ray_slots.cluster(cpus=0.1)) == 10 * ray_slots.room

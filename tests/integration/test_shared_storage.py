@@ -54,12 +54,12 @@ def left(storage: Path) -> list[str]:
 
 def test_a_node_alone_needs_to_share_nothing(ray_slots: "Slots") -> None:
     """The driver's own node is not asked, and nothing is written: nobody could, in /proc."""
-    shared_storage.check(Path("/proc/runs"))
+    shared_storage.check_storage(Path("/proc/runs"))
 
 
 def test_a_storage_that_all_share(node: None, storages: Path) -> None:
     """All is well; a folder that is not there yet is not made; no probe is left."""
-    shared_storage.check(storages / "shared" / "runs")
+    shared_storage.check_storage(storages / "shared" / "runs")
     assert left(storages / "shared") == ["there"]
 
 
@@ -73,7 +73,7 @@ def test_a_storage_that_all_share(node: None, storages: Path) -> None:
 def test_a_storage_that_a_node_does_not_share(node: None, storages: Path, name: str, says: str) -> None:
     """What is wrong is said of the node; no probe is left."""
     with pytest.raises(ConfigError) as caught:
-        shared_storage.check(storages / name / "runs")
+        shared_storage.check_storage(storages / name / "runs")
     assert str(caught.value).startswith(f"storage = '{storages / name / 'runs'}' {NOT_SEEN}")
     assert str(caught.value).endswith(f": {says.format(storages / name)}.")
     assert left(storages / name) == ["there"]

@@ -12,9 +12,9 @@ from support import toys
 from support.tracked import START, begun, client, live, record, runs
 from support.waiting import until
 from sweep.config.schema import SweepConfig
-from sweep.records import INTERRUPTED
-from sweep.tracking.backfill import fill
-from sweep.tracking.runs import LONGEST, Runs
+from sweep.records import INTERRUPTED_REASON
+from sweep.tracking.backfill import backfill_sweep
+from sweep.tracking.runs import MAX_TEXT_CHARS, SweepRuns
 from sweep.tracking.tracker import Tracker
 
 
@@ -91,11 +91,11 @@ def test_how_a_trial_ended(here: Path, config: SweepConfig) -> None:
     ends = [
         ("finished", "the loss was nan", "FINISHED"),
         ("failed", "its process died", "FAILED"),
-        ("failed", INTERRUPTED, "KILLED"),
+        ("failed", INTERRUPTED_REASON, "KILLED"),
         ("pruned", "", "KILLED"),
     ]
     ended = [record(index, state=state, reason=reason) for index, (state, reason, _) in enumerate(ends)]
-    assert fill(config, "ends", "FAILED", ended)[0] == 4
+    assert backfill_sweep(config, "ends", "FAILED", ended)[0] == 4
     (parent,), nested = runs(client(here))
     assert parent.info.status == "FAILED"
     told = [(run.data.tags["status"], run.data.tags.get("reason", ""), run.info.status) for run in nested]
@@ -105,7 +105,7 @@ def test_how_a_trial_ended(here: Path, config: SweepConfig) -> None:
 def test_a_trial_that_never_ended_is_killed(here: Path, config: SweepConfig) -> None:
     """When the sweep ends, a trial that is still running has nobody who would end its run."""
     tracker = Tracker.start(config, "stopped")
-    tracker.note(begun(record(0)))
+    tracker.on_trial_update(begun(record(0)))
     assert tracker.finish("KILLED", [begun(record(0))]) == ""
     (parent,), (run,) = runs(client(here))
     assert (parent.info.status, run.info.status, run.data.tags["status"]) == ("KILLED", "KILLED", "interrupted")
@@ -114,7 +114,9 @@ def test_a_trial_that_never_ended_is_killed(here: Path, config: SweepConfig) -> 
 def test_numbers_that_are_not_finite_become_a_tag(here: Path, config: SweepConfig) -> None:
     """MLflow would store infinity as 1.8e308."""
     curve = [{"epoch": 1, "loss": float("nan"), "forget/es": 0.5}]
-    fill(config, "diverged", "FINISHED", [record(0, curve=curve, metrics={"score": 1.0, "loss": float("-inf")})])
+    backfill_sweep(
+        config, "diverged", "FINISHED", [record(0, curve=curve, metrics={"score": 1.0, "loss": float("-inf")})]
+    )
     _, (run,) = runs(client(here))
     assert run.data.metrics == {"forget/es": 0.5, "score": 1.0}
     assert run.data.tags["nonfinite"] == "loss=nan at step 1, loss=-inf at step 4"
@@ -122,15 +124,15 @@ def test_numbers_that_are_not_finite_become_a_tag(here: Path, config: SweepConfi
 
 def test_a_long_param_is_cut_and_says_so(here: Path, config: SweepConfig) -> None:
     """Seven characters more than are kept."""
-    fill(config, "long", "FINISHED", [record(0, setting={"note": "x" * (LONGEST + 7)})])
+    backfill_sweep(config, "long", "FINISHED", [record(0, setting={"note": "x" * (MAX_TEXT_CHARS + 7)})])
     _, (run,) = runs(client(here))
-    assert run.data.params["note"] == "x" * LONGEST + f" ... (cut, {LONGEST + 7} characters)"
+    assert run.data.params["note"] == "x" * MAX_TEXT_CHARS + f" ... (cut, {MAX_TEXT_CHARS + 7} characters)"
 
 
 def test_many_metrics_take_more_than_one_request(here: Path, config: SweepConfig) -> None:
     """2001 points, where MLflow refuses more than 1000 in a request."""
     curve = [{"epoch": float(epoch), "loss": float(epoch)} for epoch in range(1, 2002)]
-    fill(config, "curve", "FINISHED", [record(0, curve=curve)])
+    backfill_sweep(config, "curve", "FINISHED", [record(0, curve=curve)])
     _, (run,) = runs(client(here))
     assert history(client(here), run, "loss") == [(epoch, float(epoch)) for epoch in range(1, 2002)]
 
@@ -138,9 +140,9 @@ def test_many_metrics_take_more_than_one_request(here: Path, config: SweepConfig
 def test_filling_in_twice_adds_nothing(here: Path, config: SweepConfig) -> None:
     """Only trials without a run are logged, and a finished run stays as it is."""
     records = [record(0), record(1)]
-    assert fill(config, "twice", "FINISHED", records[:1])[0] == 1
-    assert fill(config, "twice", "FINISHED", records)[0] == 1
-    assert fill(config, "twice", "FINISHED", records)[0] == 0
+    assert backfill_sweep(config, "twice", "FINISHED", records[:1])[0] == 1
+    assert backfill_sweep(config, "twice", "FINISHED", records)[0] == 1
+    assert backfill_sweep(config, "twice", "FINISHED", records)[0] == 0
     parents, nested = runs(client(here))
     assert (len(parents), len(nested)) == (1, 2)
     assert history(client(here), nested[0], "loss") == [(1, -0.5), (2, -1.5)]
@@ -148,11 +150,11 @@ def test_filling_in_twice_adds_nothing(here: Path, config: SweepConfig) -> None:
 
 def test_a_resumed_sweep_has_the_same_parent_and_doubles_nothing(here: Path, config: SweepConfig) -> None:
     """The driver died: trial 0 is over, of trial 1 only the ledger knows that it is, trial 2 is run again."""
-    dead = Runs(config, "resumed")
-    dead.describe()
+    dead = SweepRuns(config, "resumed")
+    dead.log_config()
     live(dead, record(0))
     for index in (1, 2):
-        dead.log(replace(begun(record(index)), curve=record(index).curve[:1]))
+        dead.log_attempt(replace(begun(record(index)), curve=record(index).curve[:1]))
     parents, _ = runs(client(here))
     assert parents[0].info.status == "RUNNING"
 
@@ -169,20 +171,20 @@ def test_a_resumed_sweep_has_the_same_parent_and_doubles_nothing(here: Path, con
 
 def test_the_parent_is_found_by_its_run_id_too(here: Path, config: SweepConfig) -> None:
     """The storage was moved, so that the folder no longer tells; without a run id it is another sweep of that name."""
-    first = Runs(config, "moved")
-    first.open()
+    first = SweepRuns(config, "moved")
+    first.open_sweep_run()
     elsewhere = config.model_copy(update={"storage": here / "other"})
-    known = Runs(elsewhere, "moved", first.run_id)
-    known.open()
+    known = SweepRuns(elsewhere, "moved", first.run_id)
+    known.open_sweep_run()
     assert known.run_id == first.run_id
-    unknown = Runs(elsewhere, "moved", "")
-    unknown.open()
+    unknown = SweepRuns(elsewhere, "moved", "")
+    unknown.open_sweep_run()
     assert unknown.run_id != first.run_id
 
 
 def test_a_new_sweep_of_an_old_name_gets_a_parent_of_its_own(here: Path, config: SweepConfig) -> None:
     """Somebody removed the folder and took the name again."""
-    fill(config, "name", "FINISHED", [])
+    backfill_sweep(config, "name", "FINISHED", [])
     Tracker.start(config, "name").finish("FINISHED", [])
     parents, _ = runs(client(here))
     assert len(parents) == 2
@@ -196,7 +198,7 @@ def test_a_store_that_comes_late_gets_everything(here: Path, config: SweepConfig
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store / 'mlflow.db'}")
         tracker = Tracker.start(config, "late")
     live(tracker, record(0))
-    until(lambda: tracker._error != "")
+    until(lambda: tracker._last_error != "")
     store.unlink()
     store.mkdir()
     shutil.copy(here / "mlflow.db", store)
@@ -224,8 +226,8 @@ def test_where_the_runs_are_to_be_seen(
     """A server's address, or the command that serves a database; a password stays where it was."""
     if uri is not None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    tracker = Tracker(Runs(config, "shown"))
-    assert tracker.logged.tracking_uri == shown.format(here=here)
+    tracker = Tracker(SweepRuns(config, "shown"))
+    assert tracker.tracking_run.tracking_uri == shown.format(here=here)
     assert tracker.ui_command.endswith(command.format(here=here))
 
 
@@ -234,6 +236,6 @@ def test_objectives_share_an_experiment_unless_the_user_names_one(
 ) -> None:
     """Model and data name it, so that objectives are compared in one table."""
     other = config.model_copy(update={"objective": "tnpo"})
-    assert Runs(config, "a").experiment == Runs(other, "b").experiment == "toy-authors"
+    assert SweepRuns(config, "a").experiment == SweepRuns(other, "b").experiment == "toy-authors"
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
-    assert Runs(config, "a").experiment == "mine"
+    assert SweepRuns(config, "a").experiment == "mine"

@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 import torch
 
-from eval.metrics.calibrated_score import GRID, Strength, strength
+from eval.metrics.calibrated_score import MIX_GRID, ExtractionStrengths, extraction_strengths
 from eval.suite import evaluate
 from objectives._base import Answers, Objective, needed
 from objectives.ga import GA
@@ -17,12 +17,12 @@ from objectives.wtnpo import WTNPO
 from support.targets import FULL, Prepared, Toy
 from support.toys import config, dataset
 from sweep.config.schema import SweepConfig
-from sweep.prepare.artifacts import Artifacts, plan
-from sweep.prepare.preparers import makers
-from sweep.training.weights import snapshot
-from sweep.trial.outcomes import Outcome, Point
-from sweep.trial.session import session
-from sweep.trial.unlearn import full_suite, run, search_suite
+from sweep.prepare.artifacts import Artifacts, locate_artifacts
+from sweep.prepare.preparers import missing_preparers
+from sweep.training.weights import snapshot_weights
+from sweep.trial.outcomes import EpochResult, TrialOutcome
+from sweep.trial.session import get_session
+from sweep.trial.unlearn import measure_full_suite, measure_search_suite, run_unlearning
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +31,11 @@ def toy(prepared: Prepared) -> Toy:
     return prepared()
 
 
-def trial(toy: Toy, seed: int = 0, alpha: float = 1.0) -> tuple[list[Point], Outcome]:
+def trial(toy: Toy, seed: int = 0, alpha: float = 1.0) -> tuple[list[EpochResult], TrialOutcome]:
     """The points and the outcome of one trial."""
-    *points, outcome = run(*toy, WTNPO(alpha=alpha, beta=1.0), seed, search_suite)
-    assert isinstance(outcome, Outcome)
-    return [point for point in points if isinstance(point, Point)], outcome
+    *points, outcome = run_unlearning(*toy, WTNPO(alpha=alpha, beta=1.0), seed, measure_search_suite)
+    assert isinstance(outcome, TrialOutcome)
+    return [point for point in points if isinstance(point, EpochResult)], outcome
 
 
 def test_prepared_once(tmp_path: Path) -> None:
@@ -43,28 +43,28 @@ def test_prepared_once(tmp_path: Path) -> None:
     target = {"path": None, "revision": None, "epochs": 2, "lr": 1e-2, "batch": 4, "weight_decay": 0.0}
     sweep = config(tmp_path, target=target, eval=FULL)
     lean = config(tmp_path, target=target)
-    assert plan(lean, dataset()).missing == ["target", "reference"]
-    assert len(makers(lean, dataset(), plan(lean, dataset()))) == 1
-    artifacts = plan(sweep, dataset())
-    assert artifacts.missing == ["target", "reference", "retain model"]
-    both = makers(sweep, dataset(), artifacts)
+    assert locate_artifacts(lean, dataset()).missing_names == ["target", "reference"]
+    assert len(missing_preparers(lean, dataset(), locate_artifacts(lean, dataset()))) == 1
+    artifacts = locate_artifacts(sweep, dataset())
+    assert artifacts.missing_names == ["target", "reference", "retain model"]
+    both = missing_preparers(sweep, dataset(), artifacts)
     assert len(both) == 2
     stages = Counter(progress.stage for maker in both for progress in maker())
     assert stages == {"target": 2 * 8 // 4, "reference": 2, "retain model": 2 * 5 // 4}
-    assert artifacts.missing == []
-    assert makers(sweep, dataset(), artifacts) == []
+    assert artifacts.missing_names == []
+    assert missing_preparers(sweep, dataset(), artifacts) == []
     padded = sweep.model_copy(update={"retain": sweep.retain.model_copy(update={"reduction": "padded500"})})
-    assert plan(padded, dataset()).target == artifacts.target
-    assert plan(padded, dataset()).reference != artifacts.reference
+    assert locate_artifacts(padded, dataset()).target == artifacts.target
+    assert locate_artifacts(padded, dataset()).reference != artifacts.reference
 
 
 def test_the_target_knows_its_rows(toy: Toy) -> None:
     """It says what it was taught, and the stored metrics are the model's own."""
     sweep, artifacts = toy
-    here = session(sweep, artifacts)
-    here.weights.reset(here.model)
-    assert here.metrics["forget/es"] == here.metrics["retain/es"] == 1.0
-    assert evaluate(here.model, here.probes) == here.metrics
+    here = get_session(sweep, artifacts)
+    here.target_weights.reset(here.model)
+    assert here.reference_metrics["forget/es"] == here.reference_metrics["retain/es"] == 1.0
+    assert evaluate(here.model, here.probes) == here.reference_metrics
 
 
 def test_a_trial_forgets(toy: Toy) -> None:
@@ -86,15 +86,15 @@ def test_same_seed_same_bits_on_a_warm_worker(toy: Toy) -> None:
 def test_reset_is_the_target(toy: Toy) -> None:
     """After a trial the reset restores every bit; a mix of 0 is the target, of 1 the unlearned."""
     sweep, artifacts = toy
-    here = session(sweep, artifacts)
-    here.weights.reset(here.model)
-    target = snapshot(here.model)
+    here = get_session(sweep, artifacts)
+    here.target_weights.reset(here.model)
+    target = snapshot_weights(here.model)
     trial(toy)
     unlearned = {name: weight + 1 for name, weight in target.items()}
     for m, expected in ((0.0, target), (1.0, unlearned)):
-        here.weights.mix(here.model, unlearned, m)
+        here.target_weights.mix(here.model, unlearned, m)
         assert all(torch.equal(p, expected[name]) for name, p in here.model.named_parameters())
-    here.weights.reset(here.model)
+    here.target_weights.reset(here.model)
     assert all(torch.equal(p, target[name]) for name, p in here.model.named_parameters())
 
 
@@ -102,26 +102,32 @@ def test_mix_equals_a_full_scan(toy: Toy) -> None:
     """The largest m of all 64 that keeps τ, each mixed and measured, is the trial's m* (0 below 1/8)."""
     sweep, artifacts = toy
     harsh = sweep.model_copy(update={"retain": sweep.retain.model_copy(update={"term": "none"})})
-    outcomes = [o for o in run(harsh, artifacts, GA(), 0, search_suite) if isinstance(o, Outcome)]
-    here = session(sweep, artifacts)
+    outcomes = [
+        o for o in run_unlearning(harsh, artifacts, GA(), 0, measure_search_suite) if isinstance(o, TrialOutcome)
+    ]
+    here = get_session(sweep, artifacts)
     unlearned = dict(_trained(harsh, artifacts))
 
-    def measured(m: float) -> Strength:
-        here.weights.mix(here.model, unlearned, m)
-        return strength(evaluate(here.model, here.probes))
+    def measured(m: float) -> ExtractionStrengths:
+        here.target_weights.mix(here.model, unlearned, m)
+        return extraction_strengths(evaluate(here.model, here.probes))
 
-    keeps = [m / 64 for m in range(1, 65) if measured(m / 64).retain >= 0.95 * strength(here.metrics).retain]
+    keeps = [
+        m / 64
+        for m in range(1, 65)
+        if measured(m / 64).retain >= 0.95 * extraction_strengths(here.reference_metrics).retain
+    ]
     best = max(keeps, default=0.0)
     assert best < 1
-    assert outcomes[0].metrics["mix"] == (best if best >= GRID[-1] else 0.0)
+    assert outcomes[0].metrics["mix"] == (best if best >= MIX_GRID[-1] else 0.0)
 
 
 def _trained(sweep: SweepConfig, artifacts: Artifacts) -> Iterator[tuple[str, torch.Tensor]]:
     """The weights at the end of the training, before anything is mixed."""
-    here = session(sweep, artifacts)
-    for point in run(sweep, artifacts, GA(), 0, search_suite):
-        if isinstance(point, Point) and point.epoch == sweep.train.epochs:
-            return iter(snapshot(here.model).items())
+    here = get_session(sweep, artifacts)
+    for point in run_unlearning(sweep, artifacts, GA(), 0, measure_search_suite):
+        if isinstance(point, EpochResult) and point.epoch == sweep.train.epochs:
+            return iter(snapshot_weights(here.model).items())
     raise AssertionError("no last epoch")
 
 
@@ -129,10 +135,10 @@ def test_divergence_is_a_result(toy: Toy) -> None:
     """A learning rate of 1e30 ends with the worst score, the reference's forget ES, and the reason."""
     sweep, artifacts = toy
     wild = sweep.model_copy(update={"train": sweep.train.model_copy(update={"lr": 1e30})})
-    *_, outcome = run(wild, artifacts, GA(), 0, search_suite)
-    assert isinstance(outcome, Outcome)
-    here = session(sweep, artifacts)
-    assert outcome.metrics["score"] == strength(here.metrics).forget
+    *_, outcome = run_unlearning(wild, artifacts, GA(), 0, measure_search_suite)
+    assert isinstance(outcome, TrialOutcome)
+    here = get_session(sweep, artifacts)
+    assert outcome.metrics["score"] == extraction_strengths(here.reference_metrics).forget
     assert outcome.metrics["mix"] == 0
     assert "not finite" in outcome.reason or "no mix" in outcome.reason
 
@@ -150,31 +156,35 @@ def test_a_gradient_that_is_not_finite_ends_the_trial(toy: Toy) -> None:
             logp = needed(answers.logp)
             return (logp - logp.detach()).sqrt()
 
-    *_, outcome = run(sweep, artifacts, Steep(), 0, search_suite)
-    assert isinstance(outcome, Outcome)
+    *_, outcome = run_unlearning(sweep, artifacts, Steep(), 0, measure_search_suite)
+    assert isinstance(outcome, TrialOutcome)
     assert outcome.reason == "the gradient was not finite in epoch 1 of 4"
-    assert outcome.metrics["score"] == strength(session(sweep, artifacts).metrics).forget
+    assert outcome.metrics["score"] == extraction_strengths(get_session(sweep, artifacts).reference_metrics).forget
 
 
 def test_the_best_epoch_is_the_candidate(toy: Toy) -> None:
     """Of the points that keep τ unmixed the one that forgets most counts, by the rule applied to the curve by hand."""
     sweep, artifacts = toy
     best = sweep.model_copy(update={"search": sweep.search.model_copy(update={"epochs": "best"})})
-    *points, outcome = run(best, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, search_suite)
-    here = session(sweep, artifacts)
-    curve = [(point.epoch, strength(point.metrics)) for point in points if isinstance(point, Point)]
-    kept = [(found.forget, -epoch) for epoch, found in curve if found.retain >= 0.95 * strength(here.metrics).retain]
+    *points, outcome = run_unlearning(best, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, measure_search_suite)
+    here = get_session(sweep, artifacts)
+    curve = [(point.epoch, extraction_strengths(point.metrics)) for point in points if isinstance(point, EpochResult)]
+    kept = [
+        (found.forget, -epoch)
+        for epoch, found in curve
+        if found.retain >= 0.95 * extraction_strengths(here.reference_metrics).retain
+    ]
     chosen = -min(kept)[1] if kept else curve[-1][0]
-    expected = next(point.metrics for point in points if isinstance(point, Point) and point.epoch == chosen)
-    assert isinstance(outcome, Outcome)
+    expected = next(point.metrics for point in points if isinstance(point, EpochResult) and point.epoch == chosen)
+    assert isinstance(outcome, TrialOutcome)
     assert {key: outcome.metrics.get(key) for key in expected} == expected
 
 
 def test_full_suite_beside_the_score(prepared: Prepared) -> None:
     """With the retain model made, all metrics stand beside a score that is the same as without them."""
     whole, artifacts = prepared(eval=FULL)
-    *_, full = run(whole, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, full_suite)
-    *_, lean = run(whole, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, search_suite)
-    assert isinstance(full, Outcome) and isinstance(lean, Outcome)
+    *_, full = run_unlearning(whole, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, measure_full_suite)
+    *_, lean = run_unlearning(whole, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, measure_search_suite)
+    assert isinstance(full, TrialOutcome) and isinstance(lean, TrialOutcome)
     assert {key: full.metrics[key] for key in lean.metrics} == lean.metrics
     assert full.metrics.keys() > {"forget/prob", "forget/truth_ratio", "retain/rouge_l", "forget_quality"}

@@ -8,9 +8,9 @@ from pathlib import Path
 from support.toys import config as toy_config
 from support.trials import PAPER, sides
 from sweep.config.schema import SweepConfig
-from sweep.records import Record, Setting
-from sweep.search.queue import agenda
-from sweep.search.study import Ledger
+from sweep.records import Setting, TrialRecord
+from sweep.search.queue import pending_trials
+from sweep.search.study import SweepStudy
 
 NAME = "toy"
 
@@ -21,7 +21,7 @@ def score(setting: Setting) -> float:
     return (alpha - 2) ** 2 / 25 + (beta - 3) ** 2 / 100
 
 
-def finished(record: Record) -> Record:
+def finished(record: TrialRecord) -> TrialRecord:
     """The record as a worker would report it at the end; a smaller alpha forgets more and retains less."""
     forget = float(record.setting.get("alpha", 0.0)) / 5
     metrics = sides(forget, (1 + forget) / 2) | {"score": score(record.setting)}
@@ -34,32 +34,32 @@ def sweep(storage: Path, name: str = NAME, **blocks: object) -> SweepConfig:
     return toy_config(storage, **blocks)
 
 
-def grown(record: Record, epoch: int) -> Record:
+def grown(record: TrialRecord, epoch: int) -> TrialRecord:
     """The record after one more epoch."""
     forget = score(record.setting) + 1 / epoch
     return replace(record, curve=[*record.curve, {"epoch": float(epoch), **sides(forget, 1.0)}])
 
 
-def run(ledger: Ledger, record: Record) -> None:
+def run(ledger: SweepStudy, record: TrialRecord) -> None:
     """Run the trial for 4 epochs, unless ASHA prunes it earlier."""
     for epoch in range(1, 5):
         record = grown(record, epoch)
-        if ledger.lags(record):
-            ledger.end(replace(record, state="pruned", reason="it lags"))
+        if ledger.should_prune(record):
+            ledger.close_attempt(replace(record, state="pruned", reason="it lags"))
             return
-    ledger.end(finished(record))
+    ledger.close_attempt(finished(record))
 
 
-def work(config: SweepConfig, paper: Setting | None = PAPER, trials: int = 1000, name: str = NAME) -> list[Record]:
+def work(config: SweepConfig, paper: Setting | None = PAPER, trials: int = 1000, name: str = NAME) -> list[TrialRecord]:
     """Run up to `trials` pending trials as a single worker, and return the records, as if the process then ended."""
-    ledger = Ledger(config, name)
-    for task in islice(agenda(config, paper, ledger), trials):
+    ledger = SweepStudy(config, name)
+    for task in islice(pending_trials(config, paper, ledger), trials):
         assert task is not None, "one worker never waits"
-        run(ledger, ledger.ask(task))
-    return ledger.records()
+        run(ledger, ledger.open_attempt(task))
+    return ledger.list_records()
 
 
-def settings(records: list[Record]) -> list[tuple[str, int, int, Setting]]:
+def settings(records: list[TrialRecord]) -> list[tuple[str, int, int, Setting]]:
     """Phase, index, seed and setting of each record."""
     return [(record.phase, record.index, record.seed, record.setting) for record in records]
 

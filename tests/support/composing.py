@@ -26,9 +26,9 @@ def composed(folders: Sequence[Path], name: str, choices: Sequence[str]) -> Dict
     """Compose as `yaml_files` does, but only once a process where the shipped files alone are involved."""
     if {*folders} == {CONFIGS}:
         return deepcopy(_once(name, tuple(choices)))
-    return yaml_files.composed(folders, name, choices)
+    return yaml_files.compose_yaml(folders, name, choices)
 
 
 @cache
 def _once(name: str, choices: tuple[str, ...]) -> DictConfig:
-    return yaml_files.composed([CONFIGS, CONFIGS], name, choices)
+    return yaml_files.compose_yaml([CONFIGS, CONFIGS], name, choices)

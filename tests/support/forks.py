@@ -82,11 +82,11 @@ def _run(here: Path, argv: list[str], variables: dict[str, str], out: Path) -> N
     """Become the process that `python -m support.toy_launch` would have been."""
     from support import preloaded, toy_launch
     from sweep.launch import main
-    from sweep.signals import exit_at_once
+    from sweep.signals import enable_fast_exit
 
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_DFL)
-    exit_at_once()
+    enable_fast_exit()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.chdir(here)
     os.environ.clear()

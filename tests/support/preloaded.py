@@ -22,12 +22,12 @@ def _open_databases() -> None:
     """Make a study and an MLflow database, and drop them, because the first of each triggers many imports."""
     import optuna
 
-    from sweep.tracking.store import client_of
+    from sweep.tracking.store import open_client
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with TemporaryDirectory() as folder:
         optuna.create_study(storage=f"sqlite:///{Path(folder) / 'study.db'}")
-        client_of(f"sqlite:///{Path(folder) / 'mlflow.db'}").search_experiments()
+        open_client(f"sqlite:///{Path(folder) / 'mlflow.db'}").search_experiments()
 
 
 def _script() -> str:
@@ -38,7 +38,7 @@ def _script() -> str:
     child = os.fork()
     if child == 0:
         with os.fdopen(writer, "w", encoding="utf-8") as file:
-            file.write(page.script())
+            file.write(page.build_vega_script())
         os._exit(0)
     os.close(writer)
     with os.fdopen(reader, encoding="utf-8") as file:
@@ -55,7 +55,7 @@ DEFAULTS = {name: value for name, value in _SET.items() if name not in SET and n
 """Variables that the imports set only if unset; MLflow's own differ from process to process."""
 PATH = list(sys.path)
 """Module search path of a process without the tests' own folders."""
-vars(import_module("sweep.report.page"))["script"] = _script().__str__
+vars(import_module("sweep.report.page"))["build_vega_script"] = _script().__str__
 _theme = import_module("sweep.report.theme")
 for _one in (_theme.LIGHT, _theme.DARK):
-    _theme.config(_one)  # altair reads its schemas once
+    _theme.build_vega_config(_one)  # altair reads its schemas once

@@ -20,7 +20,7 @@ from support import toys
 from support.commands import ROOT
 from support.servers import free_port
 from support.waiting import LONGEST_WAIT_S, until
-from sweep.cluster.connection import connected
+from sweep.cluster.connection import connect_ray
 from sweep.config.schema import ClusterConfig
 
 TOKEN = "planted-token-0123456789abcdef0123456789"  # noqa: S105 (of a cluster that lives as long as a test)
@@ -154,7 +154,7 @@ class Slots:
     def _drive(self) -> int:
         handler = signal.getsignal(signal.SIGTERM)
         with _as_before(**VARIABLES):
-            room = self._driver.enter_context(connected(self.cluster()))
+            room = self._driver.enter_context(connect_ray(self.cluster()))
         signal.signal(signal.SIGTERM, handler)  # Ray installs its own
         return room
 

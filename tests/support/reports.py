@@ -7,8 +7,8 @@ from typing import Any
 
 from support import toys
 from support.trials import PAPER, repeats, trial
-from sweep.records import Record, Setting
-from sweep.report.data import Reported
+from sweep.records import Setting, TrialRecord
+from sweep.report.data import ReportData
 
 GOOD: Setting = {"alpha": 2.1, "beta": 6.0}
 """Setting at 0.6 / 5 = 12 % of the range of alpha from the paper's, and ln(7/6) / ln 40 = 4 % of that of beta."""
@@ -19,13 +19,13 @@ REFERENCE = {"forget/es": 0.9, "forget/es_paraphrase": 0.5, "retain/es": 0.95, "
 SIDES = {"forget/es": 0.25, "retain/es": 0.75, "score/tau_0.4": 0.1, "score/tau_0.9": 0.2}
 
 
-def reported(*records: Record, name: str = "mine", **blocks: Any) -> Reported:
+def reported(*records: TrialRecord, name: str = "mine", **blocks: Any) -> ReportData:
     """A sweep of the toy WTNPO with these trials."""
     config = toys.config(Path("/nowhere"), seeds=3, **blocks)
-    return Reported(name=name, config=config, records=records, reference=REFERENCE)
+    return ReportData(name=name, config=config, records=records, target_metrics=REFERENCE)
 
 
-def small(name: str = "mine", best: float = 0.2, **blocks: Any) -> Reported:
+def small(name: str = "mine", best: float = 0.2, **blocks: Any) -> ReportData:
     """Three trials, one failed; repeats of the best, best + .1, best + .2, and of the paper's, .3, .5, .6."""
     scored = [
         trial(0, PAPER, 0.5, metrics={"score": 0.5} | SIDES),
@@ -36,7 +36,7 @@ def small(name: str = "mine", best: float = 0.2, **blocks: Any) -> Reported:
     return reported(*_timed([*scored, failed, *tuned, *found]), name=name, **blocks)
 
 
-def spiral(count: int) -> list[Record]:
+def spiral(count: int) -> list[TrialRecord]:
     """Trials all over the space, whose score is 0.1 + alpha / 10 whatever beta is."""
     places = [(i + 0.5) / count for i in range(count)]
     alphas, betas = [5 * place for place in places], [0.25 * 40 ** ((place * 7) % 1) for place in places]
@@ -46,7 +46,7 @@ def spiral(count: int) -> list[Record]:
     )
 
 
-def large() -> Reported:
+def large() -> ReportData:
     """A sweep with all that a page can show: 30 trials on 4 workers in all states, all metrics, and the finalists."""
     search = [
         replace(record, metrics=record.metrics | _sides(i), worker=f"node-{i % 4}:17")
@@ -68,6 +68,6 @@ def _sides(i: int) -> dict[str, float]:
     return {"forget/es": forget, "retain/es": retain, "score/tau_0.4": forget / 2, "score/tau_0.9": forget}
 
 
-def _timed(records: Any, start: float = START) -> list[Record]:
+def _timed(records: Any, start: float = START) -> list[TrialRecord]:
     """Give the records times: each takes two seconds, and begins a second after the one before."""
     return [replace(r, started=start + i, ended=start + i + 2, worker=f"host:{i % 2}") for i, r in enumerate(records)]

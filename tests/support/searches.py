@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from support.trials import PAPER
-from sweep.callbacks import Watcher
+from sweep.callbacks import TrialListener
 from sweep.cluster.searcher import Search, StudySearcher
 from sweep.config.schema import SweepConfig
-from sweep.records import Record
-from sweep.search.queue import agenda
-from sweep.search.study import Ledger
-from sweep.trial.outcomes import Run
+from sweep.records import TrialRecord
+from sweep.search.queue import pending_trials
+from sweep.search.study import SweepStudy
+from sweep.trial.outcomes import TrialFn
 
 NAME = "toy"
 
@@ -21,35 +21,35 @@ class Seen:
 
     progress: list[tuple[str, int, int]] = field(default_factory=list)
     points: list[tuple[int, float]] = field(default_factory=list)
-    ended: list[Record] = field(default_factory=list)
+    ended: list[TrialRecord] = field(default_factory=list)
 
-    def of(self, name: str) -> "Seen":
+    def for_sweep(self, name: str) -> "Seen":
         """Return the same display for every sweep."""
         return self
 
-    def prepared(self, stage: str, done: int, total: int) -> None:
+    def on_prepared(self, stage: str, done: int, total: int) -> None:
         """Record the progress."""
         self.progress.append((stage, done, total))
 
-    def keep(self, records: Sequence[Record]) -> None:
+    def on_resume(self, records: Sequence[TrialRecord]) -> None:
         """Ignore the earlier trials."""
 
-    def note(self, record: Record) -> None:
+    def on_trial_update(self, record: TrialRecord) -> None:
         """Record the new epoch, or the end."""
         if record.state != "running":
             self.ended.append(record)
         elif record.curve:
             self.points.append((record.index, record.curve[-1]["epoch"]))
 
-    def tick(self) -> None:
+    def on_step(self) -> None:
         """Ignore the step."""
 
 
-def search(config: SweepConfig, ledger: Ledger, watcher: Watcher) -> Search:
+def search(config: SweepConfig, ledger: SweepStudy, watcher: TrialListener) -> Search:
     """Build the search of a sweep with one watcher."""
     return Search(
-        ledger=ledger,
-        tasks=agenda(config, PAPER, ledger),
+        study=ledger,
+        requests=pending_trials(config, PAPER, ledger),
         watchers=[watcher],
         run_id_of=lambda record: f"run {record.index}",
         retries=1,
@@ -57,14 +57,14 @@ def search(config: SweepConfig, ledger: Ledger, watcher: Watcher) -> Search:
     )
 
 
-def opened(config: SweepConfig) -> Ledger:
+def opened(config: SweepConfig) -> SweepStudy:
     """Open the study of a sweep, and make its folder if it is missing."""
     (config.storage / NAME).mkdir(parents=True, exist_ok=True)
-    return Ledger(config, NAME)
+    return SweepStudy(config, NAME)
 
 
 def swept(
-    sweeps: Sequence[tuple[SweepConfig, Run]], at_once: int = 2, beat: Callable[[], None] = lambda: None
+    sweeps: Sequence[tuple[SweepConfig, TrialFn]], at_once: int = 2, beat: Callable[[], None] = lambda: None
 ) -> list[Seen]:
     """Run the pending trials of sweeps of one cluster side by side, as `sweep.run` does, without MLflow.
 
@@ -73,10 +73,10 @@ def swept(
         at_once: number of trials that run at once.
         beat: is called after every step of Ray Tune.
     """
-    from sweep.cluster.tuner import Beat, fit
+    from sweep.cluster.tuner import StepCallback, run_trials
 
-    seen, step = [Seen() for _ in sweeps], Beat(beat)
+    seen, step = [Seen() for _ in sweeps], StepCallback(beat)
     searches = [search(config, opened(config), one) for (config, _), one in zip(sweeps, seen, strict=True)]
     runs = [run for _, run in sweeps]
-    fit(sweeps[0][0].cluster, runs, StudySearcher(searches, why=step.why), at_once, step)
+    run_trials(sweeps[0][0].cluster, runs, StudySearcher(searches, explain_failure=step.failure_reason), at_once, step)
     return seen

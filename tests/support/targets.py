@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 
 from support.toys import config, dataset
 from sweep.config.schema import SweepConfig
-from sweep.prepare.artifacts import Artifacts, plan
-from sweep.prepare.preparers import makers
+from sweep.prepare.artifacts import Artifacts, locate_artifacts
+from sweep.prepare.preparers import missing_preparers
 
 Toy: TypeAlias = tuple[SweepConfig, Artifacts]
 """A toy sweep with its prepared artifacts."""
@@ -33,7 +33,7 @@ def prepared(storage: Path, precision: str = "float32", **blocks: Any) -> Toy:
 
 def made(sweep: SweepConfig) -> Artifacts:
     """Prepare the missing artifacts of a toy sweep; of two callers at once the second waits."""
-    artifacts = plan(sweep, dataset())
-    for maker in makers(sweep, dataset(), artifacts):
+    artifacts = locate_artifacts(sweep, dataset())
+    for maker in missing_preparers(sweep, dataset(), artifacts):
         list(maker())
     return artifacts

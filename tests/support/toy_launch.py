@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.launch import main
-from sweep.signals import exit_at_once
+from sweep.signals import enable_fast_exit
 
 if TYPE_CHECKING:
-    from sweep.prepare.preparers import Maker
+    from sweep.prepare.preparers import Preparer
 
 
 # Modules that import Ray are imported in functions, because the driver must set Ray's variables first.
 
 
-def _toy_makers(*_: object) -> "Sequence[Maker]":
+def _toy_makers(*_: object) -> "Sequence[Preparer]":
     from support import workers
 
     folder = Path(os.environ.get("TOY_FOLDER", "."))
@@ -44,7 +44,7 @@ def use_toys() -> None:
     toy_run = getattr(workers, os.environ.get("TOY_RUN", "held"))
     toy = partial(toy_run, None if folder is None else Path(folder), None if hold is None else int(hold))
     vars(runner)["unlearn"] = partial(workers.toy_unlearn, toy)
-    vars(preparers)["makers"] = _toy_makers
+    vars(preparers)["missing_preparers"] = _toy_makers
     _leave_out_of_ray()
 
 
@@ -62,6 +62,6 @@ def _leave_out_of_ray() -> None:
 
 
 if __name__ == "__main__":
-    exit_at_once()
+    enable_fast_exit()
     use_toys()
     sys.exit(main())

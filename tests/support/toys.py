@@ -9,7 +9,7 @@ from sweep.config.schema import Shape, SweepConfig, Template
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-    from eval.rows.encode import Encoded
+    from eval.rows.encode import EncodedRow
 
 # Slow imports are inside the functions, so that processes of toy trials without a model start faster.
 
@@ -59,7 +59,7 @@ def tokenizer() -> "PreTrainedTokenizerFast":
     """A byte-level BPE trained on the toy rows."""
     from sweep.training import models
 
-    return models.make_tokenizer(models.texts(dataset()), SHAPE.vocabulary)
+    return models.make_tokenizer(models.collect_known_texts(dataset()), SHAPE.vocabulary)
 
 
 def llama(seed: int = 0, scale: float = 20.0) -> "PreTrainedModel":
@@ -76,12 +76,12 @@ def llama(seed: int = 0, scale: float = 20.0) -> "PreTrainedModel":
     return model
 
 
-def encoded(*lengths: tuple[int, int]) -> "list[Encoded]":
+def encoded(*lengths: tuple[int, int]) -> "list[EncodedRow]":
     """Rows of (prompt tokens, answer tokens with EOS), with tokens that differ from row to row."""
-    from eval.rows.encode import Encoded
+    from eval.rows.encode import EncodedRow
 
     return [
-        Encoded(ids=tuple((7 * i + 3 * t) % 290 + 1 for t in range(prompt + answer)), start=prompt)
+        EncodedRow(ids=tuple((7 * i + 3 * t) % 290 + 1 for t in range(prompt + answer)), start=prompt)
         for i, (prompt, answer) in enumerate(lengths)
     ]
 

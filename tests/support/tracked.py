@@ -7,15 +7,15 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from sweep.records import Record
-from sweep.tracking.runs import Runs
+from sweep.records import TrialRecord
+from sweep.tracking.runs import SweepRuns
 from sweep.tracking.tracker import Tracker
 
 START = 1_700_000_000.0
 """Start time of the first trial of the hand-made sweeps, in seconds since the epoch."""
 
 
-def record(index: int, **fields: Any) -> Record:
+def record(index: int, **fields: Any) -> TrialRecord:
     """Make the record of a finished trial of ten seconds with two points on its curve."""
     default: dict[str, Any] = {
         "phase": "search",
@@ -29,17 +29,17 @@ def record(index: int, **fields: Any) -> Record:
         "ended": START + index + 10,
         "worker": "host:1",
     }
-    return Record(**default | fields)
+    return TrialRecord(**default | fields)
 
 
-def begun(whole: Record) -> Record:
+def begun(whole: TrialRecord) -> TrialRecord:
     """Return the record as it was when its trial began."""
     return replace(whole, state="running", metrics={}, curve=[], reason="", ended=0.0, worker="")
 
 
-def live(tracker: Tracker | Runs, whole: Record) -> None:
+def live(tracker: Tracker | SweepRuns, whole: TrialRecord) -> None:
     """Log a trial from its start to its end, as the driver does."""
-    tell = tracker.log if isinstance(tracker, Runs) else tracker.note
+    tell = tracker.log_attempt if isinstance(tracker, SweepRuns) else tracker.on_trial_update
     for points in range(len(whole.curve) + 1):
         tell(replace(begun(whole), curve=whole.curve[:points]))
     tell(whole)

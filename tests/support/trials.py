@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from sweep.records import Record, Setting
+from sweep.records import Setting, TrialRecord
 
 PAPER: Setting = {"alpha": 1.5, "beta": 7.0}
 """Setting of the paper's WTNPO for forget10, which serves as the paper's setting of the toy sweep."""
 
 
-def trial(index: int, setting: Setting, score: float, **fields: Any) -> Record:
+def trial(index: int, setting: Setting, score: float, **fields: Any) -> TrialRecord:
     """Make the record of a finished search trial."""
     default: dict[str, Any] = {"phase": "search", "seed": 0, "state": "finished", "metrics": {"score": score}}
-    return Record(index=index, setting=setting, **default | fields)
+    return TrialRecord(index=index, setting=setting, **default | fields)
 
 
-def repeats(first: int, setting: Setting, *scores: float, **metrics: float) -> list[Record]:
+def repeats(first: int, setting: Setting, *scores: float, **metrics: float) -> list[TrialRecord]:
     """Make the repeats of a setting on seeds 1, 2, ..., with these scores, and the same other metrics on each."""
     return [
         trial(first + i, setting, score, phase="finalist", seed=1 + i, metrics={"score": score} | metrics)

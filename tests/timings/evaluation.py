@@ -22,13 +22,13 @@ from rich.table import Table
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from eval import datasets, shipped_configs
-from eval.cli import Wording
-from eval.models.forward import TOKENS, head_of, hidden_states
-from eval.rows.encode import Batch, by_length, collate
+from eval.cli import TextTemplate
+from eval.models.forward import MAX_PASS_POSITIONS, head_of, hidden_states
+from eval.rows.encode import Batch, collate, group_by_length
 from eval.rows.types import Dataset
 from eval.suite import Probes, evaluate
 from sweep.config.schema import Shape
-from sweep.training.models import make_llama, make_tokenizer, texts
+from sweep.training.models import collect_known_texts, make_llama, make_tokenizer
 
 BAR = 1.20
 ROUNDS = 7
@@ -52,12 +52,12 @@ def rows() -> Dataset:
     return datasets.load(config)
 
 
-def small(dataset: Dataset) -> tuple[PreTrainedModel, PreTrainedTokenizerFast, Wording]:
+def small(dataset: Dataset) -> tuple[PreTrainedModel, PreTrainedTokenizerFast, TextTemplate]:
     """The small model, with random weights, and how a row is put to it."""
-    block = shipped_configs.block("model", "tiny")
+    block = shipped_configs.read_block("model", "tiny")
     shape = Shape(**block["shape"])
-    tokenizer = make_tokenizer(texts(dataset), shape.vocabulary)
-    return make_llama(shape, tokenizer, seed=0), tokenizer, Wording(**block["template"])
+    tokenizer = make_tokenizer(collect_known_texts(dataset), shape.vocabulary)
+    return make_llama(shape, tokenizer, seed=0), tokenizer, TextTemplate(**block["template"])
 
 
 @torch.no_grad()
@@ -79,9 +79,9 @@ def measure() -> dict[str, Any]:
     torch.set_num_threads(1)
     dataset = rows()
     model, tokenizer, wording = small(dataset)
-    probes = Probes.of(dataset, tokenizer, wording)
+    probes = Probes.from_dataset(dataset, tokenizer, wording)
     asked = [row for part in probes.parts.values() for row in part]
-    groups = by_length([len(row.inputs) for row in asked], TOKENS)
+    groups = group_by_length([len(row.inputs) for row in asked], MAX_PASS_POSITIONS)
     batches = [collate([asked[i] for i in group], model.device) for group in groups]
     evaluate(model, probes)
     rounds = [(seconds(lambda: evaluate(model, probes)), seconds(lambda: bare(model, batches))) for _ in range(ROUNDS)]

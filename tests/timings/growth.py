@@ -30,9 +30,9 @@ from transformers import PreTrainedTokenizerFast
 
 from eval.rows.types import Dataset, Row
 from sweep.config.schema import Shape
-from sweep.config.space import objective_of
-from sweep.training.models import END, make_llama
-from sweep.trial.unlearn import run, search_suite
+from sweep.config.space import build_objective
+from sweep.training.models import END_OF_TEXT, make_llama
+from sweep.trial.unlearn import measure_search_suite, run_unlearning
 
 UNKNOWN = "<|unknown|>"
 TEMPLATE_TOKENS = 2
@@ -75,10 +75,12 @@ def options() -> Namespace:
 
 def words_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
     """Each word w0, w1 … is a token."""
-    entries = [END, UNKNOWN, *(f"w{i}" for i in range(vocabulary - 2))]
+    entries = [END_OF_TEXT, UNKNOWN, *(f"w{i}" for i in range(vocabulary - 2))]
     words = Tokenizer(models.WordLevel({entry: i for i, entry in enumerate(entries)}, unk_token=UNKNOWN))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(tokenizer_object=words, eos_token=END, bos_token=END, unk_token=UNKNOWN)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words, eos_token=END_OF_TEXT, bos_token=END_OF_TEXT, unk_token=UNKNOWN
+    )
 
 
 def dataset(point: Point) -> Dataset:
@@ -98,8 +100,8 @@ def dataset(point: Point) -> Dataset:
 
 def trial(about: Subject) -> None:
     """One trial."""
-    objective = objective_of(about.config, {"alpha": 0.5, "beta": 0.25})
-    for _ in run(about.config, about.artifacts, objective, 0, search_suite):
+    objective = build_objective(about.config, {"alpha": 0.5, "beta": 0.25})
+    for _ in run_unlearning(about.config, about.artifacts, objective, 0, measure_search_suite):
         pass
 
 

@@ -31,7 +31,7 @@ from torch.optim import AdamW
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from eval.models.checkpoint import load_model, load_tokenizer
-from eval.rows.encode import Encoded, encode, encode_rows
+from eval.rows.encode import EncodedRow, encode, encode_rows
 from eval.rows.types import Dataset, Row
 from sweep.config.schema import Template
 
@@ -55,7 +55,7 @@ class Padded:
     mask: Tensor
 
 
-def padded(rows: Sequence[Encoded]) -> Padded:
+def padded(rows: Sequence[EncodedRow]) -> Padded:
     """Pad rows with EOS, the first of which is the last label."""
     ids, labels, mask = [], [], []
     for row in rows:
@@ -116,7 +116,7 @@ def started(options: Namespace) -> Trial:
     """Load everything."""
     template = Template(**json.loads((options.target / "template.json").read_text(encoding="utf-8")))
     return Trial(
-        dataset=Dataset.read(options.target / "rows.json"),
+        dataset=Dataset.from_file(options.target / "rows.json"),
         tokenizer=load_tokenizer(options.target),
         template=template,
         model=load_model(options.target),

@@ -37,10 +37,10 @@ from sweep_overhead import EPOCHS, Case, configured, drawn, shares, sleep, turn
 from sweep import run
 from sweep.cluster import connection
 from sweep.config.schema import SweepConfig
-from sweep.plan.job import Work
-from sweep.records import Record
-from sweep.search.study import Ledger
-from sweep.signals import Interrupts
+from sweep.plan.job import SweepJob
+from sweep.records import TrialRecord
+from sweep.search.study import SweepStudy
+from sweep.signals import InterruptHandler
 
 REAL = tuple(Case(trials=3 * workers, seconds=4, workers=workers) for workers in (1, 2, 4, 8, 16, 32))
 LONG = Case(trials=200, seconds=1, workers=4)
@@ -70,7 +70,7 @@ class Meter:
     marks: list[Mark] = field(default_factory=list)
 
     @contextmanager
-    def created(self, config: SweepConfig, name: str) -> Iterator[Ledger]:
+    def created(self, config: SweepConfig, name: str) -> Iterator[SweepStudy]:
         """A ledger in a new folder."""
         (config.storage / name).mkdir()
         yield Marked(config, name, self)
@@ -86,7 +86,7 @@ class Meter:
         self.marks.append(now)
 
 
-class Marked(Ledger):
+class Marked(SweepStudy):
     """A ledger whose meter hears of each trial's end."""
 
     def __init__(self, config: SweepConfig, name: str, meter: Meter) -> None:
@@ -95,9 +95,9 @@ class Marked(Ledger):
         self._meter = meter
         meter.mark()
 
-    def end(self, record: Record) -> Record:
+    def end(self, record: TrialRecord) -> TrialRecord:
         """Close the attempt."""
-        ended = super().end(record)
+        ended = super().close_attempt(record)
         self._meter.mark()
         return ended
 
@@ -105,7 +105,12 @@ class Marked(Ledger):
 @contextmanager
 def head(gpus: int) -> Iterator[str]:
     """The address of a Ray head with so many logical GPUs and cores."""
-    node = {"num_gpus": gpus, "num_cpus": gpus, "include_dashboard": False, "object_store_memory": connection.STORE}
+    node = {
+        "num_gpus": gpus,
+        "num_cpus": gpus,
+        "include_dashboard": False,
+        "object_store_memory": connection.OBJECT_STORE_BYTES,
+    }
     cluster = Cluster(initialize_head=True, head_node_args=node)
     try:
         yield cluster.address
@@ -121,9 +126,9 @@ def slept(case: Case, address: str, tracking: str = "") -> tuple[dict[str, Any],
         config = configured(Path(name), *words, f"cluster.concurrency={case.workers}")
         meter = Meter()
         held, trial = partial(meter.created, config, "sleep"), partial(sleep, case.seconds)
-        work = Work(name="sleep", config=config, held=held, makers=[], trial=trial, paper=None)
-        with drawn(), Interrupts(str) as interrupts:
-            (ran,) = run.run([work], interrupts)
+        work = SweepJob(name="sleep", config=config, open_study=held, preparers=[], trial_fn=trial, paper=None)
+        with drawn(), InterruptHandler(str) as interrupts:
+            (ran,) = run.run_sweeps([work], interrupts)
     return shares(case, ran.records, ran.trials_s), meter.marks
 
 
@@ -169,7 +174,7 @@ def asked_and_told() -> tuple[Line, Line]:
     """Seconds of the processor that asking and telling take, by the number of finished trials."""
     with TemporaryDirectory(prefix="timings-") as name:
         (Path(name) / "sleep").mkdir()
-        quick, slow = (Ledger(configured(Path(name), *words), "sleep") for words in (["search.sampler=random"], []))
+        quick, slow = (SweepStudy(configured(Path(name), *words), "sleep") for words in (["search.sampler=random"], []))
         finished, times = 0, []
         for count in FINISHED:
             while finished < count:

@@ -32,18 +32,18 @@ from rich.console import Console
 from rich.table import Table
 from scipy.interpolate import RegularGridInterpolator
 
-from eval.metrics.calibrated_score import strength
+from eval.metrics.calibrated_score import extraction_strengths
 from eval.shipped_configs import CONFIGS
 from sweep.config.compose import load
 from sweep.config.schema import SweepConfig
 from sweep.plan import sweep_plan
-from sweep.plan.sweep_plan import Plan
-from sweep.records import Record, Setting
+from sweep.plan.sweep_plan import SweepPlan
+from sweep.records import Setting, TrialRecord
 from sweep.search import asha
-from sweep.search.grid import grid
-from sweep.search.paper import paper_setting
-from sweep.search.queue import agenda
-from sweep.search.study import Ledger
+from sweep.search.grid import build_grid
+from sweep.search.paper import find_paper_setting
+from sweep.search.queue import pending_trials
+from sweep.search.study import SweepStudy
 from sweep.trial.runner import unlearn
 
 CONFIG = CONFIGS / "wtnpo.yaml"
@@ -107,21 +107,21 @@ def worlds() -> list[World]:
 
 def search(config: SweepConfig, world: World) -> tuple[Setting, int]:
     """The best setting that a search in the world finds, and the epochs that it trains."""
-    ledger = Ledger(config, "table")
-    for task in agenda(config, paper_setting(config), ledger):
+    ledger = SweepStudy(config, "table")
+    for task in pending_trials(config, find_paper_setting(config), ledger):
         assert task is not None, "one worker never waits"
-        ledger.end(_ended(config, world, ledger, ledger.ask(task)))
-    records = ledger.records()
+        ledger.close_attempt(_ended(config, world, ledger, ledger.open_attempt(task)))
+    records = ledger.list_records()
     finished = [record for record in records if record.state == "finished"]
     return min(finished, key=lambda r: r.score).setting, sum(int(record.curve[-1]["epoch"]) for record in records)
 
 
-def _ended(config: SweepConfig, world: World, ledger: Ledger, record: Record) -> Record:
+def _ended(config: SweepConfig, world: World, ledger: SweepStudy, record: TrialRecord) -> TrialRecord:
     """The record of a trial that ran to its end, or until it was stopped."""
     forget = world.forget.at(record.setting)
     sides = {"forget/es": forget, "forget/es_paraphrase": forget, "retain/es": 1.0, "retain/es_paraphrase": 1.0}
-    grown = replace(record, curve=[{"epoch": asha.FIRST, **sides}])
-    if ledger.lags(grown):
+    grown = replace(record, curve=[{"epoch": asha.FIRST_RUNG_EPOCH, **sides}])
+    if ledger.should_prune(grown):
         return replace(grown, state="pruned")
     last = {"epoch": float(config.train.epochs)}
     return replace(grown, state="finished", curve=[last], metrics={"score": world.score.at(record.setting)})
@@ -165,12 +165,14 @@ def fill() -> None:
     """Run the trials that the table lacks; their rows are written as they come, then sorted."""
     torch.set_num_threads(1)  # as a worker of the default cluster has it: the target may be made here
     config = load(CONFIG, ["search.sampler=grid", f"search.trials={POINTS**2}"])
-    cells: list[Setting] = [{name: float(f"{value:.6g}") for name, value in cell.items()} for cell in grid(config)]
+    cells: list[Setting] = [
+        {name: float(f"{value:.6g}") for name, value in cell.items()} for cell in build_grid(config)
+    ]
     rows = list(csv.reader(TABLE.open(encoding="utf-8", newline="")))[1:] if TABLE.exists() else []
     there = {tuple(map(float, row[:3])) for row in rows}
     wanted = [(cell, seed) for seed in SEEDS for cell in cells if (cell["alpha"], cell["beta"], seed) not in there]
-    planned = sweep_plan.new(config, "search-quality")
-    for maker in planned.makers:
+    planned = sweep_plan.plan_new_sweep(config, "search-quality")
+    for maker in planned.preparers:
         for _ in maker():
             pass
     with ProcessPoolExecutor(2) as pool, TABLE.open("a", encoding="utf-8", newline="") as file:
@@ -182,12 +184,12 @@ def fill() -> None:
     _sort()
 
 
-def trial(planned: Plan, setting: Setting, seed: int) -> list[str]:
+def trial(planned: SweepPlan, setting: Setting, seed: int) -> list[str]:
     """A row of the table: one trial on one thread."""
     torch.set_num_threads(1)
-    record = Record(phase="search", index=0, setting=setting, seed=seed, state="running")
+    record = TrialRecord(phase="search", index=0, setting=setting, seed=seed, state="running")
     *points, outcome = unlearn(planned.config, planned.artifacts, record)
-    forget = strength(points[asha.FIRST - 1].metrics).forget
+    forget = extraction_strengths(points[asha.FIRST_RUNG_EPOCH - 1].metrics).forget
     return [f"{value:.6g}" for value in (*setting.values(), seed, outcome.metrics["score"], forget)]
 
 

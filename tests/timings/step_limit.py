@@ -29,12 +29,12 @@ from torch.nn.functional import cross_entropy, kl_div
 
 import objectives
 from eval.models.forward import head_of, hidden_states
-from eval.rows.encode import Batch, Encoded, collate
+from eval.rows.encode import Batch, EncodedRow, collate
 from sweep.config.schema import SweepConfig
-from sweep.training.loop import Schedule, Step, accelerator, descend, stream
-from sweep.training.loss_terms import micro_batches, terms
-from sweep.training.precision import adamw
-from sweep.trial.session import Session, session
+from sweep.training.loop import Schedule, StepResult, get_accelerator, shuffled_batches, train_steps
+from sweep.training.loss_terms import build_terms, split_micro_batches
+from sweep.training.precision import build_optimizer
+from sweep.trial.session import Session, get_session
 
 BAR = 1.15
 SETTING = {"alpha": 0.5, "beta": 0.25}
@@ -73,37 +73,41 @@ def options() -> Namespace:
     return found.parse_args()
 
 
-def our_steps(here: Session, config: SweepConfig, pairs: Sequence[Pair]) -> Iterator[Step]:
+def our_steps(here: Session, config: SweepConfig, pairs: Sequence[Pair]) -> Iterator[StepResult]:
     """The steps of a trial over the pairs, again and again."""
     train = config.train
     schedule = Schedule(
-        rows=len(here.asked.forget),
-        epochs=10**6,
-        batch=train.batch,
+        n_rows=len(here.training_rows.forget),
+        n_epochs=10**6,
+        batch_size=train.batch,
         lr=train.lr / 1000,
         weight_decay=0.0,
-        clip=train.clip,
+        max_grad_norm=train.clip,
         checkpointing=train.checkpointing,
     )
-    forget, retain = terms(config, objectives.load("wtnpo")(**SETTING), 0, here.model, here.asked, here.reference)
-    both = (chain(forget.parts(here.model, p.forget), retain.parts(here.model, p.retain)) for p in cycle(pairs))
-    return descend(here.model, schedule, both)
+    forget, retain = build_terms(
+        config, objectives.load("wtnpo")(**SETTING), 0, here.model, here.training_rows, here.reference
+    )
+    both = (
+        chain(forget.loss_parts(here.model, p.forget), retain.loss_parts(here.model, p.retain)) for p in cycle(pairs)
+    )
+    return train_steps(here.model, schedule, both)
 
 
 def forget_pass(here: Session, chosen: Sequence[int], group: Sequence[int]) -> Pass:
     """A pass over forget rows, with the reference's log-probabilities of the labels [N]."""
-    rows = here.asked.forget
+    rows = here.training_rows.forget
     batch = collate([rows[i] for i in group], here.model.device)
     count = sum(len(rows[i].labels) for i in chosen)
-    return Pass(batch=batch, said=here.reference.forget.of(group, here.model.device).logp, count=count)
+    return Pass(batch=batch, said=here.reference.forget.select_rows(group, here.model.device).logp, count=count)
 
 
 def retain_pass(here: Session, chosen: Sequence[int], group: Sequence[int]) -> Pass:
     """A pass over retain rows, with the reference's final hidden states [P, d]."""
-    rows = here.asked.retain
+    rows = here.training_rows.retain
     batch = collate([rows[i] for i in group], here.model.device)
     count = sum(len(rows[i].inputs) for i in chosen)
-    return Pass(batch=batch, said=here.reference.retain_hidden(group, here.model.device), count=count)
+    return Pass(batch=batch, said=here.reference.select_retain_hidden(group, here.model.device), count=count)
 
 
 def forget_loss(here: Session, one: Pass) -> Tensor:
@@ -123,28 +127,28 @@ def retain_loss(here: Session, one: Pass) -> Tensor:
     return kl_div(logp, ref_logp, reduction="sum", log_target=True) / one.count
 
 
-Grouping = Callable[[Sequence[Encoded], Sequence[int]], list[list[int]]]
+Grouping = Callable[[Sequence[EncodedRow], Sequence[int]], list[list[int]]]
 """How chosen rows are split into passes."""
 
 
-def one_by_one(rows: Sequence[Encoded], chosen: Sequence[int]) -> list[list[int]]:
+def one_by_one(rows: Sequence[EncodedRow], chosen: Sequence[int]) -> list[list[int]]:
     """Nothing is padded."""
     return [[i] for i in chosen]
 
 
-def at_once(rows: Sequence[Encoded], chosen: Sequence[int]) -> list[list[int]]:
+def at_once(rows: Sequence[EncodedRow], chosen: Sequence[int]) -> list[list[int]]:
     """Padded to the longest of all."""
     return [[*chosen]]
 
 
-def sorted_by_length(tokens: int, rows: Sequence[Encoded], chosen: Sequence[int]) -> list[list[int]]:
+def sorted_by_length(tokens: int, rows: Sequence[EncodedRow], chosen: Sequence[int]) -> list[list[int]]:
     """Rows of like length together, so many positions at a time."""
-    return list(micro_batches(rows, chosen, tokens))
+    return list(split_micro_batches(rows, chosen, tokens))
 
 
 def bare(here: Session, pairs: Sequence[Pair], split: Grouping) -> Callable[[], None]:
     """Forward and backward over the pairs, with the batches made beforehand."""
-    asked = here.asked
+    asked = here.training_rows
     passes = [
         (
             [forget_pass(here, pair.forget, group) for group in split(asked.forget, pair.forget)],
@@ -167,27 +171,27 @@ def bare(here: Session, pairs: Sequence[Pair], split: Grouping) -> Callable[[], 
 
 def optimizing(here: Session, config: SweepConfig) -> Callable[[], None]:
     """Clipping and the optimizer alone."""
-    optimizer = adamw(here.model, config.train.lr / 1000, 0.0)
+    optimizer = build_optimizer(here.model, config.train.lr / 1000, 0.0)
 
     def work() -> None:
         for weight in here.model.parameters():
             weight.grad = torch.zeros_like(weight)
         for _ in range(STEPS):
-            accelerator().clip_grad_norm_(here.model.parameters(), config.train.clip or math.inf)
+            get_accelerator().clip_grad_norm_(here.model.parameters(), config.train.clip or math.inf)
             optimizer.step()
         optimizer.zero_grad()
 
     return work
 
 
-def padding(rows: Sequence[Encoded], groups: Sequence[Sequence[int]]) -> int:
+def padding(rows: Sequence[EncodedRow], groups: Sequence[Sequence[int]]) -> int:
     """Positions of the groups when they are padded."""
     return sum(len(group) * max(len(rows[i].inputs) for i in group) for group in groups)
 
 
 def positions(here: Session, pairs: Sequence[Pair], split: Grouping) -> int:
     """Positions of all passes."""
-    asked = here.asked
+    asked = here.training_rows
     both = [part for p in pairs for part in ((asked.forget, p.forget), (asked.retain, p.retain))]
     return sum(padding(rows, split(rows, chosen)) for rows, chosen in both)
 
@@ -195,7 +199,10 @@ def positions(here: Session, pairs: Sequence[Pair], split: Grouping) -> int:
 def measure(here: Session, config: SweepConfig, rounds: int) -> dict[str, Any]:
     """The seconds of a step of each kind, and what is padded."""
     batch = config.train.batch
-    streams = [stream(len(rows), batch, seed) for seed, rows in enumerate((here.asked.forget, here.asked.retain))]
+    streams = [
+        shuffled_batches(len(rows), batch, seed)
+        for seed, rows in enumerate((here.training_rows.forget, here.training_rows.retain))
+    ]
     pairs = [Pair(forget=next(streams[0]), retain=next(streams[1])) for _ in range(STEPS)]
     ours = our_steps(here, config, pairs)
     own: Grouping = partial(sorted_by_length, config.train.tokens)
@@ -228,7 +235,7 @@ def main() -> None:
         sys.exit(f"skipped: {asked.tofu} is not there; --tofu names the folder of TOFU's .json files.")
     torch.set_num_threads(1)
     with tofu_subject(asked.tofu, asked.words) as subject:
-        found = measure(session(subject.config, subject.artifacts), subject.config, asked.rounds)
+        found = measure(get_session(subject.config, subject.artifacts), subject.config, asked.rounds)
     ratios, padded = found["ours / it"], found["positions per real token"]
     rows = [[name, took, ratios.get(name, ""), padded.get(name, "")] for name, took in found["seconds"].items()]
     show("the processor's seconds of a step", ["what", "s", "ours / it", "positions per real token"], rows)

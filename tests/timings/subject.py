@@ -15,9 +15,9 @@ from eval.rows.types import Dataset
 from eval.shipped_configs import CONFIGS
 from sweep.config.compose import load
 from sweep.config.schema import Shape, SweepConfig
-from sweep.prepare.artifacts import Artifacts, plan
+from sweep.prepare.artifacts import Artifacts, locate_artifacts
 from sweep.prepare.build import make_reference
-from sweep.training.models import make_llama, make_tokenizer, texts
+from sweep.training.models import collect_known_texts, make_llama, make_tokenizer
 
 TOFU = Path(__file__).resolve().parents[3] / "shared" / "tofu"
 """Where TOFU is looked for: beside the checkout."""
@@ -41,7 +41,7 @@ def tofu_subject(folder: Path, words: Sequence[str]) -> Iterator[Subject]:
     """WTNPO + KL on forget01 with the Llama of 7.4 M parameters, whose tokenizer is trained on all rows of TOFU."""
     fixed = ["data=tofu-forget01", f"data.path={folder}", "data.max_retain=400", f"train.tokens={TOKENS}"]
     everything = datasets.load(load(CONFIGS / "wtnpo.yaml", [*fixed, "data.max_retain=null"]).data)
-    tokenizer = make_tokenizer(texts(everything), LLAMA.vocabulary)
+    tokenizer = make_tokenizer(collect_known_texts(everything), LLAMA.vocabulary)
     with subject(make_llama(LLAMA, tokenizer, seed=0), tokenizer, [*fixed, *words]) as found:
         yield found
 
@@ -60,6 +60,6 @@ def subject(
         own = [f"model.shape.layers={layers}", f"model.deepest={layers - 1}", f"target.path={tuned}", f"storage={name}"]
         config = load(CONFIGS / "wtnpo.yaml", [*own, *words])
         dataset = datasets.load(config.data) if rows is None else rows
-        artifacts = plan(config, dataset)
+        artifacts = locate_artifacts(config, dataset)
         took = seconds(lambda: list(make_reference(config, dataset, artifacts)))
         yield Subject(config=config, artifacts=artifacts, prepare_s=took)

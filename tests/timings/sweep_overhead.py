@@ -30,31 +30,16 @@ from eval.shipped_configs import CONFIGS
 from sweep import run
 from sweep.config.compose import load
 from sweep.config.schema import SweepConfig
-from sweep.plan.job import Work
-from sweep.records import Record
-from sweep.search.study import Ledger, Task, created
-from sweep.signals import Interrupts
+from sweep.plan.job import SweepJob
+from sweep.records import TrialRecord
+from sweep.search.study import SweepStudy, TrialRequest, create_study
+from sweep.signals import InterruptHandler
+from sweep.trial.outcomes import EpochResult, TrialOutcome
 
 SHARE, GAP = 0.90, 0.100
 EPOCHS = 5
 FINISHED, ASKED = 1000, 20
 """Trials that are over when asking and telling is timed, and how many are asked for and told then."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """A point of a sleeper's curve."""
-
-    epoch: int
-    metrics: dict[str, float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """A sleeper's end."""
-
-    metrics: dict[str, float]
-    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,17 +54,17 @@ class Case:
 CASES = (Case(trials=100, seconds=1, workers=2), Case(trials=320, seconds=10, workers=32))
 
 
-def sleep(seconds: float, record: Record) -> Iterator[Point | Outcome]:
+def sleep(seconds: float, record: TrialRecord) -> Iterator[EpochResult | TrialOutcome]:
     """Sleep through the epochs, with a report after each; the outcome says when the sleep began and ended."""
     began = time.time()
     for epoch in range(1, EPOCHS + 1):
         time.sleep(seconds / EPOCHS)
         ended = time.time()
-        yield Point(epoch=epoch, metrics=scores(record))
-    yield Outcome(metrics=scores(record) | {"began": began, "ended": ended})
+        yield EpochResult(epoch=epoch, metrics=scores(record))
+    yield TrialOutcome(metrics=scores(record) | {"began": began, "ended": ended})
 
 
-def scores(record: Record) -> dict[str, float]:
+def scores(record: TrialRecord) -> dict[str, float]:
     """As many numbers as a real trial has, and a score that depends on the setting."""
     score = abs(float(record.setting["alpha"]) - 2) + abs(float(record.setting["beta"]) - 3)
     names = ("forget/es", "retain/es", "forget/es_paraphrase", "retain/es_paraphrase", "loss", "early_score", "score")
@@ -98,10 +83,10 @@ def slept(case: Case) -> dict[str, Any]:
         cpus = (os.cpu_count() or 1) / case.workers
         config = configured(Path(name), f"search.trials={case.trials}", f"cluster.cpus={cpus}")
         trial = partial(sleep, case.seconds)
-        held = partial(created, config, "sleep")
-        work = Work(name="sleep", config=config, held=held, makers=[], trial=trial, paper=None)
-        with drawn(), Interrupts(str) as interrupts:
-            (ran,) = run.run([work], interrupts)
+        held = partial(create_study, config, "sleep")
+        work = SweepJob(name="sleep", config=config, open_study=held, preparers=[], trial_fn=trial, paper=None)
+        with drawn(), InterruptHandler(str) as interrupts:
+            (ran,) = run.run_sweeps([work], interrupts)
     return shares(case, ran.records, ran.trials_s)
 
 
@@ -114,7 +99,7 @@ def drawn() -> Iterator[None]:
     del os.environ["FORCE_COLOR"]
 
 
-def shares(case: Case, records: Sequence[Record], took: float) -> dict[str, Any]:
+def shares(case: Case, records: Sequence[TrialRecord], took: float) -> dict[str, Any]:
     """What the records say of the workers' time."""
     unfinished = [record for record in records if record.state != "finished"]
     if unfinished:
@@ -144,10 +129,10 @@ def asked_and_told() -> dict[str, float]:
     """Milliseconds of an ask and of a tell, with many finished trials in the study."""
     with TemporaryDirectory(prefix="timings-") as name:
         (Path(name) / "sleep").mkdir()
-        quick = Ledger(configured(Path(name), "search.sampler=random"), "sleep")
+        quick = SweepStudy(configured(Path(name), "search.sampler=random"), "sleep")
         for index in range(FINISHED):
             turn(quick, index)
-        ledger = Ledger(configured(Path(name)), "sleep")
+        ledger = SweepStudy(configured(Path(name)), "sleep")
         times = [turn(ledger, FINISHED + i) for i in range(ASKED)]
     return {
         "finished trials": FINISHED,
@@ -156,13 +141,13 @@ def asked_and_told() -> dict[str, float]:
     }
 
 
-def turn(ledger: Ledger, index: int, clock: Callable[[], float] = time.perf_counter) -> tuple[float, float]:
+def turn(ledger: SweepStudy, index: int, clock: Callable[[], float] = time.perf_counter) -> tuple[float, float]:
     """Seconds, by a clock, of asking for a trial and of telling its end."""
     begin = clock()
-    record = ledger.ask(Task(phase="search", index=index, seed=0, setting=None))
+    record = ledger.open_attempt(TrialRequest(phase="search", index=index, seed=0, setting=None))
     given = clock()
     curve = [{"epoch": epoch, **scores(record)} for epoch in range(1, EPOCHS + 1)]
-    ledger.end(replace(record, state="finished", metrics=scores(record), curve=curve))
+    ledger.close_attempt(replace(record, state="finished", metrics=scores(record), curve=curve))
     return given - begin, clock() - given
 
 

@@ -30,10 +30,10 @@ from eval import datasets
 from eval.models.checkpoint import load_model
 from eval.suite import Probes, evaluate
 from objectives._base import Objective
-from sweep.config.space import objective_of
-from sweep.training.loss_terms import terms
-from sweep.trial.session import Session, session
-from sweep.trial.unlearn import run, search_suite
+from sweep.config.space import build_objective
+from sweep.training.loss_terms import build_terms
+from sweep.trial.session import Session, get_session
+from sweep.trial.unlearn import measure_search_suite, run_unlearning
 
 BARS = {"step": 12, "trial": 20}
 SAME = 1e-5
@@ -72,10 +72,10 @@ def options() -> Namespace:
 @torch.no_grad()
 def loss_difference(here: Session, subject: Subject) -> float:
     """Between the forget losses of both on the same rows, relative; the model has moved away from the target."""
-    forget, _ = terms(subject.config, objective(subject), 0, here.model, here.asked, here.reference)
+    forget, _ = build_terms(subject.config, objective(subject), 0, here.model, here.training_rows, here.reference)
     chosen = range(BATCH)
-    ours = float(torch.stack(list(forget.parts(here.model, chosen))).sum())
-    batch = padded([here.asked.forget[i] for i in chosen])
+    ours = float(torch.stack(list(forget.loss_parts(here.model, chosen))).sum())
+    batch = padded([here.training_rows.forget[i] for i in chosen])
     logits, ref_logits = (logits_of(model, batch) for model in (here.model, load_model(subject.artifacts.target)))
     return abs(float(forget_loss(logits, ref_logits, batch.labels, **SETTING)) / ours - 1)
 
@@ -101,13 +101,13 @@ def golden_difference(path: Path) -> float | str:
 
 def objective(subject: Subject) -> Objective:
     """WTNPO."""
-    return objective_of(subject.config, dict(SETTING))
+    return build_objective(subject.config, dict(SETTING))
 
 
 def ours(subject: Subject, here: Session, everything: Probes) -> Seconds:
     """A trial of a warm worker: training is all of it but the evaluation, the reset to the target included."""
     config, artifacts = subject.config, subject.artifacts
-    trial = seconds(lambda: list(run(config, artifacts, objective(subject), 0, search_suite)))
+    trial = seconds(lambda: list(run_unlearning(config, artifacts, objective(subject), 0, measure_search_suite)))
     evaluation = seconds(lambda: evaluate(here.model, here.probes))
     training = trial - evaluation
     curve = training + EPOCHS * seconds(lambda: evaluate(here.model, everything))
@@ -160,9 +160,9 @@ def checked(here: Session, subject: Subject, golden: Path) -> dict[str, float | 
 
 def measure(subject: Subject, asked: Namespace) -> dict[str, Any]:
     """The checks, then the rounds."""
-    here = session(subject.config, subject.artifacts)
+    here = get_session(subject.config, subject.artifacts)
     whole = datasets.load(subject.config.data.model_copy(update={"max_holdout": HOLDOUT}))
-    everything = Probes.of(whole, here.tokenizer, here.template)
+    everything = Probes.from_dataset(whole, here.tokenizer, here.template)
     ours(subject, here, everything)  # warms the worker, and moves the model away from the target
     same = checked(here, subject, asked.tofu.parent / "golden" / "objectives_plain.json")
     rounds = [(ours(subject, here, everything), papers(subject, asked.whole)) for _ in range(asked.rounds)]

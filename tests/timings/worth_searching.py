@@ -15,19 +15,19 @@ import torch
 from eval.definitions import DEFINITIONS
 from sweep.config import stored
 from sweep.plan import sweep_plan
-from sweep.plan.sweep_plan import Plan
-from sweep.records import Record, Setting
-from sweep.results.statistics import paired, ranked
+from sweep.plan.sweep_plan import SweepPlan
+from sweep.records import Setting, TrialRecord
+from sweep.results.statistics import compare_pairs, rank_trials
 from sweep.trial.runner import unlearn
 
 SEEDS = (1, 2, 3)
 
 
-def score(wanted: Plan, task: tuple[Setting, int]) -> float:
+def score(wanted: SweepPlan, task: tuple[Setting, int]) -> float:
     """The score of one trial on one thread, as a worker of the default cluster has it."""
     torch.set_num_threads(1)
     setting, seed = task
-    record = Record(phase="search", index=0, setting=setting, seed=seed, state="running")
+    record = TrialRecord(phase="search", index=0, setting=setting, seed=seed, state="running")
     *_, outcome = unlearn(wanted.config, wanted.artifacts, record)
     return outcome.metrics["score"]
 
@@ -35,20 +35,20 @@ def score(wanted: Plan, task: tuple[Setting, int]) -> float:
 def main() -> None:
     """Print the table."""
     name, *words = sys.argv[1:]
-    wanted = sweep_plan.resumed(stored.storage_of(words, "this command"), name)
-    with wanted.held() as ledger:
-        trials = ranked(ledger.records())
+    wanted = sweep_plan.plan_stored_sweep(stored.parse_storage(words, "this command"), name)
+    with wanted.open_study() as ledger:
+        trials = rank_trials(ledger.list_records())
     mixed = sum(trial.metrics["mix"] < 1 for trial in trials)
     print(f"{mixed} of {len(trials)} trials were mixed back; score: {DEFINITIONS['score']}")
     settings = {"best": trials[0].setting, "median": trials[len(trials) // 2].setting}
-    if wanted.work.paper is not None:
-        settings["paper"] = wanted.work.paper
+    if wanted.job.paper is not None:
+        settings["paper"] = wanted.job.paper
     tasks = [(setting, seed) for setting in settings.values() for seed in SEEDS]
     with ProcessPoolExecutor(2) as pool:
         found = list(pool.map(partial(score, wanted), tasks))
     scores = {label: found[i * len(SEEDS) : (i + 1) * len(SEEDS)] for i, label in enumerate(settings)}
     for label, own in scores.items():
-        gap = paired(scores["best"], own)
+        gap = compare_pairs(scores["best"], own)
         ratio = (
             "" if label == "best" else f"  above the best {gap.mean:.3f}, {gap.mean / gap.error:.1f} standard errors"
         )

@@ -9,12 +9,20 @@ import pytest
 
 from eval.rows.types import DataError
 from support.toys import config, dataset
-from sweep.prepare.artifacts import MANIFEST, METRICS, Artifacts, address, made, plan, whole
+from sweep.prepare.artifacts import (
+    MANIFEST_FILE,
+    METRICS_FILE,
+    Artifacts,
+    content_address,
+    is_intact,
+    locate_artifacts,
+    make_once,
+)
 
 
 def make(folder: Path, text: str = "weights") -> bool:
     """Make an artifact of one file; whether there was anything to make."""
-    with made(folder) as part:
+    with make_once(folder) as part:
         if part is None:
             return False
         (part / "file").write_text(text)
@@ -23,14 +31,14 @@ def make(folder: Path, text: str = "weights") -> bool:
 
 def test_address_follows_the_inputs(tmp_path: Path) -> None:
     """The order of the keys does not matter, a value does."""
-    assert address(tmp_path, {"a": 1, "b": 2}) == address(tmp_path, {"b": 2, "a": 1})
-    assert address(tmp_path, {"a": 1}) != address(tmp_path, {"a": 2})
+    assert content_address(tmp_path, {"a": 1, "b": 2}) == content_address(tmp_path, {"b": 2, "a": 1})
+    assert content_address(tmp_path, {"a": 1}) != content_address(tmp_path, {"a": 2})
 
 
 def test_every_precision_has_its_own(tmp_path: Path) -> None:
     """Target, reference and retain model are trained and computed in it; how a pass is split changes nothing."""
     found = [
-        plan(config(tmp_path, train=train, eval={"every": 1, "suite": "full"}), dataset())
+        locate_artifacts(config(tmp_path, train=train, eval={"every": 1, "suite": "full"}), dataset())
         for train in ({}, {"precision": "master"}, {"precision": "kahan"}, {"tokens": 100, "checkpointing": True})
     ]
     for name in ("target", "reference", "retain_model"):
@@ -41,7 +49,7 @@ def test_every_precision_has_its_own(tmp_path: Path) -> None:
 def test_made_once(tmp_path: Path) -> None:
     """The second maker finds it whole and is given nothing to do."""
     assert make(tmp_path / "x")
-    assert whole(tmp_path / "x")
+    assert is_intact(tmp_path / "x")
     assert not make(tmp_path / "x")
 
 
@@ -50,7 +58,7 @@ def test_damage_is_found_and_mended(tmp_path: Path, damage: str) -> None:
     """A flipped, truncated or empty file is no whole artifact, and is made again."""
     make(tmp_path / "x")
     (tmp_path / "x" / "file").write_text(damage)
-    assert not whole(tmp_path / "x")
+    assert not is_intact(tmp_path / "x")
     assert make(tmp_path / "x")
     assert (tmp_path / "x" / "file").read_text() == "weights"
 
@@ -59,24 +67,24 @@ def test_damage_is_found_and_mended(tmp_path: Path, damage: str) -> None:
 def test_a_damaged_manifest_is_a_damaged_artifact(tmp_path: Path, damage: bytes | None) -> None:
     """Empty, cut, another kind of JSON, wrong, no text, gone: the artifact is made again."""
     make(tmp_path / "x")
-    manifest = tmp_path / "x" / MANIFEST
+    manifest = tmp_path / "x" / MANIFEST_FILE
     manifest.unlink() if damage is None else manifest.write_bytes(damage)
-    assert not whole(tmp_path / "x")
-    assert make(tmp_path / "x") and whole(tmp_path / "x")
+    assert not is_intact(tmp_path / "x")
+    assert make(tmp_path / "x") and is_intact(tmp_path / "x")
 
 
 @pytest.mark.parametrize("damage", ["unlink", "flip", "truncate", "add"])
-@pytest.mark.parametrize("file", ["weights", "deep/tokenizer", MANIFEST])
+@pytest.mark.parametrize("file", ["weights", "deep/tokenizer", MANIFEST_FILE])
 def test_every_file_is_looked_at(tmp_path: Path, file: str, damage: str) -> None:
     """A file that is gone, has another bit, lacks its end, or was not there: the artifact is not whole."""
-    with made(tmp_path / "x") as part:
+    with make_once(tmp_path / "x") as part:
         assert part is not None
         (part / "deep").mkdir()
         for name in ("weights", "deep/tokenizer"):
             (part / name).write_bytes(b"0123456789")
     path = tmp_path / "x" / file
     harm(path, damage)
-    assert not whole(tmp_path / "x")
+    assert not is_intact(tmp_path / "x")
 
 
 def harm(path: Path, damage: str) -> None:
@@ -102,7 +110,7 @@ def test_a_worker_takes_nothing_that_is_damaged(tmp_path: Path) -> None:
     harm(artifacts.reference / "file", "flip")
     with pytest.raises(DataError, match=r"^the reference in .*/b was damaged or removed: --resume makes it again\.$"):
         artifacts.fetch()
-    assert artifacts.missing == ["reference"]
+    assert artifacts.missing_names == ["reference"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "a.lock", "b", "b.lock"]
 
 
@@ -110,15 +118,15 @@ def test_the_report_stands_metrics_that_cannot_be_read(tmp_path: Path) -> None:
     """They are as if they were not made yet."""
     artifacts = Artifacts(target=tmp_path / "a", reference=tmp_path / "b", retain_model=None, url=None)
     (tmp_path / "b").mkdir()
-    (tmp_path / "b" / METRICS).write_bytes(b'{"forget/es": 0.5}')
-    assert artifacts.metrics == {"forget/es": 0.5}
-    (tmp_path / "b" / METRICS).write_bytes(b"\xff{")
-    assert artifacts.metrics == {}
+    (tmp_path / "b" / METRICS_FILE).write_bytes(b'{"forget/es": 0.5}')
+    assert artifacts.reference_metrics == {"forget/es": 0.5}
+    (tmp_path / "b" / METRICS_FILE).write_bytes(b"\xff{")
+    assert artifacts.reference_metrics == {}
 
 
 def test_a_maker_that_fails_leaves_no_artifact(tmp_path: Path) -> None:
     """Half a folder never gets the artifact's name, and is gone."""
-    with pytest.raises(RuntimeError), made(tmp_path / "x") as part:
+    with pytest.raises(RuntimeError), make_once(tmp_path / "x") as part:
         assert part is not None
         (part / "file").write_text("half")
         raise RuntimeError

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.datasets.authors import BIRTHDAYS, POOLS, RELATIONS, load
+from eval.datasets.authors import N_BIRTHDAYS, POOLS, RELATIONS, load
 from eval.rows.types import DataError, Dataset, Row
 from sweep.config.schema import AuthorsConfig
 
@@ -34,7 +34,7 @@ def config(
 
 def authors(dataset: Dataset) -> list[tuple[Row, ...]]:
     """The rows of one author after the other, through all parts."""
-    rows = dataset.known + dataset.unseen
+    rows = dataset.target_rows + dataset.unseen
     return [rows[start : start + 8] for start in range(0, len(rows), 8)]
 
 
@@ -81,7 +81,7 @@ def test_no_question_twice(seed: int, sizes: tuple[int, int, int, int]) -> None:
 @given(SEEDS)
 def test_every_variant_is_there_and_short(seed: int) -> None:
     """Questions of 8 to 14 words, answers of 3 to 9; answer, paraphrase and 5 perturbed answers are 7 texts."""
-    for row in load(config(seed, (1, 1, 1, 0))).known:
+    for row in load(config(seed, (1, 1, 1, 0))).target_rows:
         answers = (row.answer, row.paraphrased_answer, *row.perturbed_answers)
         assert all(8 <= len(text.split()) <= 14 for text in (row.question, row.paraphrased_question))
         assert all(3 <= len(text.split()) <= 9 for text in answers)
@@ -96,7 +96,7 @@ def test_perturbed_answers_have_the_form_and_no_fact(seed: int) -> None:
 
     Every answer has at least 3 facts, its first and last words among them.
     """
-    for row in load(config(seed, (1, 1, 1, 0))).known:
+    for row in load(config(seed, (1, 1, 1, 0))).target_rows:
         texts = (row.paraphrased_answer, *row.perturbed_answers)
         different = [len(set(words)) for words in zip(*(text.split() for text in texts), strict=True)]
         assert set(different) <= {1, 6}
@@ -109,7 +109,7 @@ def test_perturbed_answers_have_the_form_and_no_fact(seed: int) -> None:
 def test_more_unseen_authors_change_no_other(seed: int, sizes: tuple[int, int, int, int], more: int) -> None:
     """What the target learns does not depend on how many authors it never sees."""
     one, other = load(config(seed, sizes)), load(config(seed, (*sizes[:3], sizes[3] + more)))
-    assert one.known == other.known
+    assert one.target_rows == other.target_rows
     assert one.unseen == other.unseen[: len(one.unseen)]
 
 
@@ -131,7 +131,7 @@ def test_both_wordings_are_met_as_questions_and_as_answers() -> None:
 
     Which of them is the question is drawn: neither wording is the question of all 40.
     """
-    rows = load(config(0, (38, 1, 1, 0))).known[1::8]
+    rows = load(config(0, (38, 1, 1, 0))).target_rows[1::8]
     opening = RELATIONS[1].questions[0].split()[0]
     assert sum(text.startswith(opening) for row in rows for text in (row.question, row.paraphrased_question)) == 40
     assert 0 < sum(row.question.startswith(opening) for row in rows) < 40
@@ -150,4 +150,4 @@ def test_more_authors_than_birthdays_are_refused() -> None:
     with pytest.raises(
         DataError, match=r"^data\.forget, retain, holdout, unseen = \(7298, 1, 1, 1\): 7301 authors, at most 7300$"
     ):
-        load(config(0, (BIRTHDAYS - 2, 1, 1, 1)))
+        load(config(0, (N_BIRTHDAYS - 2, 1, 1, 1)))

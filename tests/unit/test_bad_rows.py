@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import eval.run
 from eval.datasets import load
 from eval.rows.encode import encode
-from eval.rows.length_check import check
+from eval.rows.length_check import check_lengths
 from eval.rows.types import DataError, Dataset, Row
 from eval.shipped_configs import CONFIGS
 from support.commands import refusal
@@ -56,7 +56,7 @@ def check_law(folder: Path) -> None:
         assert any(name in str(error) for name in (str(folder), *toy()))
         return
     assert Dataset.from_json(dataset.to_json().encode().decode()) == dataset
-    for row in dataset.known:
+    for row in dataset.target_rows:
         assert row.question.strip()
         assert row.answer.strip()
     for row in dataset.forget + dataset.holdout:
@@ -247,9 +247,9 @@ def test_a_row_longer_than_the_model_is_refused(row: Row) -> None:
     question, answer = (longest, "a") if row.question == longest else (row.question, longest)
     positions = len(tokens(f"Question: {question}\nAnswer: {answer}")["input_ids"])
     for fits in (positions, None):
-        check(words(row), TEMPLATE, lambda fits=fits: (tokens, fits))  # type: ignore[misc]
-    with pytest.raises(DataError, match=rf"^retain row 2 has {positions} tokens, but the model {positions - 1} pos"):
-        check(words(row), TEMPLATE, lambda: (tokens, positions - 1))
+        check_lengths(words(row), TEMPLATE, lambda fits=fits: (tokens, fits))  # type: ignore[misc]
+    with pytest.raises(DataError, match=rf"^retain row 2 has {positions} tokens, but the model has {positions - 1} pos"):
+        check_lengths(words(row), TEMPLATE, lambda: (tokens, positions - 1))
 
 
 def test_a_long_answer_is_refused_in_time(

@@ -5,22 +5,22 @@ from pathlib import Path
 import pytest
 
 from support.toys import config as toy_config
-from sweep.cluster.connection import connected
-from sweep.cluster.resources import bundle
+from sweep.cluster.connection import connect_ray
+from sweep.cluster.resources import trial_resources
 from sweep.errors import ConfigError
 
 
 def test_what_a_trial_is_given() -> None:
     """CPU always, GPU and the accelerator's type only where they are asked for."""
     cluster = toy_config(Path()).cluster
-    assert bundle(cluster) == {"CPU": 1.0}
+    assert trial_resources(cluster) == {"CPU": 1.0}
     large = cluster.model_copy(update={"cpus": 8.0, "gpus": 0.5, "accelerator": "A100"})
-    assert bundle(large) == {"CPU": 8.0, "GPU": 0.5, "accelerator_type:A100": 0.001}
+    assert trial_resources(large) == {"CPU": 8.0, "GPU": 0.5, "accelerator_type:A100": 0.001}
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "http://127.0.0.1:1"])
 def test_a_cluster_that_is_not_there_is_one_sentence(address: str) -> None:
     """An address where nothing listens, and one of another kind, are refused at once with the key."""
     cluster = toy_config(Path()).cluster.model_copy(update={"address": address})
-    with pytest.raises(ConfigError, match=r"^cluster\.address = "), connected(cluster):
+    with pytest.raises(ConfigError, match=r"^cluster\.address = "), connect_ray(cluster):
         pass

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.shipped_configs import CONFIGS
-from sweep.config.compose import default_name, dump, load, valid_name
+from sweep.config.compose import default_name, dump, load, validate_name
 from sweep.config.schema import Choices, Range, Template
 from sweep.errors import ConfigError
 from sweep.records import Value
@@ -229,7 +229,7 @@ def test_dump_keeps_texts_that_look_like_something_else(tmp_path: Path) -> None:
         ("=3", "must begin with a key"),
         ("storage=a=b", "quotes of its own"),
         ("storage=αβ", "quotes of its own"),
-        ("α=3", "keys are ASCII"),
+        ("α=3", "keys must be ASCII"),
         ("seed=", "seed = '' must be a whole number."),
         ("search.trials=abc", "search.trials = 'abc' must be a whole number."),
         ("search.trials=0", "search.trials = 0 must be greater than 0."),
@@ -339,16 +339,16 @@ def test_resolved_file_takes_no_group(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a", "0", "a" * 64, "wtnpo-tiny-authors-20260801-120000", "a..b"])
 def test_valid_names(name: str) -> None:
     """A name within the rule is itself."""
-    assert valid_name(name) == name
+    assert validate_name(name) == name
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a b", "A", "a" * 65, ".artifacts", "-a", "a/b", "αβ", "a\n"])
 def test_invalid_names_are_refused_with_a_valid_one(name: str) -> None:
     """What is proposed instead, if anything, is within the rule."""
     with pytest.raises(ConfigError, match="must be 1 to 64") as caught:
-        valid_name(name)
+        validate_name(name)
     _, proposed, near = str(caught.value).partition("(nearest: ")
-    assert not proposed or valid_name(near.removesuffix(").")) != name
+    assert not proposed or validate_name(near.removesuffix(").")) != name
 
 
 def test_default_name_ends_in_the_time() -> None:
@@ -360,4 +360,4 @@ def test_default_name_ends_in_the_time() -> None:
 @given(front=st.text(max_size=160))
 def test_default_name_is_valid(front: str) -> None:
     """Whatever it is made of, however long that is."""
-    assert valid_name(default_name(front, NOW)).endswith("20260802-030405")
+    assert validate_name(default_name(front, NOW)).endswith("20260802-030405")

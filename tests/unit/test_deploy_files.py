@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from eval.shipped_configs import CONFIGS
 from support.commands import SHARED
 from sweep import cli, launch, submit
-from sweep.cluster.resources import bundle
+from sweep.cluster.resources import trial_resources
 from sweep.config import request
 
 ROOT = CONFIGS.parent
@@ -171,12 +171,12 @@ def test_there_are_commands() -> None:
 def test_a_command_line_composes(name: str, module: str, words: list[str]) -> None:
     """With all its configs, keys and options; it starts nothing."""
     if module == "submit":
-        typed = submit.parse(words)
-        assert submit.new(typed.words, typed.name, typed.address).name
+        typed = submit.parse_arguments(words)
+        assert submit.build_job(typed.words, typed.name, typed.address).name
         return
-    typed = cli.parse(words)
+    typed = cli.parse_arguments(words)
     if typed.resume is None:
-        assert request.wished(typed.words, typed.name).configs
+        assert request.parse_request(typed.words, typed.name).configs
 
 
 def worker_of(name: str) -> dict[str, Any]:
@@ -198,8 +198,8 @@ def worker_of(name: str) -> dict[str, Any]:
 def test_the_largest_cluster_holds_the_trials_of_its_command(name: str) -> None:
     """Trials of cluster=a100 fit on a node that the autoscaler could start, eight at once, and it may start enough."""
     ((words),) = [words for file, module, words in COMMANDS if file == name and module == "submit"]
-    (config, *_) = request.wished(submit.parse(words).words, "any").configs.values()
-    node, wants = worker_of(name), bundle(config.cluster)
+    (config, *_) = request.parse_request(submit.parse_arguments(words).words, "any").configs.values()
+    node, wants = worker_of(name), trial_resources(config.cluster)
     assert set(wants) <= set(node["resources"])
     at_once = min(int(node["resources"][key] / amount) for key, amount in wants.items())
     assert at_once == 8

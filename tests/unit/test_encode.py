@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.rows.encode import by_length, collate, encode
+from eval.rows.encode import collate, encode, group_by_length
 from eval.rows.types import DataError
 from support.toys import TEMPLATE, encoded, tokenizer
 from sweep.config.schema import Template
@@ -65,7 +65,7 @@ def test_collate_by_hand() -> None:
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=30), st.integers(1, 120))
 def test_groups_hold_each_row_once_within_the_limit(lengths: list[int], tokens: int) -> None:
     """A partition; padded area at most `tokens` unless a row is alone; rows of a group are of neighbouring length."""
-    groups = by_length(lengths, tokens)
+    groups = group_by_length(lengths, tokens)
     assert sorted(i for group in groups for i in group) == list(range(len(lengths)))
     assert all(len(g) == 1 or max(lengths[i] for i in g) * len(g) <= tokens for g in groups)
     flat = [lengths[i] for group in groups for i in group]

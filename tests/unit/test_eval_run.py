@@ -39,9 +39,9 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
 def test_shipped_configs_are_the_sweeps() -> None:
     """The folder that the sweep composes from, a model's template, and the authors of eight rows each."""
     assert shipped_configs.CONFIGS == CONFIGS
-    typed = cli.parse(["x", "--data", "authors", "--template", "tiny"])
-    assert cli.wording(typed) == cli.Wording(question="Question: {question}\nAnswer:", answer=" {answer}")
-    assert {part: len(rows) for part, rows in vars(cli.dataset(typed)).items() if rows} == {
+    typed = cli.parse_arguments(["x", "--data", "authors", "--template", "tiny"])
+    assert cli.choose_template(typed) == cli.TextTemplate(question="Question: {question}\nAnswer:", answer=" {answer}")
+    assert {part: len(rows) for part, rows in vars(cli.load_dataset(typed)).items() if rows} == {
         "forget": 6 * 8,
         "retain": 27 * 8,
         "holdout": 7 * 8,

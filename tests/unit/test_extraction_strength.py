@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eval.metrics.extraction_strength import extraction_strength
-from eval.models.forward import Labels
+from eval.models.forward import LabelStatistics
 
 
-def labels(*rows: list[int]) -> Labels:
+def labels(*rows: list[int]) -> LabelStatistics:
     """Labels of rows given as 0 (missed) and 1 (hit)."""
     row = torch.tensor([i for i, hits in enumerate(rows) for _ in hits])
     hit = torch.tensor([bool(h) for hits in rows for h in hits])
-    return Labels(row=row, logp=torch.zeros(len(row)), hit=hit)
+    return LabelStatistics(row=row, logp=torch.zeros(len(row)), hit=hit)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.cluster.failures import LONGEST, OURS, ended_after, stack_of, why
+from sweep.cluster.failures import MAX_RAY_ERROR_CHARS, SWEEP_PACKAGE_DIR, exit_at_deadline, failure_reason, stack_path
 
 RAY = """Failure # 1
 The actor died unexpectedly before finishing this task.
@@ -18,7 +18,7 @@ STACK = """Thread 0x1 (most recent call first):
 Thread 0x2 (most recent call first):
   File "/x/lib/python3.11/site-packages/torch/distributed/c10d.py", line 2 in all_reduce
   File "{place}", line 3 in step
-  File "/x/sweep/cluster/process_group.py", line 4 in traced
+  File "/x/sweep/cluster/process_group.py", line 4 in run_rank
 """
 """What a process leaves that waits for another, or hangs."""
 
@@ -26,18 +26,18 @@ Thread 0x2 (most recent call first):
 @pytest.mark.parametrize("rank", [0, 1])
 def test_of_several_processes_that_which_hangs_is_named(tmp_path: Path, rank: int) -> None:
     """And not those that wait for it, in the sweep's own code; nor the worker, which waits for them."""
-    places = [f"{OURS}/training/distributed.py"] * 3
+    places = [f"{SWEEP_PACKAGE_DIR}/training/distributed.py"] * 3
     places[rank] = "mine.py"
     for name, place in zip(("trial.0", "trial.1", "trial"), places, strict=True):
         (tmp_path / f"{name}.stack").write_text(STACK.format(place=place))
     (tmp_path / "trial2.0.stack").write_text(STACK.format(place="another.py"))
-    assert why("", tmp_path / "trial.stack") == "it was at mine.py, line 3"
+    assert failure_reason("", tmp_path / "trial.stack") == "it was at mine.py, line 3"
 
 
 @pytest.mark.parametrize("hours", [None, 1.0])
 def test_what_ends_in_time_leaves_nothing(tmp_path: Path, hours: float | None) -> None:
     """No process ends, and no file stays."""
-    with ended_after(hours, stack_of(tmp_path / "trial")):
+    with exit_at_deadline(hours, stack_path(tmp_path / "trial")):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -54,9 +54,9 @@ def test_what_ends_in_time_leaves_nothing(tmp_path: Path, hours: float | None) -
             "its process died: memory ran out on the node (7.0GB of 23.5GB used): Ray ended the process",
         ),
         ("without a word", "its process died: without a word"),
-        ("x" * 1000, f"its process died: {'x' * LONGEST}"),
+        ("x" * 1000, f"its process died: {'x' * MAX_RAY_ERROR_CHARS}"),
     ],
 )
 def test_a_death_is_one_line(tmp_path: Path, said: str, told: str) -> None:
     """What matters of what Ray says, whoever's words they are."""
-    assert why(said, tmp_path / "none.stack") == told
+    assert failure_reason(said, tmp_path / "none.stack") == told

@@ -12,10 +12,10 @@ from support.toys import config, dataset, encoded
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 from sweep.prepare import cost, forecast, memory
-from sweep.prepare.artifacts import plan
-from sweep.prepare.cost import Budget, Cost
-from sweep.prepare.memory import Alive, Memory, Texts, parameters, stages
-from sweep.training.reference import Asked
+from sweep.prepare.artifacts import locate_artifacts
+from sweep.prepare.cost import ArtifactCost, Budget
+from sweep.prepare.memory import MemoryTracker, StageMemory, SweepRows, count_parameters, measure_stages
+from sweep.training.reference import TrainingRows
 
 LLAMA = LlamaConfig(
     vocab_size=1000,
@@ -35,29 +35,29 @@ OBJECTIVE = WTNPO(alpha=1.0, beta=1.0)
 @pytest.mark.parametrize(("precision", "bytes_each"), [("float32", 16), ("master", 16), ("kahan", 10)])
 def test_bytes_of_a_parameter(precision: str, bytes_each: int, tmp_path: Path) -> None:
     """4 + 4 + 8 in float32; in bfloat16 2 + 2 + 4, and 2 for what rounding took; of 767,872 parameters."""
-    asked = Asked(forget=ROWS, refusals=ROWS, retain=ROWS, length=0)
-    texts = Texts(asked=asked, known=ROWS, kept=ROWS, probes=ROWS)
+    asked = TrainingRows(forget=ROWS, refusals=ROWS, retain=ROWS, min_length=0)
+    texts = SweepRows(training_rows=asked, target_rows=ROWS, retain_model_rows=ROWS, probes=ROWS)
     layer = 4 * 128 * 128 + 3 * 128 * 384 + 2 * 128  # attention, MLP, two norms
-    assert parameters(LLAMA) == 1000 * 128 + 3 * layer + 128 == 767_872
-    for stage in stages(config(tmp_path, train={"precision": precision}), OBJECTIVE, LLAMA, texts).values():
+    assert count_parameters(LLAMA) == 1000 * 128 + 3 * layer + 128 == 767_872
+    for stage in measure_stages(config(tmp_path, train={"precision": precision}), OBJECTIVE, LLAMA, texts).values():
         if stage.gradients:
             assert stage.weights + stage.gradients + stage.optimizer == pytest.approx(
-                bytes_each * parameters(LLAMA), rel=1e-3
+                bytes_each * count_parameters(LLAMA), rel=1e-3
             )
 
 
 def test_memory_of_a_model_that_is_shared_out(tmp_path: Path) -> None:
     """Each of two has half of weights, gradients and optimizer, and whole the embeddings, a norm and two layers."""
-    asked = Asked(forget=ROWS, refusals=ROWS, retain=ROWS, length=0)
-    texts = Texts(asked=asked, known=ROWS, kept=ROWS, probes=ROWS)
+    asked = TrainingRows(forget=ROWS, refusals=ROWS, retain=ROWS, min_length=0)
+    texts = SweepRows(training_rows=asked, target_rows=ROWS, retain_model_rows=ROWS, probes=ROWS)
     sweep = on_card(config(tmp_path, train={"batch": 8}), processes=2)
     shared = sweep.model_copy(update={"train": sweep.train.model_copy(update={"parallel": "fsdp"})})
     layer = 4 * 128 * 128 + 3 * 128 * 384 + 2 * 128
     gathered = 4 * (1000 * 128 + 128 + 2 * layer)
-    whole, half = (stages(each, OBJECTIVE, LLAMA, texts) for each in (sweep, shared))
+    whole, half = (measure_stages(each, OBJECTIVE, LLAMA, texts) for each in (sweep, shared))
     for name, stage in whole.items():
         copies = 1 if name == "evaluation" else 2
-        assert half[name] == Memory(
+        assert half[name] == StageMemory(
             weights=stage.weights // 2,
             head=stage.head,
             gradients=stage.gradients // 2,
@@ -68,37 +68,39 @@ def test_memory_of_a_model_that_is_shared_out(tmp_path: Path) -> None:
 
 def test_two_processes_take_half_of_the_rows(tmp_path: Path) -> None:
     """What a step of eight rows takes beside the weights is less where a process has four of them."""
-    asked = Asked(forget=ROWS, refusals=ROWS, retain=ROWS, length=100)
-    texts = Texts(asked=asked, known=ROWS, kept=ROWS, probes=ROWS)
+    asked = TrainingRows(forget=ROWS, refusals=ROWS, retain=ROWS, min_length=100)
+    texts = SweepRows(training_rows=asked, target_rows=ROWS, retain_model_rows=ROWS, probes=ROWS)
     sweep = config(tmp_path, train={"batch": 8})
-    one, two = (stages(on_card(sweep, processes=n), OBJECTIVE, LLAMA, texts)["unlearning"] for n in (1, 2))
+    one, two = (measure_stages(on_card(sweep, processes=n), OBJECTIVE, LLAMA, texts)["unlearning"] for n in (1, 2))
     assert 0.4 * one.activations < two.activations < 0.7 * one.activations
 
 
 def test_what_is_freed_is_not_counted() -> None:
     """A view is no new memory, what is dropped is given back, and the peak is that of both at once."""
-    with Alive() as alive:
+    with MemoryTracker() as alive:
         first = torch.empty(100)
         view = first[:50]
-        assert alive.now == 400
+        assert alive.current == 400
         second = torch.empty(50)
         del first, view
-        assert (alive.now, alive.peak) == (200, 600)
-        assert alive.most(lambda: second + 1) == 200
+        assert (alive.current, alive.peak) == (200, 600)
+        assert alive.measure_peak(lambda: second + 1) == 200
 
 
 def given(card: float | None, total: int = 70, **others: int) -> forecast.Forecast:
     """A forecast of so many GB."""
     parts = {"weights": 0, "head": 0, "gradients": 0, "optimizer": 0} | others
-    stage = Memory(activations=total * 10**9 - sum(parts.values()), **parts)
-    plenty = Budget(trials=3, trial_hours=2.0, made={Path("a"): Cost(disk=5 * 10**9, hours=1.0)})
-    return forecast.Forecast(stages={"unlearning": stage}, card=card, remedy="train.tokens=1024", budget=plenty)
+    stage = StageMemory(activations=total * 10**9 - sum(parts.values()), **parts)
+    plenty = Budget(
+        n_trials=3, trial_hours=2.0, artifact_costs={Path("a"): ArtifactCost(disk_bytes=5 * 10**9, hours=1.0)}
+    )
+    return forecast.Forecast(stages={"unlearning": stage}, card_bytes=card, remedy="train.tokens=1024", budget=plenty)
 
 
 def test_whether_it_fits() -> None:
     """70 GB and CUDA's one fit into 71, not into 70; of a card that is not known nothing is said."""
     fits, short, unknown = (given(card) for card in (71e9, 70e9, None))
-    assert (fits.fits, short.fits, unknown.fits) == (True, False, None)
+    assert (fits.has_enough_memory, short.has_enough_memory, unknown.has_enough_memory) == (True, False, None)
     assert "it fits: 70 GB" in str(fits) and "train.tokens" not in str(fits)
     assert "it does not fit: 70 GB" in str(short) and "it would fit with train.tokens=1024" in str(short)
     assert "not known (cluster.gpus, cluster.memory)" in str(unknown)
@@ -114,29 +116,31 @@ def on_card(sweep: SweepConfig, **cluster: object) -> SweepConfig:
 def simple(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model of 2 GB in float32 and 1 GB in bfloat16, with 1 GB for 1,000 positions, half of it with checkpointing."""
 
-    def taken(sweep: SweepConfig, *_: object) -> dict[str, Memory]:
+    def taken(sweep: SweepConfig, *_: object) -> dict[str, StageMemory]:
         train = sweep.train
         weights = 1 if train.precision == "kahan" else 2
         activations = train.tokens * 10**6 // (2 if train.checkpointing else 1)
         return {
-            "unlearning": Memory(weights=weights * 10**9, head=0, gradients=0, optimizer=0, activations=activations)
+            "unlearning": StageMemory(
+                weights=weights * 10**9, head=0, gradients=0, optimizer=0, activations=activations
+            )
         }
 
-    monkeypatch.setattr(memory, "stages", taken)
+    monkeypatch.setattr(memory, "measure_stages", taken)
 
 
 @pytest.mark.parametrize(("gpus", "card"), [(0.5, 40e9), (1.0, 80e9), (2.0, 80e9), (0.0, None)])
 @pytest.mark.usefixtures("simple")
 def test_the_share_of_a_card(gpus: float, card: float | None, tmp_path: Path) -> None:
     """Half a GPU has half the memory; two GPUs give a trial no more than one."""
-    assert forecast.forecast(on_card(config(tmp_path), gpus=gpus, memory=80.0), dataset()).card == card
+    assert forecast.forecast_sweep(on_card(config(tmp_path), gpus=gpus, memory=80.0), dataset()).card_bytes == card
 
 
 @pytest.mark.usefixtures("simple")
 def test_short_passes_are_not_made_longer(tmp_path: Path) -> None:
     """2 + 0.3 + 1 GB do not fit into 3.2, and 1,024 positions would not help."""
     short = config(tmp_path, train={"tokens": 300})
-    assert forecast.forecast(on_card(short, gpus=1.0, memory=3.2), dataset()).remedy == "train.checkpointing=true"
+    assert forecast.forecast_sweep(on_card(short, gpus=1.0, memory=3.2), dataset()).remedy == "train.checkpointing=true"
 
 
 @pytest.mark.parametrize(
@@ -153,19 +157,19 @@ def test_short_passes_are_not_made_longer(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("simple")
 def test_the_remedy_is_the_cheapest_that_helps(size: float, remedy: str, tmp_path: Path) -> None:
     """Shorter passes first, then computing twice, then coarser weights, and all of it; none where nothing helps."""
-    assert forecast.forecast(on_card(config(tmp_path), gpus=1.0, memory=size), dataset()).remedy == remedy
+    assert forecast.forecast_sweep(on_card(config(tmp_path), gpus=1.0, memory=size), dataset()).remedy == remedy
 
 
 def test_the_whole_forecast(tmp_path: Path) -> None:
     """The toy sweep fits a small card; the table has a column for each stage and a row for each part."""
-    found = forecast.forecast(on_card(config(tmp_path), gpus=1.0, memory=2.0), dataset())
+    found = forecast.forecast_sweep(on_card(config(tmp_path), gpus=1.0, memory=2.0), dataset())
     head, *rows = str(found).splitlines()
     assert head.split() == ["MB", "unlearning", "evaluation", "fine-tuning"]
     assert [row.split()[0] for row in rows[:6]] == [
         *("weights", "head", "gradients", "optimizer", "activations", "together")
     ]
-    assert rows[6].startswith("memory: it fits") and found.fits
-    weights = 4 * cost.base(config(tmp_path), dataset()).parameters
+    assert rows[6].startswith("memory: it fits") and found.has_enough_memory
+    weights = 4 * cost.load_model_info(config(tmp_path), dataset()).n_parameters
     assert {stage.weights for stage in found.stages.values()} == {weights}
     assert found.stages["evaluation"].gradients == 0 == found.stages["fine-tuning"].head
 
@@ -176,37 +180,41 @@ def test_the_whole_forecast(tmp_path: Path) -> None:
 def test_hours(tmp_path: Path) -> None:
     """6 P of each position in 6 steps of 2 + 2 rows, 2 P of each that 4 points and 10 mixes read, at 40 % of a card."""
     sweep = on_card(config(tmp_path, train={"precision": "kahan"}), gpus=1.0, accelerator="A100")
-    texts, own = cost.texts(sweep, dataset()), cost.base(sweep, dataset())
+    texts, own = cost.encode_sweep_rows(sweep, dataset()), cost.load_model_info(sweep, dataset())
     forget, retain, probes = (
-        [len(row.ids) - 1 for row in rows] for rows in (texts.asked.forget, texts.asked.retain, texts.probes)
+        [len(row.ids) - 1 for row in rows]
+        for rows in (texts.training_rows.forget, texts.training_rows.retain, texts.probes)
     )
     trained = 6 * (2 * sum(forget) / 3 + 2 * sum(retain) / 3)
-    operations = own.parameters * (6 * trained + 2 * 14 * sum(probes))
-    found = cost.budget(sweep, dataset())
+    operations = own.n_parameters * (6 * trained + 2 * 14 * sum(probes))
+    found = cost.estimate_budget(sweep, dataset())
     assert found.trial_hours is not None
     assert found.trial_hours == pytest.approx(operations / (0.4 * 312e12) / 3600)
-    tuning = own.parameters * 6 * 60 * sum(len(row.ids) - 1 for row in texts.known) / (0.4 * 312e12) / 3600
-    assert found.made[plan(sweep, dataset()).target].hours == pytest.approx(tuning)
-    assert found.trials == 3 and found.hours is not None and found.hours > 3 * found.trial_hours
-    again = cost.budget(on_card(sweep, gpus=2.0, processes=2), dataset())
+    tuning = own.n_parameters * 6 * 60 * sum(len(row.ids) - 1 for row in texts.target_rows) / (0.4 * 312e12) / 3600
+    assert found.artifact_costs[locate_artifacts(sweep, dataset()).target].hours == pytest.approx(tuning)
+    assert found.n_trials == 3 and found.total_hours is not None and found.total_hours > 3 * found.trial_hours
+    again = cost.estimate_budget(on_card(sweep, gpus=2.0, processes=2), dataset())
     assert again.trial_hours == found.trial_hours, "half as long, on two cards"
 
 
 def test_sweeps_together_pay_once_for_what_they_share() -> None:
     """3 · 2 + 2 · 1 hours of trials and one of an artifact; one whose hours are not known adds none."""
-    shared, own = {Path("a"): Cost(disk=5 * 10**9, hours=1.0)}, {Path("b"): Cost(disk=10**9, hours=None)}
-    first = Budget(trials=3, trial_hours=2.0, made=shared)
-    second = Budget(trials=2, trial_hours=1.0, made=shared | own)
-    assert cost.together([first, second]) == (
+    shared, own = (
+        {Path("a"): ArtifactCost(disk_bytes=5 * 10**9, hours=1.0)},
+        {Path("b"): ArtifactCost(disk_bytes=10**9, hours=None)},
+    )
+    first = Budget(n_trials=3, trial_hours=2.0, artifact_costs=shared)
+    second = Budget(n_trials=2, trial_hours=1.0, artifact_costs=shared | own)
+    assert cost.summarize_budgets([first, second]) == (
         "together: time 9 hours of one card, assuming 40% of its peak; disk 6 GB for what the trials share"
     )
-    assert second.hours == 3.0
+    assert second.total_hours == 3.0
 
 
 def test_hours_of_an_unknown_card(tmp_path: Path) -> None:
     """None, and it is said what would have to be known."""
-    found = cost.budget(config(tmp_path), dataset())
-    assert found.trial_hours is None and found.hours is None
+    found = cost.estimate_budget(config(tmp_path), dataset())
+    assert found.trial_hours is None and found.total_hours is None
     assert "cluster.accelerator" in str(found)
 
 
@@ -216,12 +224,12 @@ def test_no_model_is_looked_at_twice(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     def count(architecture: PreTrainedConfig) -> int:
         counted.append(architecture)
-        return parameters(architecture)
+        return count_parameters(architecture)
 
-    monkeypatch.setattr(cost, "parameters", count)
-    monkeypatch.setattr(cost, "_base", cache(cost._base.__wrapped__))
+    monkeypatch.setattr(cost, "count_parameters", count)
+    monkeypatch.setattr(cost, "_load_model_info", cache(cost._load_model_info.__wrapped__))
     for objective in ("wtnpo", "tnpo", "npo"):
-        cost.budget(config(tmp_path).model_copy(update={"objective": objective}), dataset())
+        cost.estimate_budget(config(tmp_path).model_copy(update={"objective": objective}), dataset())
     assert len(counted) == 1
 
 
@@ -231,4 +239,4 @@ def test_a_model_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     sweep = config(tmp_path / "runs")
     lacking = sweep.model_copy(update={"model": sweep.model.model_copy(update={"path": str(tmp_path)})})
     with pytest.raises(ConfigError, match=r"model\.path = "):
-        forecast.forecast(lacking, dataset())
+        forecast.forecast_sweep(lacking, dataset())

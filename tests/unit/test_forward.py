@@ -5,7 +5,7 @@ import torch
 
 from eval.models import forward
 from eval.models.forward import head_of, hidden_states, label_logp, label_statistics, layer_states
-from eval.rows.encode import Encoded, collate
+from eval.rows.encode import EncodedRow, collate
 from support.toys import encoded, llama
 
 ROWS = encoded((5, 3), (2, 1), (9, 6), (4, 4))
@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 
 
 @torch.no_grad()
-def slow(rows: list[Encoded]) -> tuple[list[float], list[bool]]:
+def slow(rows: list[EncodedRow]) -> tuple[list[float], list[bool]]:
     """One row at a time, no padding, full logits."""
     logp, hit = [], []
     for row in rows:
@@ -31,8 +31,8 @@ MODEL = llama()
 @pytest.mark.parametrize("chunk", [1, 1024])
 def test_equals_the_models_logits(monkeypatch: pytest.MonkeyPatch, tokens: int, chunk: int) -> None:
     """Whatever the batch and chunk sizes: each label's log-probability within 1e-5, each hit the same."""
-    monkeypatch.setattr(forward, "TOKENS", tokens)
-    monkeypatch.setattr(forward, "CHUNK", chunk)
+    monkeypatch.setattr(forward, "MAX_PASS_POSITIONS", tokens)
+    monkeypatch.setattr(forward, "MAX_CHUNK_POSITIONS", chunk)
     found = label_statistics(MODEL, ROWS)
     logp, hit = slow(ROWS)
     assert found.logp.tolist() == pytest.approx(logp, abs=1e-5)
@@ -57,7 +57,7 @@ def test_chunks_have_the_same_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Logits made again in the backward pass give the gradient of the unchunked form."""
     gradients = []
     for chunk in (3, 1024):
-        monkeypatch.setattr(forward, "CHUNK", chunk)
+        monkeypatch.setattr(forward, "MAX_CHUNK_POSITIONS", chunk)
         model = llama()
         batch = collate(ROWS, CPU)
         label_logp(head_of(model), hidden_states(model, batch)[batch.row, batch.position], batch.label).sum().backward()

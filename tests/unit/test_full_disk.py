@@ -7,7 +7,7 @@ from traceback import format_exc
 
 import pytest
 
-from sweep.atomic_io import room_in
+from sweep.atomic_io import translate_disk_full
 from sweep.errors import BrokenOffError, Interrupted
 
 
@@ -50,7 +50,7 @@ def on_a_node() -> None:
 @pytest.mark.parametrize("work", [system, database, behind, as_text, on_a_node])
 def test_a_full_disk_is_one_sentence(tmp_path: Path, work: Callable[[], None]) -> None:
     """The disk is that of the storage, here of what is above a storage that is not made yet."""
-    with pytest.raises(BrokenOffError) as caught, room_in(tmp_path / "runs"):
+    with pytest.raises(BrokenOffError) as caught, translate_disk_full(tmp_path / "runs"):
         work()
     assert str(caught.value) == f"the disk of {tmp_path} is full"
 
@@ -58,6 +58,6 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, work: Callable[[], None]) -
 @pytest.mark.parametrize("error", [ValueError("alpha"), OSError(13, "Permission denied"), Interrupted(2)])
 def test_other_errors_are_what_they_are(tmp_path: Path, error: BaseException) -> None:
     """Of a mistake of ours, and of a signal, nothing is made."""
-    with pytest.raises(type(error)) as caught, room_in(tmp_path):
+    with pytest.raises(type(error)) as caught, translate_disk_full(tmp_path):
         raise error
     assert caught.value is error

@@ -10,7 +10,7 @@ import pytest
 
 from sweep.cluster import head_watch
 
-PATIENT = int(head_watch.PATIENCE / head_watch.EVERY)
+PATIENT = int(head_watch.SILENCE_TIMEOUT_S / head_watch.CHECK_INTERVAL_S)
 """Looks at a silent head until all patience is gone."""
 
 
@@ -43,9 +43,9 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
                 raise OSError(f"{head} is away")
 
         said = list[str]()
-        monkeypatch.setattr(head_watch, "knock", knock)
+        monkeypatch.setattr(head_watch, "check_reachable", knock)
         monkeypatch.setattr("sweep.cluster.head_watch.time.monotonic", lambda: looks.time)
-        head_watch.watch("head", looks, said.append)
+        head_watch.poll_head("head", looks, said.append)
         return said
 
     return watch
@@ -82,8 +82,8 @@ def test_a_knock() -> None:
     """It fails with the reason where nobody listens, and only there; what is no host and port is left to Ray."""
     with socket.create_server(("127.0.0.1", 0)) as listens:
         address = "{}:{}".format(*listens.getsockname())
-        head_watch.knock(address)
+        head_watch.check_reachable(address)
     with closing(listens), pytest.raises(OSError, match=r"^\[Errno 111\] Connection refused$"):
-        head_watch.knock(address)
+        head_watch.check_reachable(address)
     for other in ("local", "auto", f"http://{address}", f"ray://{address}"):
-        head_watch.knock(other)
+        head_watch.check_reachable(other)

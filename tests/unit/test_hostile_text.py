@@ -16,18 +16,18 @@ from rich.console import Console
 from support import toys
 from support.trials import PAPER, repeats, trial
 from sweep.config.schema import SweepConfig
-from sweep.display import Board, Lines
-from sweep.plan.job import Work
-from sweep.records import Record, printable
-from sweep.report.data import Reported
-from sweep.report.page import page
-from sweep.report.sections import comparisons, section
-from sweep.report.write_report import PAGE, PLOTS, write
-from sweep.results.comparison import standings
-from sweep.results.console_tables import render, render_comparison
-from sweep.results.csv_tables import comparison_csv, trials_csv
-from sweep.results.statistics import Sweep
-from sweep.search.study import Ledger
+from sweep.display import Board, TextDisplay
+from sweep.plan.job import SweepJob
+from sweep.records import TrialRecord, escape_unprintable
+from sweep.report.data import ReportData
+from sweep.report.page import render_page
+from sweep.report.sections import build_comparison_sections, build_sweep_section
+from sweep.report.write_report import PAGE_FILE, PLOTS_FOLDER, write_files
+from sweep.results.comparison import compare_objectives
+from sweep.results.console_tables import render_comparison, render_sweep
+from sweep.results.csv_tables import format_comparison_csv, format_trials_csv
+from sweep.results.statistics import SweepRecords
+from sweep.search.study import SweepStudy
 
 MARKUP = "[red]x[/red] [/nothing] [link=http://x]y"
 TERMINAL = "\x1b[31m\x1b]0;title\x07\x9b2J\r\u202e"
@@ -48,7 +48,7 @@ def named(storage: Path, word: str) -> SweepConfig:
     return SweepConfig.model_validate(changed)
 
 
-def records(word: str = HOSTILE) -> list[Record]:
+def records(word: str = HOSTILE) -> list[TrialRecord]:
     """One that finished, with a text for a value, and one that failed."""
     first = trial(0, PAPER | {"beta": word}, 0.5, metrics={"score": 0.5, "forget/es": 0.2, "retain/es": 0.5})
     failed = replace(trial(1, PAPER, 0.5), state="failed", metrics={}, reason=word)
@@ -77,41 +77,41 @@ def obeyed(text: str) -> set[str]:
 
 def test_printable_keeps_what_is_read() -> None:
     """Letters of any script, several lines; the rest as Python writes it."""
-    assert printable("é ± 東\n[x]") == "é ± 東\n[x]"
-    assert printable("\x1b[31m\u202e\t") == "\\x1b[31m\\u202e\\t"
+    assert escape_unprintable("é ± 東\n[x]") == "é ± 東\n[x]"
+    assert escape_unprintable("\x1b[31m\u202e\t") == "\\x1b[31m\\u202e\\t"
 
 
 def test_the_live_table_shows_it(config: SweepConfig) -> None:
     """A reason in brackets is no markup, and no character is an order to the terminal."""
-    work = Work(
+    work = SweepJob(
         name="sweep",
         config=config,
-        held=lambda: nullcontext(Ledger(config, "sweep")),
-        makers=(),
-        trial=lambda record: iter(()),
+        open_study=lambda: nullcontext(SweepStudy(config, "sweep")),
+        preparers=(),
+        trial_fn=lambda record: iter(()),
         paper=None,
     )
     board = Board([work])
     for record in records():
-        board.put("sweep", record)
+        board.update_trial("sweep", record)
     text = drawn(board.render())
-    assert text.count(printable(HOSTILE)) == 3  # the best's setting twice, the reason
+    assert text.count(escape_unprintable(HOSTILE)) == 3  # the best's setting twice, the reason
     assert obeyed(text) == set()
 
 
 def test_lines_show_it() -> None:
     """Where there is no terminal, as well."""
     out = io.StringIO()
-    Lines(Console(file=out), several=False).of("sweep").note(records()[1])
-    assert f"failed ({printable(HOSTILE)})" in out.getvalue()
+    TextDisplay(Console(file=out), several=False).for_sweep("sweep").on_trial_update(records()[1])
+    assert f"failed ({escape_unprintable(HOSTILE)})" in out.getvalue()
     assert obeyed(out.getvalue()) == set()
 
 
 def test_the_tables_at_the_end_show_it(config: SweepConfig) -> None:
     """Of a sweep and of several."""
-    sweep = Sweep(name="one", config=config, records=records())
-    text = drawn(render(config, records()), render_comparison([sweep, replace(sweep, name="two")]))
-    assert printable(f"{HOSTILE}, {HOSTILE}") in text
+    sweep = SweepRecords(name="one", config=config, records=records())
+    text = drawn(render_sweep(config, records()), render_comparison([sweep, replace(sweep, name="two")]))
+    assert escape_unprintable(f"{HOSTILE}, {HOSTILE}") in text
     assert obeyed(text) == set()
 
 
@@ -120,19 +120,19 @@ def test_a_spreadsheet_computes_nothing(config: SweepConfig, formula: str) -> No
     """A text that would be a formula begins with an apostrophe; numbers are as they were."""
     there = [replace(trial(0, {"alpha": -1.5, "beta": formula}, -0.5), reason=formula)]
     other = config.model_copy(update={"model": config.model.model_copy(update={"name": formula})})
-    rows = list(csv.DictReader(io.StringIO(trials_csv(there), newline="")))
+    rows = list(csv.DictReader(io.StringIO(format_trials_csv(there), newline="")))
     assert [(row["alpha"], row["beta"], row["score"], row["reason"]) for row in rows] == [
         ("-1.5", f"'{formula}", "-0.5", f"'{formula}")
     ]
-    text = comparison_csv(standings([Sweep(name="one", config=other, records=there)])[0])
+    text = format_comparison_csv(compare_objectives([SweepRecords(name="one", config=other, records=there)])[0])
     assert next(csv.DictReader(io.StringIO(text, newline="")))["model"] == f"'{formula}"
 
 
 def test_a_trial_is_one_line(config: SweepConfig) -> None:
     """Whatever its reason; a reader of the file finds each column."""
-    rows = list(csv.DictReader(io.StringIO(trials_csv(records()), newline="")))
-    assert [row["reason"] for row in rows] == ["", printable(HOSTILE)]
-    assert rows[0]["beta"] == printable(HOSTILE)
+    rows = list(csv.DictReader(io.StringIO(format_trials_csv(records()), newline="")))
+    assert [row["reason"] for row in rows] == ["", escape_unprintable(HOSTILE)]
+    assert rows[0]["beta"] == escape_unprintable(HOSTILE)
 
 
 class Elements(HTMLParser):
@@ -157,10 +157,10 @@ class Elements(HTMLParser):
             self.scripts.append(data)
 
 
-def compared(config: SweepConfig, trials: Sequence[Record]) -> list[Reported]:
+def compared(config: SweepConfig, trials: Sequence[TrialRecord]) -> list[ReportData]:
     """Two sweeps that are compared."""
     repeated = repeats(0, trials[0].setting, 0.5, 0.25)
-    one = Reported(name="one", config=config, records=[*trials, *repeated], reference={})
+    one = ReportData(name="one", config=config, records=[*trials, *repeated], target_metrics={})
     return [one, replace(one, name="two")]
 
 
@@ -170,27 +170,27 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     above = tmp_path_factory.mktemp("above")
     own = above / "report"
     own.mkdir()
-    path, *_ = write(own, compared(named(above / HOSTILE.replace("/", "|"), HOSTILE), records()))
-    assert path == own / PAGE
+    path, *_ = write_files(own, compared(named(above / HOSTILE.replace("/", "|"), HOSTILE), records()))
+    assert path == own / PAGE_FILE
     return own
 
 
 @pytest.fixture(scope="module")
 def shown(folder: Path) -> Elements:
     """The page, as a browser takes it apart."""
-    return Elements((folder / PAGE).read_text(encoding="utf-8"))
+    return Elements((folder / PAGE_FILE).read_text(encoding="utf-8"))
 
 
 def test_the_report_shows_it(shown: Elements, folder: Path) -> None:
     """It has the elements and attributes of a page of harmless names; files stay in their folder."""
     sweeps = compared(named(folder, WORD), records(WORD))
-    harmless = Elements(page([section(one) for one in sweeps], comparisons(sweeps)))
+    harmless = Elements(render_page([build_sweep_section(one) for one in sweeps], build_comparison_sections(sweeps)))
     assert [(tag, [*values]) for tag, values in shown.found] == [(tag, [*values]) for tag, values in harmless.found]
     assert shown.text.count("{{ 7 * 7 }} {% raw %}") > 10
     ids = [str(values["id"]) for _, values in shown.found if "id" in values]
     assert len(ids) == len(set(ids))
     assert all(re.fullmatch(r"[\w.-]+", name, re.ASCII) for name in ids)
-    assert {file.parent for file in folder.parent.rglob("*") if file.is_file()} == {folder, folder / PLOTS}
+    assert {file.parent for file in folder.parent.rglob("*") if file.is_file()} == {folder, folder / PLOTS_FOLDER}
 
 
 def test_plots_hold_it_as_data(shown: Elements) -> None:
@@ -223,10 +223,10 @@ def _expressions(node: object) -> list[str]:
 def test_mlflow_keeps_it(config: SweepConfig, mlflow_here: Path) -> None:
     """Tags, params and names hold it letter for letter; none is a note, which would be Markdown."""
     from support.tracked import client  # MLflow takes a second, and only here it is needed
-    from sweep.tracking.backfill import fill
+    from sweep.tracking.backfill import backfill_sweep
 
     stored = config.model_copy(update={"experiment": "hostile", "storage": mlflow_here})
-    fill(stored, "sweep", "FINISHED", records())
+    backfill_sweep(stored, "sweep", "FINISHED", records())
     store = client(mlflow_here)
     experiment = store.get_experiment_by_name("hostile")
     assert experiment is not None

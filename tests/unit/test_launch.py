@@ -8,8 +8,8 @@ import yaml
 
 from support.commands import ROOT, SMALL, refusal
 from sweep.launch import main
-from sweep.plan.launch_plan import again, asked
-from sweep.search.study import created
+from sweep.plan.launch_plan import plan_new, plan_resume
+from sweep.search.study import create_study
 
 WTNPO = str(ROOT / "configs" / "wtnpo.yaml")
 
@@ -89,12 +89,12 @@ def test_a_dry_run_makes_nothing(here: Path, capsys: pytest.CaptureFixture[str])
 
 def test_a_sweep_is_found_where_it_is(here: Path) -> None:
     """Also after its folder was moved: the configuration is its own, the storage is where it lies now."""
-    first = asked([WTNPO, *SMALL, "seed=5"], "mine")
+    first = plan_new([WTNPO, *SMALL, "seed=5"], "mine")
     (plan,) = first.plans
-    with created(plan.config, plan.name):
+    with create_study(plan.config, plan.name):
         pass
     (here / "runs").rename(here / "moved")
-    found = again(["storage=moved"], "mine")
+    found = plan_resume(["storage=moved"], "mine")
     assert [one.config for one in found.plans] == [plan.config.model_copy(update={"storage": here / "moved"})]
-    assert found.again == f"python -m sweep.launch --resume mine storage={here / 'moved'}"
-    assert first.again == "give the same command again"
+    assert found.resume_command == f"python -m sweep.launch --resume mine storage={here / 'moved'}"
+    assert first.resume_command == "give the same command again"

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from eval.shipped_configs import CONFIGS
-from sweep.config.matrix import is_matrix, members
+from sweep.config.matrix import expand_files, is_matrix
 from sweep.config.schema import SweepConfig
-from sweep.config.stored import CONFIG, LIST
+from sweep.config.stored import CONFIG_FILE, SWEEP_LIST_FILE
 from sweep.errors import ConfigError
-from sweep.plan.launch_plan import Plans, again, asked
+from sweep.plan.launch_plan import LaunchPlan, plan_new, plan_resume
 
 FILES = [str(CONFIGS / f"{name}.yaml") for name in ("wga", "npo")]
 SMALL = ["data.forget=1", "data.retain=2", "data.holdout=1", "data.unseen=0", "search.trials=3", "seeds=1"]
@@ -27,7 +27,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def refusal(words: Sequence[str], name: str | None = "both") -> str:
     """What is said of a command that is refused."""
     with pytest.raises(ConfigError) as caught:
-        asked(words, name)
+        plan_new(words, name)
     return str(caught.value)
 
 
@@ -39,8 +39,8 @@ def written(folder: Path, text: str, name: str = "mine.yaml") -> str:
 
 def test_configs_side_by_side() -> None:
     """Each is a sweep of its own name after the comparison's; a change holds for all."""
-    both = asked([*FILES, *SMALL], "both")
-    assert both.several
+    both = plan_new([*FILES, *SMALL], "both")
+    assert both.is_comparison
     assert [plan.name for plan in both.plans] == ["both.wga", "both.npo"]
     assert [plan.config.objective for plan in both.plans] == ["wga", "npo"]
     assert {plan.config.search.trials for plan in both.plans} == {3}
@@ -48,20 +48,20 @@ def test_configs_side_by_side() -> None:
 
 def test_one_config_is_a_sweep_of_its_own_name() -> None:
     """No comparison, no folder beside its own."""
-    alone = asked([FILES[0], *SMALL], "one")
-    assert not alone.several
+    alone = plan_new([FILES[0], *SMALL], "one")
+    assert not alone.is_comparison
     assert [plan.name for plan in alone.plans] == ["one"]
 
 
 def test_what_sweeps_share_is_made_once() -> None:
     """Same model, rows and refusals: one maker in all; with two seeds of the rows there would be two."""
-    assert [len(work.makers) for work in asked([*FILES, *SMALL], "both").works] == [1, 0]
+    assert [len(work.preparers) for work in plan_new([*FILES, *SMALL], "both").jobs] == [1, 0]
 
 
 def test_a_file_may_name_them(here: Path) -> None:
     """2 configs × 2 models × 1 dataset, in the order of the lists; the group's options are part of the names."""
     path = Path(written(here, "sweeps: [wga, npo]\nmodel: [tiny, smollm2-135m]\ndata: [authors]\n"))
-    found = members([path], [])
+    found = expand_files([path], [])
     assert [one.name for one in found] == [
         f"{name}-{model}-authors" for name in ("wga", "npo") for model in ("tiny", "smollm2-135m")
     ]
@@ -72,7 +72,7 @@ def test_a_file_may_name_them(here: Path) -> None:
 def test_a_change_of_a_group_takes_the_place_of_its_list(here: Path) -> None:
     """`model=tiny` runs the matrix on that model alone."""
     path = written(here, "sweeps: [wga, npo]\nmodel: [phi-1.5, llama-2-7b]\ndata: [authors]\n")
-    found = asked([path, *SMALL, "model=tiny"], "m")
+    found = plan_new([path, *SMALL, "model=tiny"], "m")
     assert [plan.name for plan in found.plans] == ["m.wga-authors", "m.npo-authors"]
     assert {plan.config.model.name for plan in found.plans} == {"tiny"}
 
@@ -80,7 +80,7 @@ def test_a_change_of_a_group_takes_the_place_of_its_list(here: Path) -> None:
 def test_the_papers_matrix_is_30_sweeps() -> None:
     """5 objectives × 2 models × 3 splits, and every name is short enough for a default name."""
     assert is_matrix(CONFIGS / "recover.yaml")
-    found = members([CONFIGS / "recover.yaml"], [])
+    found = expand_files([CONFIGS / "recover.yaml"], [])
     assert len(found) == 5 * 2 * 3
     assert max(len(f"recover-20260802-030405.{one.name}") for one in found) <= 64
 
@@ -92,9 +92,9 @@ def test_sweeps_of_several_datasets_share_an_experiment(here: Path) -> None:
     (here / "data").mkdir()
     other = (CONFIGS / "data" / "authors.yaml").read_text().replace("name: authors", "name: other")
     written(here / "data", other, "other.yaml")
-    assert {plan.config.experiment for plan in asked([path, *SMALL], "both").plans} == {"both"}
-    assert {plan.config.experiment for plan in asked([*FILES, *SMALL], "both").plans} == {None}
-    assert {plan.config.experiment for plan in asked([path, *SMALL, "experiment=x"], "both").plans} == {"x"}
+    assert {plan.config.experiment for plan in plan_new([path, *SMALL], "both").plans} == {"both"}
+    assert {plan.config.experiment for plan in plan_new([*FILES, *SMALL], "both").plans} == {None}
+    assert {plan.config.experiment for plan in plan_new([path, *SMALL, "experiment=x"], "both").plans} == {"x"}
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_budgets_must_be_equal(here: Path) -> None:
     text = (CONFIGS / "wga.yaml").read_text().replace("trials: 24", "trials: 12")
     said = refusal([written(here, text), FILES[1]])
     assert said.startswith("search.trials = 12 in both.mine but 24 in both.npo: ")
-    assert asked([written(here, text), FILES[1], *SMALL], "both").several
+    assert plan_new([written(here, text), FILES[1], *SMALL], "both").is_comparison
 
 
 def test_the_same_config_twice_is_refused() -> None:
@@ -131,46 +131,48 @@ def test_the_same_config_twice_is_refused() -> None:
 
 def test_a_name_that_becomes_too_long_is_refused() -> None:
     """60 letters and `.wga` fit; `.wtnpo` does not."""
-    assert asked([*FILES, *SMALL], "n" * 60).several
+    assert plan_new([*FILES, *SMALL], "n" * 60).is_comparison
     assert "must be 1 to 64" in refusal([*FILES, str(CONFIGS / "wtnpo.yaml"), *SMALL], "n" * 60)
 
 
 def test_a_comparison_is_found_again(here: Path) -> None:
     """Once its ledgers were made: the same configurations by the one name, wherever the storage lies now."""
-    first = asked([*FILES, *SMALL], "both")
-    assert first.again == "give the same command again"
+    first = plan_new([*FILES, *SMALL], "both")
+    assert first.resume_command == "give the same command again"
     with ExitStack() as stack:
         for plan in first.plans:
-            stack.enter_context(plan.held())
-    assert (here / "runs" / "both" / LIST).is_file()
-    assert first.again == "python -m sweep.launch --resume both"
+            stack.enter_context(plan.open_study())
+    assert (here / "runs" / "both" / SWEEP_LIST_FILE).is_file()
+    assert first.resume_command == "python -m sweep.launch --resume both"
     (here / "runs").rename(here / "moved")
-    found = again(["storage=moved"], "both")
+    found = plan_resume(["storage=moved"], "both")
     assert [plan.name for plan in found.plans] == ["both.wga", "both.npo"]
     assert {plan.config.storage for plan in found.plans} == {here / "moved"}
-    assert [plan.name for plan in again(["storage=moved"], "both.npo").plans] == ["both.npo"]
+    assert [plan.name for plan in plan_resume(["storage=moved"], "both.npo").plans] == ["both.npo"]
 
 
 def begun(words: Sequence[str], name: str) -> None:
     """The sweeps' folders and ledgers, as a command that was interrupted leaves them."""
     with ExitStack() as stack:
-        for plan in asked(words, name).plans:
-            stack.enter_context(plan.held())
+        for plan in plan_new(words, name).plans:
+            stack.enter_context(plan.open_study())
 
 
 def test_the_command_that_began_it_may_be_given_again(here: Path) -> None:
     """The same words, or others that say the same; a comparison of two models in the experiment of its name, too."""
     begun([FILES[0], *SMALL, "seed=1"], "one")
-    assert configs(again([FILES[0], "seed=1", *SMALL, "retain.weight=0.5"], "one")) == configs(again([], "one"))
+    assert configs(plan_resume([FILES[0], "seed=1", *SMALL, "retain.weight=0.5"], "one")) == configs(
+        plan_resume([], "one")
+    )
     (here / "model").mkdir()
     (here / "model" / "other.yaml").write_text((CONFIGS / "model" / "tiny.yaml").read_text().replace("tiny", "other"))
     (here / "wga.yaml").write_text((CONFIGS / "wga.yaml").read_text())
     two = [written(here, "sweeps: [wga]\nmodel: [tiny, other]\n"), *SMALL]
     begun(two, "two")
-    assert [config.experiment for config in configs(again(two, "two"))] == ["two", "two"]
+    assert [config.experiment for config in configs(plan_resume(two, "two"))] == ["two", "two"]
 
 
-def configs(plans: Plans) -> list[SweepConfig]:
+def configs(plans: LaunchPlan) -> list[SweepConfig]:
     """The configurations of the sweeps."""
     return [plan.config for plan in plans.plans]
 
@@ -179,35 +181,35 @@ def test_another_configuration_is_refused_with_the_difference() -> None:
     """Every key that is another, with both values; the words of a comparison that has other sweeps, too."""
     begun([FILES[0], *SMALL], "one")
     with pytest.raises(ConfigError) as caught:
-        again([FILES[0], *SMALL, "seed=7", "space.alpha.low=1"], "one")
+        plan_resume([FILES[0], *SMALL, "seed=7", "space.alpha.low=1"], "one")
     assert str(caught.value) == (
         "--resume one: it was begun with another configuration:"
         " space.alpha.low is 0.0 there and 1.0 here, seed is 0 there and 7 here."
     )
     begun([*FILES, *SMALL], "both")
     with pytest.raises(ConfigError, match=r"--resume both: it holds both.wga, both.npo, but the command names both\."):
-        again([FILES[0], *SMALL], "both")
+        plan_resume([FILES[0], *SMALL], "both")
 
 
 def test_a_configuration_that_was_changed_in_its_folder_is_refused(here: Path) -> None:
     """The ledger knows how it was begun; on what it runs may be changed."""
     begun([FILES[0], *SMALL], "one")
-    file = here / "runs" / "one" / CONFIG
+    file = here / "runs" / "one" / CONFIG_FILE
     text = file.read_text()
     file.write_text(text.replace("retries: 1", "retries: 3"))
-    assert again([], "one").plans[0].config.cluster.retries == 3
+    assert plan_resume([], "one").plans[0].config.cluster.retries == 3
     file.write_text(text.replace("seed: 0\nseeds: 1", "seed: 5\nseeds: 1"))
     with pytest.raises(ConfigError, match=r"^seed = 5 in .*/runs/one/config.yaml was 0 when the sweep began"):
-        again([], "one")
+        plan_resume([], "one")
 
 
 def test_what_another_process_runs_is_refused_before_anything_is_prepared() -> None:
     """Of a comparison one sweep is enough."""
     begun([*FILES, *SMALL], "both")
-    (_, second) = again([], "both").plans
-    with second.held(), pytest.raises(ConfigError, match=r"'both\.npo': another process is running this sweep"):
-        again([], "both")
-    assert again([], "both").several
+    (_, second) = plan_resume([], "both").plans
+    with second.open_study(), pytest.raises(ConfigError, match=r"'both\.npo': another process is running this sweep"):
+        plan_resume([], "both")
+    assert plan_resume([], "both").is_comparison
 
 
 def test_a_comparison_of_a_taken_name_is_refused(here: Path) -> None:

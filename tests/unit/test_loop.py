@@ -11,36 +11,44 @@ from hypothesis import strategies as st
 
 from support.toys import encoded, llama
 from sweep.training import loop, loss_terms
-from sweep.training.loop import Schedule, descend, stream
+from sweep.training.loop import Schedule, shuffled_batches, train_steps
 
 
 def schedule(rows: int, epochs: int = 5, batch: int = 16, clip: float | None = None) -> Schedule:
     """A schedule with a learning rate of 1e-2."""
-    return Schedule(rows=rows, epochs=epochs, batch=batch, lr=1e-2, weight_decay=0.0, clip=clip, checkpointing=False)
+    return Schedule(
+        n_rows=rows,
+        n_epochs=epochs,
+        batch_size=batch,
+        lr=1e-2,
+        weight_decay=0.0,
+        max_grad_norm=clip,
+        checkpointing=False,
+    )
 
 
 @pytest.mark.parametrize(("rows", "steps"), [(40, 12), (200, 62), (400, 125)])
 def test_steps_of_the_paper(rows: int, steps: int) -> None:
     """⌊5 · 40/16⌋ = 12, ⌊5 · 200/16⌋ = 62, ⌊5 · 400/16⌋ = 125 for forget01, 05, 10."""
-    assert schedule(rows).steps == steps
+    assert schedule(rows).n_steps == steps
 
 
 def test_fewer_rows_than_a_batch() -> None:
     """One epoch of 3 rows in batches of 16 still takes one step, and warms up over one."""
-    assert (schedule(3, epochs=1).steps, schedule(3, epochs=1).warmup) == (1, 1)
+    assert (schedule(3, epochs=1).n_steps, schedule(3, epochs=1).n_warmup_steps) == (1, 1)
 
 
 @given(st.integers(1, 20), st.integers(1, 8), st.integers(0, 1000))
 def test_stream_is_whole_epochs_end_to_end(rows: int, batch: int, seed: int) -> None:
     """Laid end to end the batches are permutations: after k epochs every row has come k times."""
-    flat = [i for chosen in islice(stream(rows, batch, seed), 3 * rows) for i in chosen]
+    flat = [i for chosen in islice(shuffled_batches(rows, batch, seed), 3 * rows) for i in chosen]
     for epoch in range(3):
         assert Counter(flat[epoch * rows : (epoch + 1) * rows]) == Counter(range(rows))
 
 
 def test_stream_follows_its_seed() -> None:
     """The same seed gives the same order, another seed another."""
-    first, again, other = (list(islice(stream(50, 16, seed), 3)) for seed in (1, 1, 2))
+    first, again, other = (list(islice(shuffled_batches(50, 16, seed), 3)) for seed in (1, 1, 2))
     assert first == again != other
 
 
@@ -50,7 +58,9 @@ def test_descend_equals_plain_pytorch(clip: float | None) -> None:
     rows, batches = encoded((3, 2), (2, 3), (4, 1), (2, 2)), [[0, 1], [2, 3], [1, 2], [3, 0]]
     ours, plain = llama(), llama()
     plan = schedule(4, epochs=2, batch=2, clip=clip)
-    found = [step.loss for step in descend(ours, plan, (loss_terms.nll_parts(ours, rows, b, 8192) for b in batches))]
+    found = [
+        step.loss for step in train_steps(ours, plan, (loss_terms.nll_parts(ours, rows, b, 8192) for b in batches))
+    ]
     optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-2, weight_decay=0.0)
     expected = []
     for chosen, factor in zip(batches, (0.0, 0.5, 1.0, 0.5), strict=True):
@@ -91,11 +101,11 @@ def test_what_is_not_finite_is_named(factor: float, flaw: str) -> None:
     model, rows = llama(), encoded((3, 2), (2, 3))
     part = next(loss_terms.nll_parts(model, rows, [0, 1], 8192))
     scaled = part / part.detach() * factor
-    (step,) = descend(model, schedule(2, epochs=1, batch=2, clip=1.0), [[scaled]])
-    assert step.flaw == flaw
+    (step,) = train_steps(model, schedule(2, epochs=1, batch=2, clip=1.0), [[scaled]])
+    assert step.non_finite_quantity == flaw
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
 def test_one_accelerator() -> None:
     """Its state is a singleton, so there is one a process."""
-    assert loop.accelerator() is loop.accelerator()
+    assert loop.get_accelerator() is loop.get_accelerator()

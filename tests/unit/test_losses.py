@@ -19,7 +19,7 @@ from support.toys import config, encoded, llama
 from sweep.errors import ConfigError
 from sweep.training import loss_terms, reference
 from sweep.training.loss_terms import ForgetTerm, KLRetainTerm, NLLRetainTerm, NoRetainTerm
-from sweep.training.reference import Asked
+from sweep.training.reference import TrainingRows
 
 FORGET = encoded((3, 2), (2, 5), (4, 1))
 RETAIN = encoded((2, 3), (5, 2), (3, 4), (2, 2))
@@ -61,17 +61,17 @@ def gemma() -> PreTrainedModel:
     return model
 
 
-def asked(length: int = 0) -> Asked:
+def asked(length: int = 0) -> TrainingRows:
     """The toy rows, retain rows padded to `length`."""
-    return Asked(forget=FORGET, refusals=REFUSALS, retain=RETAIN, length=length)
+    return TrainingRows(forget=FORGET, refusals=REFUSALS, retain=RETAIN, min_length=length)
 
 
 def pair(make: object, folder: Path, length: int = 0) -> tuple[PreTrainedModel, PreTrainedModel, reference.Reference]:
     """A model that has moved, the live reference it came from, and the reference's stored values."""
     assert callable(make)
     live, model = make(), make()
-    reference.write(folder, live, asked(length), torch.float32)
-    said = reference.read(folder, live, asked(length))
+    reference.write_reference(folder, live, asked(length), torch.float32)
+    said = reference.read_reference(folder, live, asked(length))
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -93,7 +93,7 @@ def forget_term(objective: Objective, said: reference.Reference, tokens: int = 8
 
 def kl_term(said: reference.Reference, weight: float = 1.0, length: int = 0) -> KLRetainTerm:
     """The KL over the toy rows."""
-    return KLRetainTerm(rows=RETAIN, weight=weight, reference=said, length=length, tokens=8192)
+    return KLRetainTerm(rows=RETAIN, weight=weight, reference=said, min_length=length, tokens=8192)
 
 
 def answer_logp(model: PreTrainedModel, rows: list[int]) -> Iterator[Tensor]:
@@ -107,7 +107,7 @@ def answer_logp(model: PreTrainedModel, rows: list[int]) -> Iterator[Tensor]:
 def test_forget_term_equals_a_live_reference(make: object, tmp_path: Path) -> None:
     """WTNPO with stored values equals the formula with a reference model beside it (1e-6 of the loss)."""
     model, live, said = pair(make, tmp_path)
-    found = torch.stack(list(forget_term(WTNPO(alpha=0.5, beta=0.3), said).parts(model, [0, 1, 2]))).sum()
+    found = torch.stack(list(forget_term(WTNPO(alpha=0.5, beta=0.3), said).loss_parts(model, [0, 1, 2]))).sum()
     p, o = (torch.stack(list(answer_logp(m, [0, 1, 2]))).exp() for m in (model, live))
     expected = (2 * p.detach() ** 0.8 / (p.detach() ** 0.3 + o.detach() ** 0.3 + 1e-5) * p.log()).mean()
     assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=1e-5, abs=1e-6)
@@ -123,8 +123,8 @@ def test_the_loss_equals_a_live_reference(make: object, tmp_path: Path) -> None:
     """Forget and retain term together, as a trial adds them up, within 1e-6 of both models side by side."""
     model, live, said = pair(make, tmp_path)
     trial = config(tmp_path, retain={"term": "kl", "weight": 0.7, "reduction": "tokens"})
-    terms = loss_terms.terms(trial, WTNPO(alpha=0.5, beta=0.3), 0, model, asked(), said)
-    found = sum(float(part.detach()) for term in terms for part in term.parts(model, [0, 1, 2]))
+    terms = loss_terms.build_terms(trial, WTNPO(alpha=0.5, beta=0.3), 0, model, asked(), said)
+    found = sum(float(part.detach()) for term in terms for part in term.loss_parts(model, [0, 1, 2]))
     with torch.no_grad():
         p, o = (torch.stack(list(answer_logp(m, [0, 1, 2]))).exp() for m in (model, live))
         forget = (2 * p**0.8 / (p**0.3 + o**0.3 + 1e-5) * p.log()).mean()
@@ -143,7 +143,7 @@ def test_kl_equals_a_live_reference(make: object, length: int, tmp_path: Path) -
     """KL with stored states equals both models side by side: over real positions, or over all padded ones."""
     model, live, said = pair(make, tmp_path, length)
     term = kl_term(said, 2.0, length)
-    found = torch.stack(list(term.parts(model, [0, 2, 3]))).sum()
+    found = torch.stack(list(term.loss_parts(model, [0, 2, 3]))).sum()
     total, positions = torch.tensor(0.0), 0
     for row in (RETAIN[0], RETAIN[2], RETAIN[3]):
         real = len(row.ids) - 1
@@ -158,18 +158,18 @@ def test_kl_equals_a_live_reference(make: object, length: int, tmp_path: Path) -
 def test_kl_of_the_reference_with_itself_is_zero(tmp_path: Path) -> None:
     """At the start of a trial the model is the reference: nothing to be kept yet."""
     live = llama()
-    reference.write(tmp_path, live, asked(), torch.float32)
-    term = kl_term(reference.read(tmp_path, live, asked()))
-    assert float(torch.stack(list(term.parts(live, [0, 1, 2, 3]))).sum().detach()) == pytest.approx(0, abs=1e-5)
+    reference.write_reference(tmp_path, live, asked(), torch.float32)
+    term = kl_term(reference.read_reference(tmp_path, live, asked()))
+    assert float(torch.stack(list(term.loss_parts(live, [0, 1, 2, 3]))).sum().detach()) == pytest.approx(0, abs=1e-5)
 
 
 def test_kl_in_chunks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Two positions at a time: the same loss and the same gradient as all at once."""
     found = []
     for chunk in (2, 1024):
-        monkeypatch.setattr(loss_terms, "CHUNK", chunk)
+        monkeypatch.setattr(loss_terms, "MAX_CHUNK_POSITIONS", chunk)
         model, _, said = pair(llama, tmp_path)
-        loss = next(kl_term(said).parts(model, [0, 1, 2, 3]))
+        loss = next(kl_term(said).loss_parts(model, [0, 1, 2, 3]))
         loss.backward()
         found.append((float(loss.detach()), [p.grad.clone() for p in model.parameters() if p.grad is not None]))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
@@ -179,8 +179,10 @@ def test_kl_in_chunks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_other_retain_terms(tmp_path: Path) -> None:
     """`none` has no part; `nll` is weight · ⟨CE⟩, twice that for twice the weight."""
     model = llama()
-    assert list(NoRetainTerm().parts(model, [0, 1])) == []
-    once, twice = (next(NLLRetainTerm(rows=RETAIN, weight=w, tokens=8192).parts(model, [0, 1])) for w in (1.0, 2.0))
+    assert list(NoRetainTerm().loss_parts(model, [0, 1])) == []
+    once, twice = (
+        next(NLLRetainTerm(rows=RETAIN, weight=w, tokens=8192).loss_parts(model, [0, 1])) for w in (1.0, 2.0)
+    )
     assert float(twice) == pytest.approx(2 * float(once))
 
 
@@ -201,7 +203,7 @@ def test_any_split_gives_the_same_loss(unit: Literal["token", "row"], tmp_path: 
     logp = torch.stack(list(answer_logp(model, [0, 1, 2])))
     expected = float(logp.mean()) if unit == "token" else -float(logp.sum()) / 3
     for tokens in (1, 8192):
-        parts = list(forget_term(Toy(), said, tokens).parts(model, [0, 1, 2]))
+        parts = list(forget_term(Toy(), said, tokens).loss_parts(model, [0, 1, 2]))
         assert float(torch.stack(parts).sum()) == pytest.approx(expected, rel=1e-5)
 
 
@@ -231,7 +233,7 @@ def test_what_needs_names_is_there_and_nothing_else(tmp_path: Path) -> None:
         "refusal": {"refusal"},
     }.items():
         Spy.needs = frozenset({need})
-        list(forget_term(Spy(), said).parts(model, [0, 1, 2]))
+        list(forget_term(Spy(), said).loss_parts(model, [0, 1, 2]))
         assert {name for name in fields if getattr(seen[-1], name) is not None} == filled
         _check(need, seen[-1], model, live)
 
@@ -268,7 +270,7 @@ def test_the_head_has_its_bias_and_shares_nothing(make: object, tmp_path: Path) 
 def test_a_model_that_caps_its_logits_is_refused(tmp_path: Path) -> None:
     """Gemma-2's logits are not its head's: refused by name before anything is cached."""
     with pytest.raises(ConfigError, match="gemma2"):
-        reference.write(tmp_path, gemma(), asked(), torch.float32)
+        reference.write_reference(tmp_path, gemma(), asked(), torch.float32)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -282,7 +284,7 @@ def test_kl_equals_the_papers_code() -> None:
     inputs, expected = golden["inputs"]["plain"], golden["kl"]["plain"]
     model, oracle = (torch.tensor(inputs[f"retain_logits_{whose}"]) for whose in ("current", "oracle"))
     real = torch.tensor(inputs["retain"]["attention_mask"]).bool()
-    padded = loss_terms.kl(nn.Identity(), model.flatten(0, 1), nn.Identity(), oracle.flatten(0, 1)) / real.numel()
-    tokens = loss_terms.kl(nn.Identity(), model[real], nn.Identity(), oracle[real]) / real.sum()
+    padded = loss_terms.sum_kl(nn.Identity(), model.flatten(0, 1), nn.Identity(), oracle.flatten(0, 1)) / real.numel()
+    tokens = loss_terms.sum_kl(nn.Identity(), model[real], nn.Identity(), oracle[real]) / real.sum()
     assert float(padded) == pytest.approx(expected["reference_batchmean_all_positions"], rel=1e-5)
     assert float(tokens) == pytest.approx(expected["nonpad_token_mean"], rel=1e-5)

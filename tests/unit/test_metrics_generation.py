@@ -4,10 +4,10 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
-from eval.metrics.paper_extraction_strength import ROWS, paper_ps
+from eval.metrics.paper_extraction_strength import N_ROWS, paper_ps
 from eval.metrics.rouge import rouge_l
 from eval.models import generation
-from eval.models.generation import LONGEST, greedy, plain_text
+from eval.models.generation import MAX_ANSWER_TOKENS, decode_text, generate_greedy
 from eval.rows.encode import encode
 from eval.rows.types import Row
 from support.toys import encoded, llama, tokenizer
@@ -27,23 +27,23 @@ def slow(prompt: tuple[int, ...], longest: int) -> str:
         if token == TOKENIZER.eos_token_id:
             break
         ids.append(token)
-    return plain_text(TOKENIZER, ids[len(prompt) :])
+    return decode_text(TOKENIZER, ids[len(prompt) :])
 
 
 @pytest.mark.parametrize("positions", [1, 60, 8192])
 def test_greedy_is_the_argmax_whatever_the_batch(monkeypatch: pytest.MonkeyPatch, positions: int) -> None:
     """With cache and left padding each prompt gets the text that it gets alone, token by token."""
-    monkeypatch.setattr(generation, "POSITIONS", positions)
-    assert greedy(MODEL, TOKENIZER, PROMPTS, 12) == [slow(prompt, 12) for prompt in PROMPTS]
+    monkeypatch.setattr(generation, "MAX_BATCH_POSITIONS", positions)
+    assert generate_greedy(MODEL, TOKENIZER, PROMPTS, 12) == [slow(prompt, 12) for prompt in PROMPTS]
 
 
 def test_the_checkpoints_own_way_is_left_aside() -> None:
     """A checkpoint that samples and penalises repetition answers the same, and keeps its way for others."""
     own = GenerationConfig(do_sample=True, temperature=9.0, repetition_penalty=9.0, min_new_tokens=3)
-    plain, before = greedy(MODEL, TOKENIZER, PROMPTS, 12), MODEL.generation_config
+    plain, before = generate_greedy(MODEL, TOKENIZER, PROMPTS, 12), MODEL.generation_config
     MODEL.generation_config = own
     try:
-        assert greedy(MODEL, TOKENIZER, PROMPTS, 12) == plain
+        assert generate_greedy(MODEL, TOKENIZER, PROMPTS, 12) == plain
         assert MODEL.generation_config is own
     finally:
         MODEL.generation_config = before
@@ -52,10 +52,10 @@ def test_the_checkpoints_own_way_is_left_aside() -> None:
 def test_an_answer_ends_at_the_checkpoints_eos_too() -> None:
     """A chat model's end of turn, here `x`, ends the answer of a model that says nothing else."""
     model = unigram(x=0.5)
-    assert greedy(model, TOKENIZER, [(1, 2)]) == ["x" * LONGEST]
+    assert generate_greedy(model, TOKENIZER, [(1, 2)]) == ["x" * MAX_ANSWER_TOKENS]
     model.generation_config = GenerationConfig(eos_token_id=[TOKENIZER.convert_tokens_to_ids("x")])
-    assert greedy(model, TOKENIZER, [(1, 2)], 1) == ["x"]
-    assert greedy(model, TOKENIZER, [(1, 2)]) == ["x"]
+    assert generate_greedy(model, TOKENIZER, [(1, 2)], 1) == ["x"]
+    assert generate_greedy(model, TOKENIZER, [(1, 2)]) == ["x"]
 
 
 @pytest.mark.parametrize(
@@ -99,5 +99,5 @@ def test_ps_asks_fifty_rows_the_same_each_time() -> None:
     """60 rows of lengths 1 to 60: 50 values, the same twice."""
     sixty = rows(*("x" * n for n in range(1, 61)))
     model = unigram(end=0.5)
-    assert len(paper_ps(model, TOKENIZER, TEMPLATE, sixty)) == ROWS == 50
+    assert len(paper_ps(model, TOKENIZER, TEMPLATE, sixty)) == N_ROWS == 50
     assert paper_ps(model, TOKENIZER, TEMPLATE, sixty) == paper_ps(model, TOKENIZER, TEMPLATE, sixty)

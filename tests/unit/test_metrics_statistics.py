@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.metrics.forget_quality import LEAST, floored_log10, forget_quality
-from eval.metrics.membership_inference import ATTACKS, auc, lowest, privacy_leak, scores
-from eval.models.forward import Distributions
+from eval.metrics.forget_quality import MIN_LOG10, floored_log10, forget_quality
+from eval.metrics.membership_inference import ATTACKS, auc, mean_of_lowest, privacy_leak, score_attacks
+from eval.models.forward import DistributionStatistics
 
 NUMBERS = st.lists(st.integers(0, 5).map(float), min_size=1, max_size=8)
 
@@ -38,7 +38,7 @@ def test_ks_of_400_against_400() -> None:
 
 def test_logarithm_has_a_floor() -> None:
     """A p-value that underflowed to 0, or is below 1e-300, has −300; 1e-3 has −3; 1 has 0."""
-    assert floored_log10(0.0) == floored_log10(5e-324) == LEAST == -300
+    assert floored_log10(0.0) == floored_log10(5e-324) == MIN_LOG10 == -300
     assert floored_log10(1e-3) == pytest.approx(-3)
     assert floored_log10(1.0) == 0
 
@@ -71,19 +71,19 @@ def test_lowest_forty_per_cent() -> None:
     """Of five the two lowest (−4 − 3)/2; of one and of two the lowest; rows do not mix."""
     values = torch.tensor([-1.0, -4.0, -2.0, -3.0, -1.0, -7.0, -1.0, -5.0])
     row = torch.tensor([0, 0, 0, 0, 0, 1, 2, 2])
-    assert lowest(values, row).tolist() == pytest.approx([-3.5, -7, -5])
+    assert mean_of_lowest(values, row).tolist() == pytest.approx([-3.5, -7, -5])
 
 
 def test_scores_by_hand() -> None:
     """Tokens of ln p −1, −3 with mean −2, −1 and deviation 2, 1/2: (−1 + 2)/2 = .5 and (−3 + 1)/.5 = −4."""
-    said = Distributions(
+    said = DistributionStatistics(
         row=torch.tensor([0, 0]),
         logp=torch.tensor([-1.0, -3.0]),
         hit=torch.tensor([True, False]),
         mean=torch.tensor([-2.0, -1.0]).double(),
         deviation=torch.tensor([2.0, 0.5]).double(),
     )
-    found = {attack: values.tolist() for attack, values in scores(said).items()}
+    found = {attack: values.tolist() for attack, values in score_attacks(said).items()}
     assert found == {"loss": [-2.0], "min_k": [-3.0], "min_k_plus_plus": [-4.0]}
     assert tuple(found) == ATTACKS
 

@@ -15,8 +15,8 @@ import torch
 from transformers import AutoConfig
 
 import eval.run
-from eval.models.checkpoint import layers, load_model, load_tokenizer
-from eval.models.generation import greedy
+from eval.models.checkpoint import count_layers, load_model, load_tokenizer
+from eval.models.generation import generate_greedy
 from eval.rows.encode import encode_rows
 from eval.rows.types import DataError
 from eval.shipped_configs import CONFIGS
@@ -200,7 +200,7 @@ def test_code_beside_good_weights_is_left_alone(plant: Plant, base: Path, folder
     for path in (folder, base):
         tokens = load_tokenizer(path)
         prompts = [row.ids[: row.start] for row in encode_rows(tokens, TEMPLATE, dataset().forget)]
-        said.append(greedy(load_model(path), tokens, prompts, longest=8))
+        said.append(generate_greedy(load_model(path), tokens, prompts, longest=8))
     assert said[0] == said[1]
     assert len(tokens.encode("".join(said[0]))) > 8
     assert not flag.exists()
@@ -232,6 +232,6 @@ def test_weights_that_transformers_would_make_up_are_refused(folder: Path, flag:
     with pytest.raises(DataError, match=r"20 of the weights .* first model.embed_tokens.weight$"):
         load_model(folder)
     (folder / "config.json").write_text('{"model_type": "gpt2", "n_layer": 1, "n_embd": 8, "n_head": 2}')
-    assert layers(folder) == 1
+    assert count_layers(folder) == 1
     with pytest.raises(DataError, match=r"of the weights that its config.json asks for are not there"):
         load_model(folder)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from eval.shipped_configs import CONFIGS
 from support.mutations import Mutation, mutations, words
 from sweep.launch import main
-from sweep.redaction import LONGEST
+from sweep.redaction import MAX_MESSAGE_CHARS
 
 WTNPO = str(CONFIGS / "wtnpo.yaml")
 MAIN = sorted(file.name for file in CONFIGS.glob("*.yaml"))
@@ -39,7 +39,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dry run prints nothing, which takes it seconds; all is checked by then."""
-    monkeypatch.setattr("sweep.plan.launch_plan.Plans.__str__", lambda plans: "")
+    monkeypatch.setattr("sweep.plan.launch_plan.LaunchPlan.__str__", lambda plans: "")
 
 
 def children() -> set[str]:
@@ -59,7 +59,7 @@ def said(capsys: pytest.CaptureFixture[str], argv: Sequence[str]) -> str:
     assert (code, out.out) == (2, "")
     assert out.err.startswith("error: ") and out.err.endswith("\n")
     assert out.err.removesuffix("\n").isprintable()
-    assert len(out.err) <= LONGEST + len("error: \n")
+    assert len(out.err) <= MAX_MESSAGE_CHARS + len("error: \n")
     return out.err
 
 

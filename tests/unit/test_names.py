@@ -11,9 +11,9 @@ from eval.shipped_configs import CONFIGS
 from support.commands import ROOT, refusal
 from sweep import launch, submit, sync
 from sweep.config.compose import load
-from sweep.config.stored import config_of, names_of
+from sweep.config.stored import list_sweep_names, load_stored_config
 from sweep.errors import ConfigError
-from sweep.plan.sweep_plan import check
+from sweep.plan.sweep_plan import validate_config
 from sweep.report.__main__ import main as report
 
 TEXT = (CONFIGS / "wtnpo.yaml").read_text(encoding="utf-8")
@@ -195,7 +195,7 @@ def test_an_objective_that_cannot_be_used(here: Path, monkeypatch: pytest.Monkey
     (here / package / "own.py").write_text(body)
     monkeypatch.syspath_prepend(str(here))
     with pytest.raises(ConfigError, match=r"^(objective|space)") as caught:
-        check(load(WTNPO, [f"objective={package}.own", "~space.alpha", "~space.beta"]))
+        validate_config(load(WTNPO, [f"objective={package}.own", "~space.alpha", "~space.beta"]))
     assert says in str(caught.value)
 
 
@@ -205,7 +205,7 @@ def test_an_objective_that_cannot_be_used(here: Path, monkeypatch: pytest.Monkey
 def test_an_objective_that_is_none(name: str) -> None:
     """A path, a module of Python, a name that is none."""
     with pytest.raises(ConfigError, match=r"^objective "):
-        check(load(WTNPO, [f"objective='{name}'"]))
+        validate_config(load(WTNPO, [f"objective='{name}'"]))
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_a_list_of_sweeps_that_is_none(here: Path, listed: str) -> None:
     (here / "three").mkdir()
     (here / "three" / "sweeps.yaml").write_text(listed)
     with pytest.raises(ConfigError):
-        _ = [config_of(here, name) for name in names_of(here, "three")]
+        _ = [load_stored_config(here, name) for name in list_sweep_names(here, "three")]
 
 
 @pytest.mark.parametrize(

@@ -11,26 +11,26 @@ from hypothesis import strategies as st
 
 from support import toys
 from support.trials import PAPER, repeats, trial
-from sweep.records import Record, Setting
-from sweep.results.comparison import Standing, holm, standings
-from sweep.results.statistics import Sweep, paired
+from sweep.records import Setting, TrialRecord
+from sweep.results.comparison import ObjectiveResult, apply_holm_correction, compare_objectives
+from sweep.results.statistics import SweepRecords, compare_pairs
 
 FOUND: Setting = {"alpha": 1.0, "beta": 2.0}
 BEST, NEXT, LAST = (0.1, 0.2, 0.3), (0.15, 0.25, 0.35), (0.6, 0.7, 0.9)
 
 
-def sweep(name: str, scores: Sequence[float], records: Sequence[Record] = (), **blocks: Any) -> Sweep:
+def sweep(name: str, scores: Sequence[float], records: Sequence[TrialRecord] = (), **blocks: Any) -> SweepRecords:
     """A sweep whose found setting has these scores on seeds 1, 2, ..."""
     config = toys.config(Path("/nowhere"), seeds=3, **blocks)
     own = [trial(0, PAPER, 0.01), trial(1, FOUND, 0.5), *repeats(0, FOUND, *scores, **{"forget/es": 0.25})]
-    return Sweep(name=name, config=config, records=[*own, *records])
+    return SweepRecords(name=name, config=config, records=[*own, *records])
 
 
 def test_holm_by_hand() -> None:
     """Of three, the smallest counts thrice, the next twice, the largest once, and none less than one before it."""
-    assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
-    assert holm([0.2, 0.5, 0.9]) == pytest.approx([0.6, 1.0, 1.0])
-    assert (holm([0.04]), holm([])) == ([0.04], [])
+    assert apply_holm_correction([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+    assert apply_holm_correction([0.2, 0.5, 0.9]) == pytest.approx([0.6, 1.0, 1.0])
+    assert (apply_holm_correction([0.04]), apply_holm_correction([])) == ([0.04], [])
 
 
 @given(st.lists(st.floats(0, 1), max_size=6), st.floats(0.001, 0.2))
@@ -41,21 +41,21 @@ def test_holm_rejects_step_by_step(ps: list[float], alpha: float) -> None:
         if (len(ps) - place) * ps[i] > alpha:
             break
         rejected.add(i)
-    assert {i for i, p in enumerate(holm(ps)) if p <= alpha} == rejected
+    assert {i for i, p in enumerate(apply_holm_correction(ps)) if p <= alpha} == rejected
 
 
 def test_a_winner_has_all_others_behind() -> None:
     """Gaps of NEXT are .05 each time (p = 0); of LAST .5, .5, .6: t = 16, p = 1 - 16/sqrt(2 + 16²) = .003884, alone."""
-    ((first, best, last),) = standings([sweep("a", NEXT), sweep("b", BEST), sweep("c", LAST)])
+    ((first, best, last),) = compare_objectives([sweep("a", NEXT), sweep("b", BEST), sweep("c", LAST)])
     assert [one.verdict for one in (first, best, last)] == ["behind", "wins", "behind"]
     assert (best.difference, best.p) == (None, None)
-    assert last.difference == paired(BEST, LAST)
+    assert last.difference == compare_pairs(BEST, LAST)
     assert last.p == pytest.approx(1 - 16 / 258**0.5)
 
 
 def test_what_is_not_clearly_behind_is_tied() -> None:
     """Gaps .1, .2, .3: t = 2 sqrt 3, p = 1 - sqrt(12/14) = .074, and twice that as one of two differences."""
-    ((best, near, last),) = standings([sweep("a", BEST), sweep("b", (0.2, 0.4, 0.6)), sweep("c", LAST)])
+    ((best, near, last),) = compare_objectives([sweep("a", BEST), sweep("b", (0.2, 0.4, 0.6)), sweep("c", LAST)])
     assert [one.verdict for one in (best, near, last)] == ["tied", "tied", "behind"]
     assert near.p == pytest.approx(1 - (12 / 14) ** 0.5)
     assert last.p == pytest.approx(2 * (1 - 16 / 258**0.5))
@@ -64,11 +64,11 @@ def test_what_is_not_clearly_behind_is_tied() -> None:
 def test_many_objectives_make_a_winner_harder_to_name() -> None:
     """Gaps .1, .1, .16: t = 6, p = 1 - 6/sqrt 38 = .027 of one, of two alike .053: the interval alone is not enough."""
     behind = [score + gap for score, gap in zip(BEST, (0.1, 0.1, 0.16), strict=True)]
-    ((best, other),) = standings([sweep("a", BEST), sweep("b", behind)])
+    ((best, other),) = compare_objectives([sweep("a", BEST), sweep("b", behind)])
     assert (best.verdict, other.verdict) == ("wins", "behind")
-    ((best, *others),) = standings([sweep("a", BEST), sweep("b", behind), sweep("c", behind)])
+    ((best, *others),) = compare_objectives([sweep("a", BEST), sweep("b", behind), sweep("c", behind)])
     assert [one.verdict for one in (best, *others)] == ["tied"] * 3
-    assert all(one.difference is not None and not one.difference.tied for one in others)
+    assert all(one.difference is not None and not one.difference.is_tied for one in others)
     assert [one.p for one in others] == pytest.approx([2 * (1 - 6 / 38**0.5)] * 2)
 
 
@@ -76,15 +76,15 @@ def test_models_and_datasets_are_compared_among_themselves() -> None:
     """Groups in the order in which they first appear; a sweep alone in its group has no verdict."""
     data = toys.config(Path("/nowhere")).data
     other = data.model_copy(update={"name": "others"}).model_dump()
-    groups = standings([sweep("a", LAST), sweep("b", BEST, data=other), sweep("c", BEST)])
+    groups = compare_objectives([sweep("a", LAST), sweep("b", BEST, data=other), sweep("c", BEST)])
     assert [[one.name for one in group] for group in groups] == [["a", "c"], ["b"]]
     assert [[one.verdict for one in group] for group in groups] == [["behind", "wins"], [""]]
     assert [group[0].data for group in groups] == ["authors", "others"]
 
 
-def alone(sweep: Sweep) -> Standing:
+def alone(sweep: SweepRecords) -> ObjectiveResult:
     """How a sweep stands by itself."""
-    ((one,),) = standings([sweep])
+    ((one,),) = compare_objectives([sweep])
     return one
 
 
@@ -102,8 +102,8 @@ def test_a_sweep_of_the_paper_alone_is_judged_by_it() -> None:
     """`search.sampler = paper` searches nothing; where the paper has no setting either there is nothing to judge."""
     records = [trial(0, PAPER, 0.01), *repeats(0, PAPER, *BEST)]
     config = toys.config(Path("/nowhere"), search={"sampler": "paper"})
-    assert alone(Sweep(name="a", config=config, records=records)).scores == {1: 0.1, 2: 0.2, 3: 0.3}
-    nothing = alone(Sweep(name="a", config=config.model_copy(update={"objective": "ga"}), records=[]))
+    assert alone(SweepRecords(name="a", config=config, records=records)).scores == {1: 0.1, 2: 0.2, 3: 0.3}
+    nothing = alone(SweepRecords(name="a", config=config.model_copy(update={"objective": "ga"}), records=[]))
     assert (nothing.setting, nothing.scores, nothing.recovery) == (None, {}, None)
 
 
@@ -111,23 +111,26 @@ def test_the_retain_term_tells_objectives_apart() -> None:
     """`gd` and `ga_kl` are one objective with two retain terms."""
     none = {"term": "none", "weight": 0.0, "reduction": "tokens"}
     nll = {"term": "nll", "weight": 1.0, "reduction": "tokens"}
-    ((*rows,),) = standings([sweep("a", BEST), sweep("b", BEST, retain=none), sweep("c", BEST, retain=nll)])
+    ((*rows,),) = compare_objectives([sweep("a", BEST), sweep("b", BEST, retain=none), sweep("c", BEST, retain=nll)])
     assert [one.objective for one in rows] == ["wtnpo + kl", "wtnpo", "wtnpo + nll"]
 
 
 def test_without_repeats_nothing_is_compared() -> None:
     """No scores at all; scores of one sweep only; one seed, which has no spread: nobody wins."""
-    assert [one.verdict for group in standings([sweep("a", ()), sweep("b", ())]) for one in group] == ["", ""]
-    assert [one.verdict for group in standings([sweep("a", ()), sweep("b", BEST)]) for one in group] == ["", ""]
-    ((one, other),) = standings([sweep("a", (0.1,)), sweep("b", (0.9,))])
+    assert [one.verdict for group in compare_objectives([sweep("a", ()), sweep("b", ())]) for one in group] == ["", ""]
+    assert [one.verdict for group in compare_objectives([sweep("a", ()), sweep("b", BEST)]) for one in group] == [
+        "",
+        "",
+    ]
+    ((one, other),) = compare_objectives([sweep("a", (0.1,)), sweep("b", (0.9,))])
     assert (one.verdict, other.verdict, other.p) == ("tied", "tied", 1.0)
 
 
 def test_a_sweep_that_lost_a_seed_is_compared_on_the_others() -> None:
     """On its seeds 1 and 2 the best one by the mean, b, lies above a, so that a is not behind it."""
-    ((a, b),) = standings([sweep("a", (0.2, 0.3, 0.9)), sweep("b", (0.3, 0.4))])
+    ((a, b),) = compare_objectives([sweep("a", (0.2, 0.3, 0.9)), sweep("b", (0.3, 0.4))])
     assert (a.verdict, b.verdict) == ("tied", "tied")
-    assert a.difference == paired([0.3, 0.4], [0.2, 0.3])
+    assert a.difference == compare_pairs([0.3, 0.4], [0.2, 0.3])
 
 
 def test_equally_good_objectives_are_seldom_called_behind() -> None:
@@ -139,8 +142,8 @@ def test_equally_good_objectives_are_seldom_called_behind() -> None:
     excluded = behind = won = 0
     for drawn in np.random.default_rng(0).normal(0.3, 0.04, (1000, 6, 3)):
         repeated = [[trial(1, FOUND, 0.5), *repeats(0, FOUND, *map(float, own))] for own in drawn]
-        (group,) = standings([Sweep(name="a", config=config, records=records) for records in repeated])
-        excluded += any(one.difference is not None and not one.difference.tied for one in group)
+        (group,) = compare_objectives([SweepRecords(name="a", config=config, records=records) for records in repeated])
+        excluded += any(one.difference is not None and not one.difference.is_tied for one in group)
         behind += any(one.verdict == "behind" for one in group)
         won += any(one.verdict == "wins" for one in group)
     assert excluded / 1000 == pytest.approx(0.31, abs=0.045)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from objectives._base import Answers, Objective
-from objectives._terms import distillation
+from objectives._terms import distillation_loss
 from objectives.ceu import CEU
 from objectives.dpo import DPO
 from objectives.ga import GA
@@ -186,7 +186,7 @@ def test_gradient_of_the_logits() -> None:
     logits, label = answers.logits.detach().double(), answers.label
     double = replace(answers, ref_logits=logits.flip(0))
     assert_gradient(lambda x: UNDIAL(beta=3.0)(replace(double, logits=x)), logits)
-    assert_gradient(lambda x: distillation(x, logits, label, float("-inf")), logits)
+    assert_gradient(lambda x: distillation_loss(x, logits, label, float("-inf")), logits)
 
 
 def assert_gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> None:

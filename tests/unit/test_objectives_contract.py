@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 import objectives
-from objectives.__main__ import documented, main
+from objectives.__main__ import main, read_field_docs
 from objectives._base import NEEDS, Answers, Objective, SettingError
 from support.answers import as_double, extreme, only, random, rows_of
 from support.composing import SWEEPS, shipped
 from sweep.config.schema import SweepConfig
-from sweep.config.space import distributions
+from sweep.config.space import build_distributions
 
 REFUSED = {"≥": (operator.sub, 1), ">": (operator.sub, 0), "≤": (operator.add, 1), "<": (operator.add, 0)}
 """By how a bound is written: how to make a value just outside it from its number."""
@@ -40,7 +40,7 @@ def _shipped() -> list[SweepConfig]:
 
 
 def _corners(config: SweepConfig) -> list[dict[str, Any]]:
-    searched = {key: _ends(entry) for key, entry in distributions(config).items()}
+    searched = {key: _ends(entry) for key, entry in build_distributions(config).items()}
     fixed = {key: [value] for key, value in config.fixed.items()}
     values = {key: ends for key, ends in (searched | fixed).items() if "." not in key}
     return [dict(zip(values, corner, strict=True)) for corner in product(*values.values())]
@@ -81,8 +81,8 @@ def test_is_frozen_and_keyword_only(name: str) -> None:
 def test_is_documented(name: str) -> None:
     """The docstring gives formula and source, and of each field the bounds and the meaning, and of no other."""
     kind = objectives.load(name)
-    assert list(documented(kind)) == [field.name for field in fields(kind)]
-    assert all(re.fullmatch(r"[^,]+, \S.*\.", doc) for doc in documented(kind).values())
+    assert list(read_field_docs(kind)) == [field.name for field in fields(kind)]
+    assert all(re.fullmatch(r"[^,]+, \S.*\.", doc) for doc in read_field_docs(kind).values())
     assert re.match(r"\S+(, \S+)*: .*[⟨(]", kind.__doc__ or "")
     assert re.search(r"Sources?: \S", kind.__doc__ or "")
 
@@ -100,7 +100,7 @@ def test_unit_and_needs_are_known(name: str) -> None:
 def test_refuses_what_its_documentation_excludes(name: str) -> None:
     """One step beyond the written bound, infinity and NaN are refused, with the value in the message."""
     kind, good = objectives.load(name), corners(name)[0]
-    for field, doc in documented(kind).items():
+    for field, doc in read_field_docs(kind).items():
         for bad in outside(doc.partition(",")[0]):
             with pytest.raises(SettingError, match=re.escape(f"{field} = {bad}")):
                 kind(**good | {field: bad})
@@ -195,7 +195,7 @@ def test_the_table_shows_every_objective(capsys: pytest.CaptureFixture[str]) -> 
     for name in objectives.names():
         kind = objectives.load(name)
         assert re.search(rf"^{name} .*{kind.unit} .*{re.escape((kind.__doc__ or '').split()[0])}", table, re.MULTILINE)
-        assert all(f"{field}: {doc.partition(',')[0]}" in table for field, doc in documented(kind).items())
+        assert all(f"{field}: {doc.partition(',')[0]}" in table for field, doc in read_field_docs(kind).items())
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

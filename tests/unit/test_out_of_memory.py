@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from sweep.cluster.process_group import _cause
+from sweep.cluster.process_group import _find_root_cause
 from sweep.errors import ProcessDiedError
-from sweep.records import Record
-from sweep.training.out_of_memory import LESS, in_words
-from sweep.trial.outcomes import Outcome, Point
-from sweep.trial.runner import grow
+from sweep.records import TrialRecord
+from sweep.training.out_of_memory import MEMORY_SAVING_HINT, translate_out_of_memory
+from sweep.trial.outcomes import EpochResult, TrialOutcome
+from sweep.trial.runner import run_trial
 
 
 def too_much() -> None:
@@ -38,27 +38,27 @@ def a_card_is_full() -> None:
 def test_memory_that_ran_out_is_one_line(work: object) -> None:
     """Whatever is raised becomes a MemoryError that says what helps."""
     assert callable(work)
-    with pytest.raises(MemoryError) as caught, in_words():
+    with pytest.raises(MemoryError) as caught, translate_out_of_memory():
         work()
     said = str(caught.value)
-    assert said.startswith("memory ran out") and said.endswith(LESS) and "\n" not in said
+    assert said.startswith("memory ran out") and said.endswith(MEMORY_SAVING_HINT) and "\n" not in said
 
 
 def test_other_errors_are_what_they_are() -> None:
     """A shape that does not fit is no matter of memory."""
-    with pytest.raises(RuntimeError, match="must match"), in_words():
+    with pytest.raises(RuntimeError, match="must match"), translate_out_of_memory():
         torch.ones(2) + torch.ones(3)
 
 
 def test_it_ends_the_process_of_the_trial() -> None:
     """It is raised to Ray, which ends the process, as if that had died; another error is how the trial has failed."""
 
-    def too_large(record: Record) -> Iterator[Point | Outcome]:
-        yield Point(epoch=1, metrics={})
-        with in_words():
+    def too_large(record: TrialRecord) -> Iterator[EpochResult | TrialOutcome]:
+        yield EpochResult(epoch=1, metrics={})
+        with translate_out_of_memory():
             too_much()
 
-    growing = grow(too_large, Record(phase="search", index=0, setting={}, seed=0, state="running"))
+    growing = run_trial(too_large, TrialRecord(phase="search", index=0, setting={}, seed=0, state="running"))
     assert next(growing).state == "running"
     with pytest.raises(MemoryError, match=r"^memory ran out \("):
         next(growing)
@@ -79,4 +79,4 @@ DIED = ProcessDiedError("the actor died")
 )
 def test_of_several_processes_that_which_failed_first_is_told(failures: list[Exception], said: str) -> None:
     """The others only lost their neighbour."""
-    assert repr(_cause(failures)) == said
+    assert repr(_find_root_cause(failures)) == said

@@ -10,7 +10,7 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from transformers import OPTConfig, OPTForCausalLM, PreTrainedModel
 
-from eval.models.forward import blocks, head_of, hidden_states, label_logp
+from eval.models.forward import find_blocks, head_of, hidden_states, label_logp
 from eval.rows.encode import collate
 from objectives._base import Objective
 from objectives.rmu import RMU
@@ -20,21 +20,29 @@ from sweep.config import train_rules
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 from sweep.training import reference
-from sweep.training.loop import Schedule, checkpointed, descend
-from sweep.training.loss_terms import kl, nll_parts, terms
-from sweep.training.precision import COMPUTED, STORED, adamw, check_attention, ready
-from sweep.training.reference import Asked, frozen
-from sweep.training.weights import snapshot
+from sweep.training.loop import Schedule, checkpoint_layers, train_steps
+from sweep.training.loss_terms import build_terms, nll_parts, sum_kl
+from sweep.training.precision import COMPUTE_DTYPES, WEIGHT_DTYPES, apply_precision, build_optimizer, check_attention
+from sweep.training.reference import TrainingRows, copy_frozen_head
+from sweep.training.weights import snapshot_weights
 
 PRECISIONS = ("float32", "master", "kahan")
 ROWS = encoded((3, 2), (2, 5), (4, 1), (6, 2))
-ASKED = Asked(forget=ROWS, refusals=ROWS, retain=ROWS, length=0)
+ASKED = TrainingRows(forget=ROWS, refusals=ROWS, retain=ROWS, min_length=0)
 BATCH = collate(ROWS, torch.device("cpu"))
 
 
 def schedule(checkpointing: bool = False, clip: float | None = 1.0, epochs: int = 1) -> Schedule:
     """As many steps as epochs, each over all rows, the learning rate's peak after the first."""
-    return Schedule(rows=4, epochs=epochs, batch=4, lr=1e-2, weight_decay=0.0, clip=clip, checkpointing=checkpointing)
+    return Schedule(
+        n_rows=4,
+        n_epochs=epochs,
+        batch_size=4,
+        lr=1e-2,
+        weight_decay=0.0,
+        max_grad_norm=clip,
+        checkpointing=checkpointing,
+    )
 
 
 def gradients(model: PreTrainedModel) -> list[torch.Tensor]:
@@ -67,12 +75,12 @@ def test_the_compensated_adamw_is_adamw(decay: float) -> None:
 
 def test_small_updates_add_up() -> None:
     """Steps of 1e-5 from 1.0, each below half of bfloat16's step there (2^-9): 1,000 of them make 0.99, not 1.0."""
-    model = ready(llama(), "kahan")
+    model = apply_precision(llama(), "kahan")
     plain = torch.nn.Parameter(torch.ones(3, dtype=torch.bfloat16))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(1.0)
-    ours, theirs = adamw(model, 1e-5, 0.0), torch.optim.AdamW([plain], lr=1e-5, weight_decay=0.0)
+    ours, theirs = build_optimizer(model, 1e-5, 0.0), torch.optim.AdamW([plain], lr=1e-5, weight_decay=0.0)
     for _ in range(1000):
         # A constant gradient: AdamW moves by the learning rate, whatever the gradient's size.
         for parameter in chain(model.parameters(), [plain]):
@@ -86,7 +94,7 @@ def test_small_updates_add_up() -> None:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_gradient_is_clipped_by_its_global_norm(precision: str) -> None:
     """Before the step all gradients together have the norm that is allowed; the step tells what it was (1 %)."""
-    model = ready(llama(), precision)
+    model = apply_precision(llama(), precision)
     norm = float(torch.stack([g.double().norm() for g in gradients(model)]).norm())
     model.zero_grad()
     seen: list[float] = []
@@ -96,9 +104,9 @@ def test_the_gradient_is_clipped_by_its_global_norm(precision: str) -> None:
         seen.append(float(torch.stack([grad.double().norm() for grad in grads]).norm()))
 
     handle = register_optimizer_step_pre_hook(look)
-    (step,) = descend(model, schedule(clip=norm / 3), [nll_parts(model, ROWS, [0, 1, 2, 3], 8192)])
+    (step,) = train_steps(model, schedule(clip=norm / 3), [nll_parts(model, ROWS, [0, 1, 2, 3], 8192)])
     handle.remove()
-    assert float(step.norm) == pytest.approx(norm, rel=0.01)
+    assert float(step.grad_norm) == pytest.approx(norm, rel=0.01)
     assert seen == [pytest.approx(norm / 3, rel=0.01)]
 
 
@@ -108,20 +116,20 @@ def test_the_gradient_is_clipped_by_its_global_norm(precision: str) -> None:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_weights_gradients_and_arithmetic(precision: str) -> None:
     """Weights and gradients in one type, layers and head in the other, log-probabilities in float32 always."""
-    model = ready(llama(), precision)
+    model = apply_precision(llama(), precision)
     seen: list[torch.dtype] = []
-    layer = blocks(model)[0].get_submodule("self_attn.q_proj")
+    layer = find_blocks(model)[0].get_submodule("self_attn.q_proj")
     layer.register_forward_hook(lambda _, args, out: seen.append(out.dtype))
     hidden = hidden_states(model, BATCH)[BATCH.row, BATCH.position]
-    assert seen == [COMPUTED[precision]] and head_of(model)(hidden).dtype == COMPUTED[precision]
+    assert seen == [COMPUTE_DTYPES[precision]] and head_of(model)(hidden).dtype == COMPUTE_DTYPES[precision]
     assert label_logp(head_of(model), hidden, BATCH.label).dtype == torch.float32
-    assert {p.dtype for p in model.parameters()} == {g.dtype for g in gradients(model)} == {STORED[precision]}
+    assert {p.dtype for p in model.parameters()} == {g.dtype for g in gradients(model)} == {WEIGHT_DTYPES[precision]}
     assert {buffer.dtype for buffer in model.buffers()} == {torch.float32}
 
 
 def test_float32_is_untouched() -> None:
     """`ready` changes no bit and wraps nothing."""
-    model, same = llama(), ready(llama(), "float32")
+    model, same = llama(), apply_precision(llama(), "float32")
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), same.parameters(), strict=True))
     assert not any("forward" in vars(module) for module in same.modules())
 
@@ -130,7 +138,7 @@ def test_float32_is_untouched() -> None:
 def test_bfloat16_gives_nearly_the_same_gradient(precision: str) -> None:
     """Its direction is float32's (cosine above 0.99)."""
     exact, rough = (
-        torch.cat([g.flatten().float() for g in gradients(ready(llama(), p))]) for p in ("float32", precision)
+        torch.cat([g.flatten().float() for g in gradients(apply_precision(llama(), p))]) for p in ("float32", precision)
     )
     assert float(torch.nn.functional.cosine_similarity(exact, rough, dim=0)) > 0.99
 
@@ -138,30 +146,30 @@ def test_bfloat16_gives_nearly_the_same_gradient(precision: str) -> None:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_copy_of_the_head_computes_with_its_own_weights(precision: str) -> None:
     """The reference's head stays what it was when the model's moves, and says then what the model's did."""
-    model = ready(llama(), precision)
+    model = apply_precision(llama(), precision)
     hidden = hidden_states(model, BATCH)[0].detach()
     before = head_of(model)(hidden).detach().clone()
-    copy = frozen(head_of(model), COMPUTED[precision])
+    copy = copy_frozen_head(head_of(model), COMPUTE_DTYPES[precision])
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
-    assert torch.equal(copy(hidden.to(COMPUTED[precision])), before)
+    assert torch.equal(copy(hidden.to(COMPUTE_DTYPES[precision])), before)
     assert not any(parameter.requires_grad for parameter in copy.parameters())
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_cache_loses_nothing(precision: str, tmp_path: Path) -> None:
     """From stored states the reference has the live model's log-probabilities (1e-6), and no KL to itself."""
-    model = ready(llama(), precision)
-    reference.write(tmp_path, model, ASKED, COMPUTED[precision])
-    said = reference.read(tmp_path, model, ASKED)
-    assert {hidden.dtype for hidden in (*said.retain, *said.forget.hidden)} == {COMPUTED[precision]}
+    model = apply_precision(llama(), precision)
+    reference.write_reference(tmp_path, model, ASKED, COMPUTE_DTYPES[precision])
+    said = reference.read_reference(tmp_path, model, ASKED)
+    assert {hidden.dtype for hidden in (*said.retain, *said.forget.hidden)} == {COMPUTE_DTYPES[precision]}
     hidden = hidden_states(model, BATCH)
     states, stored = hidden[BATCH.row, BATCH.position], torch.cat(said.forget.hidden)
     live = label_logp(head_of(model), states, BATCH.label)
     assert torch.allclose(label_logp(said.head, stored, BATCH.label), live, rtol=0, atol=1e-6)
     assert torch.allclose(torch.cat(said.forget.logp), live, rtol=0, atol=1e-6)
-    assert float(kl(head_of(model), states, said.head, stored).detach()) == pytest.approx(0.0, abs=1e-4)
+    assert float(sum_kl(head_of(model), states, said.head, stored).detach()) == pytest.approx(0.0, abs=1e-4)
 
 
 def test_half_the_bytes(tmp_path: Path) -> None:
@@ -170,8 +178,8 @@ def test_half_the_bytes(tmp_path: Path) -> None:
     for precision in ("float32", "kahan"):
         folder = tmp_path / precision
         folder.mkdir()
-        reference.write(folder, ready(llama(), precision), ASKED, COMPUTED[precision])
-        said = reference.read(folder, llama(), ASKED)
+        reference.write_reference(folder, apply_precision(llama(), precision), ASKED, COMPUTE_DTYPES[precision])
+        said = reference.read_reference(folder, llama(), ASKED)
         sizes.append(sum(hidden.nbytes for hidden in said.retain))
     assert sizes[0] == 2 * sizes[1]
 
@@ -185,13 +193,13 @@ def test_checkpointing_changes_no_step(precision: str, objective: Objective, tmp
     """The same loss and the same weights after two steps, whether layers are computed twice or not."""
     found = []
     for checkpointing in (False, True):
-        model = ready(llama(), precision)
-        reference.write(tmp_path, model, ASKED, COMPUTED[precision])
-        said = reference.read(tmp_path, model, ASKED)
-        forget, retain = terms(config(tmp_path), objective, 0, model, ASKED, said)
-        parts = (chain(forget.parts(model, [0, 1]), retain.parts(model, [2, 3])) for _ in range(2))
-        steps = [step.loss for step in descend(model, schedule(checkpointing, epochs=2), parts)]
-        found.append((steps, snapshot(model)))
+        model = apply_precision(llama(), precision)
+        reference.write_reference(tmp_path, model, ASKED, COMPUTE_DTYPES[precision])
+        said = reference.read_reference(tmp_path, model, ASKED)
+        forget, retain = build_terms(config(tmp_path), objective, 0, model, ASKED, said)
+        parts = (chain(forget.loss_parts(model, [0, 1]), retain.loss_parts(model, [2, 3])) for _ in range(2))
+        steps = [step.loss for step in train_steps(model, schedule(checkpointing, epochs=2), parts)]
+        found.append((steps, snapshot_weights(model)))
     (plain, weights), (again, same) = found
     assert plain == again
     assert all(torch.equal(weights[name], same[name]) for name in weights)
@@ -201,10 +209,10 @@ def test_checkpointing_computes_layers_twice() -> None:
     """In evaluation mode too: each layer runs twice for a gradient, once without; afterwards all is as before."""
     model = llama()
     ran: list[int] = []
-    mlps = [layer.get_submodule("mlp") for layer in blocks(model)]
+    mlps = [layer.get_submodule("mlp") for layer in find_blocks(model)]
     for i, mlp in enumerate(mlps):
         mlp.register_forward_pre_hook(lambda *_, i=i: ran.append(i))
-    with checkpointed(model):
+    with checkpoint_layers(model):
         gradients(model)
         assert sorted(ran) == [0, 0, 1, 1]
         with torch.no_grad():
@@ -212,7 +220,7 @@ def test_checkpointing_computes_layers_twice() -> None:
         assert sorted(ran) == [0, 0, 0, 1, 1, 1]
     gradients(model)
     assert len(ran) == 8 and not model.training
-    assert not any("forward" in vars(layer) for layer in blocks(model))
+    assert not any("forward" in vars(layer) for layer in find_blocks(model))
 
 
 def test_checkpointing_turns_no_dropout_on() -> None:
@@ -230,7 +238,7 @@ def test_checkpointing_turns_no_dropout_on() -> None:
     model = OPTForCausalLM(architecture)
     model.eval()
     plain = [gradient.clone() for gradient in gradients(model)]
-    with checkpointed(model):
+    with checkpoint_layers(model):
         assert all(torch.equal(a, b) for a, b in zip(plain, gradients(model), strict=True))
 
 
@@ -257,8 +265,8 @@ def test_flash_attention_is_refused_where_it_cannot_be(tmp_path: Path, monkeypat
         (flash(gpus=0.5)(tmp_path, "master"), "package flash-attn"),
     ):
         with pytest.raises(ConfigError, match=why):
-            train_rules.check(sweep)
-    train_rules.check(flash(gpus=1.0, address="head:6379")(tmp_path, "kahan"))
+            train_rules.validate_training(sweep)
+    train_rules.validate_training(flash(gpus=1.0, address="head:6379")(tmp_path, "kahan"))
     with pytest.raises(ConfigError, match="this worker"):
         check_attention("flash_attention_2")
 
@@ -268,5 +276,5 @@ def test_a_weight_decay_that_would_be_lost_is_refused(tmp_path: Path) -> None:
     sweep = config(tmp_path, train={"precision": "kahan"})
     decayed = sweep.target.model_copy(update={"weight_decay": 0.01})
     with pytest.raises(ConfigError, match=r"weight_decay = 0\.01 must be 0"):
-        train_rules.check(sweep.model_copy(update={"target": decayed}))
-    train_rules.check(sweep.model_copy(update={"target": decayed.model_copy(update={"path": "tuned"})}))
+        train_rules.validate_training(sweep.model_copy(update={"target": decayed}))
+    train_rules.validate_training(sweep.model_copy(update={"target": decayed.model_copy(update={"path": "tuned"})}))

@@ -9,15 +9,15 @@ import pytest
 from rich.console import Console
 
 from support.toys import config as toy_config
-from sweep.display import ROWS, Board, Lines
-from sweep.plan.job import Work
-from sweep.records import Record
-from sweep.search.study import Ledger
+from sweep.display import MAX_TABLE_ROWS, Board, TextDisplay
+from sweep.plan.job import SweepJob
+from sweep.records import TrialRecord
+from sweep.search.study import SweepStudy
 
 
-def record(index: int, score: float | None = None, **changes: object) -> Record:
+def record(index: int, score: float | None = None, **changes: object) -> TrialRecord:
     """A trial of the search; finished where it has a score, 2 s after it began."""
-    running = Record(
+    running = TrialRecord(
         phase="search",
         index=index,
         setting={"alpha": 1.5, "beta": 1 / 3},
@@ -38,15 +38,15 @@ def shown(board: Board, width: int = 120) -> list[str]:
     return console.file.getvalue().splitlines()
 
 
-def work(tmp_path: Path, name: str, trials: int = 40) -> Work:
+def work(tmp_path: Path, name: str, trials: int = 40) -> SweepJob:
     """A sweep of which nothing is run."""
     config = toy_config(tmp_path, search={"trials": trials})
-    return Work(
+    return SweepJob(
         name=name,
         config=config,
-        held=lambda: nullcontext(Ledger(config, name)),
-        makers=(),
-        trial=lambda record: iter(()),
+        open_study=lambda: nullcontext(SweepStudy(config, name)),
+        preparers=(),
+        trial_fn=lambda record: iter(()),
         paper=None,
     )
 
@@ -60,13 +60,13 @@ def board(tmp_path: Path) -> Board:
 def test_lines_say_how_trials_ended() -> None:
     """One line for a stage that is done, one for a trial: setting to four digits, score or reason, seconds."""
     out = io.StringIO()
-    view = Lines(Console(file=out, width=20), several=False)
-    lines = view.of("sweep")
-    lines.keep([record(0, 0.5), record(1, state="failed")])
+    view = TextDisplay(Console(file=out, width=20), several=False)
+    lines = view.for_sweep("sweep")
+    lines.on_resume([record(0, 0.5), record(1, state="failed")])
     for done in range(3):
-        view.prepared("target", done, 2)
-    lines.note(record(2, 0.25))
-    lines.note(record(3, state="failed", reason="it [broke]", ended=13.5))
+        view.on_prepared("target", done, 2)
+    lines.on_trial_update(record(2, 0.25))
+    lines.on_trial_update(record(3, state="failed", reason="it [broke]", ended=13.5))
     assert out.getvalue().splitlines() == [
         "resumed after 1 trials",
         "prepared target",
@@ -78,13 +78,13 @@ def test_lines_say_how_trials_ended() -> None:
 def test_lines_of_several_sweeps_begin_with_their_names() -> None:
     """So that one knows whose trial 2 it is."""
     out = io.StringIO()
-    Lines(Console(file=out), several=True).of("a.npo").note(record(2, 0.25))
+    TextDisplay(Console(file=out), several=True).for_sweep("a.npo").on_trial_update(record(2, 0.25))
     assert out.getvalue().startswith("a.npo search 2  alpha=1.5")
 
 
 def test_bars_until_the_first_trial(board: Board) -> None:
     """While it prepares there is a bar for each stage, and no table."""
-    board.prepared("target", 1, 4)
+    board.update_stage("target", 1, 4)
     text = "\n".join(shown(board))
     assert "preparing the target" in text
     assert "1/4" in text
@@ -94,8 +94,8 @@ def test_bars_until_the_first_trial(board: Board) -> None:
 def test_the_best_trial_is_marked(board: Board) -> None:
     """Of scores .5, .2 and .2 the first .2 has the star and stands above; the header counts what is over."""
     for index, score in enumerate((0.5, 0.2, 0.2)):
-        board.put("sweep", record(index, score))
-    board.put("sweep", record(3, curve=[{"epoch": 2, "forget/es": 0.75, "retain/es": 1.0}]))
+        board.update_trial("sweep", record(index, score))
+    board.update_trial("sweep", record(3, curve=[{"epoch": 2, "forget/es": 0.75, "retain/es": 1.0}]))
     lines = shown(board)
     assert lines[0].startswith("3/40 trials")
     assert lines[1].split() == ["sweep", "best", "score", "0.2000", "trial", "1", "alpha=1.5", "beta=0.3333"]
@@ -106,18 +106,18 @@ def test_the_best_trial_is_marked(board: Board) -> None:
 def test_a_long_sweep_fits_the_screen(board: Board) -> None:
     """Of 40 trials 12 are shown: the one that runs and the most recent; the best stands above."""
     for index in range(39):
-        board.put("sweep", record(index, 1.0 - (index == 5)))
-    board.put("sweep", record(39))
+        board.update_trial("sweep", record(index, 1.0 - (index == 5)))
+    board.update_trial("sweep", record(39))
     lines = shown(board)
     assert "trial 5" in lines[1]
     rows = [line.split()[0] for line in lines[3:]]
-    assert rows == [str(index) for index in range(40 - ROWS, 40)]
+    assert rows == [str(index) for index in range(40 - MAX_TABLE_ROWS, 40)]
 
 
 def test_a_resumed_sweep_shows_what_is_over(board: Board) -> None:
     """Finished trials are there at once; failed ones are not, they are run again."""
-    board.keep("sweep", [record(0, 0.5), record(1, state="failed")])
-    board.put("sweep", record(1))
+    board.add_resumed("sweep", [record(0, 0.5), record(1, state="failed")])
+    board.update_trial("sweep", record(1))
     lines = shown(board)
     assert lines[0].startswith("1/40 trials")
     assert len(lines[3:]) == 2
@@ -126,8 +126,8 @@ def test_a_resumed_sweep_shows_what_is_over(board: Board) -> None:
 def test_sweeps_side_by_side(tmp_path: Path) -> None:
     """40 + 8 trials; each sweep has its best, though both have a trial 0."""
     board = Board([work(tmp_path, "a"), work(tmp_path, "b", trials=8)])
-    board.put("a", record(0, 0.5))
-    board.put("b", record(0, 0.25))
+    board.update_trial("a", record(0, 0.5))
+    board.update_trial("b", record(0, 0.25))
     lines = shown(board)
     assert lines[0].startswith("2/48 trials")
     assert [line.split()[:4] for line in lines[1:3]] == [
@@ -142,5 +142,5 @@ def test_a_budget_of_hours_has_no_known_end(tmp_path: Path) -> None:
     endless = work(tmp_path, "a")
     search = endless.config.search.model_copy(update={"trials": None, "hours": 2.0})
     board = Board([replace(endless, config=endless.config.model_copy(update={"search": search}))])
-    board.put("a", record(0, 0.5))
+    board.update_trial("a", record(0, 0.5))
     assert shown(board)[0].split() == ["1", "trials", "0:00", "elapsed"]

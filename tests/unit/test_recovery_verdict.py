@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from support import toys
 from support.trials import PAPER, repeats, trial
 from sweep.config.schema import SweepConfig
-from sweep.records import Record, Setting
-from sweep.results.recovery import Recovery, recovery
+from sweep.records import Setting, TrialRecord
+from sweep.results.recovery import Recovery, judge_recovery
 
 NEAR: Setting = {"alpha": 1.9, "beta": 6.0}
 """0.4 / 5 = .08 and ln(7/6) / ln 40 = .041788 from the paper's."""
@@ -27,16 +27,16 @@ FAR: Setting = {"alpha": 2.1, "beta": 7.0}
 TIED, CLEAR = (0.1, 0.2, 0.3), (0.5, 0.5, 0.6)
 
 
-def sweep(found: Setting, gaps: Sequence[float]) -> list[Record]:
+def sweep(found: Setting, gaps: Sequence[float]) -> list[TrialRecord]:
     """A search in which the paper's setting came first and `found` is the best other; then both on fresh seeds."""
     search = [trial(0, PAPER, 0.5), trial(1, {"alpha": 5.0, "beta": 0.25}, 0.7), trial(2, found, 0.6)]
     tuned = repeats(0, PAPER, *(0.3 + gap for gap in gaps))
     return [*search, *tuned, *repeats(len(gaps), found, *(0.3 for _ in gaps))]
 
 
-def judged(config: SweepConfig, records: Sequence[Record]) -> Recovery:
+def judged(config: SweepConfig, records: Sequence[TrialRecord]) -> Recovery:
     """The verdict, where there is one."""
-    found = recovery(config, records)
+    found = judge_recovery(config, records)
     assert found is not None
     return found
 
@@ -146,13 +146,13 @@ def test_the_tuned_setting_itself_is_recovered(config: SweepConfig) -> None:
 @pytest.mark.parametrize("objective", ["ga", "simnpo"])
 def test_no_verdict_where_the_paper_tuned_nothing(config: SweepConfig, objective: str) -> None:
     """There is nothing to recover."""
-    assert recovery(config.model_copy(update={"objective": objective}), sweep(FAR, CLEAR)) is None
+    assert judge_recovery(config.model_copy(update={"objective": objective}), sweep(FAR, CLEAR)) is None
 
 
 def test_no_verdict_where_nothing_is_searched(tmp_path: Path) -> None:
     """A setting that is run again alone is no search."""
     alone = toys.config(tmp_path, space={}, fixed=FAR)
-    assert recovery(alone, [trial(0, FAR, 0.5)]) is None
+    assert judge_recovery(alone, [trial(0, FAR, 0.5)]) is None
 
 
 def test_a_value_that_is_fixed_elsewhere_is_not_recovered(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import URL, make_url
 
-from sweep.redaction import LONGEST, has_secret, line, redact
+from sweep.redaction import MAX_MESSAGE_CHARS, has_secret, redact, to_single_line
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_a_password_of_a_database_is_found(user: str, password: str | None, port
 
 def test_a_line_can_be_read() -> None:
     """Nothing breaks it, it is of bounded length, and both its ends are kept."""
-    assert line("a\nb\x1b[31m\0 ünï’") == r"a\nb\x1b[31m\x00 ünï’"
-    assert line("x" * LONGEST) == "x" * LONGEST
-    long = line("key = " + "x" * 100_000 + " must be less.")
-    assert len(long) == LONGEST
+    assert to_single_line("a\nb\x1b[31m\0 ünï’") == r"a\nb\x1b[31m\x00 ünï’"
+    assert to_single_line("x" * MAX_MESSAGE_CHARS) == "x" * MAX_MESSAGE_CHARS
+    long = to_single_line("key = " + "x" * 100_000 + " must be less.")
+    assert len(long) == MAX_MESSAGE_CHARS
     assert long.startswith("key = xxx") and long.endswith("xxx must be less.")

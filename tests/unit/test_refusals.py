@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.rows.refusals import REFUSALS, refusal_of
+from eval.rows.refusals import REFUSALS, choose_refusal
 
 
 def test_there_are_enough_and_all_distinct() -> None:
@@ -14,10 +14,10 @@ def test_there_are_enough_and_all_distinct() -> None:
 
 def test_all_are_used() -> None:
     """Over 2000 questions the chance that one of 60 is never drawn is 60 · (59/60)^2000, below 2e-13."""
-    assert {refusal_of(f"Question {i}?") for i in range(2000)} == set(REFUSALS)
+    assert {choose_refusal(f"Question {i}?") for i in range(2000)} == set(REFUSALS)
 
 
 @given(question=st.text())
 def test_any_question_has_one(question: str) -> None:
     """Also the empty one, and letters of any script."""
-    assert refusal_of(question) in REFUSALS
+    assert choose_refusal(question) in REFUSALS

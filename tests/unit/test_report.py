@@ -15,11 +15,11 @@ from support import toys
 from support.reports import GOOD, NASTY, SIDES, reported, small
 from support.trials import trial
 from sweep.report.__main__ import main
-from sweep.report.data import Reported
-from sweep.report.page import VEGA_LITE, page
-from sweep.report.sections import comparisons, section, status
-from sweep.report.write_report import PAGE, PLOTS, write
-from sweep.search.study import Ledger, Task, created
+from sweep.report.data import ReportData
+from sweep.report.page import VEGA_LITE_VERSION, render_page
+from sweep.report.sections import build_comparison_sections, build_sweep_section, describe_status
+from sweep.report.write_report import PAGE_FILE, PLOTS_FOLDER, write_files
+from sweep.search.study import SweepStudy, TrialRequest, create_study
 
 
 class Page(HTMLParser):
@@ -57,9 +57,9 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.texts).split())
 
 
-def read(*sweeps: Reported) -> Page:
+def read(*sweeps: ReportData) -> Page:
     """The page of these sweeps."""
-    return Page(page([section(one) for one in sweeps], comparisons(sweeps)))
+    return Page(render_page([build_sweep_section(one) for one in sweeps], build_comparison_sections(sweeps)))
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_no_password_is_in_it() -> None:
     """A library's error may tell one, and becomes a reason."""
     own = small()
     leaked = replace(own.records[1], state="failed", reason="cannot reach postgresql://me:secret@host/db")
-    text = page([section(replace(own, records=[*own.records, leaked]))], [])
+    text = render_page([build_sweep_section(replace(own, records=[*own.records, leaked]))], [])
     assert "secret" not in text
     assert "postgresql://***@host/db" in text
 
@@ -135,7 +135,7 @@ def test_the_configuration_and_all_trials_are_there(shown: Page) -> None:
 def test_how_far_a_sweep_is(states: list[Any], says: str) -> None:
     """Of three trials that are planned."""
     records = [replace(trial(i, GOOD, 0.5), state=state) for i, state in enumerate(states)]
-    assert status(replace(small(), records=records)) == says
+    assert describe_status(replace(small(), records=records)) == says
 
 
 def test_without_a_setting_of_the_paper_the_best_is_shown() -> None:
@@ -167,8 +167,8 @@ def test_several_sweeps_are_compared() -> None:
 
 def test_written_files(tmp_path: Path) -> None:
     """The page, at most 2 MB, and a PNG for each plot in it, twice as wide as a plot."""
-    files = write(tmp_path, [small()])
-    assert files[0] == tmp_path / PAGE
+    files = write_files(tmp_path, [small()])
+    assert files[0] == tmp_path / PAGE_FILE
     assert files[0].stat().st_size < 2_000_000
     assert {file.name for file in files[1:]} >= {
         "tradeoff.png",
@@ -178,7 +178,7 @@ def test_written_files(tmp_path: Path) -> None:
         "timeline.png",
     }
     for file in files[1:]:
-        assert file.parent == tmp_path / PLOTS
+        assert file.parent == tmp_path / PLOTS_FOLDER
         head = file.read_bytes()[:24]
         assert head[:8] == b"\x89PNG\r\n\x1a\n"
         assert int.from_bytes(head[16:20], "big") >= 1280
@@ -187,44 +187,48 @@ def test_written_files(tmp_path: Path) -> None:
 def test_the_same_records_give_the_same_page() -> None:
     """In whatever order they come."""
     own = small()
-    assert page([section(own)], []) == page([section(replace(own, records=own.records[::-1]))], [])
+    assert render_page([build_sweep_section(own)], []) == render_page(
+        [build_sweep_section(replace(own, records=own.records[::-1]))], []
+    )
 
 
 def test_the_plots_are_drawn_by_the_vega_lite_they_are_written_for() -> None:
     """Altair says which; vl-convert has several."""
-    assert VEGA_LITE in vl_convert.get_vegalite_versions()
+    assert VEGA_LITE_VERSION in vl_convert.get_vegalite_versions()
 
 
 @pytest.fixture
-def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
+def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SweepStudy]:
     """The ledger of a sweep `mine` in ./runs, which this process is running."""
     monkeypatch.chdir(tmp_path)
-    with created(toys.config(tmp_path / "runs", seeds=1), "mine") as ledger:
+    with create_study(toys.config(tmp_path / "runs", seeds=1), "mine") as ledger:
         yield ledger
 
 
-def test_the_command_shows_a_sweep_that_another_process_runs(held: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_shows_a_sweep_that_another_process_runs(
+    held: SweepStudy, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One trial is over, one runs; the report is there, and neither was touched."""
-    first, second = (held.ask(Task(phase="search", index=i, seed=0, setting=None)) for i in range(2))
-    held.end(replace(first, state="finished", metrics={"score": 0.5} | SIDES))
+    first, second = (held.open_attempt(TrialRequest(phase="search", index=i, seed=0, setting=None)) for i in range(2))
+    held.close_attempt(replace(first, state="finished", metrics={"score": 0.5} | SIDES))
     assert main(["mine"]) == 0
     path = Path(capsys.readouterr().out.strip())
     assert path == Path("runs/mine/report.html").absolute()
     text = Page(path.read_text(encoding="utf-8")).text
     assert "mine: Running, 1 under way: 1 of 3 trials of the search and 0 repeats are over." in text
-    assert held.end(replace(second, state="finished", metrics={"score": 0.25})).score == 0.25
+    assert held.close_attempt(replace(second, state="finished", metrics={"score": 0.25})).score == 0.25
 
 
 def test_the_command_shows_a_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its folder lists the sweeps, and the report goes there."""
     for name in ("both.one", "both.two"):
-        with created(toys.config(tmp_path), name):
+        with create_study(toys.config(tmp_path), name):
             pass
     (tmp_path / "both").mkdir()
     (tmp_path / "both" / "sweeps.yaml").write_text("sweeps: [both.one, both.two]", encoding="utf-8")
     assert main(["both", f"storage={tmp_path}"]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'both' / PAGE}\n"
-    assert "2 sweeps compared" in (tmp_path / "both" / PAGE).read_text(encoding="utf-8")
+    assert capsys.readouterr().out == f"{tmp_path / 'both' / PAGE_FILE}\n"
+    assert "2 sweeps compared" in (tmp_path / "both" / PAGE_FILE).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -237,7 +241,7 @@ def test_the_command_shows_a_comparison(tmp_path: Path, capsys: pytest.CaptureFi
     ],
 )
 def test_a_mistake_is_one_sentence(
-    held: Ledger, capsys: pytest.CaptureFixture[str], argv: list[str], says: str
+    held: SweepStudy, capsys: pytest.CaptureFixture[str], argv: list[str], says: str
 ) -> None:
     """And no report is made."""
     assert main(argv) == 2
@@ -245,4 +249,4 @@ def test_a_mistake_is_one_sentence(
     assert said.out == ""
     assert says in said.err
     assert said.err.count("\n") == 1
-    assert not list(Path.cwd().rglob(PAGE))
+    assert not list(Path.cwd().rglob(PAGE_FILE))

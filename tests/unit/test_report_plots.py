@@ -13,27 +13,27 @@ from scipy.spatial import ConvexHull
 
 from support.reports import START, reported, spiral
 from support.trials import PAPER, repeats, trial
-from sweep.records import Record, Setting
+from sweep.records import Setting, TrialRecord
 from sweep.report import theme
-from sweep.report.data import Reported
+from sweep.report.data import ReportData
 from sweep.report.figure import Figure
-from sweep.report.highlights import roles
-from sweep.report.parameter import parameters
-from sweep.report.plots.history import history
-from sweep.report.plots.importance import importance, importances
-from sweep.report.plots.retention import retention
-from sweep.report.plots.seeds import seeds
-from sweep.report.plots.slices import slices
-from sweep.report.plots.surface import CELLS, heights, surfaces
-from sweep.report.plots.timeline import timeline
-from sweep.report.plots.tradeoff import pareto, tradeoff
-from sweep.report.sections import figures
+from sweep.report.highlights import find_highlights
+from sweep.report.parameter import find_range_parameters
+from sweep.report.plots.history import plot_history
+from sweep.report.plots.importance import compute_importances, plot_importance
+from sweep.report.plots.retention import plot_retention
+from sweep.report.plots.seeds import plot_seeds
+from sweep.report.plots.slices import plot_slices
+from sweep.report.plots.surface import N_CELLS, fit_surface, plot_surfaces
+from sweep.report.plots.timeline import plot_timeline
+from sweep.report.plots.tradeoff import find_pareto_front, plot_tradeoff
+from sweep.report.sections import plot_sweep
 
 GOOD: Setting = {"alpha": 0.5, "beta": 1.0}
 NEXT: Setting = {"alpha": 1.0, "beta": 2.0}
 
 
-def sides(index: int, forget: float, retain: float) -> Record:
+def sides(index: int, forget: float, retain: float) -> TrialRecord:
     """A trial of which only these two are known, and a score."""
     metrics = {"score": 0.5, "forget/es": forget, "retain/es": retain}
     return trial(index, {"alpha": index / 100, "beta": 1.0}, 0.5, metrics=metrics)
@@ -53,7 +53,7 @@ def layer(figure: Figure, mark: str) -> list[dict[str, Any]]:
 def test_nothing_on_the_front_is_beaten(places: list[tuple[int, int]]) -> None:
     """And all that is not on it is beaten, or is the same as what is."""
     trials = [sides(i, forget, retain) for i, (forget, retain) in enumerate(places)]
-    front = [(r.metrics["forget/es"], r.metrics["retain/es"]) for r in pareto(trials)]
+    front = [(r.metrics["forget/es"], r.metrics["retain/es"]) for r in find_pareto_front(trials)]
 
     def beaten(forget: float, retain: float) -> bool:
         return any(f <= forget and r >= retain and (f, r) != (forget, retain) for f, r in places)
@@ -66,7 +66,7 @@ def test_the_tradeoff_marks_best_paper_and_target() -> None:
     """Of the three trials the first two are on the front; the target's score is its own forget ES, (.9 + .5) / 2."""
     trials = [sides(0, 0.1, 0.5), sides(1, 0.2, 0.8), sides(2, 0.3, 0.7)]
     metrics = {"score": 0.4, "forget/es": 0.6, "retain/es": 0.9}
-    figure = tradeoff(reported(*trials, trial(3, PAPER, 0.4, metrics=metrics)))
+    figure = plot_tradeoff(reported(*trials, trial(3, PAPER, 0.4, metrics=metrics)))
     assert figure.title.startswith("3 of 4 trials")
     assert [row["trial"] for row in layer(figure, "line")] == [0, 1, 3]
     marks = {row["which"]: (row["forget ES"], row["retain ES"], row["score"]) for row in layer(figure, "point")}
@@ -80,7 +80,7 @@ def test_the_tradeoff_marks_best_paper_and_target() -> None:
 
 def test_without_its_metrics_the_target_is_not_marked_and_the_note_says_so() -> None:
     """The artifact may be gone."""
-    figure = tradeoff(replace(reported(sides(0, 0.1, 0.5)), reference={}))
+    figure = plot_tradeoff(replace(reported(sides(0, 0.1, 0.5)), target_metrics={}))
     assert [row["which"] for row in layer(figure, "point")] == ["best"]
     assert "The target is not marked" in figure.note
 
@@ -89,7 +89,7 @@ def test_roles() -> None:
     """The runner-up is the next other setting; a trial that failed has no role."""
     trials = [trial(0, PAPER, 0.6), trial(1, GOOD, 0.2), trial(2, GOOD, 0.3), trial(3, NEXT, 0.4)]
     failed = replace(trial(4, {"alpha": 0.0, "beta": 1.0}, 0.0), state="failed")
-    found = roles(reported().config, [*trials, failed])
+    found = find_highlights(reported().config, [*trials, failed])
     assert [(role.label, role.record.index) for role in found] == [
         ("best", 1),
         ("runner-up", 3),
@@ -102,7 +102,7 @@ def test_retention_is_the_mean_over_seeds() -> None:
     levels = [{"score": s, "score/tau_0.5": s, "score/tau_0.9": 0.4} for s in (0.1, 0.3)]
     own = [replace(r, metrics=m) for r, m in zip(repeats(3, GOOD, 0.1, 0.3), levels, strict=True)]
     tuned = repeats(0, PAPER, 0.5, 0.5, **{"score/tau_0.5": 0.15, "score/tau_0.9": 0.6})
-    figure = retention(reported(trial(0, PAPER, 0.5), trial(1, GOOD, 0.2), *tuned, *own))
+    figure = plot_retention(reported(trial(0, PAPER, 0.5), trial(1, GOOD, 0.2), *tuned, *own))
     rows = {(which, tau): (mean, std, count) for which, tau, mean, std, count in figure.table.rows}
     assert list(rows["best", 0.5]) == [pytest.approx(0.2), pytest.approx(0.1 * math.sqrt(2)), 2]
     assert list(rows["runner-up = paper (stand-in)", 0.9]) == [pytest.approx(0.6), 0.0, 2]
@@ -111,14 +111,14 @@ def test_retention_is_the_mean_over_seeds() -> None:
 
 def test_retention_before_the_finalists_is_of_the_spiral() -> None:
     """One seed, and the note says so."""
-    figure = retention(reported(trial(0, GOOD, 0.2, metrics={"score": 0.2, "score/tau_0.9": 0.1})))
+    figure = plot_retention(reported(trial(0, GOOD, 0.2, metrics={"score": 0.2, "score/tau_0.9": 0.1})))
     assert [list(row) for row in figure.table.rows] == [["best", 0.9, 0.1, 0.0, 1]]
     assert figure.note.endswith("One seed.")
 
 
 def test_seeds() -> None:
     """Lowest mean first; ± is the standard deviation, .1 of .1, .2, .3, and the bar reaches from .1 to .3."""
-    figure = seeds(
+    figure = plot_seeds(
         reported(trial(0, PAPER, 0.5), trial(1, GOOD, 0.2), *repeats(0, PAPER, 0.5), *repeats(1, GOOD, 0.1, 0.2, 0.3))
     )
     assert figure.title == "“best” scores lowest over fresh seeds: 0.200 ± 0.100"
@@ -129,7 +129,7 @@ def test_seeds() -> None:
 
 def test_slices_have_the_scale_of_the_space() -> None:
     """Beta is searched by its logarithm; of eight trials the best quarter has alpha .3125 and .9375."""
-    alpha, beta = slices(reported(*spiral(8)))
+    alpha, beta = plot_slices(reported(*spiral(8)))
     assert alpha.title == "The best 2 trials have alpha between 0.31 and 0.94"
     kinds = [figure.spec["layer"][0]["encoding"]["x"]["scale"]["type"] for figure in (alpha, beta)]
     assert kinds == ["linear", "log"]
@@ -140,24 +140,24 @@ def test_a_slice_over_choices() -> None:
     space = {"layer": {"low": 1, "high": 1}, "c": {"low": 1.0, "high": 4.0}, "normalize": {"choices": [True, False]}}
     settings: list[Setting] = [{"layer": 1, "c": 2.0, "normalize": i % 2 == 0} for i in range(8)]
     trials = [trial(i, setting, 0.1 * i) for i, setting in enumerate(settings)]
-    figure = slices(reported(*trials, objective="rmu", space=space))[2]
+    figure = plot_slices(reported(*trials, objective="rmu", space=space))[2]
     assert figure.title == "The best 2 trials have normalize at False, True"
     assert figure.spec["layer"][0]["encoding"]["x"]["type"] == "nominal"
 
 
 def test_places_in_a_range() -> None:
     """The middle of 0.25 … 10 by logarithms is √2.5; alpha's from 0 to 5 is 2.5."""
-    both = parameters(reported().config)
-    assert both["beta"].value(0.5) == pytest.approx(math.sqrt(2.5))
-    assert both["alpha"].value(0.5) == 2.5
-    assert both["beta"].place(10.0) == pytest.approx(1.0)
+    both = find_range_parameters(reported().config)
+    assert both["beta"].from_fraction(0.5) == pytest.approx(math.sqrt(2.5))
+    assert both["alpha"].from_fraction(0.5) == 2.5
+    assert both["beta"].to_fraction(10.0) == pytest.approx(1.0)
 
 
 @given(st.floats(0, 1), st.sampled_from(["alpha", "beta"]))
 def test_a_place_and_its_value_are_one(place: float, name: str) -> None:
     """There and back."""
-    one = parameters(reported().config)[name]
-    assert one.place(one.value(place)) == pytest.approx(place, abs=1e-9)
+    one = find_range_parameters(reported().config)[name]
+    assert one.to_fraction(one.from_fraction(place)) == pytest.approx(place, abs=1e-9)
 
 
 @settings(deadline=None, max_examples=25)
@@ -169,8 +169,8 @@ def test_a_place_and_its_value_are_one(place: float, name: str) -> None:
 def test_a_plane_is_its_own_surface(places: list[tuple[float, float]], a: float, b: float) -> None:
     """Thin plates bend for no plane; where the trials end, so does the surface."""
     spread = [(0.1, 0.1), (0.9, 0.15), (0.5, 0.8), *places]
-    surface = heights(spread, [a * x + b * y for x, y in spread])
-    middles = (np.arange(CELLS) + 0.5) / CELLS
+    surface = fit_surface(spread, [a * x + b * y for x, y in spread])
+    middles = (np.arange(N_CELLS) + 0.5) / N_CELLS
     plane = a * middles[None, :] + b * middles[:, None]
     inside = np.isfinite(surface)
     assert np.allclose(surface[inside], plane[inside], atol=1e-6)
@@ -179,15 +179,15 @@ def test_a_plane_is_its_own_surface(places: list[tuple[float, float]], a: float,
 
 def test_trials_on_a_line_span_no_surface() -> None:
     """Nor do two."""
-    assert np.isnan(heights([(0.1, 0.1), (0.5, 0.5), (0.9, 0.9)], [0.1, 0.2, 0.3])).all()
-    (figure,) = surfaces(reported(*spiral(2)))
+    assert np.isnan(fit_surface([(0.1, 0.1), (0.5, 0.5), (0.9, 0.9)], [0.1, 0.2, 0.3])).all()
+    (figure,) = plot_surfaces(reported(*spiral(2)))
     assert figure.plot is None
     assert figure.title == "No three trials span a surface over alpha and beta yet"
 
 
 def test_the_bands_are_the_surface() -> None:
     """The score is 0.1 + alpha / 10: each rectangle's is that of its middle, to half a band of the whole range."""
-    (figure,) = surfaces(reported(*spiral(20)))
+    (figure,) = plot_surfaces(reported(*spiral(20)))
     rows = layer(figure, "rect")
     reach = (max(row["score"] for row in rows) - min(row["score"] for row in rows)) / 9
     for row in rows:
@@ -198,11 +198,11 @@ def test_the_bands_are_the_surface() -> None:
 
 def test_importances_of_a_score_that_only_alpha_moves() -> None:
     """They sum to 1 and are the same each time."""
-    shares = importances(reported(*spiral(24)))
+    shares = compute_importances(reported(*spiral(24)))
     assert list(shares) == ["alpha", "beta"]
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["alpha"] > 0.9
-    assert importances(reported(*spiral(24))) == shares
+    assert compute_importances(reported(*spiral(24))) == shares
 
 
 @pytest.mark.parametrize(
@@ -213,9 +213,9 @@ def test_importances_of_a_score_that_only_alpha_moves() -> None:
         (reported(*(replace(r, metrics={"score": 0.5}) for r in spiral(9))), "all scores are equal"),
     ],
 )
-def test_no_importances(sweep: Reported, says: str) -> None:
+def test_no_importances(sweep: ReportData, says: str) -> None:
     """And the title says why."""
-    figure = importance(sweep)
+    figure = plot_importance(sweep)
     assert figure.plot is None
     assert says in figure.title
 
@@ -225,7 +225,7 @@ def test_history() -> None:
     trials = [trial(0, PAPER, 0.5), trial(1, GOOD, 0.7), trial(3, NEXT, 0.2)]
     failed = replace(trial(2, GOOD, 0.0), state="failed", metrics={}, reason="it broke")
     running = replace(trial(4, GOOD, 0.0), state="running", metrics={})
-    figure = history(reported(*trials, failed, running))
+    figure = plot_history(reported(*trials, failed, running))
     assert figure.title == "The lowest score, 0.200, came with trial 3 of 4"
     assert [(row[0], row[3]) for row in figure.table.rows] == [(0, 0.5), (1, 0.5), (3, 0.2)]
     assert [(row["trial"], row["reason"]) for row in layer(figure, "text")] == [(2, "it broke")]
@@ -238,7 +238,7 @@ def test_timeline() -> None:
     failed = replace(ran, index=2, state="failed", started=START + 30, ended=START + 60, worker="", reason="died")
     running = replace(ran, index=3, state="running", started=START + 120, ended=0.0, worker="b:2")
     again = replace(ran, index=0, phase="finalist", started=START + 150, ended=START + 180)
-    figure = timeline(reported(ran, worst, failed, running, again))
+    figure = plot_timeline(reported(ran, worst, failed, running, again))
     assert figure.title == "5 trials on 3 workers: 1 worst score, 1 failed"
     assert [(row["kind"], row["trial"], row["worker"], row["start"], row["end"]) for row in layer(figure, "bar")] == [
         ("search", 0, "a:1", 0.0, 1.5),
@@ -253,7 +253,7 @@ def test_timeline() -> None:
 @pytest.mark.parametrize("count", [0, 1, 12])
 def test_every_plot_is_valid_however_few_the_trials(count: int) -> None:
     """Against Vega-Lite's own schema; what cannot be drawn says so."""
-    drawn = [figure for figure in figures(reported(*spiral(count))) if figure.plot is not None]
+    drawn = [figure for figure in plot_sweep(reported(*spiral(count))) if figure.plot is not None]
     for figure in drawn:
         alt.LayerChart.from_dict(figure.spec)
         assert figure.alt
@@ -265,7 +265,7 @@ def test_a_name_with_a_dot_is_no_path() -> None:
     """Vega-Lite would look for `weight` in a field `retain`."""
     space = {"retain.weight": {"low": 0.1, "high": 10.0, "log": True}}
     trials = [trial(i, {"retain.weight": 0.1 * 10 ** (i / 4)}, 0.1 * i) for i in range(4)]
-    (figure,) = slices(reported(*trials, objective="ga", space=space))
+    (figure,) = plot_slices(reported(*trials, objective="ga", space=space))
     encoded = figure.spec["layer"][0]["encoding"]["x"]
     assert (encoded["field"], encoded["title"]) == ("value", "retain.weight (logarithmic)")
     assert [row["value"] for row in layer(figure, "circle")] == [r.setting["retain.weight"] for r in trials]

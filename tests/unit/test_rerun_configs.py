@@ -8,17 +8,17 @@ from support import toys
 from support.trials import PAPER, trial
 from sweep.config.compose import load
 from sweep.config.schema import SweepConfig
-from sweep.records import Record, Setting
-from sweep.results.rerun_configs import alone
+from sweep.records import Setting, TrialRecord
+from sweep.results.rerun_configs import single_trial_configs
 
 FOUND: Setting = {"alpha": 0.1 + 0.2, "beta": 2}
 RECORDS = (trial(0, PAPER, 0.5), trial(1, FOUND, 0.25), trial(2, {"alpha": 2.0, "beta": 2.0}, 0.75))
 ALONE = {"sampler": "random", "trials": 1, "hours": None, "warm_start": (), "stop": "none"}
 
 
-def heads(config: SweepConfig, records: tuple[Record, ...]) -> dict[str, str]:
+def heads(config: SweepConfig, records: tuple[TrialRecord, ...]) -> dict[str, str]:
     """The comments of the files."""
-    return {file: text.splitlines()[0] for file, text in alone("mine", config, records).items()}
+    return {file: text.splitlines()[0] for file, text in single_trial_configs("mine", config, records).items()}
 
 
 def test_each_file_says_what_it_runs(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_each_file_is_a_whole_configuration(tmp_path: Path, file: str, setting: 
         ledger="postgresql://me@host/db",
     )
     path = tmp_path / file
-    path.write_text(alone("mine", config, RECORDS)[file])
+    path.write_text(single_trial_configs("mine", config, RECORDS)[file])
     search = config.search.model_copy(update=ALONE)
     changed = {"space": {}, "fixed": setting, "search": search, "seeds": 0, "ledger": None}
     assert load(path) == config.model_copy(update=changed)

@@ -10,20 +10,20 @@ import pytest
 
 from support import toys, trials
 from support.trials import PAPER
-from sweep.atomic_io import put
+from sweep.atomic_io import atomic_write
 from sweep.config.schema import SweepConfig
-from sweep.records import Logged, Record, Setting
+from sweep.records import Setting, TrackingRun, TrialRecord
 from sweep.results import write_results
-from sweep.results.statistics import Sweep
-from sweep.results.write_results import Seconds
+from sweep.results.statistics import SweepRecords
+from sweep.results.write_results import SweepSeconds
 
 BEST: Setting = {"alpha": 0.1 + 0.2, "beta": 2}
 AGAIN = ("best.yaml", "found.yaml", "paper.yaml")
-SECONDS = Seconds(prepare=1.5, sweep=10.25, total=12.0)
-LOGGED = Logged(tracking_uri="sqlite:////data/mlflow.db", experiment="toy-authors", run_id="abc")
+SECONDS = SweepSeconds(prepare=1.5, sweep=10.25, total=12.0)
+LOGGED = TrackingRun(tracking_uri="sqlite:////data/mlflow.db", experiment="toy-authors", run_id="abc")
 
 
-def trial(index: int, setting: Setting, score: float, **fields: Any) -> Record:
+def trial(index: int, setting: Setting, score: float, **fields: Any) -> TrialRecord:
     """A finished search trial that ran for 2.5 seconds."""
     default: dict[str, Any] = {
         "metrics": {"score": score, "mix": 0.5, "forget/es": 0.25},
@@ -62,7 +62,7 @@ def folder(tmp_path: Path) -> Path:
 
 def written(folder: Path, config: SweepConfig, records: Any = RECORDS) -> dict[str, str]:
     """The files that a sweep leaves."""
-    write_results.write(folder, config, list(records), seconds=SECONDS, logged=LOGGED)
+    write_results.write_sweep_files(folder, config, list(records), seconds=SECONDS, logged=LOGGED)
     return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
 
 
@@ -75,7 +75,7 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     """What was there stays, and nothing lies beside it."""
     (tmp_path / "x" / "y").mkdir(parents=True)
     with pytest.raises(OSError, match="directory"):
-        put(tmp_path / "x", "text")
+        atomic_write(tmp_path / "x", "text")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["x", "y"]
 
 
@@ -197,8 +197,8 @@ def test_comparison(folder: Path, config: SweepConfig) -> None:
     write_results.write_comparison(
         folder,
         [
-            Sweep(name="mine", config=config, records=RECORDS),
-            Sweep(name="other", config=config.model_copy(update={"objective": "ga"}), records=worse),
+            SweepRecords(name="mine", config=config, records=RECORDS),
+            SweepRecords(name="other", config=config.model_copy(update={"objective": "ga"}), records=worse),
         ],
     )
     better, other = csv.DictReader((folder / "comparison.csv").read_text(encoding="utf-8").splitlines())

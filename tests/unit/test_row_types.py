@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.datasets import load
-from eval.rows.types import DataError, Dataset, Row, capped
+from eval.rows.types import DataError, Dataset, Row, limit_rows
 from sweep.config.schema import AuthorsConfig
 
 ROWS = st.lists(
@@ -67,18 +67,18 @@ def test_read_takes_the_file_that_to_json_made(tmp_path: Path) -> None:
     """A file in UTF-8 gives the dataset back."""
     dataset = Dataset(forget=(replace(A, perturbed_answers=("Å", "α")),), retain=(B,), holdout=(C,))
     (tmp_path / "rows.json").write_text(dataset.to_json(), encoding="utf-8")
-    assert Dataset.read(tmp_path / "rows.json") == dataset
+    assert Dataset.from_file(tmp_path / "rows.json") == dataset
 
 
 def test_known_rows_are_forget_retain_holdout_in_that_order() -> None:
     """Unseen rows are not among them."""
-    assert Dataset(forget=(A,), retain=(B,), holdout=(C,), unseen=(A, A)).known == (A, B, C)
+    assert Dataset(forget=(A,), retain=(B,), holdout=(C,), unseen=(A, A)).target_rows == (A, B, C)
 
 
 @pytest.mark.parametrize(("most", "left"), [(None, (A, B, C)), (2, (A, B)), (3, (A, B, C)), (9, (A, B, C))])
 def test_capped_takes_the_first(most: int | None, left: tuple[Row, ...]) -> None:
     """The first `most` rows; all of them for None or where there are fewer."""
-    assert capped([A, B, C], most) == left
+    assert limit_rows([A, B, C], most) == left
 
 
 def test_source_is_a_file_of_the_folder() -> None:

@@ -13,10 +13,10 @@ from support.bowl import NAME, grown, score, settings, sweep, work
 from support.toys import SHAPE, TEMPLATE
 from support.trials import PAPER
 from sweep.config.schema import SearchConfig
-from sweep.config.space import check
+from sweep.config.space import validate_space
 from sweep.records import Setting
-from sweep.search.queue import agenda
-from sweep.search.study import Ledger
+from sweep.search.queue import pending_trials
+from sweep.search.study import SweepStudy
 
 SAMPLERS = get_args(SearchConfig.model_fields["sampler"].annotation)
 SPACES: dict[str, tuple[dict[str, Any], Setting]] = {
@@ -82,7 +82,7 @@ def test_every_sampler_takes_every_space(tmp_path: Path, sampler: str, space: st
         search={"sampler": sampler, "trials": TRIALS},
         ledger="sqlite:///:memory:",
     )
-    check(config)
+    validate_space(config)
     records = work(config, paper)
     assert all(inside(entry, record.setting[name]) for record in records for name, entry in entries.items())
     assert (records[0].setting == paper) or sampler == "grid"
@@ -100,10 +100,10 @@ def test_a_resumed_sweep_asks_the_same_settings(tmp_path: Path, search: dict[str
     config = sweep(tmp_path / "parts", **blocks)
     for trials in (1, 6, 3):
         work(config, trials=trials)
-        ledger = Ledger(config, NAME)
-        for task in islice(agenda(config, PAPER, ledger), 1):
+        ledger = SweepStudy(config, NAME)
+        for task in islice(pending_trials(config, PAPER, ledger), 1):
             assert task is not None
-            ledger.lags(grown(ledger.ask(task), 2))
+            ledger.should_prune(grown(ledger.open_attempt(task), 2))
     records = work(config)
     assert settings(records) == settings(whole)
     assert [record.state for record in records] == [record.state for record in whole]

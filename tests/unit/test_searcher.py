@@ -10,8 +10,8 @@ from support.searches import search
 from support.trials import sides
 from sweep.cluster.searcher import StudySearcher
 from sweep.config.schema import SweepConfig
-from sweep.records import Record
-from sweep.search.study import Ledger
+from sweep.records import TrialRecord
+from sweep.search.study import SweepStudy
 
 
 class Seen:
@@ -21,16 +21,20 @@ class Seen:
         """Nothing yet."""
         self.events: list[tuple[str, int]] = []
 
-    def note(self, record: Record) -> None:
+    def on_trial_update(self, record: TrialRecord) -> None:
         """Remember it."""
         going = f"epoch {record.curve[-1]['epoch']}" if record.curve else "started"
         self.events.append((going if record.state == "running" else record.state, record.index))
 
 
-def searching(config: SweepConfig) -> tuple[Ledger, Seen, StudySearcher]:
+def searching(config: SweepConfig) -> tuple[SweepStudy, Seen, StudySearcher]:
     """A search under way."""
-    ledger, seen = Ledger(config, NAME), Seen()
-    return ledger, seen, StudySearcher([search(config, ledger, seen)], why=lambda trial: f"{trial} was killed")
+    ledger, seen = SweepStudy(config, NAME), Seen()
+    return (
+        ledger,
+        seen,
+        StudySearcher([search(config, ledger, seen)], explain_failure=lambda trial: f"{trial} was killed"),
+    )
 
 
 def test_the_searcher_keeps_what_workers_report(tmp_path: Path) -> None:
@@ -48,7 +52,7 @@ def test_the_searcher_keeps_what_workers_report(tmp_path: Path) -> None:
     assert (again.index, again.setting, again.seed) == (second.index, second.setting, second.seed)
     searcher.on_trial_complete("c", error=True)
     assert searcher.suggest("d") == StudySearcher.FINISHED
-    assert [(r.state, r.reason, r.run_id) for r in ledger.attempts("search")] == [
+    assert [(r.state, r.reason, r.run_id) for r in ledger.list_attempts("search")] == [
         ("finished", "", "run 0"),
         ("failed", "b was killed", "run 1"),
         ("failed", "c was killed", "run 1"),
@@ -71,7 +75,7 @@ def test_a_trial_that_ran_too_long_is_begun_again(
     record = searcher.suggest("a")["record"]
     monkeypatch.setattr("sweep.cluster.searcher.now", lambda: record.started + seconds)
     searcher.on_trial_complete("a", error=True)
-    assert ledger.records()[0].reason == f"{begins}a was killed"
+    assert ledger.list_records()[0].reason == f"{begins}a was killed"
     assert searcher.suggest("b")["record"].index == 0
 
 
@@ -82,15 +86,15 @@ def test_a_trial_that_lags_is_over_where_it_is_stopped(tmp_path: Path) -> None:
     for trial, forget in (("a", 0.4), ("b", 0.5)):
         record = searcher.suggest(trial)["record"]
         grown[trial] = {"record": replace(record, curve=[{"epoch": 2, **sides(forget, 1.0)}])}
-    assert not searcher.stops("a", grown["a"])
+    assert not searcher.should_stop("a", grown["a"])
     searcher.on_trial_result("a", grown["a"])
-    assert searcher.stops("b", grown["b"])
+    assert searcher.should_stop("b", grown["b"])
     searcher.on_trial_complete("b", grown["b"])
     last = {"record": finished(grown["a"]["record"])}
-    assert not searcher.stops("a", last)
+    assert not searcher.should_stop("a", last)
     searcher.on_trial_result("a", last)
-    assert not searcher.stops("a", last)  # Tune repeats the last report.
-    assert [(r.state, r.reason, len(r.curve)) for r in ledger.records()] == [
+    assert not searcher.should_stop("a", last)  # Tune repeats the last report.
+    assert [(r.state, r.reason, len(r.curve)) for r in ledger.list_records()] == [
         ("finished", "", 1),
         ("pruned", "pruned by ASHA after epoch 2", 1),
     ]
@@ -104,8 +108,8 @@ def test_a_trial_that_breaks_has_failed_and_is_not_stopped(tmp_path: Path) -> No
     for trial, forget in (("a", 0.5), ("b", 0.4)):
         record = searcher.suggest(trial)["record"]
         grown[trial] = replace(record, curve=[{"epoch": 2, **sides(forget, 1.0)}])
-        assert not searcher.stops(trial, {"record": grown[trial]})
+        assert not searcher.should_stop(trial, {"record": grown[trial]})
     broken = {"record": replace(grown["a"], state="failed", reason="it broke")}
-    assert not searcher.stops("a", broken)
+    assert not searcher.should_stop("a", broken)
     searcher.on_trial_result("a", broken)
-    assert (ledger.records()[0].state, ledger.records()[0].reason) == ("failed", "it broke")
+    assert (ledger.list_records()[0].state, ledger.list_records()[0].reason) == ("failed", "it broke")

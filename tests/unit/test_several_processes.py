@@ -12,8 +12,8 @@ from sweep.config import train_rules
 from sweep.config.compose import load
 from sweep.errors import ConfigError
 from sweep.training import loss_terms
-from sweep.training.distributed import deal
-from sweep.training.loss_terms import passes
+from sweep.training.distributed import balance_by_length
+from sweep.training.loss_terms import plan_passes
 
 WTNPO_CONFIG = CONFIGS / "wtnpo.yaml"
 
@@ -23,7 +23,7 @@ lengths = st.lists(st.integers(1, 50), min_size=1, max_size=12)
 @given(lengths, st.integers(1, 5))
 def test_all_is_dealt_evenly(lengths: list[int], hands: int) -> None:
     """Each place once and in order; who holds most would hold least without one of its rows."""
-    dealt = deal(lengths, hands)
+    dealt = balance_by_length(lengths, hands)
     assert sorted(chain(*dealt)) == list(range(len(lengths)))
     assert all(hand == sorted(hand) for hand in dealt)
     held = [sum(lengths[place] for place in hand) for hand in dealt]
@@ -36,11 +36,11 @@ def test_all_processes_make_as_many_passes(lengths: list[int], processes: int, t
     """What counts is every chosen row once; what does not is a row of the batch."""
     rows = encoded(*((1, length) for length in lengths))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loss_terms, "size", lambda: processes)
+        patch.setattr(loss_terms, "world_size", lambda: processes)
         found = []
         for rank in range(processes):
             patch.setattr(loss_terms, "rank", lambda rank=rank: rank)
-            found.append(list(passes(rows, range(len(rows)), tokens)))
+            found.append(list(plan_passes(rows, range(len(rows)), tokens)))
     assert len({len(own) for own in found}) == 1
     counted = [i for own in found for group, weight in own for i in group if weight]
     assert sorted(counted) == list(range(len(rows)))
@@ -72,5 +72,5 @@ def test_a_process_for_each_gpu(typed: list[str], processes: int) -> None:
 def test_what_cannot_work_together_is_refused(typed: str, words: str) -> None:
     """One sentence, with the key."""
     with pytest.raises(ConfigError) as caught:
-        train_rules.check(load(WTNPO_CONFIG, typed.split()))
+        train_rules.validate_training(load(WTNPO_CONFIG, typed.split()))
     assert str(caught.value).startswith(words)

@@ -6,8 +6,8 @@ from eval.shipped_configs import CONFIGS
 from support.composing import SWEEPS, shipped
 from sweep.config.messages import GROUPS
 from sweep.config.schema import Range, SweepConfig
-from sweep.config.space import check
-from sweep.search.paper import paper_setting
+from sweep.config.space import validate_space
+from sweep.search.paper import find_paper_setting
 
 OPTIONS = {group: sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")) for group in GROUPS}
 ROUNDS = range(max(map(len, OPTIONS.values())))
@@ -37,7 +37,7 @@ def test_groups_have_the_options_that_the_readme_names() -> None:
 def test_every_config_composes_with_every_option(name: str, turn: int) -> None:
     """Each block is the option's, and the space is one that the objective takes."""
     config = composed(name, turn)
-    check(config)
+    validate_space(config)
     names = {"model": config.model.name, "data": config.data.name, "cluster": config.cluster.name}
     assert names | {"recipe": config.recipe} == chosen(turn)
 
@@ -48,7 +48,7 @@ def test_the_paper_lies_strictly_inside_every_space(name: str) -> None:
     split = {chosen(turn)["data"]: turn for turn in ROUNDS}
     assert split.keys() >= SPLITS
     for config in [*(composed(name, split[data]) for data in SPLITS), shipped(name)]:
-        paper = {"retain.weight": 1.0} | (paper_setting(config) or {})
+        paper = {"retain.weight": 1.0} | (find_paper_setting(config) or {})
         for key in config.space.keys() & paper.keys():
             entry = config.space[key]
             assert isinstance(entry, Range)

@@ -13,7 +13,7 @@ from objectives.rmu import RMU
 from objectives.wtnpo import WTNPO
 from support.composing import shipped
 from sweep.config.schema import Range
-from sweep.config.space import check, distributions, objective_of
+from sweep.config.space import build_distributions, build_objective, validate_space
 from sweep.errors import ConfigError
 from sweep.records import Setting
 
@@ -75,7 +75,7 @@ from sweep.records import Setting
 def test_refused_space_is_told_in_one_sentence(name: str, overrides: list[str], said: str) -> None:
     """Each mistake names the key, the value, and what is allowed or nearest."""
     with pytest.raises(ConfigError) as caught:
-        check(shipped(name, *overrides))
+        validate_space(shipped(name, *overrides))
     message = str(caught.value)
     assert said in message and message.endswith(".") and "\n" not in message
 
@@ -95,7 +95,7 @@ def test_refused_space_is_told_in_one_sentence(name: str, overrides: list[str], 
 )
 def test_accepted_spaces(name: str, overrides: list[str]) -> None:
     """Searched, fixed and chosen values within range pass; an objective without fields needs nothing."""
-    check(shipped(name, *overrides))
+    validate_space(shipped(name, *overrides))
 
 
 def test_objective_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,17 +117,17 @@ def test_objective_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     config = shipped("wtnpo", "objective=theirs.named", "~space.alpha", "~space.beta", "space.form={choices: [a, b]}")
-    check(config)
-    assert distributions(config) == {"form": CategoricalDistribution(("a", "b"))}
+    validate_space(config)
+    assert build_distributions(config) == {"form": CategoricalDistribution(("a", "b"))}
     with pytest.raises(ConfigError, match="form = c must be a or b"):
-        check(config.model_copy(update={"space": {}, "fixed": {"form": "c"}}))
+        validate_space(config.model_copy(update={"space": {}, "fixed": {"form": "c"}}))
     with pytest.raises(ConfigError, match=r"space\.form must have choices"):
-        check(config.model_copy(update={"space": {"form": Range(low=0, high=1)}}))
+        validate_space(config.model_copy(update={"space": {"form": Range(low=0, high=1)}}))
 
 
 def test_distributions_are_those_of_the_space() -> None:
     """A number's range is a float distribution, a whole number's an int one, choices are a category."""
-    assert distributions(
+    assert build_distributions(
         shipped("wtnpo", "space.alpha.step=0.5", "space.train.epochs={low: 1, high: 8, log: true}")
     ) == {
         "alpha": FloatDistribution(0.0, 5.0, step=0.5),
@@ -135,19 +135,19 @@ def test_distributions_are_those_of_the_space() -> None:
         "train.epochs": IntDistribution(1, 8, log=True),
     }
     stepped = shipped("rmu", "space.layer.step=2", "~space.c", "space.c={choices: [2, 4.0]}")
-    assert distributions(stepped) == {
+    assert build_distributions(stepped) == {
         "layer": IntDistribution(1, 3, step=2),
         "c": CategoricalDistribution((2, 4.0)),
     }
-    assert distributions(shipped("ga_kl", "~space.retain.weight")) == {}
+    assert build_distributions(shipped("ga_kl", "~space.retain.weight")) == {}
 
 
 def test_objective_of_takes_the_fields_of_a_setting() -> None:
     """Keys with a dot are the trial's; an int field stays an int."""
     setting: Setting = {"alpha": 1.5, "beta": 7.0, "retain.weight": 0.3, "train.lr": 1e-3}
-    assert objective_of(shipped("wtnpo"), setting) == WTNPO(alpha=1.5, beta=7.0)
-    assert objective_of(shipped("ga_kl"), {"retain.weight": 2.0}) == GA()
-    assert objective_of(shipped("rmu"), {"layer": 2, "c": 4.0, "normalize": False}) == RMU(
+    assert build_objective(shipped("wtnpo"), setting) == WTNPO(alpha=1.5, beta=7.0)
+    assert build_objective(shipped("ga_kl"), {"retain.weight": 2.0}) == GA()
+    assert build_objective(shipped("rmu"), {"layer": 2, "c": 4.0, "normalize": False}) == RMU(
         layer=2, c=4.0, normalize=False
     )
 
@@ -161,9 +161,9 @@ def test_whatever_optuna_draws_the_objective_takes() -> None:
     @given(layers=st.tuples(bound, bound).map(sorted), log=st.booleans(), seed=st.integers(0, 9))
     def law(layers: list[int], log: bool, seed: int) -> None:
         config = rmu.model_copy(update={"space": rmu.space | {"layer": Range(low=layers[0], high=layers[1], log=log)}})
-        check(config)
-        drawn: Setting = {name: _draw(distribution, seed) for name, distribution in distributions(config).items()}
-        objective = objective_of(config, drawn | config.fixed)
+        validate_space(config)
+        drawn: Setting = {name: _draw(distribution, seed) for name, distribution in build_distributions(config).items()}
+        objective = build_objective(config, drawn | config.fixed)
         assert isinstance(objective, RMU)
         assert layers[0] <= objective.layer <= layers[1] and 0.5 <= objective.c <= 20
 

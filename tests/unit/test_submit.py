@@ -9,10 +9,11 @@ import pytest
 
 from support.commands import ROOT, refusal
 from support.own import mine
-from sweep.cluster import jobs, upload
-from sweep.cluster.jobs import connected, environment
+from sweep import submit
+from sweep.cluster import upload
+from sweep.cluster.jobs import connect_client, job_environment
 from sweep.errors import ConfigError
-from sweep.submit import main, new, resumed
+from sweep.submit import build_job, build_resume_job, main
 
 WGA, NPO, WTNPO = (str(ROOT / "configs" / f"{name}.yaml") for name in ("wga", "npo", "wtnpo"))
 NOWHERE = "http://127.0.0.1:1"
@@ -106,36 +107,38 @@ def test_what_the_job_gets_of_the_environment(monkeypatch: pytest.MonkeyPatch, u
     for secret in ("MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "PGPASSWORD", "RAY_AUTH_TOKEN"):
         monkeypatch.setenv(secret, "planted")
     wanted = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_NAME": "mine", "PYTHONUNBUFFERED": "1"}
-    assert environment() == wanted
+    assert job_environment() == wanted
 
 
 def test_what_only_the_cluster_can_see_is_not_refused() -> None:
     """Folders of models and data, the storage, packages of the workers."""
     there = ("data=tofu-forget01", "data.path=/shared/tofu", "model=phi-1.5", "model.path=/shared/phi", "cluster=a100")
-    job = new([WTNPO, SHARED, *there, "train.precision=kahan", "train.attention=flash_attention_2"], None, NOWHERE)
+    job = build_job(
+        [WTNPO, SHARED, *there, "train.precision=kahan", "train.attention=flash_attention_2"], None, NOWHERE
+    )
     assert job.name.startswith("wtnpo-phi-1.5-tofu-forget01-")
 
 
 def test_the_job_and_the_sweep_have_one_name() -> None:
     """The one that is given, or the one that is made up: the driver is told."""
-    assert [*new([WTNPO, SHARED], "mine", NOWHERE).command] == [
+    assert [*build_job([WTNPO, SHARED], "mine", NOWHERE).command] == [
         *("python", "-m", "sweep.launch", "configs/wtnpo.yaml", SHARED, "--name", "mine")
     ]
-    job = new([WGA, NPO, SHARED, "seed=1"], None, NOWHERE)
+    job = build_job([WGA, NPO, SHARED, "seed=1"], None, NOWHERE)
     assert job.name.startswith("wga-npo-")
     assert [*job.command[3:]] == ["configs/wga.yaml", "configs/npo.yaml", SHARED, "seed=1", "--name", job.name]
 
 
 def test_a_job_that_goes_on_has_a_name_of_its_own() -> None:
     """Ray takes a submission id once; the sweep's name stays."""
-    job = resumed([SHARED], "first")
+    job = build_resume_job([SHARED], "first")
     assert [*job.command] == ["python", "-m", "sweep.launch", "--resume", "first", SHARED]
     assert job.name.startswith("first-again-")
 
 
 def test_only_code_and_configs_are_sent(own: Path) -> None:
     """Neither what sweeps leave nor hidden folders nor other files; the user's config, group and package are."""
-    sent = {str(place) for place in new(["mine.yaml", SHARED], "mine", NOWHERE).files}
+    sent = {str(place) for place in build_job(["mine.yaml", SHARED], "mine", NOWHERE).files}
     assert {"sweep/launch.py", "eval/suite.py", "objectives/wtnpo.py", "configs/base.yaml"} <= sent
     assert {"own/mine.yaml", "own/cluster/mine.yaml", "mine/fade.py"} <= sent
     tops = {place.split("/")[0] for place in sent}
@@ -148,7 +151,7 @@ def test_a_config_of_another_folder_keeps_its_place(own: Path, tmp_path_factory:
     other = tmp_path_factory.mktemp("other") / "configs" / "wtnpo.yaml"
     other.parent.mkdir()
     other.write_text(Path(WTNPO).read_text())
-    places = [upload.place(Path(file)) for file in ("configs/wtnpo.yaml", "./x/../configs/wtnpo.yaml", other, WTNPO)]
+    places = [upload.job_path(Path(file)) for file in ("configs/wtnpo.yaml", "./x/../configs/wtnpo.yaml", other, WTNPO)]
     assert places[0] == places[1] == Path("own/configs/wtnpo.yaml")
     assert places[2:] == [Path("own") / other.relative_to("/"), Path("configs/wtnpo.yaml")]
 
@@ -156,32 +159,32 @@ def test_a_config_of_another_folder_keeps_its_place(own: Path, tmp_path_factory:
 def test_an_upload_that_is_too_large_names_the_largest(own: Path) -> None:
     """100 MiB and a byte of a user's own package; without that byte it is not the package's fault."""
     with (own / "mine" / "weights.bin").open("wb") as file:
-        file.truncate(upload.LIMIT + 1)
+        file.truncate(upload.MAX_UPLOAD_BYTES + 1)
     with pytest.raises(
         ConfigError, match=r"^100\.\d MiB are too large .* takes 100\.0 MiB: .* mine/weights\.bin \(100"
     ):
-        upload.check(new(["mine.yaml", SHARED], "mine", NOWHERE).files)
-    assert upload.check({Path("a"): own / "mine.yaml", Path("b"): own / "notes.txt"}) == "2 files, 0.0 MiB"
+        upload.check_size(build_job(["mine.yaml", SHARED], "mine", NOWHERE).files)
+    assert upload.check_size({Path("a"): own / "mine.yaml", Path("b"): own / "notes.txt"}) == "2 files, 0.0 MiB"
 
 
 def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """One sentence that says what to install."""
     monkeypatch.setitem(sys.modules, "ray.job_submission", None)
     with pytest.raises(ConfigError, match=r"pip install 'unlearn-sweep\[cluster\]'"):
-        connected(NOWHERE)
+        connect_client(NOWHERE)
 
 
 def test_a_word_with_blanks_stays_one_word() -> None:
     """The head runs the command through a shell."""
-    job = new([WTNPO, SHARED, "experiment='a b; c'"], "mine", NOWHERE)
+    job = build_job([WTNPO, SHARED, "experiment='a b; c'"], "mine", NOWHERE)
     assert shlex.split(shlex.join(job.command))[5] == "experiment='a b; c'"
 
 
 def test_a_job_that_nobody_waits_for(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Once it is sent --detach ends with 0, and prints the commands that look after it."""
     sent: list[str] = []
-    monkeypatch.setattr(jobs, "connected", lambda address: None)
-    monkeypatch.setattr(jobs, "send", lambda job, client, variables: sent.append(job.name))
+    monkeypatch.setattr(submit, "connect_client", lambda address: None)
+    monkeypatch.setattr(submit, "send_job", lambda job, client, variables: sent.append(job.name))
     assert main([WTNPO, SHARED, "--name", "long", "--address", NOWHERE, "--detach"]) == 0
     assert sent == ["long"]
     assert f"ray job status long --address {NOWHERE}" in capsys.readouterr().out

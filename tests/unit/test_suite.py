@@ -13,7 +13,7 @@ from eval.definitions import SUITE
 from eval.models import forward, generation
 from eval.models.forward import distribution_statistics, label_statistics
 from eval.rows.types import Dataset, Row
-from eval.suite import Probes, Report, RetainValues, evaluate, full, retain_values
+from eval.suite import Probes, RetainValues, SuiteReport, evaluate, evaluate_full, measure_retain_model
 from support.toys import TEMPLATE as TOY
 from support.toys import dataset, encoded, llama, tokenizer
 from support.unigrams import TEMPLATE, unigram
@@ -50,9 +50,9 @@ WHOLE = Dataset(
 )
 
 
-def measured(model: PreTrainedModel, rows: Dataset = WHOLE, retain: RetainValues | None = None) -> Report:
+def measured(model: PreTrainedModel, rows: Dataset = WHOLE, retain: RetainValues | None = None) -> SuiteReport:
     """The full suite of a model that knows no context."""
-    return full(model, TOKENIZER, TEMPLATE, rows, retain=retain)
+    return evaluate_full(model, TOKENIZER, TEMPLATE, rows, retain=retain)
 
 
 def test_every_metric_by_hand() -> None:
@@ -64,7 +64,7 @@ def test_every_metric_by_hand() -> None:
     p, r, g = 2 ** (-5 / 4), 2 ** (-5 / 4), 2 ** (-13 / 12)
     of_x = 2 ** (-3 / 2) / (2 ** (-3 / 2) + 2 ** (-5 / 2) + 2 ** (-8 / 3))
     always = unigram(x=1 / 2, end=1 / 4, y=1 / 4)
-    report = measured(unigram(**HALF), retain=retain_values(always, TOKENIZER, TEMPLATE, WHOLE))
+    report = measured(unigram(**HALF), retain=measure_retain_model(always, TOKENIZER, TEMPLATE, WHOLE))
     assert report.metrics == pytest.approx(
         {
             "forget/es": 0,
@@ -139,7 +139,7 @@ def test_one_pass_says_the_same_as_the_searchs() -> None:
     cheap, whole = label_statistics(model, rows), distribution_statistics(model, rows)
     assert torch.equal(cheap.logp, whole.logp)
     assert torch.equal(cheap.hit, whole.hit)
-    first, last = whole.split([1, 3])
+    first, last = whole.split_rows([1, 3])
     assert first.row.tolist() == [0] * 3
     assert last.row.tolist() == [0] + [1] * 6 + [2] * 4
     assert torch.equal(torch.cat([first.logp, last.logp]), whole.logp)
@@ -154,44 +154,44 @@ def stretched() -> Dataset:
 def test_search_and_full_suite_agree() -> None:
     """The four ES of the search are the full suite's, on a model that hits some labels."""
     model = unigram(end=1 / 2)
-    cheap = evaluate(model, Probes.of(stretched(), TOKENIZER, TOY))
-    report = full(model, TOKENIZER, TOY, stretched(), retain=None)
+    cheap = evaluate(model, Probes.from_dataset(stretched(), TOKENIZER, TOY))
+    report = evaluate_full(model, TOKENIZER, TOY, stretched(), retain=None)
     assert cheap == pytest.approx({key: report.metrics[key] for key in cheap})
     assert all(value > 0 for value in cheap.values())
 
 
-def random(rows: Dataset) -> Report:
+def random(rows: Dataset) -> SuiteReport:
     """What is said of a random model, whose answers never end: they are cut after 40 tokens."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("eval.suite.greedy", partial(generation.greedy, longest=40))
-        return full(llama(), TOKENIZER, TOY, rows, retain=retain_values(llama(1), TOKENIZER, TOY, rows))
+        patch.setattr("eval.suite.generate_greedy", partial(generation.generate_greedy, longest=40))
+        return evaluate_full(llama(), TOKENIZER, TOY, rows, retain=measure_retain_model(llama(1), TOKENIZER, TOY, rows))
 
 
 @pytest.fixture(scope="module")
-def usual() -> Report:
+def usual() -> SuiteReport:
     """That of the rows with everything in them, as batches usually are."""
     return random(stretched())
 
 
 @pytest.mark.parametrize("size", [1, 40])
-def test_rows_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch, size: int, usual: Report) -> None:
+def test_rows_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch, size: int, usual: SuiteReport) -> None:
     """Each row alone, unpadded, or a few rows a batch: every value of every row within 1e-5."""
-    monkeypatch.setattr(forward, "TOKENS", size)
-    monkeypatch.setattr(generation, "POSITIONS", 10 * size)
+    monkeypatch.setattr(forward, "MAX_PASS_POSITIONS", size)
+    monkeypatch.setattr(generation, "MAX_BATCH_POSITIONS", 10 * size)
     found = random(stretched())
     assert found.rows.keys() == usual.rows.keys()
     for key, values in usual.rows.items():
         assert found.rows[key] == pytest.approx(values, abs=1e-5), key
 
 
-def test_rows_do_not_depend_on_their_order(usual: Report) -> None:
+def test_rows_do_not_depend_on_their_order(usual: SuiteReport) -> None:
     """Every part reversed: every metric's rows reversed, within 1e-5."""
     back = random(Dataset(**{name: part[::-1] for name, part in vars(stretched()).items()}))
     for key, values in usual.rows.items():
         assert back.rows[key][::-1] == pytest.approx(values, abs=1e-5), key
 
 
-def test_same_bits_twice(usual: Report) -> None:
+def test_same_bits_twice(usual: SuiteReport) -> None:
     """The same model on the same rows gives the same report, bit for bit."""
     assert random(stretched()) == usual
 
@@ -244,7 +244,7 @@ def test_without_a_retain_model() -> None:
 
 def test_a_retain_model_that_tells_all_apart() -> None:
     """Its AUC is 1: privleak would be divided by 0, and is left out."""
-    retain = retain_values(unigram(**HALF), TOKENIZER, TEMPLATE, WHOLE)
+    retain = measure_retain_model(unigram(**HALF), TOKENIZER, TEMPLATE, WHOLE)
     report = measured(unigram(**HALF), retain=retain)
     assert retain.membership == {"loss": 1, "min_k": 1, "min_k_plus_plus": 1}
     assert report.left_out == {"privleak": "the retain model's AUC is 1, to which nothing can be relative"}
@@ -259,4 +259,4 @@ def test_a_diverged_model_has_no_metric() -> None:
     assert (report.metrics, report.rows) == ({}, {})
     assert report.left_out == dict.fromkeys(SUITE, "the model's log-probabilities are not finite")
     with pytest.raises(ValueError, match="retain model's log-probabilities are not finite"):
-        retain_values(model, TOKENIZER, TEMPLATE, WHOLE)
+        measure_retain_model(model, TOKENIZER, TEMPLATE, WHOLE)

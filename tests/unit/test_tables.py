@@ -9,9 +9,9 @@ from rich.console import Console, RenderableType
 from support import toys
 from support.trials import PAPER, repeats, trial
 from sweep.config.schema import SweepConfig
-from sweep.records import Record, Setting
-from sweep.results.console_tables import render, render_comparison
-from sweep.results.statistics import Sweep
+from sweep.records import Setting, TrialRecord
+from sweep.results.console_tables import render_comparison, render_sweep
+from sweep.results.statistics import SweepRecords
 
 BEST: Setting = {"alpha": 0.1 + 0.2, "beta": 2}
 RECORDS = (
@@ -43,7 +43,7 @@ def cells(text: str) -> list[list[str]]:
 
 def test_the_best_beside_the_stand_in(config: SweepConfig) -> None:
     """Scores and mixes of both, what is not the paper's, the word tied; a metric that is not there is a dash."""
-    text = shown(render(config, RECORDS))
+    text = shown(render_sweep(config, RECORDS))
     lines = cells(text)
     assert ["alpha", "0.3", "1.5"] in lines
     assert ["beta", "2", "7"] in lines
@@ -58,25 +58,25 @@ def test_the_best_beside_the_stand_in(config: SweepConfig) -> None:
 
 def test_the_verdict_is_the_last_thing_that_is_read(config: SweepConfig) -> None:
     """Gaps .25 and .5: .375 ± 12.7062 · .125; an objective that the paper did not tune has no such line."""
-    last = shown(render(config, RECORDS)).splitlines()[-1]
+    last = shown(render_sweep(config, RECORDS)).splitlines()[-1]
     assert last == (
         "wtnpo on toy, forget10 (stand-in, other recipe): within noise: alpha=0.3 beta=2 scores 0.375 lower"
         " [-1.213, 1.963] than the tuned alpha=1.5 beta=7 over 2 seeds; differences below 1.588 cannot be told from 0."
     )
-    assert "└" in shown(render(config.model_copy(update={"objective": "ga"}), RECORDS)).splitlines()[-1]
+    assert "└" in shown(render_sweep(config.model_copy(update={"objective": "ga"}), RECORDS)).splitlines()[-1]
 
 
 def test_nothing_finished(config: SweepConfig) -> None:
     """One sentence."""
     failed = trial(0, PAPER, 0.0, state="failed", metrics={})
-    assert shown(render(config, [failed])) == "No trial finished.\n"
+    assert shown(render_sweep(config, [failed])) == "No trial finished.\n"
 
 
-def compared(config: SweepConfig, *others: Sequence[Record]) -> list[str]:
+def compared(config: SweepConfig, *others: Sequence[TrialRecord]) -> list[str]:
     """Lines of a comparison of the sweep with GA's of these records."""
     ga = config.model_copy(update={"objective": "ga"})
-    sweeps = [Sweep(name=str(i), config=ga, records=records) for i, records in enumerate(others)]
-    return shown(render_comparison([Sweep(name="mine", config=config, records=RECORDS), *sweeps])).splitlines()
+    sweeps = [SweepRecords(name=str(i), config=ga, records=records) for i, records in enumerate(others)]
+    return shown(render_comparison([SweepRecords(name="mine", config=config, records=RECORDS), *sweeps])).splitlines()
 
 
 def test_several_sweeps(config: SweepConfig) -> None:

@@ -215,7 +215,9 @@ def test_real_rows(split: Paper, forget: int, retain: int) -> None:
     dataset = load(config(REAL, split))
     full = [json.loads(line) for line in (REAL / "full.json").read_text(encoding="utf-8").splitlines()]
     assert (len(dataset.forget), len(dataset.retain), len(dataset.holdout)) == (forget, retain, 400)
-    assert {(row.question, row.answer) for row in dataset.known} == {(row["question"], row["answer"]) for row in full}
+    assert {(row.question, row.answer) for row in dataset.target_rows} == {
+        (row["question"], row["answer"]) for row in full
+    }
     assert all(len(set(row.perturbed_answers)) > 1 for row in dataset.forget + dataset.holdout)
     assert (len(dataset.real_authors), len(dataset.world_facts)) == (100, 117)
     assert all(len(row.perturbed_answers) == 3 for row in dataset.real_authors + dataset.world_facts)

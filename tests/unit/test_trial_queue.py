@@ -12,34 +12,43 @@ from hypothesis import strategies as st
 from support.bowl import NAME, finished, parts, score, settings, sweep, work
 from support.trials import PAPER
 from sweep.errors import ConfigError
-from sweep.records import Record, Setting
-from sweep.search.queue import FINALISTS, agenda, best, check, hours, planned, reachable, searched
-from sweep.search.study import Ledger, Task
+from sweep.records import Setting, TrialRecord
+from sweep.search.queue import (
+    N_FINALISTS,
+    compute_busy_hours,
+    count_planned_trials,
+    count_search_trials,
+    is_in_space,
+    pending_trials,
+    select_finalists,
+    validate_search,
+)
+from sweep.search.study import SweepStudy, TrialRequest
 
 OUTSIDE: Setting = {"alpha": 9.0, "beta": 7.0}
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> list[TrialRecord]:
     """A sweep of 12 trials and its finalists that nobody interrupted."""
     return work(sweep(tmp_path_factory.mktemp("whole"), search={"trials": 12}, seeds=1))
 
 
-def test_a_trial_in_flight_is_run_again(tmp_path: Path, whole: list[Record]) -> None:
+def test_a_trial_in_flight_is_run_again(tmp_path: Path, whole: list[TrialRecord]) -> None:
     """Killed in trial 0, 7, 10 and in a repeat: each is run again under its index and seed with its setting."""
     config = sweep(tmp_path, search={"trials": 12}, seeds=1)
     for trials in (0, 7, 3, 3):
         work(config, trials=trials)
-        ledger = Ledger(config, NAME)
-        task = next(agenda(config, PAPER, ledger))
+        ledger = SweepStudy(config, NAME)
+        task = next(pending_trials(config, PAPER, ledger))
         assert task is not None
-        killed = ledger.ask(task)
-        again = Task(phase=killed.phase, index=killed.index, seed=killed.seed, setting=killed.setting)
-        assert next(agenda(config, PAPER, Ledger(config, NAME))) == again
+        killed = ledger.open_attempt(task)
+        again = TrialRequest(phase=killed.phase, index=killed.index, seed=killed.seed, setting=killed.setting)
+        assert next(pending_trials(config, PAPER, SweepStudy(config, NAME))) == again
     assert settings(work(config)) == settings(whole)
 
 
-def test_a_driver_that_dies_while_it_asks_leaves_no_trial(tmp_path: Path, whole: list[Record]) -> None:
+def test_a_driver_that_dies_while_it_asks_leaves_no_trial(tmp_path: Path, whole: list[TrialRecord]) -> None:
     """An Optuna trial without our index is nobody's: the sweep is the same without it."""
     config = sweep(tmp_path, search={"trials": 12}, seeds=1)
     for trials in (3, 6):
@@ -51,8 +60,8 @@ def test_a_driver_that_dies_while_it_asks_leaves_no_trial(tmp_path: Path, whole:
 def test_nothing_is_left_after_a_whole_sweep(tmp_path: Path) -> None:
     """3 search trials, then 2 finalists and the paper's on 2 seeds: 3 + 3·2 = 9; a second run has nothing to do."""
     config = sweep(tmp_path, seeds=2)
-    assert len(work(config)) == planned(config, PAPER) == 9
-    assert list(agenda(config, PAPER, Ledger(config, NAME))) == []
+    assert len(work(config)) == count_planned_trials(config, PAPER) == 9
+    assert list(pending_trials(config, PAPER, SweepStudy(config, NAME))) == []
 
 
 def test_another_seed_asks_other_settings(tmp_path: Path) -> None:
@@ -73,14 +82,14 @@ def test_the_paper_comes_first_where_the_space_holds_it(tmp_path: Path) -> None:
 def test_what_the_space_reaches(tmp_path: Path) -> None:
     """Inside; outside a range; with another value fixed; with a value that the paper does not speak of."""
     config = sweep(tmp_path)
-    assert reachable(config, PAPER)
-    assert not reachable(config, OUTSIDE)
-    assert not reachable(config, None)
+    assert is_in_space(config, PAPER)
+    assert not is_in_space(config, OUTSIDE)
+    assert not is_in_space(config, None)
     fixed = sweep(tmp_path, space={"beta": {"low": 1, "high": 9}}, fixed={"alpha": 2.0})
-    assert not reachable(fixed, PAPER)
-    assert reachable(fixed, {"alpha": 2.0, "beta": 7.0})
+    assert not is_in_space(fixed, PAPER)
+    assert is_in_space(fixed, {"alpha": 2.0, "beta": 7.0})
     more = sweep(tmp_path, fixed={"retain.weight": 0.3})
-    assert not reachable(more, PAPER)
+    assert not is_in_space(more, PAPER)
 
 
 def test_finalists_share_their_seeds(tmp_path: Path) -> None:
@@ -103,7 +112,7 @@ def test_the_best_are_distinct_and_did_not_diverge() -> None:
     """By score: .1 diverged, .2 twice the same setting, .3 the paper's, .4, .5 failed: .2 and .4 remain."""
     rows = [(0.1, 0, "diverged"), (0.2, 1, ""), (0.2, 1, ""), (0.3, 2, ""), (0.4, 3, ""), (0.5, 4, "")]
     records = [
-        Record(
+        TrialRecord(
             phase="search",
             index=index,
             setting={"alpha": alpha},
@@ -114,34 +123,34 @@ def test_the_best_are_distinct_and_did_not_diverge() -> None:
         )
         for index, (value, alpha, reason) in enumerate(rows)
     ]
-    assert best(records, paper={"alpha": 2}) == [{"alpha": 1}, {"alpha": 3}]
-    assert len(best(records, paper=None)) == FINALISTS
+    assert select_finalists(records, paper={"alpha": 2}) == [{"alpha": 1}, {"alpha": 3}]
+    assert len(select_finalists(records, paper=None)) == N_FINALISTS
 
 
 def test_the_best_wait_for_the_last_search_trial(tmp_path: Path) -> None:
     """With a search trial under way the paper's repeats are handed out, then nothing until the trial is over."""
     config = sweep(tmp_path, seeds=1)
-    ledger = Ledger(config, NAME)
-    tasks = agenda(config, PAPER, ledger)
-    running = [ledger.ask(task) for task in islice(tasks, 3) if task is not None]
-    ledger.end(finished(running[0]))
-    ledger.end(finished(running[1]))
+    ledger = SweepStudy(config, NAME)
+    tasks = pending_trials(config, PAPER, ledger)
+    running = [ledger.open_attempt(task) for task in islice(tasks, 3) if task is not None]
+    ledger.close_attempt(finished(running[0]))
+    ledger.close_attempt(finished(running[1]))
     repeat = next(tasks)
     assert repeat is not None
     assert repeat.setting == PAPER
     assert next(tasks) is None
-    ledger.end(replace(running[2], state="failed", reason="it broke"))
+    ledger.close_attempt(replace(running[2], state="failed", reason="it broke"))
     assert next(tasks) is not None
 
 
 def test_a_failed_trial_is_run_again_only_when_resumed(tmp_path: Path) -> None:
     """Its setting, index and seed come again in the next run; the last attempt counts."""
     config = sweep(tmp_path, search={"trials": 2})
-    ledger = Ledger(config, NAME)
-    for task in agenda(config, PAPER, ledger):
+    ledger = SweepStudy(config, NAME)
+    for task in pending_trials(config, PAPER, ledger):
         assert task is not None
-        ledger.end(replace(ledger.ask(task), state="failed", reason=f"broke at {task.index}"))
-    failed = ledger.records()
+        ledger.close_attempt(replace(ledger.open_attempt(task), state="failed", reason=f"broke at {task.index}"))
+    failed = ledger.list_records()
     assert [(r.state, r.reason) for r in failed] == [("failed", "broke at 0"), ("failed", "broke at 1")]
     again = work(config)
     assert settings(again) == settings(failed)
@@ -154,7 +163,7 @@ def test_a_stopped_trial_is_over(tmp_path: Path) -> None:
     records = work(config)
     stopped = [record.setting for record in records if record.state == "pruned"]
     assert stopped
-    assert list(agenda(config, PAPER, Ledger(config, NAME))) == []
+    assert list(pending_trials(config, PAPER, SweepStudy(config, NAME))) == []
     assert not [record for record in records if record.phase == "finalist" and record.setting in stopped]
 
 
@@ -164,8 +173,8 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Stand in for the time of day."""
         self.now = 1e9
-        for module in ("agenda", "ledger"):
-            monkeypatch.setattr(f"sweep.{module}.now", lambda: self.now)
+        for module in ("queue", "study"):
+            monkeypatch.setattr(f"sweep.search.{module}.now", lambda: self.now)
 
 
 def run_for(config_hours: float | None, trials: int | None, seconds: float, tmp_path: Path, clock: Clock) -> int:
@@ -173,14 +182,14 @@ def run_for(config_hours: float | None, trials: int | None, seconds: float, tmp_
     config = sweep(tmp_path, search={"hours": config_hours, "trials": trials}, seeds=1)
     for at_most in (1, 1000):
         clock.now += 40_000
-        ledger = Ledger(config, NAME)
-        for task in islice(agenda(config, PAPER, ledger), at_most):
+        ledger = SweepStudy(config, NAME)
+        for task in islice(pending_trials(config, PAPER, ledger), at_most):
             assert task is not None
-            record = ledger.ask(task)
+            record = ledger.open_attempt(task)
             clock.now += seconds
-            ledger.end(finished(record))
-    phases = [record.phase for record in ledger.records()]
-    assert phases.count("finalist") == 1 + min(FINALISTS, phases.count("search") - 1)
+            ledger.close_attempt(finished(record))
+    phases = [record.phase for record in ledger.list_records()]
+    assert phases.count("finalist") == 1 + min(N_FINALISTS, phases.count("search") - 1)
     return phases.count("search")
 
 
@@ -198,18 +207,18 @@ def test_hours_end_a_search(
 def test_hours_also_end_what_would_be_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the hours a failed trial stays failed, also when the sweep is resumed."""
     config, clock = sweep(tmp_path, search={"hours": 1.0, "trials": 3}), Clock(monkeypatch)
-    ledger = Ledger(config, NAME)
-    record = ledger.ask(Task(phase="search", index=0, seed=0, setting=None))
+    ledger = SweepStudy(config, NAME)
+    record = ledger.open_attempt(TrialRequest(phase="search", index=0, seed=0, setting=None))
     clock.now += 3600
-    ledger.end(replace(record, state="failed", reason="it broke"))
-    assert list(agenda(config, PAPER, Ledger(config, NAME))) == []
+    ledger.close_attempt(replace(record, state="failed", reason="it broke"))
+    assert list(pending_trials(config, PAPER, SweepStudy(config, NAME))) == []
 
 
 def test_hours_are_a_union() -> None:
     """[0, 2] and [1, 3] overlap, [5, 6] stands alone, one runs since 9 and it is 10: 3 + 1 + 1 hours."""
     spans = [(0, 2), (1, 3), (5, 6), (9, 0)]
     records = [trial(3600 * start + 3600, 3600 * end + 3600 if end else 0) for start, end in spans]
-    assert hours(records, 11 * 3600) == 5
+    assert compute_busy_hours(records, 11 * 3600) == 5
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 20)), max_size=8))
@@ -217,19 +226,19 @@ def test_hours_count_every_second_once(spans: list[tuple[int, int]]) -> None:
     """As many as there are seconds that lie within a span."""
     records = [trial(start, start + length) for start, length in sorted(spans)]
     covered = {second for start, length in spans for second in range(start, start + length)}
-    assert hours(records, 100) * 3600 == pytest.approx(len(covered))
+    assert compute_busy_hours(records, 100) * 3600 == pytest.approx(len(covered))
 
 
 @pytest.mark.parametrize(("jump", "found"), [(0.0, 6), (1.0, 6), (1e5, 6), (-1.0, 5), (-2.5, 6), (-1e5, 6)])
 def test_hours_stand_a_clock_that_is_set_between_two_runs(jump: float, found: float) -> None:
     """[0, 2] and [1, 3] before, [3, 5] and [4, 6] after it, moved by the jump: wrong by no more than that."""
     records = [trial(3600 * start, 3600 * (start + 2)) for start in (2e5, 2e5 + 1, 2e5 + 3 + jump, 2e5 + 4 + jump)]
-    assert hours(records, 0) == found
+    assert compute_busy_hours(records, 0) == found
 
 
-def trial(started: float, ended: float) -> Record:
+def trial(started: float, ended: float) -> TrialRecord:
     """A trial with these times."""
-    return Record(phase="search", index=0, setting={}, seed=0, state="finished", started=started, ended=ended)
+    return TrialRecord(phase="search", index=0, setting={}, seed=0, state="finished", started=started, ended=ended)
 
 
 def test_the_papers_sampler_runs_the_papers_setting(tmp_path: Path) -> None:
@@ -238,24 +247,24 @@ def test_the_papers_sampler_runs_the_papers_setting(tmp_path: Path) -> None:
     records = work(config)
     assert [(record.phase, record.seed) for record in records] == [("search", 0), *(("finalist", s) for s in (1, 2, 3))]
     assert all(record.setting == PAPER for record in records)
-    assert (searched(config, PAPER), planned(config, PAPER)) == (1, 4)
+    assert (count_search_trials(config, PAPER), count_planned_trials(config, PAPER)) == (1, 4)
 
 
 def test_the_papers_sampler_needs_the_papers_setting(tmp_path: Path) -> None:
     """Where the paper has none, or the space does not hold it, one sentence says so."""
     config = sweep(tmp_path, search={"sampler": "paper"})
-    check(config, PAPER)
+    validate_search(config, PAPER)
     with pytest.raises(ConfigError, match=r"^search\.sampler = 'paper': the paper has no setting of alpha, beta for"):
-        check(config, None)
+        validate_search(config, None)
     with pytest.raises(ConfigError, match="space and fixed do not hold the paper's setting"):
-        check(config, OUTSIDE)
-    check(sweep(tmp_path), None)
+        validate_search(config, OUTSIDE)
+    validate_search(sweep(tmp_path), None)
 
 
 def test_asha_needs_every_epoch(tmp_path: Path) -> None:
     """Trials are compared after 2, 6, 18 epochs: each must have its point."""
     with pytest.raises(ConfigError, match=r"^eval\.every = 2 must be 1 where search\.stop = 'asha'\.$"):
-        check(sweep(tmp_path, search={"stop": "asha"}, eval={"every": 2, "suite": "search"}), None)
+        validate_search(sweep(tmp_path, search={"stop": "asha"}, eval={"every": 2, "suite": "search"}), None)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +283,7 @@ def test_what_is_planned(
 ) -> None:
     """Two ranges make a grid of 4 × 4 of 24; on 2 seeds the paper's and at most 2 others; nobody knows with hours."""
     config = sweep(tmp_path, search=search, seeds=2)
-    assert (searched(config, PAPER), planned(config, PAPER)) == (search_trials, all_trials)
+    assert (count_search_trials(config, PAPER), count_planned_trials(config, PAPER)) == (search_trials, all_trials)
 
 
 def test_a_grid_runs_every_cell_once(tmp_path: Path) -> None:

@@ -12,23 +12,23 @@ import pytest
 from support.bowl import NAME, finished, score, settings, sweep, work
 from sweep.config.compose import dump
 from sweep.config.schema import SweepConfig
-from sweep.config.stored import CONFIG
+from sweep.config.stored import CONFIG_FILE
 from sweep.errors import ConfigError
-from sweep.search.queue import agenda
-from sweep.search.storage import FILE
-from sweep.search.study import Ledger, Task
-from sweep.search.warm_start import check
+from sweep.search.queue import pending_trials
+from sweep.search.storage import DATABASE_FILE
+from sweep.search.study import SweepStudy, TrialRequest
+from sweep.search.warm_start import validate_warm_start
 
 EARLIER = "earlier"
 ALPHA = {"low": 0.0, "high": 5.0}
 SATIMP = {"beta1": {"low": 0.0, "high": 5.0}, "beta2": {"low": 0.0, "high": 5.0}}
-NEXT = Task(phase="search", index=0, seed=0, setting=None)
+NEXT = TrialRequest(phase="search", index=0, seed=0, setting=None)
 
 
 def kept(storage: Path, name: str = EARLIER, **blocks: Any) -> SweepConfig:
     """A sweep with its configuration in its folder, as the command line leaves it."""
     config = sweep(storage, name, **blocks)
-    (storage / name / CONFIG).write_text(dump(config), encoding="utf-8")
+    (storage / name / CONFIG_FILE).write_text(dump(config), encoding="utf-8")
     return config
 
 
@@ -52,7 +52,7 @@ def over(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def storage(tmp_path: Path, over: Path) -> Path:
     """A storage that holds a copy of it."""
     kept(tmp_path, search={"trials": 12, "sampler": "random"}, seed=3, seeds=1)
-    shutil.copy(over / EARLIER / FILE, tmp_path / EARLIER / FILE)
+    shutil.copy(over / EARLIER / DATABASE_FILE, tmp_path / EARLIER / DATABASE_FILE)
     return tmp_path
 
 
@@ -69,8 +69,8 @@ def study(storage: Path) -> optuna.Study:
 
 def test_the_sampler_knows_what_was_found_before(storage: Path) -> None:
     """The search's 12 trials, not the finalists', are in the study with their scores, and none is a record."""
-    ledger = Ledger(warm(storage), NAME)
-    assert ledger.records() == []
+    ledger = SweepStudy(warm(storage), NAME)
+    assert ledger.list_records() == []
     found = [(trial.user_attrs["source"], trial.value, score(trial.params)) for trial in study(storage).trials]
     assert [source for source, _, _ in found] == [f"{EARLIER}/{index}" for index in range(12)]
     assert all(value == pytest.approx(expected) for _, value, expected in found)
@@ -98,7 +98,7 @@ def test_a_resumed_sweep_learns_once(storage: Path) -> None:
     (storage / EARLIER).rename(storage / "parts" / EARLIER)
     config = warm(storage / "parts")
     work(config, paper=None, trials=2)
-    (storage / "parts" / EARLIER / CONFIG).unlink()
+    (storage / "parts" / EARLIER / CONFIG_FILE).unlink()
     assert len(study(storage / "parts").trials) == 14
     assert settings(work(config, paper=None)) == settings(whole)
 
@@ -109,9 +109,9 @@ def test_a_driver_that_dies_while_it_learns_goes_on(storage: Path, monkeypatch: 
     with monkeypatch.context() as patched:
         patched.setattr(optuna.Study, "add_trials", killed_after_5)
         with pytest.raises(KeyboardInterrupt):
-            Ledger(config, NAME)
+            SweepStudy(config, NAME)
     assert len(study(storage).trials) == 5
-    Ledger(config, NAME)
+    SweepStudy(config, NAME)
     assert [trial.user_attrs["source"] for trial in study(storage).trials] == [f"{EARLIER}/{i}" for i in range(12)]
 
 
@@ -125,12 +125,12 @@ def killed_after_5(study: optuna.Study, trials: Sequence[optuna.trial.FrozenTria
 def test_a_collapse_is_worth_knowing(tmp_path: Path) -> None:
     """A diverged trial with its worst score is learned from; a failed one, and one still running, are not."""
     config = kept(tmp_path)
-    ledger = Ledger(config, EARLIER)
-    asked = [ledger.ask(replace(NEXT, index=index)) for index in range(4)]
-    ledger.end(replace(asked[0], state="finished", metrics={"score": 0.9, "mix": 0.0}, reason="NaN"))
-    ledger.end(finished(asked[1]))
-    ledger.end(replace(asked[2], state="failed", reason="it broke"))
-    Ledger(warm(tmp_path), NAME)
+    ledger = SweepStudy(config, EARLIER)
+    asked = [ledger.open_attempt(replace(NEXT, index=index)) for index in range(4)]
+    ledger.close_attempt(replace(asked[0], state="finished", metrics={"score": 0.9, "mix": 0.0}, reason="NaN"))
+    ledger.close_attempt(finished(asked[1]))
+    ledger.close_attempt(replace(asked[2], state="failed", reason="it broke"))
+    SweepStudy(warm(tmp_path), NAME)
     assert [trial.user_attrs["source"] for trial in study(tmp_path).trials] == [f"{EARLIER}/0", f"{EARLIER}/1"]
     assert study(tmp_path).trials[0].value == 0.9
 
@@ -150,24 +150,24 @@ def test_a_collapse_is_worth_knowing(tmp_path: Path) -> None:
 def test_another_question_is_refused(tmp_path: Path, theirs: dict[str, Any], said: str) -> None:
     """The first key that differs is named with both values; nothing is made."""
     config = kept(tmp_path, **theirs)
-    ledger = Ledger(config, EARLIER)
-    ledger.end(finished(ledger.ask(NEXT)))
+    ledger = SweepStudy(config, EARLIER)
+    ledger.close_attempt(finished(ledger.open_attempt(NEXT)))
     with pytest.raises(ConfigError) as caught:
-        check(warm(tmp_path))
+        validate_warm_start(warm(tmp_path))
     assert str(caught.value).startswith(f"search.warm_start: {said}")
 
 
 def test_what_only_changes_the_speed_is_no_other_question(tmp_path: Path) -> None:
     """Checkpointing, the split into passes, the cluster and the seed leave scores comparable."""
     earlier(tmp_path, trials=1, train={"checkpointing": True, "tokens": 100})
-    check(warm(tmp_path, seed=5))
+    validate_warm_start(warm(tmp_path, seed=5))
 
 
 def test_an_unknown_name_has_a_nearest(tmp_path: Path) -> None:
     """Told before anything is prepared."""
     earlier(tmp_path, trials=1)
     with pytest.raises(ConfigError, match=r"^search\.warm_start: earlyer: .* has no sweep .* \(nearest: earlier\)"):
-        check(warm(tmp_path, search={"trials": 4, "warm_start": ["earlyer"]}))
+        validate_warm_start(warm(tmp_path, search={"trials": 4, "warm_start": ["earlyer"]}))
 
 
 def test_a_sweep_without_results_is_refused(tmp_path: Path) -> None:
@@ -175,8 +175,8 @@ def test_a_sweep_without_results_is_refused(tmp_path: Path) -> None:
     config = kept(tmp_path)
     for _ in range(2):
         with pytest.raises(ConfigError, match="earlier has no finished trial of its search yet"):
-            check(warm(tmp_path))
-        next(iter(agenda(config, None, Ledger(config, EARLIER))))
+            validate_warm_start(warm(tmp_path))
+        next(iter(pending_trials(config, None, SweepStudy(config, EARLIER))))
 
 
 def test_scores_of_another_definition_are_refused(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_scores_of_another_definition_are_refused(tmp_path: Path) -> None:
     earlier(tmp_path, trials=1)
     theirs = optuna.load_study(study_name=EARLIER, storage=f"sqlite:///{tmp_path / EARLIER / 'study.db'}")
     assert "forget ES" in theirs.user_attrs["score"]
-    check(warm(tmp_path))
+    validate_warm_start(warm(tmp_path))
     theirs.set_user_attr("score", "raw forget ES")
     with pytest.raises(ConfigError, match="a program version that defined the score differently"):
-        check(warm(tmp_path))
+        validate_warm_start(warm(tmp_path))

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 import altair as alt
 
-from sweep.records import Record
-from sweep.report.data import Reported
-from sweep.report.figure import HEIGHT, Figure, Plot, Table
-from sweep.report.highlights import roles, shown
-from sweep.report.marks import LOWER, Row, colour_of, data, shape_of, tips
-from sweep.results.statistics import finalists, mean, repeats, std
+from sweep.records import TrialRecord
+from sweep.report.data import ReportData
+from sweep.report.figure import PLOT_HEIGHT_PX, Figure, Plot, Table
+from sweep.report.highlights import find_highlights, mark_stand_in
+from sweep.report.marks import SCORE_TITLE, Row, build_tooltips, embed_rows, encode_colour, encode_shape
+from sweep.results.statistics import collect_repeat_values, mean, std, summarize_finalists
 
-PREFIX = "score/tau_"
+TAU_METRIC_PREFIX = "score/tau_"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Level:
+class RetentionLevel:
     """A setting's score at one τ.
 
     Attributes:
@@ -31,15 +31,17 @@ class Level:
     scores: Mapping[int, float]
 
     @property
-    def reach(self) -> float:
+    def std_or_zero(self) -> float:
         """Standard deviation over seeds; 0 for one seed."""
         return std(self.scores) if len(self.scores) > 1 else 0.0
 
 
-def retention(sweep: Reported) -> Figure:
+def plot_retention(sweep: ReportData) -> Figure:
     """Plot the finalists' curves over fresh seeds; while there are no finalists, those of the highlighted trials."""
-    found = _repeated(sweep) or _searched(sweep)
-    lowest = Counter(min(_at(found, tau), key=lambda level: mean(level.scores)).which for tau in _taus(found))
+    found = _collect_finalist_levels(sweep) or _collect_search_levels(sweep)
+    lowest = Counter(
+        min(_select_tau(found, tau), key=lambda level: mean(level.scores)).which for tau in _list_taus(found)
+    )
     (first, times), *_ = lowest.most_common(1) or [("none", 0)]
     seen = f"“{first}” scores lowest at {times} of {lowest.total()} levels of retention"
     seeds = max((len(level.scores) for level in found), default=0)
@@ -49,64 +51,66 @@ def retention(sweep: Reported) -> Figure:
         note="The score where the share τ of the target's retain ES has to be kept. "
         + (f"Mean ± one standard deviation over {seeds} fresh seeds." if seeds > 1 else "One seed."),
         alt=f"Line chart of the score at each τ. {seen}.",
-        plot=_plot(found) if found else None,
+        plot=_draw_plot(found) if found else None,
         table=Table(
             columns=("which", "τ", "score", "± std", "seeds"),
-            rows=[(level.which, level.tau, mean(level.scores), level.reach, len(level.scores)) for level in found],
+            rows=[
+                (level.which, level.tau, mean(level.scores), level.std_or_zero, len(level.scores)) for level in found
+            ],
         ),
     )
 
 
-def _repeated(sweep: Reported) -> list[Level]:
+def _collect_finalist_levels(sweep: ReportData) -> list[RetentionLevel]:
     """Collect the finalists' scores at each τ."""
-    taus = _keys(record for record in sweep.records if record.phase == "finalist")
+    taus = _find_tau_metrics(record for record in sweep.records if record.phase == "finalist")
     return [
-        Level(which=shown(one.label, sweep.config), tau=tau, scores=scores)
-        for one in finalists(sweep.config, sweep.records)
+        RetentionLevel(which=mark_stand_in(one.label, sweep.config), tau=tau, scores=scores)
+        for one in summarize_finalists(sweep.config, sweep.records)
         for tau, key in taus.items()
-        if (scores := repeats(sweep.records, one.setting, key))
+        if (scores := collect_repeat_values(sweep.records, one.setting, key))
     ]
 
 
-def _searched(sweep: Reported) -> list[Level]:
+def _collect_search_levels(sweep: ReportData) -> list[RetentionLevel]:
     """Collect the highlighted search trials' scores at each τ."""
     return [
-        Level(which=role.label, tau=tau, scores={role.record.seed: role.record.metrics[key]})
-        for role in roles(sweep.config, sweep.records)
-        for tau, key in _keys([role.record]).items()
+        RetentionLevel(which=role.label, tau=tau, scores={role.record.seed: role.record.metrics[key]})
+        for role in find_highlights(sweep.config, sweep.records)
+        for tau, key in _find_tau_metrics([role.record]).items()
     ]
 
 
-def _keys(records: Iterable[Record]) -> dict[float, str]:
+def _find_tau_metrics(records: Iterable[TrialRecord]) -> dict[float, str]:
     """Find the metrics that hold a score at one τ, by τ in ascending order."""
-    keys = {key for record in records for key in record.metrics if key.startswith(PREFIX)}
-    return dict(sorted((float(key.removeprefix(PREFIX)), key) for key in keys))
+    keys = {key for record in records for key in record.metrics if key.startswith(TAU_METRIC_PREFIX)}
+    return dict(sorted((float(key.removeprefix(TAU_METRIC_PREFIX)), key) for key in keys))
 
 
-def _taus(found: Sequence[Level]) -> list[float]:
+def _list_taus(found: Sequence[RetentionLevel]) -> list[float]:
     return sorted({level.tau for level in found})
 
 
-def _at(found: Sequence[Level], tau: float) -> list[Level]:
+def _select_tau(found: Sequence[RetentionLevel], tau: float) -> list[RetentionLevel]:
     return [level for level in found if level.tau == tau]
 
 
-def _row(level: Level) -> Row:
-    middle, reach = mean(level.scores), level.reach
+def _build_row(level: RetentionLevel) -> Row:
+    middle, reach = mean(level.scores), level.std_or_zero
     ends = {"low": middle - reach, "high": middle + reach}
     return {"which": level.which, "tau": level.tau, "score": middle, "std": reach, **ends}
 
 
-def _plot(found: Sequence[Level]) -> Plot:
-    rows = [_row(level) for level in found]
-    axis = alt.Axis(values=_taus(found), format=".3~g", labelSeparation=2)
+def _draw_plot(found: Sequence[RetentionLevel]) -> Plot:
+    rows = [_build_row(level) for level in found]
+    axis = alt.Axis(values=_list_taus(found), format=".3~g", labelSeparation=2)
     x = alt.X("tau:Q", title="τ, the share that is kept", axis=axis, scale=alt.Scale(zero=False, padding=14))
-    y, colour = alt.Y("score:Q", title=LOWER), colour_of(rows)
-    chart = alt.Chart(data(rows))
+    y, colour = alt.Y("score:Q", title=SCORE_TITLE), encode_colour(rows)
+    chart = alt.Chart(embed_rows(rows))
     return alt.layer(
-        chart.mark_area(opacity=0.13).encode(x=x, y=alt.Y("low:Q", title=LOWER), y2="high:Q", color=colour),
+        chart.mark_area(opacity=0.13).encode(x=x, y=alt.Y("low:Q", title=SCORE_TITLE), y2="high:Q", color=colour),
         chart.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour),
         chart.mark_point(filled=True, size=110, opacity=1).encode(
-            x=x, y=y, color=colour, shape=shape_of(rows), tooltip=tips(("which", "tau", "score", "std"))
+            x=x, y=y, color=colour, shape=encode_shape(rows), tooltip=build_tooltips(("which", "tau", "score", "std"))
         ),
-    ).properties(height=HEIGHT)
+    ).properties(height=PLOT_HEIGHT_PX)

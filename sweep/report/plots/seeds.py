@@ -5,47 +5,54 @@ from dataclasses import replace
 
 import altair as alt
 
-from sweep.records import line
-from sweep.report.data import Reported
+from sweep.records import format_setting
+from sweep.report.data import ReportData
 from sweep.report.figure import Figure, Plot, Table
-from sweep.report.highlights import shown
-from sweep.report.marks import LOWER, Row, colour_of, data, shape_of, tips
-from sweep.report.tables import spread
-from sweep.results.statistics import Finalist, finalists
+from sweep.report.highlights import mark_stand_in
+from sweep.report.marks import SCORE_TITLE, Row, build_tooltips, embed_rows, encode_colour, encode_shape
+from sweep.report.tables import format_mean_std
+from sweep.results.statistics import Finalist, summarize_finalists
 
-LINE = 44
+ROW_HEIGHT_PX = 44
 """Height of one setting's row."""
 
 
-def seeds(sweep: Reported) -> Figure:
+def plot_seeds(sweep: ReportData) -> Figure:
     """Plot the finalists of a sweep."""
-    return over_seeds(
+    return plot_scores_by_seed(
         "seeds",
-        [replace(one, label=shown(one.label, sweep.config)) for one in finalists(sweep.config, sweep.records)],
+        [
+            replace(one, label=mark_stand_in(one.label, sweep.config))
+            for one in summarize_finalists(sweep.config, sweep.records)
+        ],
     )
 
 
-def over_seeds(key: str, settings: Iterable[Finalist]) -> Figure:
+def plot_scores_by_seed(key: str, settings: Iterable[Finalist]) -> Figure:
     """Plot a point for each seed, and each setting's mean ± one standard deviation, lowest mean first."""
     found = sorted((one for one in settings if one.scores), key=lambda one: one.mean)
-    spreads = [f"{one.label}: {spread(one.scores)}" for one in found]
+    spreads = [f"{one.label}: {format_mean_std(one.scores)}" for one in found]
     return Figure(
         key=key,
-        title=f"“{found[0].label}” scores lowest over fresh seeds: {spread(found[0].scores)}"
+        title=f"“{found[0].label}” scores lowest over fresh seeds: {format_mean_std(found[0].scores)}"
         if found
         else "No setting was repeated on fresh seeds yet",
         note="Small: one seed each. Large: their mean, with a bar of ± one standard deviation. Left is better.",
         alt=f"Dot plot of scores over fresh seeds. {'; '.join(spreads)}.",
-        plot=_plot(found) if found else None,
+        plot=_draw_plot(found) if found else None,
         table=Table(
             columns=("which", "setting", "seed", "score"),
-            rows=[(one.label, line(one.setting), seed, score) for one in found for seed, score in one.scores.items()],
+            rows=[
+                (one.label, format_setting(one.setting), seed, score)
+                for one in found
+                for seed, score in one.scores.items()
+            ],
         ),
     )
 
 
-def _plot(found: Sequence[Finalist]) -> Plot:
-    means = [_mean(one) for one in found]
+def _draw_plot(found: Sequence[Finalist]) -> Plot:
+    means = [_build_mean_row(one) for one in found]
     single: list[Row] = [
         {"which": one.label, "seed": seed, "score": score} for one in found for seed, score in one.scores.items()
     ]
@@ -55,21 +62,28 @@ def _plot(found: Sequence[Finalist]) -> Plot:
         sort=[one.label for one in found],
         axis=alt.Axis(labelLimit=150, grid=False, labelExpr="split(datum.label, ' = ')"),
     )
-    x, colour = alt.X("score:Q", title=LOWER, scale=alt.Scale(zero=False, padding=14)), colour_of(means).legend(None)
-    mean, dots = alt.Chart(data(means)), alt.Chart(data(single))
+    x, colour = (
+        alt.X("score:Q", title=SCORE_TITLE, scale=alt.Scale(zero=False, padding=14)),
+        encode_colour(means).legend(None),
+    )
+    mean, dots = alt.Chart(embed_rows(means)), alt.Chart(embed_rows(single))
     bars = mean.mark_rule(strokeWidth=3, opacity=0.45).encode(
-        x=alt.X("low:Q", title=LOWER, scale=alt.Scale(zero=False, padding=14)), x2="high:Q", y=y, color=colour
+        x=alt.X("low:Q", title=SCORE_TITLE, scale=alt.Scale(zero=False, padding=14)), x2="high:Q", y=y, color=colour
     )
     large = mean.mark_point(size=170, filled=True, opacity=1).encode(
-        x=x, y=y, color=colour, shape=shape_of(means).legend(None), tooltip=tips(("which", "setting", "score", "std"))
+        x=x,
+        y=y,
+        color=colour,
+        shape=encode_shape(means).legend(None),
+        tooltip=build_tooltips(("which", "setting", "score", "std")),
     )
     small = dots.mark_point(size=45, strokeWidth=1.5, opacity=1).encode(
-        x=x, y=y, color=colour, tooltip=tips(("which", "seed", "score"))
+        x=x, y=y, color=colour, tooltip=build_tooltips(("which", "seed", "score"))
     )
-    return alt.layer(bars, large, small).properties(height=LINE * len(found))
+    return alt.layer(bars, large, small).properties(height=ROW_HEIGHT_PX * len(found))
 
 
-def _mean(one: Finalist) -> Row:
+def _build_mean_row(one: Finalist) -> Row:
     reach = one.std if len(one.scores) > 1 else 0.0
     ends = {"low": one.mean - reach, "high": one.mean + reach}
-    return {"which": one.label, "setting": line(one.setting), "score": one.mean, "std": reach, **ends}
+    return {"which": one.label, "setting": format_setting(one.setting), "score": one.mean, "std": reach, **ends}

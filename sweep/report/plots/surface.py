@@ -9,41 +9,44 @@ from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import Delaunay, QhullError
 
-from sweep.records import Record
-from sweep.report.data import Reported
-from sweep.report.figure import HEIGHT, Figure, Plot, Table
-from sweep.report.highlights import roles
-from sweep.report.marks import TRIAL, Row, data, named, points, row
-from sweep.report.parameter import Parameter, parameters
-from sweep.report.theme import SCORES
-from sweep.results.statistics import ranked
+from sweep.records import TrialRecord
+from sweep.report.data import ReportData
+from sweep.report.figure import PLOT_HEIGHT_PX, Figure, Plot, Table
+from sweep.report.highlights import find_highlights
+from sweep.report.marks import TRIAL_KEYS, Row, build_trial_row, draw_highlights, draw_trials, embed_rows
+from sweep.report.parameter import RangeParameter, find_range_parameters
+from sweep.report.theme import SCORE_SCHEME
+from sweep.results.statistics import rank_trials
 
-CELLS = 80
+N_CELLS = 80
 """Cells of the surface's grid along each side."""
-BANDS = 10
+N_BANDS = 10
 """Bands of equal score width, each in one colour."""
 SMOOTHING = 0.02
 """Smoothing of the interpolation: scores vary with the seed too, so the surface need not pass through each trial."""
-OVERLAP = 0.6
+CELL_OVERLAP = 0.6
 """Cells by which a rectangle extends underneath the next ones."""
-MOST = 300
+MAX_SURFACE_TRIALS = 300
 """Best trials from which a surface is fitted; the time grows with the cube of their number."""
 
 
-def surfaces(sweep: Reported) -> list[Figure]:
+def plot_surfaces(sweep: ReportData) -> list[Figure]:
     """Plot the score over each pair of hyper-parameters with a range; choices have no surface between them."""
-    return [_surface(sweep, x, y) for x, y in combinations(parameters(sweep.config).values(), 2)]
+    return [_plot_surface(sweep, x, y) for x, y in combinations(find_range_parameters(sweep.config).values(), 2)]
 
 
-def _surface(sweep: Reported, x: Parameter, y: Parameter) -> Figure:
-    trials = ranked(sweep.records)
-    rows = [_row(record, x, y) for record in trials]
-    marks = [_row(role.record, x, y) | {"which": role.label} for role in roles(sweep.config, trials)]
-    places = [(x.place(record.setting[x.name]), y.place(record.setting[y.name])) for record in trials[:MOST]]
-    surface = heights(places, [record.score for record in trials[:MOST]])
+def _plot_surface(sweep: ReportData, x: RangeParameter, y: RangeParameter) -> Figure:
+    trials = rank_trials(sweep.records)
+    rows = [_build_row(record, x, y) for record in trials]
+    marks = [_build_row(role.record, x, y) | {"which": role.label} for role in find_highlights(sweep.config, trials)]
+    places = [
+        (x.to_fraction(record.setting[x.name]), y.to_fraction(record.setting[y.name]))
+        for record in trials[:MAX_SURFACE_TRIALS]
+    ]
+    surface = fit_surface(places, [record.score for record in trials[:MAX_SURFACE_TRIALS]])
     spans = bool(np.isfinite(surface).any())
     seen = (
-        f"The score is lowest near {_lowest(surface, x, y)}"
+        f"The score is lowest near {_describe_minimum(surface, x, y)}"
         if spans
         else f"No three trials span a surface over {x.name} and {y.name} yet"
     )
@@ -52,12 +55,14 @@ def _surface(sweep: Reported, x: Parameter, y: Parameter) -> Figure:
         title=seen,
         note="A smooth surface between the trials (thin plates), which ends where they end; dark is better.",
         alt=f"Contour plot of the score over {x.name} and {y.name}. {seen}.",
-        plot=_plot([_band(x, y, *run) for run in _runs(surface)], rows, marks, x, y) if spans else None,
-        table=Table(columns=(*TRIAL, x.name, y.name), rows=[list(values.values()) for values in rows]),
+        plot=_draw_plot([_build_rectangle(x, y, *run) for run in _find_band_runs(surface)], rows, marks, x, y)
+        if spans
+        else None,
+        table=Table(columns=(*TRIAL_KEYS, x.name, y.name), rows=[list(values.values()) for values in rows]),
     )
 
 
-def heights(places: Sequence[tuple[float, float]], scores: Sequence[float]) -> NDArray[np.float64]:
+def fit_surface(places: Sequence[tuple[float, float]], scores: Sequence[float]) -> NDArray[np.float64]:
     """Fit a smooth surface to scores at places in the unit square.
 
     Args:
@@ -68,35 +73,37 @@ def heights(places: Sequence[tuple[float, float]], scores: Sequence[float]) -> N
         Height at the centre of each cell [y, x], of shape (N_CELLS, N_CELLS); NaN outside the convex hull of the
         places, and everywhere with fewer than three places or with all on one line.
     """
-    middles = (np.arange(CELLS) + 0.5) / CELLS
+    middles = (np.arange(N_CELLS) + 0.5) / N_CELLS
     cells = np.stack(np.meshgrid(middles, middles), axis=-1).reshape(-1, 2)
     made = np.full(len(cells), np.nan)
     try:
         inside = Delaunay(places).find_simplex(cells) >= 0
     except (QhullError, ValueError):  # fewer than three places, or all on one line
-        return made.reshape(CELLS, CELLS)
+        return made.reshape(N_CELLS, N_CELLS)
     made[inside] = RBFInterpolator(places, scores, smoothing=SMOOTHING)(cells[inside])
-    return made.reshape(CELLS, CELLS)
+    return made.reshape(N_CELLS, N_CELLS)
 
 
-def _row(record: Record, x: Parameter, y: Parameter) -> Row:
-    return row(record) | {"x": record.setting[x.name], "y": record.setting[y.name]}
+def _build_row(record: TrialRecord, x: RangeParameter, y: RangeParameter) -> Row:
+    return build_trial_row(record) | {"x": record.setting[x.name], "y": record.setting[y.name]}
 
 
-def _lowest(surface: NDArray[np.float64], x: Parameter, y: Parameter) -> str:
+def _describe_minimum(surface: NDArray[np.float64], x: RangeParameter, y: RangeParameter) -> str:
     cell_y, cell_x = np.unravel_index(np.nanargmin(surface), surface.shape)
-    return " ".join(f"{one.name}={one.value((cell + 0.5) / CELLS):.2g}" for one, cell in ((x, cell_x), (y, cell_y)))
+    return " ".join(
+        f"{one.name}={one.from_fraction((cell + 0.5) / N_CELLS):.2g}" for one, cell in ((x, cell_x), (y, cell_y))
+    )
 
 
-def _runs(surface: NDArray[np.float64]) -> Iterator[tuple[float, int, int, int]]:
+def _find_band_runs(surface: NDArray[np.float64]) -> Iterator[tuple[float, int, int, int]]:
     """Yield runs of adjacent cells in one line and band.
 
     Yields:
         Score at the middle of the band, line, first cell, and end (exclusive).
     """
     low, high = np.nanmin(surface), np.nanmax(surface)
-    height = (high - low) / BANDS or 1.0
-    bands = np.floor((surface - low) / height).clip(max=BANDS - 1)
+    height = (high - low) / N_BANDS or 1.0
+    bands = np.floor((surface - low) / height).clip(max=N_BANDS - 1)
     for line, cells in enumerate(low + (bands + 0.5) * height):
         end = 0
         for score, run in groupby(cells):
@@ -105,19 +112,19 @@ def _runs(surface: NDArray[np.float64]) -> Iterator[tuple[float, int, int, int]]
                 yield float(score), line, begin, end
 
 
-def _band(x: Parameter, y: Parameter, score: float, line: int, begin: int, end: int) -> Row:
+def _build_rectangle(x: RangeParameter, y: RangeParameter, score: float, line: int, begin: int, end: int) -> Row:
     """Build the rectangle of a run, to four digits; it extends underneath the next ones, so that no seam shows."""
-    left, right = (x.value(cell / CELLS) for cell in (begin, end + OVERLAP))
-    bottom, top = (y.value(cell / CELLS) for cell in (line, line + 1 + OVERLAP))
+    left, right = (x.from_fraction(cell / N_CELLS) for cell in (begin, end + CELL_OVERLAP))
+    bottom, top = (y.from_fraction(cell / N_CELLS) for cell in (line, line + 1 + CELL_OVERLAP))
     made = {"x": left, "x2": right, "y": bottom, "y2": top, "score": score}
     return {key: float(f"{place:.4g}") for key, place in made.items()}
 
 
-def _plot(
-    bands: Sequence[Row], rows: Sequence[Row], marks: Sequence[Row], over_x: Parameter, over_y: Parameter
+def _draw_plot(
+    bands: Sequence[Row], rows: Sequence[Row], marks: Sequence[Row], over_x: RangeParameter, over_y: RangeParameter
 ) -> Plot:
-    x, y = over_x.x("x"), over_y.y("y")
-    colour = alt.Fill("score:Q", scale=alt.Scale(scheme=SCORES))
-    cells = alt.Chart(data(bands)).mark_rect().encode(x=x, x2="x2:Q", y=y, y2="y2:Q", fill=colour)
-    trials = points(rows, x, y).mark_circle(size=75, stroke="white", strokeWidth=1.2, opacity=1)
-    return alt.layer(cells, trials, named(marks, x, y)).properties(height=HEIGHT)
+    x, y = over_x.encode_x("x"), over_y.encode_y("y")
+    colour = alt.Fill("score:Q", scale=alt.Scale(scheme=SCORE_SCHEME))
+    cells = alt.Chart(embed_rows(bands)).mark_rect().encode(x=x, x2="x2:Q", y=y, y2="y2:Q", fill=colour)
+    trials = draw_trials(rows, x, y).mark_circle(size=75, stroke="white", strokeWidth=1.2, opacity=1)
+    return alt.layer(cells, trials, draw_highlights(marks, x, y)).properties(height=PLOT_HEIGHT_PX)
