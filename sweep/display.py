@@ -13,7 +13,7 @@ from rich.text import Text
 
 from sweep.callbacks import SweepsDisplay
 from sweep.plan.job import SweepJob
-from sweep.records import Phase, Setting, TrialRecord, escape_unprintable
+from sweep.records import Phase, TrialRecord, escape_unprintable, format_setting, format_value
 from sweep.search.queue import count_planned_trials
 
 REDRAW_INTERVAL_S = 0.25
@@ -217,7 +217,7 @@ class Board:
             str(record.index) if record.phase == "search" else f"repeat {record.index}",
             self._format_searched(name, record),
             f"{done}/{epochs}",
-            *(_format_value(point.get(key, "")) for key in ("forget/es", "retain/es", "score")),
+            *(format_value(point.get(key, "")) for key in ("forget/es", "retain/es", "score")),
             record.state if not record.reason else f"{record.state}: {record.reason}",
         ]
 
@@ -230,15 +230,6 @@ def _sum_or_none(numbers: Sequence[int | None]) -> int | None:
     """Return the sum, or None if one of the numbers is None."""
     known = [number for number in numbers if number is not None]
     return sum(known) if len(known) == len(numbers) else None
-
-
-def format_setting(setting: Setting) -> str:
-    """Format a setting as one line, floats with four significant digits."""
-    return " ".join(f"{key}={_format_value(value)}" for key, value in setting.items())
-
-
-def _format_value(value: float | str) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _format_duration(seconds: float) -> str:

@@ -44,11 +44,11 @@ class SweepResult:
     trials_s: float
 
 
-def run_sweeps(works: Sequence[SweepJob], interrupts: InterruptHandler) -> list[SweepResult]:
+def run_sweeps(jobs: Sequence[SweepJob], interrupts: InterruptHandler) -> list[SweepResult]:
     """Run the remaining trials of the sweeps side by side; open their studies once everything is prepared.
 
     Args:
-        works: the sweeps, at least one, all with the same cluster settings.
+        jobs: the sweeps, at least one, all with the same cluster settings.
         interrupts: the handler that holds the signals.
 
     Returns:
@@ -61,32 +61,32 @@ def run_sweeps(works: Sequence[SweepJob], interrupts: InterruptHandler) -> list[
         BrokenOffError: the preparation failed.
     """
     began = time.monotonic()
-    cluster = works[0].config.cluster
-    with connect_ray(cluster) as room, watch_head(interrupts.abort_process), open_display(works) as shown:
+    cluster = jobs[0].config.cluster
+    with connect_ray(cluster) as n_slots, watch_head(interrupts.abort_process), open_display(jobs) as display:
         interrupts.install_handlers()
-        if works[0].config.artifacts is None:
-            shared_storage.check_storage(works[0].config.storage)
-        print("sweep", ", ".join(work.name for work in works), flush=True)
+        if jobs[0].config.artifacts is None:
+            shared_storage.check_storage(jobs[0].config.storage)
+        print("sweep", ", ".join(job.name for job in jobs), flush=True)
 
-        def beat() -> None:
+        def on_step() -> None:
             interrupts.raise_if_interrupted()
-            shown.on_step()
+            display.on_step()
 
-        run_preparation(cluster, [maker for work in works for maker in work.preparers], shown, beat)
+        run_preparation(cluster, [preparer for job in jobs for preparer in job.preparers], display, on_step)
         ready = time.monotonic()
         with ExitStack() as stack:
-            step = StepCallback(beat)
-            studies = [stack.enter_context(work.open_study()) for work in works]
-            trackers = [stack.enter_context(track_sweep(*pair)) for pair in zip(works, studies, strict=True)]
-            searches = [build_search(*three, shown) for three in zip(works, studies, trackers, strict=True)]
+            step = StepCallback(on_step)
+            studies = [stack.enter_context(job.open_study()) for job in jobs]
+            trackers = [stack.enter_context(track_sweep(*pair)) for pair in zip(jobs, studies, strict=True)]
+            searches = [build_search(*three, display) for three in zip(jobs, studies, trackers, strict=True)]
             run_trials(
                 cluster,
-                [work.trial_fn for work in works],
+                [job.trial_fn for job in jobs],
                 StudySearcher(searches, explain_failure=step.failure_reason),
-                room,
+                n_slots,
                 step,
             )
-            records = [ledger.list_records() for ledger in studies]
+            records = [study.list_records() for study in studies]
     seconds = {"prepare_s": ready - began, "trials_s": time.monotonic() - ready}
     return [
         SweepResult(records=own, tracking_run=tracker.tracking_run, ui_command=tracker.ui_command, **seconds)
@@ -94,25 +94,25 @@ def run_sweeps(works: Sequence[SweepJob], interrupts: InterruptHandler) -> list[
     ]
 
 
-def build_search(work: SweepJob, study: SweepStudy, tracker: Tracker, display: SweepsDisplay) -> Search:
+def build_search(job: SweepJob, study: SweepStudy, tracker: Tracker, display: SweepsDisplay) -> Search:
     """Build the search of a sweep; the display and the tracker listen to its trials."""
-    watcher = display.for_sweep(work.name)
-    watcher.on_resume(study.list_records())
-    tasks = pending_trials(work.config, work.paper, study)
+    view = display.for_sweep(job.name)
+    view.on_resume(study.list_records())
+    requests = pending_trials(job.config, job.paper, study)
     return Search(
         study=study,
-        requests=tasks,
-        watchers=[watcher, tracker],
+        requests=requests,
+        listeners=[view, tracker],
         run_id_of=tracker.run_id_of,
-        retries=work.config.cluster.retries,
-        deadline=work.config.cluster.deadline,
+        retries=job.config.cluster.retries,
+        deadline=job.config.cluster.deadline,
     )
 
 
 @contextmanager
-def track_sweep(work: SweepJob, study: SweepStudy) -> Iterator[Tracker]:
+def track_sweep(job: SweepJob, study: SweepStudy) -> Iterator[Tracker]:
     """Track a sweep in MLflow; however the block ends, close the open attempts and end the MLflow runs."""
-    tracker = Tracker.start(work.config, work.name, study.run_id)
+    tracker = Tracker.start(job.config, job.name, study.run_id)
     study.save_run_id(study.run_id or "")
     status: RunStatus = "FAILED"
     try:
@@ -125,7 +125,7 @@ def track_sweep(work: SweepJob, study: SweepStudy) -> Iterator[Tracker]:
         try:
             study.fail_open_attempts()
         finally:  # also if the disk of the study is full
-            if lacking := tracker.finish(status, study.list_all_attempts()):
-                again = f"python -m sweep.sync {sweep_arguments(work.config.storage, work.name)}"
-                print(f"{lacking}; to fill it in: {again}", file=sys.stderr)
+            if missing := tracker.finish(status, study.list_all_attempts()):
+                again = f"python -m sweep.sync {sweep_arguments(job.config.storage, job.name)}"
+                print(f"{missing}; to fill it in: {again}", file=sys.stderr)
             study.save_run_id(tracker.run_id)

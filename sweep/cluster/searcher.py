@@ -20,7 +20,7 @@ class Search:
     Attributes:
         study: persistent record of the sweep's trials.
         requests: the trials still to be run; yields None while the next one is not known yet.
-        watchers: are called with every change of a trial.
+        listeners: are called with every change of a trial.
         run_id_of: returns the id of a trial's MLflow run.
         retries: how often a trial is restarted after its process died.
         deadline: hours after which the process of a trial exits by itself; None: no limit.
@@ -30,7 +30,7 @@ class Search:
 
     study: SweepStudy
     requests: Iterator[TrialRequest | None]
-    watchers: Sequence[TrialListener]
+    listeners: Sequence[TrialListener]
     run_id_of: Callable[[TrialRecord], str]
     retries: int
     deadline: float | None
@@ -46,19 +46,19 @@ class Search:
         return self.retry_queue.pop(0) if self.retry_queue else next(self.requests)
 
     def open_attempt(self, task: TrialRequest) -> TrialRecord:
-        """Open an attempt at the requested trial, and notify the watchers."""
+        """Open an attempt at the requested trial, and notify the listeners."""
         record = self.study.open_attempt(task)
-        self.notify_watchers(record)
+        self.notify_listeners(record)
         return record
 
-    def notify_watchers(self, record: TrialRecord) -> None:
-        """Pass the new state of a trial to every watcher."""
-        for watcher in self.watchers:
-            watcher.on_trial_update(record)
+    def notify_listeners(self, record: TrialRecord) -> None:
+        """Pass the new state of a trial to every listener."""
+        for listener in self.listeners:
+            listener.on_trial_update(record)
 
     def prune_attempt(self, record: TrialRecord) -> None:
         """Close the attempt of a trial that ASHA stops early."""
-        self.notify_watchers(record)
+        self.notify_listeners(record)
         reason = f"pruned by ASHA after epoch {record.curve[-1]['epoch']:.0f}"
         self.close_attempt(replace(record, state="pruned", reason=reason))
 
@@ -84,8 +84,8 @@ class Search:
         return f"it ran longer than cluster.deadline = {self.deadline:g} hours: "
 
     def close_attempt(self, record: TrialRecord) -> None:
-        """Commit the closed attempt to the study with its MLflow run, and notify the watchers."""
-        self.notify_watchers(self.study.close_attempt(replace(record, run_id=self.run_id_of(record))))
+        """Commit the closed attempt to the study with its MLflow run, and notify the listeners."""
+        self.notify_listeners(self.study.close_attempt(replace(record, run_id=self.run_id_of(record))))
 
 
 class StudySearcher(Searcher):
@@ -124,7 +124,7 @@ class StudySearcher(Searcher):
         place, _ = self._running[trial_id]
         if record.state == "running":
             self._running[trial_id] = place, record
-            self._searches[place].notify_watchers(record)
+            self._searches[place].notify_listeners(record)
         else:
             del self._running[trial_id]
             self._searches[place].close_attempt(record)

@@ -164,15 +164,6 @@ def measure_stages(
         texts: the rows.
     """
     train, tuned = config.train, texts.fine_tuning_rows(config)
-    schedule = Schedule(
-        n_rows=1,
-        n_epochs=3,
-        batch_size=1,
-        lr=1e-5,
-        weight_decay=0.0,
-        max_grad_norm=1.0,
-        checkpointing=train.checkpointing,
-    )
     with MemoryTracker() as alive:
         model = apply_precision(
             _make_bare_model(architecture, WEIGHT_DTYPES[train.precision], train.attention), train.precision
@@ -187,7 +178,7 @@ def measure_stages(
             chain(_touch_weights(model) if several else (), unlearn),
             _fine_tuning_loss(config, model, tuned),
         ]
-        with closing(train_steps(model, schedule, losses)) as steps:
+        with closing(train_steps(model, _three_steps(train.checkpointing), losses)) as steps:
             next(steps)
             training = StageMemory(
                 weights=weights, head=head, gradients=weights, optimizer=alive.current - before, activations=0
@@ -204,6 +195,13 @@ def measure_stages(
         return found
     gathered = _gathered_bytes(model)
     return {name: stage.shard_over(config.cluster.processes, gathered) for name, stage in found.items()}
+
+
+def _three_steps(checkpointing: bool) -> Schedule:
+    """Return the schedule of three steps of one row each."""
+    return Schedule(
+        n_rows=1, n_epochs=3, batch_size=1, lr=1e-5, weight_decay=0.0, max_grad_norm=1.0, checkpointing=checkpointing
+    )
 
 
 def _unlearning_loss(

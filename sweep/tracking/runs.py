@@ -3,15 +3,16 @@
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from mlflow.entities import Metric, Param, Run, RunTag
 
 from eval.definitions import DEFINITIONS
 from eval.provenance import find_revision, list_versions
 from sweep.config.compose import dump
+from sweep.config.diff import flatten_block
 from sweep.config.schema import SweepConfig
-from sweep.records import INTERRUPTED_REASON, Setting, TrackingRun, TrialRecord, now
+from sweep.records import INTERRUPTED_REASON, Setting, TrackingRun, TrialRecord, format_value, now
 from sweep.redaction import redact
 from sweep.tracking.store import get_or_create_experiment, get_tracking_uri, open_client
 
@@ -83,7 +84,7 @@ class SweepRuns:
         blocks = self._config.model_dump(mode="json", include=set(PARAM_BLOCKS))
         there = self._client.get_run(self.run_id).data.params  # MLflow refuses to change one
         self._log_batches(
-            self.run_id, params={key: value for key, value in _flatten_blocks(blocks) if key not in there}
+            self.run_id, params={key: str(value) for key, value in flatten_block(blocks) if key not in there}
         )
         self._client.log_text(self.run_id, dump(self._config), "config.yaml")
         self._has_logged_config = True
@@ -216,7 +217,7 @@ def format_attempt_key(record: TrialRecord) -> str:
 
 def _format_run_name(objective: str, record: TrialRecord) -> str:
     """Return a readable run name: the objective, the setting and the seed."""
-    values = [f"{key}={f'{v:.4g}' if isinstance(v, float) else v}" for key, v in record.setting.items()]
+    values = [f"{key}={format_value(value)}" for key, value in record.setting.items()]
     return " ".join([objective.rpartition(".")[2], *values, f"seed={record.seed}"])
 
 
@@ -280,15 +281,6 @@ def _build_epoch_metrics(record: TrialRecord, point: Mapping[str, float]) -> lis
 def build_metrics(values: Mapping[str, float], *, step: int, timestamp: int) -> list[Metric]:
     """Convert the values to MLflow metrics; the timestamp is in milliseconds."""
     return [Metric(key, float(value), timestamp, step) for key, value in values.items()]
-
-
-def _flatten_blocks(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each value of nested blocks as its dotted key, `block.key`, and its text."""
-    if not isinstance(value, dict):
-        yield key, str(value)
-        return
-    for name, item in value.items():
-        yield from _flatten_blocks(item, f"{key}.{name}" if key else name)
 
 
 def truncate_texts(texts: Mapping[str, str]) -> dict[str, str]:

@@ -50,7 +50,7 @@ def search(config: SweepConfig, ledger: SweepStudy, watcher: TrialListener) -> S
     return Search(
         study=ledger,
         requests=pending_trials(config, PAPER, ledger),
-        watchers=[watcher],
+        listeners=[watcher],
         run_id_of=lambda record: f"run {record.index}",
         retries=1,
         deadline=config.cluster.deadline,

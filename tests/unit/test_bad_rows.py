@@ -248,7 +248,9 @@ def test_a_row_longer_than_the_model_is_refused(row: Row) -> None:
     positions = len(tokens(f"Question: {question}\nAnswer: {answer}")["input_ids"])
     for fits in (positions, None):
         check_lengths(words(row), TEMPLATE, lambda fits=fits: (tokens, fits))  # type: ignore[misc]
-    with pytest.raises(DataError, match=rf"^retain row 2 has {positions} tokens, but the model has {positions - 1} pos"):
+    with pytest.raises(
+        DataError, match=rf"^retain row 2 has {positions} tokens, but the model has {positions - 1} pos"
+    ):
         check_lengths(words(row), TEMPLATE, lambda: (tokens, positions - 1))
 
 
