@@ -1,4 +1,7 @@
-"""Faults of the world around a sweep in short; tests/faults/ has all of them, by command."""
+"""Faults of the world around a sweep in short; tests/faults/ has all of them, by command.
+
+A damaged artifact is in test_control_c.py.
+"""
 
 import os
 from functools import partial
@@ -6,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from faults import artifact, disk, memory
+from faults import disk, memory
 from faults.common import Held, Toys
 
 
@@ -20,8 +23,3 @@ def test_the_disk_is_full(tmp_path: Path, empty_mlflow: Path) -> None:
     """In the search of toys: one sentence, exit code 1, and whole once there is room."""
     held = Held(Toys(empty_mlflow), 1)
     disk.full_storage(tmp_path, held.moment, held.start)
-
-
-def test_an_artifact_is_damaged_before_the_trials(tmp_path: Path) -> None:
-    """Of a real sweep: no trial uses it; --resume makes it again, and the sweep is whole."""
-    artifact.damaged_meanwhile(tmp_path, artifact.flipped, artifact.made_before(tmp_path))

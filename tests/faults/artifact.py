@@ -7,12 +7,10 @@ import json
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import chdir
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from faults.common import NAME, RESUME, SWEEP, Outcome, over, show, start, trials, whole
-from sweep.plan.launch_plan import plan_new
 from sweep.prepare.artifacts import MANIFEST_FILE, METRICS_FILE, ROWS_FILE
 from sweep.prepare.artifacts import is_intact as sound
 from sweep.training.reference import REFERENCE_FILE
@@ -127,25 +125,10 @@ def two_at_once(here: Path, kill: bool) -> None:
         assert trials(here, "first") == trials(here, "second")
 
 
-def made_before(here: Path) -> str:
-    """Make the artifacts of a one-trial sweep in this process; return the line that a sweep prints after its check."""
-    with chdir(here):
-        (plan,) = plan_new([*SWEEP[:-2], *MORE], NAME).plans
-        for maker in plan.preparers:
-            list(maker())
-    return f"sweep {NAME}\n"
-
-
-def damaged_meanwhile(here: Path, damage: Callable[[Path], None], mark: str = "prepared reference") -> None:
-    """Damage the target before a worker loads it: it must not be used, and --resume must remake it.
-
-    Args:
-        here: the folder in which the command runs.
-        damage: is applied to the target's weights.
-        mark: output of the command once the artifacts exist, made by it or before.
-    """
+def damaged_meanwhile(here: Path, damage: Callable[[Path], None]) -> None:
+    """Damage the target before a worker loads it: it must not be used, and --resume must remake it."""
     command = start(here, *SWEEP, *MORE)
-    command.wait_for(mark)
+    command.wait_for("prepared reference")
     (target,) = [folder for folder in folders(here) if (folder / ROWS_FILE).exists()]
     damage(target / "model.safetensors")
     code, said = command.end(), command.said()

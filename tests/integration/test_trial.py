@@ -1,8 +1,10 @@
 """Preparation and one trial on the toy model, end to end without Ray."""
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,8 +21,10 @@ from support.toys import config, dataset
 from sweep.config.schema import SweepConfig
 from sweep.prepare.artifacts import Artifacts, locate_artifacts
 from sweep.prepare.preparers import missing_preparers
+from sweep.records import TrialRecord
 from sweep.training.weights import snapshot_weights
 from sweep.trial.outcomes import EpochResult, TrialOutcome
+from sweep.trial.runner import run_trial, unlearn
 from sweep.trial.session import get_session
 from sweep.trial.unlearn import measure_full_suite, measure_search_suite, run_unlearning
 
@@ -56,6 +60,25 @@ def test_prepared_once(tmp_path: Path) -> None:
     padded = sweep.model_copy(update={"retain": sweep.retain.model_copy(update={"reduction": "padded500"})})
     assert locate_artifacts(padded, dataset()).target == artifacts.target
     assert locate_artifacts(padded, dataset()).reference != artifacts.reference
+
+
+def test_a_trial_takes_nothing_that_is_damaged(toy: Toy, tmp_path: Path) -> None:
+    """One bit of the target's weights is another: the trial fails and says so; what is made again is taken."""
+    shutil.copytree(toy[0].storage / ".artifacts", tmp_path / ".artifacts")
+    sweep = toy[0].model_copy(update={"storage": tmp_path})
+    artifacts = locate_artifacts(sweep, dataset())
+    weights = artifacts.target / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    record = TrialRecord(phase="search", index=0, setting={"alpha": 1.0, "beta": 1.0}, seed=0, state="running")
+    (ended,) = run_trial(partial(unlearn, sweep, artifacts), record)
+    assert ended.state == "failed"
+    assert ended.reason.startswith(f"DataError: the target in {artifacts.target} was damaged or removed: --resume")
+    for preparer in missing_preparers(sweep, dataset(), artifacts):
+        list(preparer())
+    *_, ended = run_trial(partial(unlearn, sweep, artifacts), record)
+    assert ended.state == "finished"
 
 
 def test_the_target_knows_its_rows(toy: Toy) -> None:
