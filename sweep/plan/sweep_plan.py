@@ -90,7 +90,7 @@ class SweepPlan:
         from sweep.search.queue import count_planned_trials, count_search_trials
 
         paper, hours = find_paper_setting(self.config), self.config.search.hours
-        search, together = count_search_trials(self.config, paper), count_planned_trials(self.config, paper)
+        search, together = count_search_trials(self.config), count_planned_trials(self.config, paper)
         limit = "" if hours is None else f" that begin within {hours:g} hours of search"
         if search is None or together is None:
             return f"all{limit}, and repeats of finalists on fresh seeds"

@@ -21,7 +21,6 @@ from sweep.report.tables import build_comparison_table, build_trial_table
 from sweep.report.verdict import Evidence, build_evidence
 from sweep.results.comparison import WINS, ObjectiveResult, compare_objectives
 from sweep.results.statistics import TIED, Finalist
-from sweep.search.paper import find_paper_setting
 from sweep.search.queue import count_search_trials
 
 MAX_KEY_CHARS = 100
@@ -102,7 +101,7 @@ def describe_status(sweep: ReportData) -> str:
     """Describe the progress of a sweep in one line."""
     over = Counter(record.phase for record in sweep.records if record.state != "running")
     running = sum(record.state == "running" for record in sweep.records)
-    wanted = count_search_trials(sweep.config, find_paper_setting(sweep.config))
+    wanted = count_search_trials(sweep.config)
     begin = f"Running, {running} under way: " if running else ""
     of = "" if wanted is None else f" of {wanted}"
     return f"{sweep.name}: {begin}{over['search']}{of} trials of the search and {over['finalist']} repeats are over."

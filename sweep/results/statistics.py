@@ -10,6 +10,7 @@ from scipy.special import stdtr, stdtrit
 from sweep.config.schema import SweepConfig
 from sweep.records import Setting, TrialRecord
 from sweep.search.paper import find_paper_setting
+from sweep.search.samplers import SAMPLERS
 
 TIED = "tied"
 """The verdict where neither of two settings wins."""
@@ -153,10 +154,10 @@ def find_trial_with_setting(setting: Setting, records: Iterable[TrialRecord]) ->
 def best_from_search(config: SweepConfig, records: Iterable[TrialRecord]) -> TrialRecord | None:
     """Return the best trial that the search found by itself; None where no trial finished without diverging.
 
-    The paper's setting is given to the search as trial 0, unless it is a grid, and does not count there; it counts
-    where the search proposes it again.
+    The paper's setting is given to the search as trial 0, unless the sampler lists all settings, and does not count
+    there; it counts where the search proposes it again.
     """
-    handed = None if config.search.sampler == "grid" else find_paper_setting(config)
+    handed = find_paper_setting(config) if SAMPLERS[config.search.sampler].list_settings is None else None
     own = [record for record in rank_trials(records) if (record.index, record.setting) != (0, handed)]
     return next((record for record in own if not record.reason), None)
 

@@ -93,7 +93,7 @@ def build_summary(
             for file in single_trial_configs(name, config, records)
         },
         "finalists": [_encode_finalist(one) for one in summarize_finalists(config, records)],
-        "trials": {"planned": count_search_trials(config, find_paper_setting(config))} | counts,
+        "trials": {"planned": count_search_trials(config)} | counts,
         "seconds": asdict(seconds),
         "mlflow": asdict(logged),
     }

@@ -3,7 +3,7 @@
     study         the persistent record of all trials, an Optuna study
     storage       the databases that hold the studies
     queue         the trials still to be run, in order
-    samplers      the algorithms that propose a setting: TPE, NSGA-II, random
+    samplers      what differs between the samplers: algorithm, directions of the study, list of settings
     grid          every combination of a space
     asha          early stopping of trials that fall behind
     warm_start    trials of earlier sweeps as evidence for the sampler

@@ -10,7 +10,7 @@ from sweep.config import space
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 from sweep.records import Setting, TrialRecord, now
-from sweep.search.grid import build_grid
+from sweep.search.samplers import SAMPLERS
 from sweep.search.study import SweepStudy, TrialRequest
 
 N_FINALISTS = 2
@@ -21,13 +21,14 @@ def validate_search(config: SweepConfig, paper: Setting | None) -> None:
     """Check that the search can be run as configured.
 
     Raises:
-        ConfigError: `search.sampler` is paper but the paper has no setting or the space does not hold it, the grid
-            cannot be built or has more settings than trials, or `search.stop` is asha but not every epoch is evaluated.
+        ConfigError: `search.sampler` is paper but the paper has no setting or the space does not hold it, the
+            sampler's list of settings cannot be built, or `search.stop` is asha but not every epoch is evaluated.
     """
     if config.search.stop == "asha" and config.eval.every != 1:
         raise ConfigError(f"eval.every = {config.eval.every} must be 1 where search.stop = 'asha'.")
-    if config.search.sampler == "grid":
-        build_grid(config)
+    list_settings = SAMPLERS[config.search.sampler].list_settings
+    if list_settings is not None:
+        list_settings(config)
     if config.search.sampler != "paper":
         return
     if paper is None:
@@ -63,11 +64,12 @@ def select_finalists(records: Sequence[TrialRecord], paper: Setting | None) -> l
     return settings[:N_FINALISTS]
 
 
-def count_search_trials(config: SweepConfig, paper: Setting | None) -> int | None:
+def count_search_trials(config: SweepConfig) -> int | None:
     """Return the number of search trials (`search.hours` may end it earlier); None where only hours limit it."""
-    if config.search.sampler in ("paper", "grid"):
-        return len(list(_iter_preset_settings(config, paper)))
-    return config.search.trials
+    list_settings = SAMPLERS[config.search.sampler].list_settings
+    if list_settings is not None:
+        return len(list_settings(config))
+    return 1 if config.search.sampler == "paper" else config.search.trials
 
 
 def count_planned_trials(config: SweepConfig, paper: Setting | None) -> int | None:
@@ -75,7 +77,7 @@ def count_planned_trials(config: SweepConfig, paper: Setting | None) -> int | No
 
     The search may find fewer distinct settings than there are finalists.
     """
-    search = count_search_trials(config, paper)
+    search = count_search_trials(config)
     if search is None:
         return None
     others = min(N_FINALISTS, search - (config.search.sampler == "paper"))
@@ -135,14 +137,11 @@ def _pending_search_trials(config: SweepConfig, paper: Setting | None, ledger: S
 
 def _iter_preset_settings(config: SweepConfig, paper: Setting | None) -> Iterable[Setting | None]:
     """Return the settings of the search trials, by index; None where the sampler chooses one."""
-    match config.search.sampler:
-        case "paper":
-            return [paper]
-        case "grid":
-            return build_grid(config)
-        case _:
-            first = paper if is_in_space(config, paper) else None
-            return islice(chain([first], repeat(None)), config.search.trials)
+    list_settings = SAMPLERS[config.search.sampler].list_settings
+    if list_settings is not None:
+        return list_settings(config)
+    first = paper if is_in_space(config, paper) else None
+    return islice(chain([first], repeat(None)), count_search_trials(config))
 
 
 def _pending_repeats(

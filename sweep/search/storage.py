@@ -9,7 +9,6 @@ from typing import Literal
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
@@ -18,6 +17,7 @@ from sweep.config.diff import find_differences
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 from sweep.records import INTERRUPTED_REASON, Phase, State, TrialRecord
+from sweep.search.samplers import SAMPLERS
 
 DATABASE_FILE = "study.db"
 """The database file in the sweep's folder; used where the config key `ledger` is not set."""
@@ -184,7 +184,6 @@ def _connect_with_retries(url: str) -> RDBStorage:
 
 
 def _create_study(storage: RDBStorage, name: str, config: SweepConfig) -> optuna.Study:
-    """Create or load a study that minimises the score; for nsga2, forget ES down and retain ES up."""
-    down, up = StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE
-    directions = [down, up] if config.search.sampler == "nsga2" else [down]
+    """Create or load a study whose values have the sampler's directions."""
+    directions = SAMPLERS[config.search.sampler].directions
     return optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)

@@ -19,7 +19,7 @@ from sweep.config.stored import CONFIG_FILE
 from sweep.errors import ConfigError
 from sweep.records import INTERRUPTED_REASON, Phase, Setting, TrialRecord, now
 from sweep.search import asha, storage, warm_start
-from sweep.search.samplers import build_sampler
+from sweep.search.samplers import SAMPLERS, build_sampler
 
 LOCK_FILE = ".lock"
 
@@ -132,8 +132,8 @@ class SweepStudy:
         self._studies["search"].set_user_attr("run_id", run_id)
 
     def _list_optuna_values(self, record: TrialRecord) -> list[float]:
-        """Return the values of a finished trial for Optuna: its score, or for nsga2 its forget and retain ES."""
-        if self._config.search.sampler != "nsga2":
+        """Return the values of a finished trial for Optuna: its score, or with two directions forget and retain ES."""
+        if len(SAMPLERS[self._config.search.sampler].directions) == 1:
             return [record.score]
         # A diverged trial has no ES of its own: its score is the reference's forget ES, and its retain ES counts as 0.
         return [*extraction_strengths(record.metrics)] if "forget/es" in record.metrics else [record.score, 0.0]

@@ -7,6 +7,8 @@ from statistics import median
 from typing import Any, get_args
 
 import pytest
+from optuna.samplers import RandomSampler
+from optuna.study import StudyDirection
 from pydantic import ValidationError
 
 from support.bowl import NAME, grown, score, settings, sweep, work
@@ -15,10 +17,12 @@ from support.trials import PAPER
 from sweep.config.schema import SearchConfig
 from sweep.config.space import validate_space
 from sweep.records import Setting
-from sweep.search.queue import pending_trials
+from sweep.results.statistics import best_from_search
+from sweep.search.queue import count_search_trials, pending_trials
+from sweep.search.samplers import SAMPLERS, SamplerSpec
+from sweep.search.storage import load_existing_studies
 from sweep.search.study import SweepStudy
 
-SAMPLERS = get_args(SearchConfig.model_fields["sampler"].annotation)
 SPACES: dict[str, tuple[dict[str, Any], Setting]] = {
     "floats": (
         {"alpha": {"low": 0.0, "high": 5.0}, "beta": {"low": 0.25, "high": 10.0, "log": True}},
@@ -107,6 +111,31 @@ def test_a_resumed_sweep_asks_the_same_settings(tmp_path: Path, search: dict[str
     records = work(config)
     assert settings(records) == settings(whole)
     assert [record.state for record in records] == [record.state for record in whole]
+
+
+def test_the_configuration_knows_every_sampler(tmp_path: Path) -> None:
+    """The schema names the same samplers, and refuses early stopping to those that optimise two values."""
+    assert get_args(SearchConfig.model_fields["sampler"].annotation) == tuple(SAMPLERS)
+    for sampler, spec in SAMPLERS.items():
+        if len(spec.directions) > 1:
+            with pytest.raises(ValidationError, match="must have no stop"):
+                sweep(tmp_path, search={"sampler": sampler, "stop": "asha"})
+
+
+def test_one_entry_makes_a_sampler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that begins with the paper's setting, on both sides: queue, study and results read it from the entry."""
+    listed: list[Setting] = [PAPER, {"alpha": 2.0, "beta": 3.0}, {"alpha": 5.0, "beta": 1.0}]
+    both = (StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE)
+    spec = SamplerSpec(build=RandomSampler, directions=both, list_settings=lambda config: listed)
+    monkeypatch.setitem(SAMPLERS, "random", spec)
+    config = sweep(tmp_path, search={"sampler": "random", "trials": 9}, seeds=0)
+    records = work(config)
+    assert [record.setting for record in records] == listed
+    assert count_search_trials(config) == 3
+    study = load_existing_studies(config, NAME)["search"]
+    assert tuple(study.directions) == both
+    assert [len(trial.values) for trial in study.trials] == [2, 2, 2]
+    assert best_from_search(config, records[:1]) == records[0]
 
 
 def test_tpe_finds_the_bowl(tmp_path: Path) -> None:

@@ -247,7 +247,7 @@ def test_the_papers_sampler_runs_the_papers_setting(tmp_path: Path) -> None:
     records = work(config)
     assert [(record.phase, record.seed) for record in records] == [("search", 0), *(("finalist", s) for s in (1, 2, 3))]
     assert all(record.setting == PAPER for record in records)
-    assert (count_search_trials(config, PAPER), count_planned_trials(config, PAPER)) == (1, 4)
+    assert (count_search_trials(config), count_planned_trials(config, PAPER)) == (1, 4)
 
 
 def test_the_papers_sampler_needs_the_papers_setting(tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_what_is_planned(
 ) -> None:
     """Two ranges make a grid of 4 × 4 of 24; on 2 seeds the paper's and at most 2 others; nobody knows with hours."""
     config = sweep(tmp_path, search=search, seeds=2)
-    assert (count_search_trials(config, PAPER), count_planned_trials(config, PAPER)) == (search_trials, all_trials)
+    assert (count_search_trials(config), count_planned_trials(config, PAPER)) == (search_trials, all_trials)
 
 
 def test_a_grid_runs_every_cell_once(tmp_path: Path) -> None:
