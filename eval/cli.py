@@ -5,14 +5,13 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 from eval import datasets, shipped_configs
 from eval.models import hub, safetensors_check
 from eval.rows.types import DataError, Dataset
 
-TOFU_SPLITS = ("forget01", "forget05", "forget10")
+TOFU_SPLITS = get_args(datasets.PaperSplit)
 ROWS_FILE = "rows.json"
 TEMPLATE_FILE = "template.json"
 EXAMPLES = """examples:
@@ -143,8 +142,8 @@ def load_dataset(typed: Namespace) -> Dataset:
         raise UsageError(f"no rows: give --data {' or '.join(shipped_configs.list_names('data'))}, or a folder")
     if typed.split is None:
         raise UsageError(f"--data {typed.data} needs --split {' or '.join(TOFU_SPLITS)}")
-    return _load_block(
-        source="tofu",
+    return _load_rows(
+        "tofu",
         path=typed.data,
         paper_split=typed.split,
         revision=None,
@@ -170,15 +169,15 @@ def _read_rows(file: Path) -> Dataset:
 def _load_shipped(typed: Namespace) -> Dataset:
     block = shipped_configs.read_block("data", typed.data)
     _refuse_options(typed, f"--data {typed.data} already fixes it", "split")
-    if block["source"] == "tofu":
-        return _load_block(**block | {"unseen": typed.unseen})
-    _refuse_options(typed, f"--data {typed.data} makes its own", "unseen")
-    return _load_block(**block)
+    if datasets.load_options(block["source"]).has_unseen_split:
+        block["unseen"] = typed.unseen
+    else:
+        _refuse_options(typed, f"--data {typed.data} makes its own", "unseen")
+    return _load_rows(**block)
 
 
-def _load_block(**block: Any) -> Dataset:
-    config: Any = SimpleNamespace(**block)
-    return datasets.load(config)
+def _load_rows(source: str, **block: Any) -> Dataset:
+    return datasets.load(datasets.load_options(source).model_construct(source=source, **block))
 
 
 def _refuse_options(typed: Namespace, why: str, *options: str) -> None:

@@ -1,19 +1,48 @@
-"""Datasets, one file each; the value of `data.source` in a config is the file's name."""
+"""Datasets, one file each, with `Options` and `load`; the value of `data.source` in a config is the file's name."""
 
 from difflib import get_close_matches
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Protocol
+from typing import ClassVar, Literal, TypeAlias
 
+from eval.options import Frozen
 from eval.rows.types import DataError, Dataset
 
+PaperSplit: TypeAlias = Literal["forget01", "forget05", "forget10"]
+"""Column of the paper's table."""
 
-class DatasetOptions(Protocol):
-    """Options that every dataset has; each file declares the further options of its `load` in its own protocol."""
+
+class DatasetOptions(Frozen):
+    """Options that every dataset has; the class `Options` of its file derives from this one and adds its own."""
+
+    source: str
+    """Name of a file in this folder; a literal in `Options`."""
+    name: str
+    paper_split: PaperSplit
+    """Column of the paper's table for this dataset, or the one that stands in."""
+    has_unseen_split: ClassVar[bool] = False
+    """True if the option `unseen` names a split that the user may choose."""
 
     @property
-    def source(self) -> str:
-        """Name of a file in this folder."""
+    def is_paper_data(self) -> bool:
+        """True if the rows are those of the paper's table, unaltered."""
+        return False
+
+    @property
+    def model_seed(self) -> int:
+        """Seed with which the target and the retain model are made."""
+        return 0
+
+
+def list_names() -> list[str]:
+    """List the datasets, sorted."""
+    return sorted(module.name for module in iter_modules(__path__))
+
+
+def load_options(name: str) -> type[DatasetOptions]:
+    """Load the class of a dataset's options."""
+    options: type[DatasetOptions] = import_module(f"{__name__}.{name}").Options
+    return options
 
 
 def load(config: DatasetOptions) -> Dataset:
@@ -22,7 +51,7 @@ def load(config: DatasetOptions) -> Dataset:
     Raises:
         DataError: no file has that name, or its rows cannot be loaded.
     """
-    names = sorted(module.name for module in iter_modules(__path__))
+    names = list_names()
     if config.source not in names:
         near = get_close_matches(config.source, names, n=1)
         hint = f", did you mean {near[0]}?" if near else ""

@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import chain, islice, product
 from random import Random
-from typing import Protocol, TypeVar
+from typing import Literal, TypeVar
 
+from pydantic import Field
+
+from eval.datasets import DatasetOptions
+from eval.options import Count
 from eval.rows.types import DataError, Dataset, Row, limit_rows
 
 T = TypeVar("T")
@@ -23,18 +27,24 @@ N_PERTURBED = 5
 """Number of perturbed answers of a row."""
 
 
-class AuthorsOptions(Protocol):
+class Options(DatasetOptions):
     """Number of authors in each part, and the seed that they are drawn from."""
 
-    seed: int
-    forget: int
-    retain: int
-    holdout: int
-    unseen: int
-    max_retain: int | None
+    source: Literal["authors"]
+    seed: int = Field(ge=0, lt=2**31)
+    forget: Count
+    retain: Count
+    holdout: Count
+    unseen: int = Field(ge=0)
+    max_retain: Count | None
     """Maximum number of retain rows (None: all)."""
-    max_holdout: int | None
+    max_holdout: Count | None
     """Maximum number of holdout rows (None: all)."""
+
+    @property
+    def model_seed(self) -> int:
+        """Seed of the authors."""
+        return self.seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +227,7 @@ N_BIRTHDAYS = 20 * 365
 MONTHS = _split_words("January February March April May June July August September October November December")
 
 
-def load(config: AuthorsOptions) -> Dataset:
+def load(config: Options) -> Dataset:
     """Generate the rows of as many authors as the configuration has; no author is in two parts.
 
     The authors of a seed are numbered: the first are forget authors, then retain, holdout and unseen authors.

@@ -15,32 +15,37 @@ from os.path import expanduser
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import shorten
-from typing import Any, Protocol
+from typing import Any, ClassVar, Literal
 
+from eval.datasets import DatasetOptions
 from eval.models import hub
+from eval.options import Count
 from eval.rows.types import DataError, Dataset, Row, check_text, limit_rows, shorten_value
 
 MAX_ERROR_CHARS = 200
 """Maximum length of an error of `datasets` in a message."""
 
 
-class TofuOptions(Protocol):
-    """Location of TOFU, and the split to be forgotten."""
+class Options(DatasetOptions):
+    """Location of TOFU; `paper_split` is the split to be forgotten."""
 
-    @property
-    def paper_split(self) -> str:
-        """Split to be forgotten: forget01, forget05 or forget10."""
-
+    source: Literal["tofu"]
     path: str
     """Hub id, or a folder with a file SPLIT.json for each split."""
     revision: str | None
     """Commit on the hub (None: the newest)."""
     unseen: str | None
-    """Split of rows that no model has seen (None: no unseen rows)."""
-    max_retain: int | None
+    """Split of rows that no model has seen, disjoint from `full` (None: no unseen rows)."""
+    max_retain: Count | None
     """Maximum number of retain rows (None: all)."""
-    max_holdout: int | None
+    max_holdout: Count | None
     """Maximum number of holdout rows (None: all)."""
+    has_unseen_split: ClassVar[bool] = True
+
+    @property
+    def is_paper_data(self) -> bool:
+        """True if no row is left out."""
+        return self.max_retain is None and self.max_holdout is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +56,7 @@ class Split:
     rows: tuple[Row, ...]
 
 
-def load(config: TofuOptions) -> Dataset:
+def load(config: Options) -> Dataset:
     """Load the rows of TOFU, divided into parts for the case that `paper_split` is forgotten.
 
     Raises:
@@ -79,7 +84,7 @@ def load(config: TofuOptions) -> Dataset:
     )
 
 
-def _read_unseen(config: TofuOptions, *known: Split) -> tuple[Row, ...]:
+def _read_unseen(config: Options, *known: Split) -> tuple[Row, ...]:
     if config.unseen is None:
         return ()
     unseen = _read_split(config, config.unseen, _parse_plain)
@@ -88,7 +93,7 @@ def _read_unseen(config: TofuOptions, *known: Split) -> tuple[Row, ...]:
     return unseen.rows
 
 
-def _read_general(config: TofuOptions, name: str) -> tuple[Row, ...]:
+def _read_general(config: Options, name: str) -> tuple[Row, ...]:
     """Read a split of general knowledge; return no rows if there is none."""
     return _read_split(config, name, _parse_perturbed).rows if _has_split(config, name) else ()
 
@@ -120,7 +125,7 @@ def _check_disjoint(one: Split, other: Split, kind: str) -> None:
             raise DataError(f"{other.name} row {number} is {kind} row ({one.name}): {shorten_value(row.question)}")
 
 
-def _read_split(config: TofuOptions, name: str, row: Callable[[str, dict[str, Any]], Row]) -> Split:
+def _read_split(config: Options, name: str, row: Callable[[str, dict[str, Any]], Row]) -> Split:
     file = _find_folder(config) / f"{name}.json"
     if not file.is_file():
         there = ", ".join(sorted(other.name for other in file.parent.glob("*.json"))) or "no .json file"
@@ -131,12 +136,12 @@ def _read_split(config: TofuOptions, name: str, row: Callable[[str, dict[str, An
     return Split(name=name, rows=rows)
 
 
-def _has_split(config: TofuOptions, name: str) -> bool:
+def _has_split(config: Options, name: str) -> bool:
     """Return True if the folder or the repository has the split."""
     return (_find_folder(config) / f"{name}.json").is_file()
 
 
-def _find_folder(config: TofuOptions) -> Path:
+def _find_folder(config: Options) -> Path:
     """Return the folder of the files: the given one, or that of the hub's cache."""
     folder = Path(expanduser(config.path))
     if folder.is_dir():

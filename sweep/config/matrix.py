@@ -11,10 +11,10 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
+from eval.options import Frozen
 from eval.shipped_configs import CONFIGS
 from sweep.config.compose import read_config_file
 from sweep.config.messages import describe_requirement, nearest_hint
-from sweep.config.schema import Frozen
 from sweep.errors import ConfigError
 
 OptionNames = Annotated[tuple[str, ...], Field(strict=False)]

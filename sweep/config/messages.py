@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from eval import datasets
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 from sweep.redaction import has_secret
@@ -32,8 +33,7 @@ PLAIN_MESSAGES = {
     "path_type": "must be a folder",
     "string_type": "must be a text",
     "too_short": "must not be empty",
-    "union_tag_invalid": "must be authors or tofu",
-    "union_tag_not_found": "must be authors or tofu",
+    **dict.fromkeys(("union_tag_invalid", "union_tag_not_found"), f"must be {' or '.join(datasets.list_names())}"),
 }
 """Messages by pydantic's error type, where pydantic's own message speaks of Python; all others are kept."""
 

@@ -1,12 +1,12 @@
 """The configuration of a sweep as typed, frozen objects; `compose.load` builds one from YAML and overrides."""
 
 from collections.abc import Mapping
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     PositiveFloat,
@@ -16,11 +16,12 @@ from pydantic import (
     model_validator,
 )
 
+from eval import datasets
+from eval.options import Count, Frozen
 from sweep.records import Setting, Value
 from sweep.redaction import has_secret
 
 Fraction: TypeAlias = Annotated[float, Field(gt=0, le=1)]
-Count: TypeAlias = Annotated[int, Field(gt=0, le=10**6)]
 SmallCount: TypeAlias = Annotated[int, Field(gt=0, le=1000)]
 """Positive number up to 1000; a larger one is a typing error that would make a dry run endless."""
 Bound: TypeAlias = Annotated[float, Field(ge=-1e15, le=1e15)]
@@ -35,15 +36,6 @@ PASSWORD_HINTS = {
     "artifacts": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on all machines",
 }
 """Alternatives to a password in a URL, by key; the URLs are written to files."""
-
-
-class Frozen(BaseModel):
-    """A block of the configuration: unknown keys are rejected, values never change, numbers are finite.
-
-    Types are strict: a text or a truth value is never converted to a number.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=(), strict=True)
 
 
 class Template(Frozen):
@@ -114,37 +106,11 @@ class TargetConfig(Frozen):
     weight_decay: float = Field(ge=0)
 
 
-class AuthorsConfig(Frozen):
-    """Synthetic authors, generated from a seed: the number of authors in each part."""
-
-    source: Literal["authors"]
-    name: str
-    paper_split: Literal["forget01", "forget05", "forget10"]
-    """Column of the paper's table that stands in for this dataset."""
-    seed: int = Field(ge=0, lt=2**31)
-    forget: Count
-    retain: Count
-    holdout: Count
-    unseen: int = Field(ge=0)
-    max_retain: Count | None
-    """Maximum number of retain rows (null: all)."""
-    max_holdout: Count | None
-    """Maximum number of holdout rows (null: all)."""
-
-
-class TofuConfig(Frozen):
-    """TOFU from a hub id or a local folder."""
-
-    source: Literal["tofu"]
-    name: str
-    paper_split: Literal["forget01", "forget05", "forget10"]
-    """The split to forget, which is also the column of the paper's table."""
-    path: str
-    revision: str | None
-    unseen: str | None
-    """Split of rows that no model has seen, disjoint from `full`; membership inference needs it."""
-    max_retain: Count | None
-    max_holdout: Count | None
+if TYPE_CHECKING:
+    DataConfig: TypeAlias = datasets.DatasetOptions
+else:
+    DataConfig = reduce(or_, map(datasets.load_options, datasets.list_names()))
+    """Options of one of the datasets in `eval.datasets`, by `data.source`."""
 
 
 class RetainConfig(Frozen):
@@ -311,7 +277,7 @@ class SweepConfig(Frozen):
     eval: EvalConfig
     model: ModelConfig
     target: TargetConfig
-    data: Annotated[AuthorsConfig | TofuConfig, Field(discriminator="source")]
+    data: Annotated[DataConfig, Field(discriminator="source")]
     recipe: Literal["default", "paper"]
     cluster: ClusterConfig
     storage: Annotated[Path, Field(strict=False)]

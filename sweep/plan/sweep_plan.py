@@ -8,9 +8,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eval import datasets
 from eval.rows.types import Dataset
 from sweep.config.compose import dump
-from sweep.config.schema import MAX_EXPERIMENT_CHARS, AuthorsConfig, SweepConfig, TofuConfig
+from sweep.config.schema import MAX_EXPERIMENT_CHARS, SweepConfig
 from sweep.config.stored import load_stored_config
 from sweep.errors import ConfigError
 
@@ -174,8 +175,6 @@ def _build_plan(
 
 
 @cache
-def _load_rows(config: AuthorsConfig | TofuConfig) -> Dataset:
+def _load_rows(config: datasets.DatasetOptions) -> Dataset:
     """Load the rows once per process, so that sweeps of one command share them."""
-    from eval import datasets
-
     return datasets.load(config)

@@ -63,7 +63,7 @@ def _make_model(
     stage: str, config: SweepConfig, dataset: Dataset, known: Sequence[Row], folder: Path
 ) -> Iterator[StageProgress]:
     """Fine-tune the model on the rows that it is to know (or load the tuned one) and save it."""
-    seed = config.data.seed if config.data.source == "authors" else 0
+    seed = config.data.model_seed
     path, revision = config.target.path, config.target.revision
     if path is None:
         model, tokenizer = models.load_or_make_base(config, dataset, seed)

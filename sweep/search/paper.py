@@ -7,8 +7,9 @@ from typing import TypeAlias
 
 import yaml
 
+from eval.options import Frozen
 from eval.shipped_configs import CONFIGS
-from sweep.config.schema import Frozen, SweepConfig
+from sweep.config.schema import SweepConfig
 from sweep.records import Setting, Value
 
 Recipe: TypeAlias = dict[str, list[Value | None]]
@@ -66,9 +67,7 @@ def find_paper_setting(config: SweepConfig) -> Setting | None:
 
 def is_stand_in(config: SweepConfig) -> bool:
     """Return True if the setting only stands in: the model is not the paper's, or the data not its data, unaltered."""
-    data = config.data
-    whole = (data.source, data.max_retain, data.max_holdout) == ("tofu", None, None)
-    return config.model.name not in load_paper_table().models or not whole
+    return config.model.name not in load_paper_table().models or not config.data.is_paper_data
 
 
 def recipe_differences(config: SweepConfig) -> list[str]:

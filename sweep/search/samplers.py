@@ -19,7 +19,7 @@ POPULATION_SIZE = 6
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerSpec:
-    """What differs between samplers."""
+    """Differences between samplers."""
 
     build: Callable[[int], BaseSampler]
     """Builds Optuna's sampler from a seed."""

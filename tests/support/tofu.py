@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from sweep.config.schema import TofuConfig
+from eval.datasets.tofu import Options
 
 Record: TypeAlias = dict[str, Any]
 Splits: TypeAlias = dict[str, list[Record]]
@@ -51,9 +51,9 @@ def config(
     max_retain: int | None = None,
     max_holdout: int | None = None,
     unseen: str | None = None,
-) -> TofuConfig:
+) -> Options:
     """The configuration for that folder or hub id."""
-    return TofuConfig(
+    return Options(
         source="tofu",
         name=f"tofu-{split}",
         paper_split=split,

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.datasets.authors import N_BIRTHDAYS, POOLS, RELATIONS, load
+from eval.datasets.authors import N_BIRTHDAYS, POOLS, RELATIONS, Options, load
 from eval.rows.types import DataError, Dataset, Row
-from sweep.config.schema import AuthorsConfig
 
 SIZES = st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4), st.integers(0, 4))
 SEEDS = st.integers(0, 2**31 - 1)
@@ -15,10 +14,10 @@ law = settings(max_examples=15, deadline=None)  # 20 ms an example; a busy machi
 
 def config(
     seed: int, sizes: tuple[int, int, int, int], max_retain: int | None = None, max_holdout: int | None = None
-) -> AuthorsConfig:
+) -> Options:
     """So many forget, retain, holdout and unseen authors."""
     forget, retain, holdout, unseen = sizes
-    return AuthorsConfig(
+    return Options(
         source="authors",
         name="authors",
         paper_split="forget10",

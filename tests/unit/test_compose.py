@@ -9,6 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eval.datasets import tofu
 from eval.shipped_configs import CONFIGS
 from sweep.config.compose import default_name, dump, load, validate_name
 from sweep.config.schema import Choices, Range, Template
@@ -132,7 +133,7 @@ def test_local_folders_become_absolute(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("HOME", "/home/me")
     (tmp_path / "tofu").mkdir()
     config = load(WTNPO, ["data=tofu-forget01", "data.path=tofu", "model=smollm2-135m", "storage='~/runs'"])
-    assert config.data.source == "tofu" and config.data.path == str(tmp_path / "tofu")
+    assert isinstance(config.data, tofu.Options) and config.data.path == str(tmp_path / "tofu")
     assert config.model.path == "HuggingFaceTB/SmolLM2-135M-Instruct"
     assert config.storage == Path("/home/me/runs")
 

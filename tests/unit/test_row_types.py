@@ -1,15 +1,14 @@
 """The typed rows (eval/rows/types.py) and the choice of a dataset by the word the user types (eval/datasets)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.datasets import load
+from eval.datasets import DatasetOptions, authors, load
 from eval.rows.types import DataError, Dataset, Row, limit_rows
-from sweep.config.schema import AuthorsConfig
 
 ROWS = st.lists(
     st.builds(
@@ -26,13 +25,6 @@ PARTS = ("forget", "retain", "holdout", "unseen", "real_authors", "world_facts")
 DATASETS = st.builds(Dataset, **dict.fromkeys(PARTS, ROWS))
 
 A, B, C = (Row(question=f"{name}?", answer=f"{name}!") for name in "ABC")
-
-
-@dataclass(frozen=True)
-class Word:
-    """A configuration of which only the word is set."""
-
-    source: str
 
 
 @settings(deadline=None)
@@ -83,7 +75,7 @@ def test_capped_takes_the_first(most: int | None, left: tuple[Row, ...]) -> None
 
 def test_source_is_a_file_of_the_folder() -> None:
     """`source: authors` reaches eval/datasets/authors.py: one author there has 8 rows."""
-    one = AuthorsConfig(
+    one = authors.Options(
         source="authors",
         name="authors",
         paper_split="forget10",
@@ -105,6 +97,6 @@ def test_source_is_a_file_of_the_folder() -> None:
 def test_unknown_source_is_refused(word: str, end: str) -> None:
     """The message has the key, the value, the names there are, and the nearest if one is near."""
     with pytest.raises(DataError) as refused:
-        load(Word(source=word))
+        load(DatasetOptions(source=word, name=word, paper_split="forget01"))
     assert str(refused.value).startswith(f"data.source={word}: no such dataset, ")
     assert str(refused.value).endswith(end)

@@ -1,0 +1,16 @@
+"""Types that every block of a configuration is made of, here and in `sweep.config.schema`; loads without torch."""
+
+from typing import Annotated, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count: TypeAlias = Annotated[int, Field(gt=0, le=10**6)]
+
+
+class Frozen(BaseModel):
+    """A block of the configuration: unknown keys are rejected, values never change, numbers are finite.
+
+    Types are strict: a text or a truth value is never converted to a number.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=(), strict=True)
