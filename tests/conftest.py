@@ -145,7 +145,7 @@ def nothing_left() -> Iterator[None]:
     """No process of a command outlives the tests; those that are ending have a while for it."""
     yield
     with suppress(AssertionError):
-        until(lambda: not commands.left_over(), 20 * SCALE)
+        until(lambda: not commands.left_over(), 90 * SCALE)
     assert commands.left_over() == {}
 
 

@@ -139,6 +139,6 @@ def _marked(marks: set[str]) -> Iterator[tuple[int, str]]:
         try:
             environment = (folder / "environ").read_bytes()
             if any(f"SWEEP_TEST={mark}".encode() in environment for mark in marks):
-                yield int(folder.name), (folder / "cmdline").read_text().replace("\0", " ")
+                yield int(folder.name), (folder / "cmdline").read_text().replace("\0", " ").strip()
         except OSError:
             continue
