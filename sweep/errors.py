@@ -1,11 +1,6 @@
 """Errors that end a command, a sweep or a trial with a message for the user."""
 
-from typing import TYPE_CHECKING
-
 from sweep.redaction import redact, to_single_line
-
-if TYPE_CHECKING:
-    pass
 
 
 class ConfigError(ValueError):

@@ -1,12 +1,9 @@
 """Make the function that Ray Tune runs for each trial."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sweep.cluster.failures import exit_at_deadline, stack_path
-
-if TYPE_CHECKING:
-    pass
 from sweep.trial.outcomes import TrialFn
 from sweep.trial.runner import run_trial
 

@@ -5,17 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sweep.config.compose import default_name, load, validate_name
 from sweep.config.diff import find_differences
 from sweep.config.matrix import SweepSource, expand_files, is_matrix
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
-
 
 SHARED_BLOCKS = ("cluster", "storage", "search", "score", "seed", "seeds")
 """Keys that must be equal in all sweeps of a comparison: equal budgets on the same seeds."""

@@ -3,16 +3,11 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sweep.config.compose import load, read_config_file, validate_name
 from sweep.config.messages import nearest_hint
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
-
 
 CONFIG_FILE = "config.yaml"
 """File with the resolved configuration, in a sweep's folder."""

@@ -2,16 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from eval.models.hub import RepoKind, is_repo_id, resolve_commit
 from eval.rows.types import DataError
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
-
 
 # Optuna, Ray, torch and transformers are imported where they are used, so that errors are reported without the wait.
 

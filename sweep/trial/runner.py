@@ -5,15 +5,11 @@ import socket
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from sweep.config.schema import SweepConfig
+from sweep.errors import ProcessDiedError
 from sweep.prepare.artifacts import Artifacts
 from sweep.records import TrialRecord
-
-if TYPE_CHECKING:
-    pass
-from sweep.errors import ProcessDiedError
 from sweep.trial.outcomes import EpochResult, TrialFn, TrialOutcome
 
 
