@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 MODULES = ("sweep.plan.launch_plan", "sweep.run", "sweep.outputs", "sweep.report.write_report", "support.toy_launch")
-"""Modules in the order of a driver's imports: `sweep.run` sets Ray's variables before Ray is imported."""
+"""Modules in the order of a driver's imports: the first import of `sweep.cluster` sets Ray's variables."""
 
 
 def _set() -> dict[str, str]:

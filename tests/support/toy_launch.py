@@ -51,7 +51,7 @@ def use_toys() -> None:
 def _leave_out_of_ray() -> None:
     """Start Ray here without its dashboard, its log monitor and its autoscaler, which no toy sweep needs.
 
-    They are four Python processes, whose start takes longer than a toy sweep.
+    They are three Python processes for each Ray that starts.
     """
     from ray._private import utils
     from ray._private.node import Node
