@@ -49,7 +49,7 @@ from sweep.trial.runner import unlearn
 CONFIG = CONFIGS / "wtnpo.yaml"
 TABLE = Path(__file__).with_suffix(".csv")
 COLUMNS = ("alpha", "beta", "seed", "score", "forget")
-"""`forget`: forget ES after epoch `asha.FIRST`, by which trials may be stopped."""
+"""`forget`: forget ES after epoch `asha.FIRST_RUNG_EPOCH`, by which trials may be stopped."""
 POINTS, SEEDS, SEARCHES, TRIALS = 10, (0, 1, 2), 50, 24
 NEAR, NEAR_BAR, BEATS_BAR = 0.10, 0.80, 0.70
 """TPE's regret is at most 10 % in 80 % of the searches, and below random's of the same seed in 70 %."""
