@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.callbacks import SweepsDisplay
-from sweep.plan.job import SweepJob
+from sweep.plan.sweep_plan import SweepPlan
 from sweep.records import Phase, TrialRecord, escape_unprintable, format_setting, format_value
 from sweep.search.queue import count_planned_trials
 
@@ -23,13 +23,13 @@ MAX_TABLE_ROWS = 12
 
 
 @contextmanager
-def open_display(works: Sequence[SweepJob]) -> Iterator[SweepsDisplay]:
+def open_display(plans: Sequence[SweepPlan]) -> Iterator[SweepsDisplay]:
     """Open the display of the sweeps: a live table on a terminal, else lines."""
     console = Console()
     if not console.is_terminal:
-        yield TextDisplay(console, several=len(works) > 1)
+        yield TextDisplay(console, several=len(plans) > 1)
         return
-    board = Board(works)
+    board = Board(plans)
     with Live(console=console, auto_refresh=False) as live:
         yield LiveDisplay(board, live)
         live.update(board.render(), refresh=True)
@@ -128,10 +128,10 @@ class LiveSweepView:
 class Board:
     """State of all sweeps, rendered by rich as progress bars, a header and a table of trials."""
 
-    def __init__(self, works: Sequence[SweepJob]) -> None:
+    def __init__(self, plans: Sequence[SweepPlan]) -> None:
         """Start without trials; the header counts towards the trials that the sweeps plan."""
-        self._configs = {work.name: work.config for work in works}
-        self._n_planned = _sum_or_none([count_planned_trials(work.config, work.paper) for work in works])
+        self._configs = {plan.name: plan.config for plan in plans}
+        self._n_planned = _sum_or_none([count_planned_trials(plan.config, plan.paper) for plan in plans])
         self._records: dict[tuple[str, Phase, int], TrialRecord] = {}
         self._n_resumed = 0
         self._started = 0.0

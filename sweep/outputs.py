@@ -28,11 +28,11 @@ def write_outputs(wanted: LaunchPlan, ran: Sequence[SweepResult], total_s: float
     """
     for plan, one in zip(wanted.plans, ran, strict=True):
         seconds = write_results.SweepSeconds(prepare=one.prepare_s, sweep=one.trials_s, total=total_s)
-        write_results.write_sweep_files(plan.folder, plan.config, one.records, seconds=seconds, logged=one.tracking_run)
+        write_results.write_sweep_files(plan.folder, one, seconds=seconds, logged=one.tracking_run)
         with _warn_on_tracking_error():
             publish_report(plan, one.records, one.tracking_run)
     Console(soft_wrap=True).print(
-        _publish_comparison(wanted, ran) if wanted.is_comparison else _render_sweep(wanted.plans[0], ran[0])
+        _publish_comparison(wanted, ran) if wanted.is_comparison else console_tables.render_sweep(ran[0])
     )
     print(f"files:  {wanted.folder}\nreport: {wanted.folder / write_report.PAGE_FILE}\nruns:   {ran[0].ui_command}")
 
@@ -43,8 +43,8 @@ def publish_report(plan: SweepPlan, records: Sequence[TrialRecord], tracking_run
     Raises:
         TrackingError: MLflow refused or could not be reached; the report is written nevertheless.
     """
-    written = write_report.write_files(plan.folder, [_build_report_data(plan, records)])
-    found = judge_recovery(plan.config, records)
+    sweep = _build_report_data(plan, records)
+    written, found = write_report.write_files(plan.folder, [sweep]), judge_recovery(sweep)
     tags = {} if found is None else {"recovery": found.verdict, "verdict": found.sentence}
     attach_files(tracking_run, plan.folder, written, tags)
 
@@ -53,10 +53,6 @@ def _build_report_data(plan: SweepPlan, records: Sequence[TrialRecord]) -> Repor
     return ReportData(
         name=plan.name, config=plan.config, records=records, target_metrics=plan.artifacts.reference_metrics
     )
-
-
-def _render_sweep(plan: SweepPlan, ran: SweepResult) -> RenderableType:
-    return console_tables.render_sweep(plan.config, ran.records)
 
 
 def _publish_comparison(wanted: LaunchPlan, ran: Sequence[SweepResult]) -> RenderableType:

@@ -16,8 +16,10 @@ from sweep.cluster.tuner import StepCallback, run_trials
 from sweep.config.stored import sweep_arguments
 from sweep.display import open_display
 from sweep.errors import Interrupted
-from sweep.plan.job import SweepJob
+from sweep.plan.sweep_plan import SweepPlan
+from sweep.prepare.preparers import Preparer
 from sweep.records import TrackingRun, TrialRecord
+from sweep.results.sweep_records import SweepRecords
 from sweep.search.queue import pending_trials
 from sweep.search.study import SweepStudy
 from sweep.signals import InterruptHandler
@@ -26,93 +28,102 @@ from sweep.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepResult:
-    """Result of a sweep.
+class SweepResult(SweepRecords):
+    """A sweep that has ended.
 
     Attributes:
-        records: the last attempt of every trial.
         tracking_run: the location of its MLflow runs.
         ui_command: the command that shows these runs; for a tracking server its address.
         prepare_s: duration of the preparation in seconds, Ray's start included.
         trials_s: duration of the trials in seconds, over all sweeps that ran side by side.
     """
 
-    records: list[TrialRecord]
     tracking_run: TrackingRun
     ui_command: str
     prepare_s: float
     trials_s: float
 
 
-def run_sweeps(jobs: Sequence[SweepJob], interrupts: InterruptHandler) -> list[SweepResult]:
+def run_sweeps(
+    plans: Sequence[SweepPlan], preparers: Sequence[Preparer], interrupts: InterruptHandler
+) -> list[SweepResult]:
     """Run the remaining trials of the sweeps side by side; open their studies once everything is prepared.
 
     Args:
-        jobs: the sweeps, at least one, all with the same cluster settings.
+        plans: the sweeps, at least one, all with the same cluster settings.
+        preparers: make the missing artifacts that the trials share; pickled and run on the workers.
         interrupts: the handler that holds the signals.
 
     Returns:
         The result of each sweep, in the same order.
 
     Raises:
-        ConfigError: the cluster cannot be reached or has no room for a trial, or `SweepJob.open_study` raised it.
+        ConfigError: the cluster cannot be reached or has no room for a trial, or `SweepPlan.open_study` raised it.
         DataError: the preparation rejected the rows.
         Interrupted: a signal came; the finished trials are in the studies.
         BrokenOffError: the preparation failed.
     """
     began = time.monotonic()
-    cluster = jobs[0].config.cluster
-    with connect_ray(cluster) as n_slots, watch_head(interrupts.abort_process), open_display(jobs) as display:
+    cluster = plans[0].config.cluster
+    with connect_ray(cluster) as n_slots, watch_head(interrupts.abort_process), open_display(plans) as display:
         interrupts.install_handlers()
-        if jobs[0].config.artifacts is None:
-            shared_storage.check_storage(jobs[0].config.storage)
-        print("sweep", ", ".join(job.name for job in jobs), flush=True)
+        if plans[0].config.artifacts is None:
+            shared_storage.check_storage(plans[0].config.storage)
+        print("sweep", ", ".join(plan.name for plan in plans), flush=True)
 
         def on_step() -> None:
             interrupts.raise_if_interrupted()
             display.on_step()
 
-        run_preparation(cluster, [preparer for job in jobs for preparer in job.preparers], display, on_step)
+        run_preparation(cluster, preparers, display, on_step)
         ready = time.monotonic()
-        with ExitStack() as stack:
-            step = StepCallback(on_step)
-            studies = [stack.enter_context(job.open_study()) for job in jobs]
-            trackers = [stack.enter_context(track_sweep(*pair)) for pair in zip(jobs, studies, strict=True)]
-            searches = [build_search(*three, display) for three in zip(jobs, studies, trackers, strict=True)]
-            run_trials(
-                cluster,
-                [job.trial_fn for job in jobs],
-                StudySearcher(searches, explain_failure=step.failure_reason),
-                n_slots,
-                step,
-            )
-            records = [study.list_records() for study in studies]
+        trackers, records = _tune_sweeps(plans, n_slots, display, StepCallback(on_step))
     seconds = {"prepare_s": ready - began, "trials_s": time.monotonic() - ready}
     return [
-        SweepResult(records=own, tracking_run=tracker.tracking_run, ui_command=tracker.ui_command, **seconds)
-        for own, tracker in zip(records, trackers, strict=True)
+        SweepResult(
+            name=plan.name,
+            config=plan.config,
+            records=own,
+            tracking_run=tracker.tracking_run,
+            ui_command=tracker.ui_command,
+            **seconds,
+        )
+        for plan, own, tracker in zip(plans, records, trackers, strict=True)
     ]
 
 
-def build_search(job: SweepJob, study: SweepStudy, tracker: Tracker, display: SweepsDisplay) -> Search:
+def _tune_sweeps(
+    plans: Sequence[SweepPlan], n_slots: int, display: SweepsDisplay, step: StepCallback
+) -> tuple[list[Tracker], list[list[TrialRecord]]]:
+    """Open the studies and the MLflow runs, run the trials, and return each sweep's tracker and records."""
+    with ExitStack() as stack:
+        studies = [stack.enter_context(plan.open_study()) for plan in plans]
+        trackers = [stack.enter_context(track_sweep(*pair)) for pair in zip(plans, studies, strict=True)]
+        searches = [build_search(*three, display) for three in zip(plans, studies, trackers, strict=True)]
+        searcher = StudySearcher(searches, explain_failure=step.failure_reason)
+        run_trials(plans[0].config.cluster, [plan.trial_fn for plan in plans], searcher, n_slots, step)
+        return trackers, [study.list_records() for study in studies]
+
+
+def build_search(plan: SweepPlan, study: SweepStudy, tracker: Tracker, display: SweepsDisplay) -> Search:
     """Build the search of a sweep; the display and the tracker listen to its trials."""
-    view = display.for_sweep(job.name)
+    view = display.for_sweep(plan.name)
     view.on_resume(study.list_records())
-    requests = pending_trials(job.config, job.paper, study)
+    requests = pending_trials(plan.config, plan.paper, study)
     return Search(
         study=study,
         requests=requests,
         listeners=[view, tracker],
         run_id_of=tracker.run_id_of,
-        retries=job.config.cluster.retries,
-        deadline=job.config.cluster.deadline,
+        retries=plan.config.cluster.retries,
+        deadline=plan.config.cluster.deadline,
     )
 
 
 @contextmanager
-def track_sweep(job: SweepJob, study: SweepStudy) -> Iterator[Tracker]:
+def track_sweep(plan: SweepPlan, study: SweepStudy) -> Iterator[Tracker]:
     """Track a sweep in MLflow; however the block ends, close the open attempts and end the MLflow runs."""
-    tracker = Tracker.start(job.config, job.name, study.run_id)
+    tracker = Tracker.start(plan.config, plan.name, study.run_id)
     study.save_run_id(study.run_id or "")
     status: RunStatus = "FAILED"
     try:
@@ -126,6 +137,6 @@ def track_sweep(job: SweepJob, study: SweepStudy) -> Iterator[Tracker]:
             study.fail_open_attempts()
         finally:  # also if the disk of the study is full
             if missing := tracker.finish(status, study.list_all_attempts()):
-                again = f"python -m sweep.sync {sweep_arguments(job.config.storage, job.name)}"
+                again = f"python -m sweep.sync {sweep_arguments(plan.config.storage, plan.name)}"
                 print(f"{missing}; to fill it in: {again}", file=sys.stderr)
             study.save_run_id(tracker.run_id)

@@ -4,7 +4,6 @@
     launch_plan   the sweeps of one command: one sweep, a comparison, or either of them resumed
     checks        checks that read files: rows, weights, tokenizer
     hub_commits   pin the commits of Hugging Face repositories
-    job           the part of a plan that the cluster runs
 
 Imported by launch, submit, sync, run, outputs and display.
 """

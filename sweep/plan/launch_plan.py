@@ -11,15 +11,15 @@ import yaml
 
 from sweep.atomic_io import create_folder
 from sweep.config.diff import find_differences
+from sweep.config.request import SweepRequest, leading_files, parse_request
 from sweep.config.stored import SWEEP_LIST_FILE, list_sweep_names, parse_storage, sweep_arguments
 from sweep.errors import ConfigError
 from sweep.plan.hub_commits import adopt_commits
 from sweep.plan.sweep_plan import SweepPlan, plan_new_sweep, plan_stored_sweep
 
 if TYPE_CHECKING:
-    from sweep.plan.job import SweepJob
+    from sweep.prepare.preparers import Preparer
     from sweep.search.study import SweepStudy
-from sweep.config.request import SweepRequest, leading_files, parse_request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +45,11 @@ class LaunchPlan:
         return self.plans[0].config.storage / self.name
 
     @property
-    def jobs(self) -> "list[SweepJob]":
-        """The jobs that Ray runs; artifacts that several sweeps share are prepared by the first of them alone."""
+    def preparers(self) -> "list[Preparer]":
+        """Functions that make the missing artifacts, each of them once where several sweeps share it."""
         artifacts = [plan.artifacts for plan in self.plans]
-        first = [artifacts.index(one) == place for place, one in enumerate(artifacts)]
-        return [
-            replace(plan.job, preparers=plan.preparers) if own else plan.job
-            for plan, own in zip(self.plans, first, strict=True)
-        ]
+        first = [plan for place, plan in enumerate(self.plans) if artifacts.index(plan.artifacts) == place]
+        return [preparer for plan in first for preparer in plan.preparers]
 
     @property
     def resume_command(self) -> str:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,15 @@ from sweep.config.compose import dump
 from sweep.config.schema import MAX_EXPERIMENT_CHARS, SweepConfig
 from sweep.config.stored import load_stored_config
 from sweep.errors import ConfigError
+from sweep.plan.checks import check_model_loadable, check_row_lengths
+from sweep.plan.hub_commits import pin_commits
+from sweep.records import Setting
 
 if TYPE_CHECKING:
-    from sweep.plan.job import SweepJob
     from sweep.prepare.artifacts import Artifacts
     from sweep.prepare.preparers import Preparer
     from sweep.search.study import SweepStudy
-from sweep.plan.checks import check_model_loadable, check_row_lengths
-from sweep.plan.hub_commits import pin_commits
+    from sweep.trial.outcomes import TrialFn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,21 +48,19 @@ class SweepPlan:
         """Folder of the sweep's files."""
         return self.config.storage / self.name
 
-    @property
-    def job(self) -> "SweepJob":
-        """The job that Ray runs once all shared artifacts exist; it has no preparers."""
-        from sweep.plan.job import SweepJob
+    @cached_property
+    def paper(self) -> Setting | None:
+        """The paper's setting for this sweep, if there is one."""
         from sweep.search.paper import find_paper_setting
+
+        return find_paper_setting(self.config)
+
+    @property
+    def trial_fn(self) -> "TrialFn":
+        """Function that runs one trial on a worker, to which it is pickled."""
         from sweep.trial.runner import unlearn
 
-        return SweepJob(
-            name=self.name,
-            config=self.config,
-            open_study=self.open_study,
-            preparers=(),
-            trial_fn=partial(unlearn, self.config, self.artifacts),
-            paper=find_paper_setting(self.config),
-        )
+        return partial(unlearn, self.config, self.artifacts)
 
     @property
     def preparers(self) -> "Sequence[Preparer]":
@@ -87,11 +86,10 @@ class SweepPlan:
     @property
     def trials_summary(self) -> str:
         """The planned numbers of trials, as text."""
-        from sweep.search.paper import find_paper_setting
         from sweep.search.queue import count_planned_trials, count_search_trials
 
-        paper, hours = find_paper_setting(self.config), self.config.search.hours
-        search, together = count_search_trials(self.config), count_planned_trials(self.config, paper)
+        hours = self.config.search.hours
+        search, together = count_search_trials(self.config), count_planned_trials(self.config, self.paper)
         limit = "" if hours is None else f" that begin within {hours:g} hours of search"
         if search is None or together is None:
             return f"all{limit}, and repeats of finalists on fresh seeds"

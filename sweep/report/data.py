@@ -7,7 +7,7 @@ from eval import datasets
 from eval.rows.types import DataError
 from sweep.config.schema import SweepConfig
 from sweep.prepare.artifacts import locate_artifacts
-from sweep.results.statistics import SweepRecords
+from sweep.results.sweep_records import SweepRecords
 from sweep.search.study import read_records
 
 

@@ -1,13 +1,13 @@
 """Trials with a label and a marker style in every plot: the best, the runner-up, the paper's, and the target."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sweep.config.schema import SweepConfig
 from sweep.records import TrialRecord
 from sweep.report.theme import BLUE, GREEN, ORANGE, PURPLE
 from sweep.results.statistics import rank_trials
-from sweep.search.paper import find_paper_setting, is_stand_in
+from sweep.results.sweep_records import SweepRecords
+from sweep.search.paper import is_stand_in
 
 TARGET_LABEL = "target"
 STAND_IN_SUFFIX = " (stand-in)"
@@ -49,17 +49,19 @@ class Highlight:
     record: TrialRecord
 
 
-def find_highlights(config: SweepConfig, records: Iterable[TrialRecord]) -> list[Highlight]:
+def find_highlights(sweep: SweepRecords) -> list[Highlight]:
     """Find the best finished search trials of the best, the second-best and the paper's setting, where they exist."""
-    ranking, paper = rank_trials(records), find_paper_setting(config)
+    ranking = rank_trials(sweep.records)
     found = {
         "best": ranking[:1],
         "runner-up": [record for record in ranking if record.setting != ranking[0].setting][:1],
-        "paper": [record for record in ranking if record.setting == paper][:1],
+        "paper": [record for record in ranking if record.setting == sweep.paper][:1],
     }
     trials = {record.index: record for those in found.values() for record in those}
     names = {index: " = ".join(name for name, those in found.items() if trials[index] in those) for index in trials}
-    return [Highlight(label=mark_stand_in(names[index], config), record=record) for index, record in trials.items()]
+    return [
+        Highlight(label=mark_stand_in(names[index], sweep.config), record=record) for index, record in trials.items()
+    ]
 
 
 def mark_stand_in(label: str, config: SweepConfig) -> str:

@@ -39,7 +39,7 @@ class Evidence:
 
 def build_evidence(sweep: ReportData) -> Evidence:
     """Compare the found setting with the paper's; show only the best if the paper has no setting for this search."""
-    known = judge_recovery(sweep.config, sweep.records)
+    known = judge_recovery(sweep)
     return _describe_best(sweep) if known is None else _compare_with_paper(sweep, known)
 
 
@@ -91,8 +91,5 @@ def _format_share(distance: float) -> str:
 
 def _list_commands(sweep: ReportData) -> dict[str, str]:
     """List the rerun commands whose files exist; the files are written when the sweep is over."""
-    files = [
-        sweep.config.storage / sweep.name / file
-        for file in single_trial_configs(sweep.name, sweep.config, sweep.records)
-    ]
+    files = [sweep.config.storage / sweep.name / file for file in single_trial_configs(sweep)]
     return {file.stem: format_launch_command(file) for file in files if file.is_file()}

@@ -1,5 +1,6 @@
 """Turn records into statistics, files and tables: the same records yield the same bytes.
 
+    sweep_records    a sweep with its trials so far
     statistics       mean, standard deviation and paired differences over seeds
     comparison       several objectives compared on fresh seeds
     recovery         the verdict on whether the paper's setting was found again

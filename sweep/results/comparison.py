@@ -10,13 +10,12 @@ from sweep.results.recovery import Recovery, judge_recovery
 from sweep.results.statistics import (
     TIED,
     PairedDifference,
-    SweepRecords,
     best_from_search,
     collect_repeat_values,
     compare_shared_seeds,
     mean,
 )
-from sweep.search.paper import find_paper_setting
+from sweep.results.sweep_records import SweepRecords
 
 SIGNIFICANCE_LEVEL = 0.05
 """The largest corrected p-value at which an objective counts as behind the best."""
@@ -86,8 +85,8 @@ def apply_holm_correction(ps: Sequence[float]) -> list[float]:
 def _summarize_sweep(sweep: SweepRecords) -> ObjectiveResult:
     """Collect a sweep's setting and the metrics of its repeats; the comparison is still empty."""
     config, records = sweep.config, sweep.records
-    best = best_from_search(config, records)
-    setting = find_paper_setting(config) if best is None else best.setting
+    best = best_from_search(sweep)
+    setting = sweep.paper if best is None else best.setting
     return ObjectiveResult(
         name=sweep.name,
         objective=_name_objective(config),
@@ -100,7 +99,7 @@ def _summarize_sweep(sweep: SweepRecords) -> ObjectiveResult:
         difference=None,
         p=None,
         verdict="",
-        recovery=judge_recovery(config, records),
+        recovery=judge_recovery(sweep),
     )
 
 

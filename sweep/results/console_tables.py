@@ -6,7 +6,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sweep.config.schema import SweepConfig
 from sweep.records import Setting, TrialRecord, escape_unprintable, format_value
 from sweep.results.comparison import WINS, ObjectiveResult, compare_objectives
 from sweep.results.recovery import judge_recovery
@@ -14,14 +13,14 @@ from sweep.results.statistics import (
     TIED,
     Finalist,
     PairedDifference,
-    SweepRecords,
     find_best_trial,
     find_trial_with_setting,
     mean,
     std,
     summarize_finalists,
 )
-from sweep.search.paper import find_paper_setting, list_qualifiers
+from sweep.results.sweep_records import SweepRecords
+from sweep.search.paper import list_qualifiers
 
 TABLE_METRICS = {
     "forget ES": "forget/es",
@@ -34,16 +33,12 @@ TABLE_METRICS = {
 """Metric keys by row label of the printed table."""
 
 
-def render_sweep(config: SweepConfig, records: Sequence[TrialRecord]) -> RenderableType:
+def render_sweep(sweep: SweepRecords) -> RenderableType:
     """Render a sweep: its best setting beside the paper's, the repeats on fresh seeds, and the recovery verdict."""
-    winner, repeated, verdict = (
-        find_best_trial(records),
-        summarize_finalists(config, records),
-        judge_recovery(config, records),
-    )
+    winner, repeated, verdict = find_best_trial(sweep.records), summarize_finalists(sweep), judge_recovery(sweep)
     if winner is None:
         return Text("No trial finished.")
-    parts: list[RenderableType] = [_build_best_table(config, records, winner)]
+    parts: list[RenderableType] = [_build_best_table(sweep, winner)]
     if winner.reason:
         parts += [Text(f"Nothing was found: even the best trial has the worst score ({winner.reason}).")]
     parts += [_build_finalist_table(repeated)] if repeated else []
@@ -65,13 +60,13 @@ def render_comparison(sweeps: Sequence[SweepRecords]) -> RenderableType:
     )
 
 
-def _build_best_table(config: SweepConfig, records: Sequence[TrialRecord], winner: TrialRecord) -> Table:
+def _build_best_table(sweep: SweepRecords, winner: TrialRecord) -> Table:
     """Build a table with a row for each hyper-parameter and metric, and a column for each setting."""
     sides: dict[str, tuple[Setting, TrialRecord | None]] = {"best": (winner.setting, winner)}
-    paper, qualified = find_paper_setting(config), ", ".join(list_qualifiers(config))
-    if paper is not None:
+    config, qualified = sweep.config, ", ".join(list_qualifiers(sweep.config))
+    if sweep.paper is not None:
         label = f"paper, {config.data.paper_split}" + (f"\n({qualified})" if qualified else "")
-        sides[label] = (paper, find_trial_with_setting(paper, records))
+        sides[label] = (sweep.paper, find_trial_with_setting(sweep.paper, sweep.records))
     table = Table(
         title=_to_plain_text(f"{config.objective} on {config.model.name}, {config.data.name}"), title_justify="left"
     )

@@ -5,10 +5,10 @@ import io
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from sweep.config.schema import SweepConfig
 from sweep.records import TrialRecord, escape_unprintable
 from sweep.results.comparison import ObjectiveResult
 from sweep.results.statistics import mean, std, summarize_finalists
+from sweep.results.sweep_records import SweepRecords
 
 TIMES_COLUMNS = ("phase", "index", "seconds", "started", "ended", "worker")
 """Columns of times.csv."""
@@ -29,10 +29,10 @@ def format_trials_csv(records: Iterable[TrialRecord]) -> str:
     return _format_csv([_list_columns(over), *_build_rows(over)])
 
 
-def format_finalists_csv(config: SweepConfig, records: Sequence[TrialRecord]) -> str:
+def format_finalists_csv(sweep: SweepRecords) -> str:
     """Format finalists.csv: a line for each ended repeat: its setting's label, then the columns of trials.csv."""
-    over = [record for record in _select_ended_records(records) if record.phase == "finalist"]
-    repeated = summarize_finalists(config, records)
+    over = [record for record in _select_ended_records(sweep.records) if record.phase == "finalist"]
+    repeated = summarize_finalists(sweep)
     labels = [next(one.label for one in repeated if one.setting == record.setting) for record in over]
     rows = zip(["finalist", *labels], [_list_columns(over), *_build_rows(over)], strict=True)
     return _format_csv([label, *row] for label, row in rows)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from sweep.config.schema import Choices, Range, SweepConfig
-from sweep.records import Setting, TrialRecord, Value, format_setting
+from sweep.records import Setting, Value, format_setting
 from sweep.results.statistics import PairedDifference, best_from_search, collect_repeat_values, compare_shared_seeds
-from sweep.search.paper import find_paper_setting, list_qualifiers, recipe_differences
+from sweep.results.sweep_records import SweepRecords
+from sweep.search.paper import list_qualifiers, recipe_differences
 
 MAX_RANGE_SHARE = 0.1
 """The largest distance, as a share of the searched range, at which a value counts as the tuned one."""
@@ -65,17 +66,17 @@ class Recovery:
         return f"{self.objective} on {self.model}, {self.split}{qualified}: {self.verdict}: {evidence}."
 
 
-def judge_recovery(config: SweepConfig, records: Sequence[TrialRecord]) -> Recovery | None:
+def judge_recovery(sweep: SweepRecords) -> Recovery | None:
     """Judge from the trials so far if a sweep recovered the paper's setting.
 
     Returns:
         The verdict with its evidence; None where the paper has no setting for the sweep, or the sweep searches nothing.
     """
-    tuned, best = find_paper_setting(config), best_from_search(config, records)
+    config, tuned, best = sweep.config, sweep.paper, best_from_search(sweep)
     if tuned is None or not config.space:
         return None
     own = None if best is None else {name: best.setting[name] for name in tuned}
-    gap = compare_shared_seeds(collect_repeat_values(records, own), collect_repeat_values(records, tuned))
+    gap = compare_shared_seeds(collect_repeat_values(sweep.records, own), collect_repeat_values(sweep.records, tuned))
     verdict, reason = _decide_verdict(config, own, tuned, gap)
     return Recovery(
         objective=config.objective,

@@ -1,14 +1,13 @@
 """Write configurations that run a single setting of a sweep again: the same trial, bit for bit on one machine."""
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 from sweep.config.compose import dump
 from sweep.config.schema import SweepConfig
 from sweep.records import Setting, TrialRecord
 from sweep.results.statistics import best_from_search, find_best_trial, find_trial_with_setting
-from sweep.search.paper import find_paper_setting
+from sweep.results.sweep_records import SweepRecords
 
 FILE_COMMENTS = {
     "best.yaml": "The best setting of",
@@ -18,18 +17,20 @@ FILE_COMMENTS = {
 """Start of the comment in each file, by file name; the last two exist only where the paper has a setting."""
 
 
-def single_trial_configs(name: str, config: SweepConfig, records: Sequence[TrialRecord]) -> dict[str, str]:
+def single_trial_configs(sweep: SweepRecords) -> dict[str, str]:
     """Return the texts of the files in `FILE_COMMENTS`: configurations of one trial, same seed, no repeats."""
-    tuned = find_paper_setting(config)
-    ran = {"best.yaml": find_best_trial(records)} | (
-        {} if tuned is None else {"found.yaml": best_from_search(config, records)}
+    tuned = sweep.paper
+    ran = {"best.yaml": find_best_trial(sweep.records)} | (
+        {} if tuned is None else {"found.yaml": best_from_search(sweep)}
     )
     settings = {file: record.setting for file, record in ran.items() if record is not None}
     settings |= {} if tuned is None else {"paper.yaml": tuned}
     texts = {}
     for file, setting in settings.items():
-        trial = _describe_trial(find_trial_with_setting(setting, records))
-        texts[file] = f"# {FILE_COMMENTS[file]} {name}: {trial}.\n{dump(_restrict_to_setting(config, setting))}"
+        trial = _describe_trial(find_trial_with_setting(setting, sweep.records))
+        texts[file] = (
+            f"# {FILE_COMMENTS[file]} {sweep.name}: {trial}.\n{dump(_restrict_to_setting(sweep.config, setting))}"
+        )
     return texts
 
 

@@ -7,28 +7,12 @@ from statistics import fmean, stdev
 
 from scipy.special import stdtr, stdtrit
 
-from sweep.config.schema import SweepConfig
 from sweep.records import Setting, TrialRecord
-from sweep.search.paper import find_paper_setting
+from sweep.results.sweep_records import SweepRecords
 from sweep.search.samplers import SAMPLERS
 
 TIED = "tied"
 """The verdict where neither of two settings wins."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepRecords:
-    """A sweep with its trials so far.
-
-    Attributes:
-        name: its name.
-        config: its configuration.
-        records: its trials, in any order.
-    """
-
-    name: str
-    config: SweepConfig
-    records: Sequence[TrialRecord]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,14 +135,14 @@ def find_trial_with_setting(setting: Setting, records: Iterable[TrialRecord]) ->
     return next((record for record in rank_trials(records) if record.setting == setting), None)
 
 
-def best_from_search(config: SweepConfig, records: Iterable[TrialRecord]) -> TrialRecord | None:
+def best_from_search(sweep: SweepRecords) -> TrialRecord | None:
     """Return the best trial that the search found by itself; None where no trial finished without diverging.
 
     The paper's setting is given to the search as trial 0, unless the sampler lists all settings, and does not count
     there; it counts where the search proposes it again.
     """
-    handed = find_paper_setting(config) if SAMPLERS[config.search.sampler].list_settings is None else None
-    own = [record for record in rank_trials(records) if (record.index, record.setting) != (0, handed)]
+    handed = sweep.paper if SAMPLERS[sweep.config.search.sampler].list_settings is None else None
+    own = [record for record in rank_trials(sweep.records) if (record.index, record.setting) != (0, handed)]
     return next((record for record in own if not record.reason), None)
 
 
@@ -170,15 +154,15 @@ def collect_repeat_values(
     return {record.seed: record.metrics[key] for record in sorted(own, key=lambda r: r.seed) if key in record.metrics}
 
 
-def summarize_finalists(config: SweepConfig, records: Sequence[TrialRecord]) -> list[Finalist]:
+def summarize_finalists(sweep: SweepRecords) -> list[Finalist]:
     """Summarise the settings that were repeated on fresh seeds, in the order of their first repeat."""
-    over = sorted((r for r in records if r.phase == "finalist" and r.state != "running"), key=lambda r: r.index)
-    settings, ranking = _list_distinct_settings(over), _list_distinct_settings(rank_trials(records))
-    scores = [collect_repeat_values(records, setting) for setting in settings]
+    over = sorted((r for r in sweep.records if r.phase == "finalist" and r.state != "running"), key=lambda r: r.index)
+    settings, ranking = _list_distinct_settings(over), _list_distinct_settings(rank_trials(sweep.records))
+    scores = [collect_repeat_values(sweep.records, setting) for setting in settings]
     ours = next((own for own, setting in zip(scores, settings, strict=True) if setting in ranking[:1]), {})
     return [
         Finalist(
-            label=_label_setting(setting, ranking, find_paper_setting(config)),
+            label=_label_setting(setting, ranking, sweep.paper),
             setting=setting,
             scores=own,
             difference=None if setting in ranking[:1] else compare_shared_seeds(ours, own),

@@ -2,12 +2,11 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sweep.atomic_io import atomic_write
-from sweep.config.schema import SweepConfig
 from sweep.records import TrackingRun, TrialRecord
 from sweep.results.comparison import SIGNIFICANCE_LEVEL, WINS, ObjectiveResult, compare_objectives
 from sweep.results.csv_tables import format_comparison_csv, format_finalists_csv, format_times_csv, format_trials_csv
@@ -16,12 +15,12 @@ from sweep.results.rerun_configs import format_launch_command, single_trial_conf
 from sweep.results.statistics import (
     Finalist,
     PairedDifference,
-    SweepRecords,
     find_best_trial,
     find_trial_with_setting,
     summarize_finalists,
 )
-from sweep.search.paper import find_paper_setting, is_stand_in
+from sweep.results.sweep_records import SweepRecords
+from sweep.search.paper import is_stand_in
 from sweep.search.queue import count_search_trials
 
 
@@ -34,26 +33,23 @@ class SweepSeconds:
     total: float
 
 
-def write_sweep_files(
-    folder: Path, config: SweepConfig, records: Sequence[TrialRecord], *, seconds: SweepSeconds, logged: TrackingRun
-) -> None:
+def write_sweep_files(folder: Path, sweep: SweepRecords, *, seconds: SweepSeconds, logged: TrackingRun) -> None:
     """Write the files of a sweep, each atomically: into a temporary file that is then renamed.
 
     They are trials.csv, finalists.csv, times.csv, summary.json, and the configurations of `rerun_configs`.
 
     Args:
-        folder: the sweep's folder, which exists; its name is the sweep's.
-        config: the sweep.
-        records: its trials, in any order.
+        folder: the sweep's folder, which exists.
+        sweep: the sweep with its trials.
         seconds: its durations.
         logged: the place of its MLflow runs.
     """
-    summary = build_summary(folder.name, config, records, seconds=seconds, logged=logged)
-    atomic_write(folder / "trials.csv", format_trials_csv(records))
-    atomic_write(folder / "finalists.csv", format_finalists_csv(config, records))
-    atomic_write(folder / "times.csv", format_times_csv(records))
+    summary = build_summary(sweep, seconds=seconds, logged=logged)
+    atomic_write(folder / "trials.csv", format_trials_csv(sweep.records))
+    atomic_write(folder / "finalists.csv", format_finalists_csv(sweep))
+    atomic_write(folder / "times.csv", format_times_csv(sweep.records))
     atomic_write(folder / "summary.json", _format_json(summary))
-    for name, text in single_trial_configs(folder.name, config, records).items():
+    for name, text in single_trial_configs(sweep).items():
         atomic_write(folder / name, text)
 
 
@@ -72,27 +68,26 @@ def write_comparison(folder: Path, sweeps: Sequence[SweepRecords]) -> None:
     )
 
 
-def build_summary(
-    name: str, config: SweepConfig, records: Sequence[TrialRecord], *, seconds: SweepSeconds, logged: TrackingRun
-) -> dict[str, object]:
+def build_summary(sweep: SweepRecords, *, seconds: SweepSeconds, logged: TrackingRun) -> dict[str, object]:
     """Build the content of summary.json; numbers that are not finite become null only when it is written."""
-    states = [record.state for record in records if record.phase == "search"]
+    config = sweep.config
+    states = [record.state for record in sweep.records if record.phase == "search"]
     counts = {state: states.count(state) for state in ("finished", "failed", "pruned")}
     return {
-        "name": name,
+        "name": sweep.name,
         "objective": config.objective,
         "model": config.model.name,
         "data": config.data.name,
         "recipe": config.recipe,
         "score": {"name": "score", "tau": config.score.tau, "direction": "minimize"},
-        "best": _encode_trial(find_best_trial(records)),
-        "paper": _encode_paper(config, records),
-        "recovery": _encode_recovery(judge_recovery(config, records)),
+        "best": _encode_trial(find_best_trial(sweep.records)),
+        "paper": _encode_paper(sweep),
+        "recovery": _encode_recovery(judge_recovery(sweep)),
         "again": {
-            Path(file).stem: format_launch_command(config.storage / name / file)
-            for file in single_trial_configs(name, config, records)
+            Path(file).stem: format_launch_command(config.storage / sweep.name / file)
+            for file in single_trial_configs(sweep)
         },
-        "finalists": [_encode_finalist(one) for one in summarize_finalists(config, records)],
+        "finalists": [_encode_finalist(one) for one in summarize_finalists(sweep)],
         "trials": {"planned": count_search_trials(config)} | counts,
         "seconds": asdict(seconds),
         "mlflow": asdict(logged),
@@ -103,13 +98,17 @@ def _encode_trial(record: TrialRecord | None) -> dict[str, object] | None:
     return None if record is None else {"params": record.setting, "metrics": record.metrics, "trial": record.index}
 
 
-def _encode_paper(config: SweepConfig, records: Iterable[TrialRecord]) -> dict[str, object] | None:
+def _encode_paper(sweep: SweepRecords) -> dict[str, object] | None:
     """Encode the paper's setting; its metrics are null where the search did not run it."""
-    setting = find_paper_setting(config)
-    if setting is None:
+    if sweep.paper is None:
         return None
-    known: dict[str, object] = {"params": setting, "metrics": None, "trial": None, "stand_in": is_stand_in(config)}
-    return known | (_encode_trial(find_trial_with_setting(setting, records)) or {})
+    known: dict[str, object] = {
+        "params": sweep.paper,
+        "metrics": None,
+        "trial": None,
+        "stand_in": is_stand_in(sweep.config),
+    }
+    return known | (_encode_trial(find_trial_with_setting(sweep.paper, sweep.records)) or {})
 
 
 def _encode_recovery(one: Recovery | None) -> dict[str, object] | None:

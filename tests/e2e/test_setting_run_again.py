@@ -32,7 +32,7 @@ def test_the_paper_s_file_repeats_its_line(comparison: Comparison, name: str, mo
     (plan,) = plan_new([file], "paper").plans
     assert plan.preparers == []
     tuned = summary["recovery"]["tuned"]
-    *_, record = run_trial(plan.job.trial_fn, trial(0, plan.config.fixed, 0.0, seed=plan.config.seed, state="running"))
+    *_, record = run_trial(plan.trial_fn, trial(0, plan.config.fixed, 0.0, seed=plan.config.seed, state="running"))
     (line,) = trial_lines(format_trials_csv([record]))
     assert line == of_setting(trial_lines((comparison.path(name) / "trials.csv").read_text()), tuned)
     assert 0 < float(line["score"]) < 1

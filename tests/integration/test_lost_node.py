@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from mlflow import MlflowClient
 
+from support.plans import toy_plan
 from support.toys import config as toy_config
 from support.waiting import until
 from support.workers import FREE, noted
 from sweep import run
-from sweep.plan.job import SweepJob
-from sweep.search.study import SweepStudy, create_study
+from sweep.search.study import SweepStudy
 from sweep.signals import InterruptHandler
 
 if TYPE_CHECKING:
@@ -49,16 +49,9 @@ def test_a_node_that_is_lost_loses_no_trial(
     )
     lost = threading.Thread(target=lose, args=(ray_slots, nodes[0], mlflow_here / "notes"))
     lost.start()
-    work = SweepJob(
-        name=NAME,
-        config=config,
-        open_study=partial(create_study, config, NAME),
-        preparers=[],
-        trial_fn=partial(noted, mlflow_here / "notes"),
-        paper=None,
-    )
+    plan = toy_plan(config, NAME, partial(noted, mlflow_here / "notes"))
     with InterruptHandler(str) as interrupts:
-        (ran,) = run.run_sweeps([work], interrupts)
+        (ran,) = run.run_sweeps([plan], [], interrupts)
     lost.join()
     assert [(record.index, record.state) for record in ran.records] == [(i, "finished") for i in range(TRIALS)]
     attempts = SweepStudy(config, NAME).list_attempts("search")

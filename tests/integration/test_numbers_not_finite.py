@@ -19,7 +19,7 @@ from objectives._base import Answers, Objective, needed
 from objectives.ga import GA
 from support.targets import Prepared, Toy
 from support.toys import config, dataset, llama, tokenizer
-from support.trials import trial
+from support.trials import sweep_of, trial
 from sweep.errors import ConfigError
 from sweep.prepare.artifacts import locate_artifacts
 from sweep.prepare.preparers import missing_preparers
@@ -186,10 +186,9 @@ def test_a_sweep_in_which_every_trial_diverged(tmp_path: Path, capsys: pytest.Ca
     ]
     sweep, folder = config(tmp_path), tmp_path / "all"
     folder.mkdir()
+    seconds = write_results.SweepSeconds(prepare=1, sweep=1, total=2)
     where = TrackingRun(tracking_uri="sqlite:///x", experiment="x", run_id="x")
-    write_results.write_sweep_files(
-        folder, sweep, records, seconds=write_results.SweepSeconds(prepare=1, sweep=1, total=2), logged=where
-    )
+    write_results.write_sweep_files(folder, sweep_of(sweep, records), seconds=seconds, logged=where)
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["trials"]["finished"] == 3
     assert summary["best"]["metrics"] == {"score": 0.75, "mix": 0.0, "forget_quality": None, "retain/prob": None}
@@ -199,5 +198,5 @@ def test_a_sweep_in_which_every_trial_diverged(tmp_path: Path, capsys: pytest.Ca
         folder, [ReportData(name="all", config=sweep, records=records, target_metrics={})]
     )
     assert all(path.stat().st_size for path in written)
-    Console(width=200).print(console_tables.render_sweep(sweep, records))
+    Console(width=200).print(console_tables.render_sweep(sweep_of(sweep, records)))
     assert f"Nothing was found: even the best trial has the worst score ({reason}).\n" in capsys.readouterr().out

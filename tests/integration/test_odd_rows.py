@@ -46,11 +46,10 @@ def run(plan: SweepPlan) -> list[TrialRecord]:
     """Prepare a sweep and run its trials, as its driver and its workers do."""
     for maker in plan.preparers:
         list(maker())
-    work = plan.job
     with plan.open_study() as ledger:
-        for task in pending_trials(plan.config, work.paper, ledger):
+        for task in pending_trials(plan.config, plan.paper, ledger):
             assert task is not None, "one worker never waits"
-            *_, ended = run_trial(work.trial_fn, ledger.open_attempt(task))
+            *_, ended = run_trial(plan.trial_fn, ledger.open_attempt(task))
             ledger.close_attempt(ended)
         return ledger.list_records()
 
@@ -75,6 +74,8 @@ def test_they_leave_what_the_umask_allows(tmp_path: Path, work: Path) -> None:
     assert all(math.isfinite(value) for value in record.metrics.values())
     _, logged = backfill_sweep(plan.config, plan.name, "FINISHED", records)
     ran = SweepResult(
+        name=plan.name,
+        config=plan.config,
         records=records,
         tracking_run=logged,
         ui_command=format_ui_command(get_tracking_uri()),

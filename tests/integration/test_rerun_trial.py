@@ -4,7 +4,7 @@ from pathlib import Path
 
 from support import toys
 from support.targets import Prepared
-from support.trials import PAPER, trial
+from support.trials import PAPER, sweep_of, trial
 from sweep.config.compose import load
 from sweep.prepare.artifacts import locate_artifacts
 from sweep.records import Setting
@@ -18,7 +18,7 @@ RECORDS = (trial(0, PAPER, 0.5), trial(1, FOUND, 0.25), trial(2, {"alpha": 2.0, 
 def test_the_trial_is_the_same_to_the_last_bit(prepared: Prepared, tmp_path: Path) -> None:
     """A toy trial that is not the sweep's first, then the file's only one: equal curves, metrics, and artifacts."""
     config, artifacts = prepared(seed=3)
-    (tmp_path / "found.yaml").write_text(single_trial_configs("mine", config, RECORDS)["found.yaml"])
+    (tmp_path / "found.yaml").write_text(single_trial_configs(sweep_of(config, RECORDS))["found.yaml"])
     again = load(tmp_path / "found.yaml")
     assert locate_artifacts(again, toys.dataset()) == artifacts
     assert artifacts.missing_names == []

@@ -1,8 +1,11 @@
 """Trial records for the tests, as a study would hold them."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from sweep.config.schema import SweepConfig
 from sweep.records import Setting, TrialRecord
+from sweep.results.sweep_records import SweepRecords
 
 PAPER: Setting = {"alpha": 1.5, "beta": 7.0}
 """Setting of the paper's WTNPO for forget10, which serves as the paper's setting of the toy sweep."""
@@ -26,3 +29,8 @@ def sides(forget: float, retain: float) -> dict[str, float]:
     """Return ES of both sides, the same for exact and paraphrased rows."""
     values = {"forget": forget, "retain": retain}
     return {f"{side}/{kind}": value for side, value in values.items() for kind in ("es", "es_paraphrase")}
+
+
+def sweep_of(config: SweepConfig, records: Sequence[TrialRecord], name: str = "mine") -> SweepRecords:
+    """A sweep with these trials."""
+    return SweepRecords(name=name, config=config, records=records)

@@ -34,10 +34,10 @@ from scipy.optimize import nnls
 from simulation import Costs, Line, Simulation
 from sweep_overhead import EPOCHS, Case, configured, drawn, shares, sleep, turn
 
+from support.plans import toy_plan
 from sweep import run
 from sweep.cluster import connection
 from sweep.config.schema import SweepConfig
-from sweep.plan.job import SweepJob
 from sweep.records import TrialRecord
 from sweep.search.study import SweepStudy
 from sweep.signals import InterruptHandler
@@ -126,9 +126,9 @@ def slept(case: Case, address: str, tracking: str = "") -> tuple[dict[str, Any],
         config = configured(Path(name), *words, f"cluster.concurrency={case.workers}")
         meter = Meter()
         held, trial = partial(meter.created, config, "sleep"), partial(sleep, case.seconds)
-        work = SweepJob(name="sleep", config=config, open_study=held, preparers=[], trial_fn=trial, paper=None)
+        plan = toy_plan(config, "sleep", trial, held)
         with drawn(), InterruptHandler(str) as interrupts:
-            (ran,) = run.run_sweeps([work], interrupts)
+            (ran,) = run.run_sweeps([plan], [], interrupts)
     return shares(case, ran.records, ran.trials_s), meter.marks
 
 

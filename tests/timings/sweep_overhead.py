@@ -27,10 +27,10 @@ from typing import Any
 from common import parser, show, write
 
 from eval.shipped_configs import CONFIGS
+from support.plans import toy_plan
 from sweep import run
 from sweep.config.compose import load
 from sweep.config.schema import SweepConfig
-from sweep.plan.job import SweepJob
 from sweep.records import TrialRecord
 from sweep.search.study import SweepStudy, TrialRequest, create_study
 from sweep.signals import InterruptHandler
@@ -84,9 +84,9 @@ def slept(case: Case) -> dict[str, Any]:
         config = configured(Path(name), f"search.trials={case.trials}", f"cluster.cpus={cpus}")
         trial = partial(sleep, case.seconds)
         held = partial(create_study, config, "sleep")
-        work = SweepJob(name="sleep", config=config, open_study=held, preparers=[], trial_fn=trial, paper=None)
+        plan = toy_plan(config, "sleep", trial, held)
         with drawn(), InterruptHandler(str) as interrupts:
-            (ran,) = run.run_sweeps([work], interrupts)
+            (ran,) = run.run_sweeps([plan], [], interrupts)
     return shares(case, ran.records, ran.trials_s)
 
 

@@ -41,8 +41,8 @@ def main() -> None:
     mixed = sum(trial.metrics["mix"] < 1 for trial in trials)
     print(f"{mixed} of {len(trials)} trials were mixed back; score: {DEFINITIONS['score']}")
     settings = {"best": trials[0].setting, "median": trials[len(trials) // 2].setting}
-    if wanted.job.paper is not None:
-        settings["paper"] = wanted.job.paper
+    if wanted.paper is not None:
+        settings["paper"] = wanted.paper
     tasks = [(setting, seed) for setting in settings.values() for seed in SEEDS]
     with ProcessPoolExecutor(2) as pool:
         found = list(pool.map(partial(score, wanted), tasks))

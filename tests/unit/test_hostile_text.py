@@ -5,7 +5,6 @@ import io
 import json
 import re
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,10 +13,10 @@ import pytest
 from rich.console import Console
 
 from support import toys
+from support.plans import toy_plan
 from support.trials import PAPER, repeats, trial
 from sweep.config.schema import SweepConfig
 from sweep.display import Board, TextDisplay
-from sweep.plan.job import SweepJob
 from sweep.records import TrialRecord, escape_unprintable
 from sweep.report.data import ReportData
 from sweep.report.page import render_page
@@ -26,8 +25,7 @@ from sweep.report.write_report import PAGE_FILE, PLOTS_FOLDER, write_files
 from sweep.results.comparison import compare_objectives
 from sweep.results.console_tables import render_comparison, render_sweep
 from sweep.results.csv_tables import format_comparison_csv, format_trials_csv
-from sweep.results.statistics import SweepRecords
-from sweep.search.study import SweepStudy
+from sweep.results.sweep_records import SweepRecords
 
 MARKUP = "[red]x[/red] [/nothing] [link=http://x]y"
 TERMINAL = "\x1b[31m\x1b]0;title\x07\x9b2J\r\u202e"
@@ -83,15 +81,7 @@ def test_printable_keeps_what_is_read() -> None:
 
 def test_the_live_table_shows_it(config: SweepConfig) -> None:
     """A reason in brackets is no markup, and no character is an order to the terminal."""
-    work = SweepJob(
-        name="sweep",
-        config=config,
-        open_study=lambda: nullcontext(SweepStudy(config, "sweep")),
-        preparers=(),
-        trial_fn=lambda record: iter(()),
-        paper=None,
-    )
-    board = Board([work])
+    board = Board([toy_plan(config, "sweep")])
     for record in records():
         board.update_trial("sweep", record)
     text = drawn(board.render())
@@ -110,7 +100,7 @@ def test_lines_show_it() -> None:
 def test_the_tables_at_the_end_show_it(config: SweepConfig) -> None:
     """Of a sweep and of several."""
     sweep = SweepRecords(name="one", config=config, records=records())
-    text = drawn(render_sweep(config, records()), render_comparison([sweep, replace(sweep, name="two")]))
+    text = drawn(render_sweep(sweep), render_comparison([sweep, replace(sweep, name="two")]))
     assert escape_unprintable(f"{HOSTILE}, {HOSTILE}") in text
     assert obeyed(text) == set()
 

@@ -55,7 +55,9 @@ def test_one_config_is_a_sweep_of_its_own_name() -> None:
 
 def test_what_sweeps_share_is_made_once() -> None:
     """Same model, rows and refusals: one maker in all; with two seeds of the rows there would be two."""
-    assert [len(work.preparers) for work in plan_new([*FILES, *SMALL], "both").jobs] == [1, 0]
+    both = plan_new([*FILES, *SMALL], "both")
+    assert [len(plan.preparers) for plan in both.plans] == [1, 1]
+    assert len(both.preparers) == 1
 
 
 def test_a_file_may_name_them(here: Path) -> None:

@@ -13,7 +13,8 @@ from support import toys
 from support.trials import PAPER, repeats, trial
 from sweep.records import Setting, TrialRecord
 from sweep.results.comparison import ObjectiveResult, apply_holm_correction, compare_objectives
-from sweep.results.statistics import SweepRecords, compare_pairs
+from sweep.results.statistics import compare_pairs
+from sweep.results.sweep_records import SweepRecords
 
 FOUND: Setting = {"alpha": 1.0, "beta": 2.0}
 BEST, NEXT, LAST = (0.1, 0.2, 0.3), (0.15, 0.25, 0.35), (0.6, 0.7, 0.9)

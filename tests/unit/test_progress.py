@@ -1,18 +1,17 @@
 """What the user sees: the lines, the table, and what is said of a sweep that goes on."""
 
 import io
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from support.plans import toy_plan
 from support.toys import config as toy_config
 from sweep.display import MAX_TABLE_ROWS, Board, TextDisplay
-from sweep.plan.job import SweepJob
+from sweep.plan.sweep_plan import SweepPlan
 from sweep.records import TrialRecord
-from sweep.search.study import SweepStudy
 
 
 def record(index: int, score: float | None = None, **changes: object) -> TrialRecord:
@@ -38,23 +37,15 @@ def shown(board: Board, width: int = 120) -> list[str]:
     return console.file.getvalue().splitlines()
 
 
-def work(tmp_path: Path, name: str, trials: int = 40) -> SweepJob:
+def plan(tmp_path: Path, name: str, trials: int = 40) -> SweepPlan:
     """A sweep of which nothing is run."""
-    config = toy_config(tmp_path, search={"trials": trials})
-    return SweepJob(
-        name=name,
-        config=config,
-        open_study=lambda: nullcontext(SweepStudy(config, name)),
-        preparers=(),
-        trial_fn=lambda record: iter(()),
-        paper=None,
-    )
+    return toy_plan(toy_config(tmp_path, search={"trials": trials}), name)
 
 
 @pytest.fixture
 def board(tmp_path: Path) -> Board:
     """The board of a sweep of 40 trials."""
-    return Board([work(tmp_path, "sweep")])
+    return Board([plan(tmp_path, "sweep")])
 
 
 def test_lines_say_how_trials_ended() -> None:
@@ -125,7 +116,7 @@ def test_a_resumed_sweep_shows_what_is_over(board: Board) -> None:
 
 def test_sweeps_side_by_side(tmp_path: Path) -> None:
     """40 + 8 trials; each sweep has its best, though both have a trial 0."""
-    board = Board([work(tmp_path, "a"), work(tmp_path, "b", trials=8)])
+    board = Board([plan(tmp_path, "a"), plan(tmp_path, "b", trials=8)])
     board.update_trial("a", record(0, 0.5))
     board.update_trial("b", record(0, 0.25))
     lines = shown(board)
@@ -139,7 +130,7 @@ def test_sweeps_side_by_side(tmp_path: Path) -> None:
 
 def test_a_budget_of_hours_has_no_known_end(tmp_path: Path) -> None:
     """Neither a total nor a time that is left."""
-    endless = work(tmp_path, "a")
+    endless = plan(tmp_path, "a")
     search = endless.config.search.model_copy(update={"trials": None, "hours": 2.0})
     board = Board([replace(endless, config=endless.config.model_copy(update={"search": search}))])
     board.update_trial("a", record(0, 0.5))

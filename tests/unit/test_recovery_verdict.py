@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support import toys
-from support.trials import PAPER, repeats, trial
+from support.trials import PAPER, repeats, sweep_of, trial
 from sweep.config.schema import SweepConfig
 from sweep.records import Setting, TrialRecord
 from sweep.results.recovery import Recovery, judge_recovery
@@ -36,7 +36,7 @@ def sweep(found: Setting, gaps: Sequence[float]) -> list[TrialRecord]:
 
 def judged(config: SweepConfig, records: Sequence[TrialRecord]) -> Recovery:
     """The verdict, where there is one."""
-    found = judge_recovery(config, records)
+    found = judge_recovery(sweep_of(config, records))
     assert found is not None
     return found
 
@@ -146,13 +146,13 @@ def test_the_tuned_setting_itself_is_recovered(config: SweepConfig) -> None:
 @pytest.mark.parametrize("objective", ["ga", "simnpo"])
 def test_no_verdict_where_the_paper_tuned_nothing(config: SweepConfig, objective: str) -> None:
     """There is nothing to recover."""
-    assert judge_recovery(config.model_copy(update={"objective": objective}), sweep(FAR, CLEAR)) is None
+    assert judge_recovery(sweep_of(config.model_copy(update={"objective": objective}), sweep(FAR, CLEAR))) is None
 
 
 def test_no_verdict_where_nothing_is_searched(tmp_path: Path) -> None:
     """A setting that is run again alone is no search."""
     alone = toys.config(tmp_path, space={}, fixed=FAR)
-    assert judge_recovery(alone, [trial(0, FAR, 0.5)]) is None
+    assert judge_recovery(sweep_of(alone, [trial(0, FAR, 0.5)])) is None
 
 
 def test_a_value_that_is_fixed_elsewhere_is_not_recovered(tmp_path: Path) -> None:

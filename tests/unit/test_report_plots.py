@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.spatial import ConvexHull
 
 from support.reports import START, reported, spiral
-from support.trials import PAPER, repeats, trial
+from support.trials import PAPER, repeats, sweep_of, trial
 from sweep.records import Setting, TrialRecord
 from sweep.report import theme
 from sweep.report.data import ReportData
@@ -89,7 +89,7 @@ def test_roles() -> None:
     """The runner-up is the next other setting; a trial that failed has no role."""
     trials = [trial(0, PAPER, 0.6), trial(1, GOOD, 0.2), trial(2, GOOD, 0.3), trial(3, NEXT, 0.4)]
     failed = replace(trial(4, {"alpha": 0.0, "beta": 1.0}, 0.0), state="failed")
-    found = find_highlights(reported().config, [*trials, failed])
+    found = find_highlights(sweep_of(reported().config, [*trials, failed]))
     assert [(role.label, role.record.index) for role in found] == [
         ("best", 1),
         ("runner-up", 3),

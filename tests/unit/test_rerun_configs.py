@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from support import toys
-from support.trials import PAPER, trial
+from support.trials import PAPER, sweep_of, trial
 from sweep.config.compose import load
 from sweep.config.schema import SweepConfig
 from sweep.records import Setting, TrialRecord
@@ -18,7 +18,7 @@ ALONE = {"sampler": "random", "trials": 1, "hours": None, "warm_start": (), "sto
 
 def heads(config: SweepConfig, records: tuple[TrialRecord, ...]) -> dict[str, str]:
     """The comments of the files."""
-    return {file: text.splitlines()[0] for file, text in single_trial_configs("mine", config, records).items()}
+    return {file: text.splitlines()[0] for file, text in single_trial_configs(sweep_of(config, records)).items()}
 
 
 def test_each_file_says_what_it_runs(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_each_file_is_a_whole_configuration(tmp_path: Path, file: str, setting: 
         ledger="postgresql://me@host/db",
     )
     path = tmp_path / file
-    path.write_text(single_trial_configs("mine", config, RECORDS)[file])
+    path.write_text(single_trial_configs(sweep_of(config, RECORDS))[file])
     search = config.search.model_copy(update=ALONE)
     changed = {"space": {}, "fixed": setting, "search": search, "seeds": 0, "ledger": None}
     assert load(path) == config.model_copy(update=changed)

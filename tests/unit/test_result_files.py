@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from support import toys, trials
-from support.trials import PAPER
+from support.trials import PAPER, sweep_of
 from sweep.atomic_io import atomic_write
 from sweep.config.schema import SweepConfig
 from sweep.records import Setting, TrackingRun, TrialRecord
 from sweep.results import write_results
-from sweep.results.statistics import SweepRecords
+from sweep.results.sweep_records import SweepRecords
 from sweep.results.write_results import SweepSeconds
 
 BEST: Setting = {"alpha": 0.1 + 0.2, "beta": 2}
@@ -62,7 +62,7 @@ def folder(tmp_path: Path) -> Path:
 
 def written(folder: Path, config: SweepConfig, records: Any = RECORDS) -> dict[str, str]:
     """The files that a sweep leaves."""
-    write_results.write_sweep_files(folder, config, list(records), seconds=SECONDS, logged=LOGGED)
+    write_results.write_sweep_files(folder, sweep_of(config, list(records)), seconds=SECONDS, logged=LOGGED)
     return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from support.bowl import NAME, grown, score, settings, sweep, work
 from support.toys import SHAPE, TEMPLATE
-from support.trials import PAPER
+from support.trials import PAPER, sweep_of
 from sweep.config.schema import SearchConfig
 from sweep.config.space import validate_space
 from sweep.records import Setting
@@ -135,7 +135,7 @@ def test_one_entry_makes_a_sampler(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     study = load_existing_studies(config, NAME)["search"]
     assert tuple(study.directions) == both
     assert [len(trial.values) for trial in study.trials] == [2, 2, 2]
-    assert best_from_search(config, records[:1]) == records[0]
+    assert best_from_search(sweep_of(config, records[:1])) == records[0]
 
 
 def test_tpe_finds_the_bowl(tmp_path: Path) -> None:

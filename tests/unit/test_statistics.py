@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
 from support import toys
-from support.trials import PAPER, repeats, trial
+from support.trials import PAPER, repeats, sweep_of, trial
 from sweep.config.schema import SweepConfig
 from sweep.records import Setting
 from sweep.results.statistics import (
@@ -117,7 +117,7 @@ def test_finalists_against_the_best(config: SweepConfig) -> None:
     """GOOD leads the search. The paper's gaps are .1, .2, .3 (0.2 +- .25: tied), OTHER's .5, .5, .6 (.53 +- .14)."""
     records = [trial(0, PAPER, 0.5), trial(1, OTHER, 0.4), trial(2, GOOD, 0.3)]
     records += repeats(0, PAPER, 0.2, 0.3, 0.4) + repeats(3, GOOD, 0.1, 0.1, 0.1) + repeats(6, OTHER, 0.6, 0.6, 0.7)
-    paper, good, other = summarize_finalists(config, records[::-1])
+    paper, good, other = summarize_finalists(sweep_of(config, records[::-1]))
     assert (paper.label, good.label, other.label) == ("rank 3 = paper", "best", "runner-up")
     assert (paper.verdict, good.verdict, other.verdict) == (TIED, "", "best")
     assert paper.scores == {1: 0.2, 2: 0.3, 3: 0.4}
@@ -128,7 +128,7 @@ def test_finalists_against_the_best(config: SweepConfig) -> None:
 def test_the_best_of_the_search_may_lose_on_fresh_seeds(config: SweepConfig) -> None:
     """Then the other setting is the one that is named."""
     records = [trial(0, GOOD, 0.1), trial(1, OTHER, 0.2), *repeats(0, GOOD, 0.5, 0.6), *repeats(2, OTHER, 0.1, 0.2)]
-    assert summarize_finalists(config, records)[1].verdict == "runner-up"
+    assert summarize_finalists(sweep_of(config, records))[1].verdict == "runner-up"
 
 
 def test_only_shared_seeds_are_paired(config: SweepConfig) -> None:
@@ -136,7 +136,7 @@ def test_only_shared_seeds_are_paired(config: SweepConfig) -> None:
     records = [trial(0, GOOD, 0.1), trial(1, OTHER, 0.2), *repeats(0, GOOD, 0.1, 0.2, 0.3)]
     one, two, three = repeats(3, OTHER, 0.2, 0.0, 0.6)
     failed = trial(two.index, OTHER, 0.0, phase="finalist", seed=2, state="failed", metrics={})
-    difference = summarize_finalists(config, [*records, one, failed, three])[1].difference
+    difference = summarize_finalists(sweep_of(config, [*records, one, failed, three]))[1].difference
     assert difference == compare_pairs([0.1, 0.3], [0.2, 0.6])
     assert isinstance(difference, PairedDifference)
     assert difference.pairs == 2
@@ -161,26 +161,26 @@ def test_best_and_the_trial_of_a_setting() -> None:
 def test_the_search_did_not_find_what_it_was_handed(config: SweepConfig) -> None:
     """The paper's setting as trial 0 has the best score, the next best diverged: OTHER is what was found."""
     records = [trial(0, PAPER, 0.1), trial(1, GOOD, 0.2, reason="loss is not finite"), trial(2, OTHER, 0.3)]
-    assert best_from_search(config, records) == records[2]
-    assert best_from_search(config, records[:2]) is None
+    assert best_from_search(sweep_of(config, records)) == records[2]
+    assert best_from_search(sweep_of(config, records[:2])) is None
 
 
 def test_the_search_found_what_it_asked_again(config: SweepConfig) -> None:
     """The paper's setting as trial 3 is the search's own idea; and so is trial 0 where it is another setting."""
     records = [trial(0, PAPER, 0.1), trial(1, OTHER, 0.3), trial(3, PAPER, 0.1)]
-    assert best_from_search(config, records) == records[2]
-    assert best_from_search(config, [trial(0, GOOD, 0.1), records[1]]) == trial(0, GOOD, 0.1)
+    assert best_from_search(sweep_of(config, records)) == records[2]
+    assert best_from_search(sweep_of(config, [trial(0, GOOD, 0.1), records[1]])) == trial(0, GOOD, 0.1)
 
 
 def test_a_grid_is_handed_nothing(tmp_path: Path) -> None:
     """The paper's setting is a point of it, at whatever place."""
     grid = toys.config(tmp_path, search={"sampler": "grid"})
     records = [trial(0, PAPER, 0.1), trial(1, OTHER, 0.3)]
-    assert best_from_search(grid, records) == records[0]
+    assert best_from_search(sweep_of(grid, records)) == records[0]
 
 
 def test_repeats_without_a_search(config: SweepConfig) -> None:
     """All of the search failed, but the paper's setting was repeated: nothing to compare it with."""
-    (paper,) = summarize_finalists(config, [trial(0, GOOD, 0.1, state="failed"), *repeats(0, PAPER, 0.2)])
+    (paper,) = summarize_finalists(sweep_of(config, [trial(0, GOOD, 0.1, state="failed"), *repeats(0, PAPER, 0.2)]))
     assert (paper.label, paper.difference, paper.verdict, paper.mean) == ("paper", None, "", 0.2)
     assert math.isnan(paper.std)

@@ -7,11 +7,11 @@ import pytest
 from rich.console import Console, RenderableType
 
 from support import toys
-from support.trials import PAPER, repeats, trial
+from support.trials import PAPER, repeats, sweep_of, trial
 from sweep.config.schema import SweepConfig
 from sweep.records import Setting, TrialRecord
 from sweep.results.console_tables import render_comparison, render_sweep
-from sweep.results.statistics import SweepRecords
+from sweep.results.sweep_records import SweepRecords
 
 BEST: Setting = {"alpha": 0.1 + 0.2, "beta": 2}
 RECORDS = (
@@ -43,7 +43,7 @@ def cells(text: str) -> list[list[str]]:
 
 def test_the_best_beside_the_stand_in(config: SweepConfig) -> None:
     """Scores and mixes of both, what is not the paper's, the word tied; a metric that is not there is a dash."""
-    text = shown(render_sweep(config, RECORDS))
+    text = shown(render_sweep(sweep_of(config, RECORDS)))
     lines = cells(text)
     assert ["alpha", "0.3", "1.5"] in lines
     assert ["beta", "2", "7"] in lines
@@ -58,18 +58,18 @@ def test_the_best_beside_the_stand_in(config: SweepConfig) -> None:
 
 def test_the_verdict_is_the_last_thing_that_is_read(config: SweepConfig) -> None:
     """Gaps .25 and .5: .375 ± 12.7062 · .125; an objective that the paper did not tune has no such line."""
-    last = shown(render_sweep(config, RECORDS)).splitlines()[-1]
+    last = shown(render_sweep(sweep_of(config, RECORDS))).splitlines()[-1]
     assert last == (
         "wtnpo on toy, forget10 (stand-in, other recipe): within noise: alpha=0.3 beta=2 scores 0.375 lower"
         " [-1.213, 1.963] than the tuned alpha=1.5 beta=7 over 2 seeds; differences below 1.588 cannot be told from 0."
     )
-    assert "└" in shown(render_sweep(config.model_copy(update={"objective": "ga"}), RECORDS)).splitlines()[-1]
+    assert "└" in shown(render_sweep(sweep_of(config.model_copy(update={"objective": "ga"}), RECORDS))).splitlines()[-1]
 
 
 def test_nothing_finished(config: SweepConfig) -> None:
     """One sentence."""
     failed = trial(0, PAPER, 0.0, state="failed", metrics={})
-    assert shown(render_sweep(config, [failed])) == "No trial finished.\n"
+    assert shown(render_sweep(sweep_of(config, [failed]))) == "No trial finished.\n"
 
 
 def compared(config: SweepConfig, *others: Sequence[TrialRecord]) -> list[str]:

@@ -38,9 +38,7 @@ def plot_history(sweep: ReportData) -> Figure:
         note="Every trial of the search in its order; the line is the best so far."
         + (f" Crosses on the upper edge: {len(lost)} without a score." if lost else ""),
         alt=f"Scatter plot of the score over the trial's number. {seen}.",
-        plot=_draw_plot(
-            rows, lost, [build_trial_row(r.record) | {"which": r.label} for r in find_highlights(sweep.config, scored)]
-        )
+        plot=_draw_plot(rows, lost, [build_trial_row(r.record) | {"which": r.label} for r in find_highlights(sweep)])
         if lead
         else None,
         table=Table(columns=(*TRIAL_KEYS, "best so far"), rows=[list(values.values()) for values in rows]),

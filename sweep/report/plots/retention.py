@@ -66,7 +66,7 @@ def _collect_finalist_levels(sweep: ReportData) -> list[RetentionLevel]:
     taus = _find_tau_metrics(record for record in sweep.records if record.phase == "finalist")
     return [
         RetentionLevel(which=mark_stand_in(one.label, sweep.config), tau=tau, scores=scores)
-        for one in summarize_finalists(sweep.config, sweep.records)
+        for one in summarize_finalists(sweep)
         for tau, key in taus.items()
         if (scores := collect_repeat_values(sweep.records, one.setting, key))
     ]
@@ -76,7 +76,7 @@ def _collect_search_levels(sweep: ReportData) -> list[RetentionLevel]:
     """Collect the highlighted search trials' scores at each τ."""
     return [
         RetentionLevel(which=role.label, tau=tau, scores={role.record.seed: role.record.metrics[key]})
-        for role in find_highlights(sweep.config, sweep.records)
+        for role in find_highlights(sweep)
         for tau, key in _find_tau_metrics([role.record]).items()
     ]
 

@@ -21,10 +21,7 @@ def plot_seeds(sweep: ReportData) -> Figure:
     """Plot the finalists of a sweep."""
     return plot_scores_by_seed(
         "seeds",
-        [
-            replace(one, label=mark_stand_in(one.label, sweep.config))
-            for one in summarize_finalists(sweep.config, sweep.records)
-        ],
+        [replace(one, label=mark_stand_in(one.label, sweep.config)) for one in summarize_finalists(sweep)],
     )
 
 

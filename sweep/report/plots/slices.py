@@ -29,7 +29,7 @@ def _encode_choices(name: str) -> alt.X:
 def _plot_slice(sweep: ReportData, name: str, x: alt.X) -> Figure:
     trials = rank_trials(sweep.records)
     rows = [_build_row(record, name) for record in trials]
-    marks = [_build_row(role.record, name) | {"which": role.label} for role in find_highlights(sweep.config, trials)]
+    marks = [_build_row(role.record, name) | {"which": role.label} for role in find_highlights(sweep)]
     seen = _describe_best_quarter(trials, name) if trials else f"No trial shows yet what {name} does"
     return Figure(
         key=f"slice-{name}",

@@ -38,7 +38,7 @@ def plot_surfaces(sweep: ReportData) -> list[Figure]:
 def _plot_surface(sweep: ReportData, x: RangeParameter, y: RangeParameter) -> Figure:
     trials = rank_trials(sweep.records)
     rows = [_build_row(record, x, y) for record in trials]
-    marks = [_build_row(role.record, x, y) | {"which": role.label} for role in find_highlights(sweep.config, trials)]
+    marks = [_build_row(role.record, x, y) | {"which": role.label} for role in find_highlights(sweep)]
     places = [
         (x.to_fraction(record.setting[x.name]), y.to_fraction(record.setting[y.name]))
         for record in trials[:MAX_SURFACE_TRIALS]

@@ -22,7 +22,9 @@ def plot_tradeoff(sweep: ReportData) -> Figure:
     """Plot the search trials; the best, the runner-up, the paper's setting and the target are highlighted."""
     trials = [r for r in sweep.records if r.phase == "search" and r.state == "finished" and _has_both_es(r.metrics)]
     front = find_pareto_front(trials)
-    marks = [_build_row(role.record) | {"which": role.label} for role in find_highlights(sweep.config, trials)]
+    marks = [
+        _build_row(role.record) | {"which": role.label} for role in find_highlights(sweep) if role.record in trials
+    ]
     marks += [_build_target_row(sweep.target_metrics)] if _has_both_es(sweep.target_metrics) else []
     seen = f"{len(front)} of {len(trials)} trials are Pareto-optimal in forgetting and keeping"
     missing = "" if _has_both_es(sweep.target_metrics) else " The target is not marked: its metrics are not there."
