@@ -214,7 +214,7 @@ class Board:
         done = int(record.curve[-1]["epoch"]) if record.curve else 0
         return [
             *([name] if len(self._configs) > 1 else []),
-            str(record.index) if record.phase == "search" else f"repeat {record.index}",
+            f"{'' if record.phase == 'search' else f'{record.phase} '}{record.index}",
             self._format_searched(name, record),
             f"{done}/{epochs}",
             *(format_value(point.get(key, "")) for key in ("forget/es", "retain/es", "score")),

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 _CLOCK_OFFSET_S = time.time() - time.monotonic()
 
@@ -16,7 +16,9 @@ Value: TypeAlias = int | float | str | bool
 Setting: TypeAlias = dict[str, Value]
 """Value by hyper-parameter: the objective's fields, and `retain.weight`, `train.lr`, `train.epochs` if searched."""
 State: TypeAlias = Literal["running", "finished", "failed", "pruned"]
-Phase: TypeAlias = Literal["search", "finalist"]
+Phase: TypeAlias = Literal["search", "race", "finalist"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
+"""The phases in the order in which they run."""
 INTERRUPTED_REASON = "interrupted"
 """Failure reason of a trial that was running when its driver ended."""
 
@@ -41,7 +43,8 @@ class TrialRecord:
     """Record of one attempt at a trial: one setting, one seed.
 
     Attributes:
-        phase: search, or finalist (a repeat of a finalist on a fresh seed).
+        phase: search, race (a promising setting on a race seed), or finalist (the winner's or the paper's setting on a
+            report seed).
         index: the trial's number within its phase, from 0; ours, not Optuna's.
         setting: every hyper-parameter, searched or fixed.
         seed: the seed of all randomness in the trial.

@@ -194,6 +194,15 @@ class SearchConfig(Frozen):
     """Earlier sweeps of the same storage that the sampler learns from; all that a score depends on must be equal."""
     stop: Literal["none", "asha"]
     """`asha`: after 2, 6, 18, ... epochs only the third of the trials that has forgotten most continues."""
+    race: int = Field(ge=0, le=10_000)
+    """Maximum number of runs in which the best settings race on fresh seeds (0: no race; else at least 2)."""
+
+    @field_validator("race")
+    @classmethod
+    def _check_race(cls, race: int) -> int:
+        if race == 1:
+            raise ValueError("must be 0, for no race, or at least 2: one run is no race")
+        return race
 
     @model_validator(mode="after")
     def _check_limits(self) -> Self:
@@ -222,7 +231,7 @@ class EvalConfig(Frozen):
     every: int = Field(ge=0)
     """Epochs between two points of the curve (0: no curve)."""
     suite: Literal["search", "full"]
-    """`search`: metrics for the score, all metrics for finalists; `full`: all metrics, also makes a retain model."""
+    """`search`: metrics for the score, all metrics on the first report seed; `full`: all, also makes a retain model."""
 
 
 class ClusterConfig(Frozen):
@@ -272,7 +281,7 @@ class SweepConfig(Frozen):
     seed: int = Field(ge=0, lt=2**31)
     """Seed of the search and of all its trials."""
     seeds: int = Field(ge=0, le=10**6)
-    """Number of fresh seeds on which the finalists are repeated (0: no finalists)."""
+    """Number of report seeds, on which the winner and the paper's setting are measured (0: no report)."""
     train: TrainConfig
     eval: EvalConfig
     model: ModelConfig

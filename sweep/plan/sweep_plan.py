@@ -86,14 +86,14 @@ class SweepPlan:
     @property
     def trials_summary(self) -> str:
         """The planned numbers of trials, as text."""
-        from sweep.search.queue import count_planned_trials, count_search_trials
+        from sweep.search.queue import count_race_runs, count_report_runs, count_search_trials
 
-        hours = self.config.search.hours
-        search, together = count_search_trials(self.config), count_planned_trials(self.config, self.paper)
+        hours, search = self.config.search.hours, count_search_trials(self.config)
         limit = "" if hours is None else f" that begin within {hours:g} hours of search"
-        if search is None or together is None:
-            return f"all{limit}, and repeats of finalists on fresh seeds"
-        return f"{search}{limit}, and {together - search} repeats of finalists on fresh seeds"
+        return (
+            f"{'all' if search is None else search}{limit}, then a race of at most {count_race_runs(self.config)} runs,"
+            f" and {count_report_runs(self.config, self.paper)} runs on report seeds"
+        )
 
     @property
     def missing_summary(self) -> str:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from sweep.config.schema import SweepConfig
 from sweep.records import TrialRecord
 from sweep.report.theme import BLUE, GREEN, ORANGE, PURPLE
-from sweep.results.statistics import rank_trials
 from sweep.results.sweep_records import SweepRecords
 from sweep.search.paper import is_stand_in
 
@@ -50,12 +49,13 @@ class Highlight:
 
 
 def find_highlights(sweep: SweepRecords) -> list[Highlight]:
-    """Find the best finished search trials of the best, the second-best and the paper's setting, where they exist."""
-    ranking = rank_trials(sweep.records)
+    """Find the search trials of the best setting, of the next in race or search, and of the paper's, where it ran."""
+    best = None if sweep.best is None else sweep.best.setting
+    settings = [racer.setting for racer in sweep.race.racers] + [record.setting for record in sweep.ranking]
+    rivals = [setting for setting in settings if setting != best]
+    named = {"best": best, "runner-up": next(iter(rivals), None), "paper": sweep.paper}
     found = {
-        "best": ranking[:1],
-        "runner-up": [record for record in ranking if record.setting != ranking[0].setting][:1],
-        "paper": [record for record in ranking if record.setting == sweep.paper][:1],
+        name: [record for record in sweep.ranking if record.setting == setting][:1] for name, setting in named.items()
     }
     trials = {record.index: record for those in found.values() for record in those}
     names = {index: " = ".join(name for name, those in found.items() if trials[index] in those) for index in trials}

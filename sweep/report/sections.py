@@ -12,7 +12,7 @@ from sweep.report.figure import Figure, Table
 from sweep.report.plots.history import plot_history
 from sweep.report.plots.importance import plot_importance
 from sweep.report.plots.retention import plot_retention
-from sweep.report.plots.seeds import plot_scores_by_seed, plot_seeds
+from sweep.report.plots.seeds import plot_race, plot_scores_by_seed, plot_seeds
 from sweep.report.plots.slices import plot_slices
 from sweep.report.plots.surface import plot_surfaces
 from sweep.report.plots.timeline import plot_timeline
@@ -89,6 +89,7 @@ def plot_sweep(sweep: ReportData) -> list[Figure]:
         plot_tradeoff(sweep),
         plot_retention(sweep),
         plot_seeds(sweep),
+        plot_race(sweep),
         plot_importance(sweep),
         *plot_slices(sweep),
         *plot_surfaces(sweep),
@@ -104,7 +105,10 @@ def describe_status(sweep: ReportData) -> str:
     wanted = count_search_trials(sweep.config)
     begin = f"Running, {running} under way: " if running else ""
     of = "" if wanted is None else f" of {wanted}"
-    return f"{sweep.name}: {begin}{over['search']}{of} trials of the search and {over['finalist']} repeats are over."
+    return (
+        f"{sweep.name}: {begin}{over['search']}{of} trials of the search, {over['race']} runs of the race and"
+        f" {over['finalist']} on report seeds are over."
+    )
 
 
 def build_comparison_sections(sweeps: Sequence[ReportData]) -> list[ComparisonSection]:

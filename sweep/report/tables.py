@@ -21,7 +21,7 @@ def format_mean_std(by_seed: Mapping[int, float]) -> str:
 
 
 def build_trial_table(sweep: ReportData) -> Table:
-    """Build the table of all trials, search and finalists, with the reason of a failure or a worst score."""
+    """Build the table of all trials, search, race and finalists, with the reason of a failure or a worst score."""
     names = [*sweep.config.space, *sweep.config.fixed]
     return Table(
         columns=("phase", "trial", *names, "seed", "state", *METRIC_COLUMNS, "seconds", "reason"),

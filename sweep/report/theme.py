@@ -7,6 +7,7 @@ import altair as alt
 
 # Okabe and Ito's palette; each has a contrast of at least 3 to both cards.
 BLUE, ORANGE, GREEN, PURPLE, SKY, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#3d93c9", "#808790"
+OLIVE = "#8f7a00"
 
 
 @dataclass(frozen=True, kw_only=True)

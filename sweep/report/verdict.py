@@ -10,7 +10,7 @@ from sweep.report.figure import Cell, Table
 from sweep.report.tables import format_mean_std
 from sweep.results.recovery import Recovery, judge_recovery
 from sweep.results.rerun_configs import format_launch_command, single_trial_configs
-from sweep.results.statistics import collect_repeat_values, find_best_trial
+from sweep.results.statistics import collect_repeat_values
 
 COMPARED_METRICS = {"score": "score", "forget ES": "forget/es", "retain ES": "retain/es"}
 """Metrics that are compared on fresh seeds, by row of the table."""
@@ -44,7 +44,7 @@ def build_evidence(sweep: ReportData) -> Evidence:
 
 
 def _describe_best(sweep: ReportData) -> Evidence:
-    winner = find_best_trial(sweep.records)
+    winner = sweep.best
     said = (
         "No trial has a score yet"
         if winner is None

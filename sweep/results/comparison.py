@@ -10,7 +10,6 @@ from sweep.results.recovery import Recovery, judge_recovery
 from sweep.results.statistics import (
     TIED,
     PairedDifference,
-    best_from_search,
     collect_repeat_values,
     compare_shared_seeds,
     mean,
@@ -85,8 +84,7 @@ def apply_holm_correction(ps: Sequence[float]) -> list[float]:
 def _summarize_sweep(sweep: SweepRecords) -> ObjectiveResult:
     """Collect a sweep's setting and the metrics of its repeats; the comparison is still empty."""
     config, records = sweep.config, sweep.records
-    best = best_from_search(sweep)
-    setting = sweep.paper if best is None else best.setting
+    setting = sweep.paper if sweep.found is None else sweep.found
     return ObjectiveResult(
         name=sweep.name,
         objective=_name_objective(config),

@@ -13,11 +13,11 @@ from sweep.results.statistics import (
     TIED,
     Finalist,
     PairedDifference,
-    find_best_trial,
-    find_trial_with_setting,
+    describe_place,
     mean,
     std,
     summarize_finalists,
+    summarize_race,
 )
 from sweep.results.sweep_records import SweepRecords
 from sweep.search.paper import list_qualifiers
@@ -34,13 +34,15 @@ TABLE_METRICS = {
 
 
 def render_sweep(sweep: SweepRecords) -> RenderableType:
-    """Render a sweep: its best setting beside the paper's, the repeats on fresh seeds, and the recovery verdict."""
-    winner, repeated, verdict = find_best_trial(sweep.records), summarize_finalists(sweep), judge_recovery(sweep)
+    """Render a sweep: its best setting beside the paper's, the race, the report seeds, and the recovery verdict."""
+    winner, verdict = sweep.best, judge_recovery(sweep)
     if winner is None:
         return Text("No trial finished.")
     parts: list[RenderableType] = [_build_best_table(sweep, winner)]
     if winner.reason:
         parts += [Text(f"Nothing was found: even the best trial has the worst score ({winner.reason}).")]
+    parts += [_build_race_table(sweep)] if sweep.race.n_rounds else []
+    repeated = summarize_finalists(sweep)
     parts += [_build_finalist_table(repeated)] if repeated else []
     parts += [_to_plain_text(verdict.sentence)] if verdict else []
     return Group(*parts)
@@ -66,7 +68,7 @@ def _build_best_table(sweep: SweepRecords, winner: TrialRecord) -> Table:
     config, qualified = sweep.config, ", ".join(list_qualifiers(sweep.config))
     if sweep.paper is not None:
         label = f"paper, {config.data.paper_split}" + (f"\n({qualified})" if qualified else "")
-        sides[label] = (sweep.paper, find_trial_with_setting(sweep.paper, sweep.records))
+        sides[label] = (sweep.paper, sweep.find_search_trial(sweep.paper))
     table = Table(
         title=_to_plain_text(f"{config.objective} on {config.model.name}, {config.data.name}"), title_justify="left"
     )
@@ -81,9 +83,26 @@ def _build_best_table(sweep: SweepRecords, winner: TrialRecord) -> Table:
     return table
 
 
+def _build_race_table(sweep: SweepRecords) -> Table:
+    """Build a table with a row for each setting in the race, the winner first."""
+    table = Table(title=f"the race over {sweep.race.n_rounds} seeds: it chooses the best setting", title_justify="left")
+    for header in ("", "setting", "mean ± std (seeds)", "above the best, 95 %", "result"):
+        table.add_column(header)
+    for one, racer in zip(summarize_race(sweep), sweep.race.racers, strict=True):
+        spread = f"{_format_mean_std(one.scores)} ({len(one.scores)})"
+        table.add_row(
+            one.label,
+            _format_setting(one.setting),
+            spread,
+            _format_interval(one.difference),
+            _to_plain_text(describe_place(sweep.race, racer)),
+        )
+    return table
+
+
 def _build_finalist_table(repeated: Iterable[Finalist]) -> Table:
-    """Build a table with a row for each setting that was repeated on fresh seeds."""
-    table = Table(title="score on fresh seeds", title_justify="left")
+    """Build a table with a row for each setting that ran on report seeds, which chose nothing."""
+    table = Table(title="score on report seeds", title_justify="left")
     for header in ("", "setting", "mean ± std (seeds)", "above the best, 95 %", "wins"):
         table.add_column(header)
     for one in repeated:

@@ -5,9 +5,9 @@ import io
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from sweep.records import TrialRecord, escape_unprintable
+from sweep.records import PHASES, Phase, TrialRecord, escape_unprintable
 from sweep.results.comparison import ObjectiveResult
-from sweep.results.statistics import mean, std, summarize_finalists
+from sweep.results.statistics import label_setting, mean, std
 from sweep.results.sweep_records import SweepRecords
 
 TIMES_COLUMNS = ("phase", "index", "seconds", "started", "ended", "worker")
@@ -29,12 +29,11 @@ def format_trials_csv(records: Iterable[TrialRecord]) -> str:
     return _format_csv([_list_columns(over), *_build_rows(over)])
 
 
-def format_finalists_csv(sweep: SweepRecords) -> str:
-    """Format finalists.csv: a line for each ended repeat: its setting's label, then the columns of trials.csv."""
-    over = [record for record in _select_ended_records(sweep.records) if record.phase == "finalist"]
-    repeated = summarize_finalists(sweep)
-    labels = [next(one.label for one in repeated if one.setting == record.setting) for record in over]
-    rows = zip(["finalist", *labels], [_list_columns(over), *_build_rows(over)], strict=True)
+def format_repeats_csv(sweep: SweepRecords, phase: Phase) -> str:
+    """Format race.csv or finalists.csv: a line for each ended run: its setting's label, then trials.csv's columns."""
+    over = [record for record in _select_ended_records(sweep.records) if record.phase == phase]
+    labels = [label_setting(sweep, record.setting) for record in over]
+    rows = zip([phase, *labels], [_list_columns(over), *_build_rows(over)], strict=True)
     return _format_csv([label, *row] for label, row in rows)
 
 
@@ -66,8 +65,8 @@ def format_comparison_csv(rows: Sequence[ObjectiveResult]) -> str:
 
 
 def _select_ended_records(records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """Return the trials that have ended, search first, by index."""
-    return sorted((r for r in records if r.state != "running"), key=lambda r: (r.phase != "search", r.index))
+    """Return the trials that have ended, in the order of the phases, by index."""
+    return sorted((r for r in records if r.state != "running"), key=lambda r: (PHASES.index(r.phase), r.index))
 
 
 def _build_comparison_row(one: ObjectiveResult, params: Sequence[str]) -> list[str]:

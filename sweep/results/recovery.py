@@ -3,19 +3,22 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Literal, TypeAlias
 
-from sweep.config.schema import Choices, Range, SweepConfig
+from sweep.config.schema import Choices, Range
 from sweep.records import Setting, Value, format_setting
-from sweep.results.statistics import PairedDifference, best_from_search, collect_repeat_values, compare_shared_seeds
+from sweep.results.statistics import PairedDifference, collect_repeat_values, compare_shared_seeds
 from sweep.results.sweep_records import SweepRecords
 from sweep.search.paper import list_qualifiers, recipe_differences
 
 MAX_RANGE_SHARE = 0.1
 """The largest distance, as a share of the searched range, at which a value counts as the tuned one."""
+EQUIVALENT_SHARE = 0.1
+"""Difference, as a share of (median − best) of the search's scores, below which two settings count as equivalent."""
 MIN_PAIRED_SEEDS = 2
 """The number of fresh seeds that a confidence interval needs."""
-Verdict: TypeAlias = Literal["recovered", "within noise", "better found", "not recovered", "undecided"]
+Verdict: TypeAlias = Literal["recovered", "within noise", "equivalent", "better found", "not recovered", "undecided"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +28,9 @@ class Recovery:
     The verdict follows from the 95 % interval of the difference on fresh seeds. `recovered`: it contains 0, each
     searched value is near the tuned one, and all others are equal, or both settings are the same. `within noise`: it
     contains 0, but a value is farther away; any difference between the scores is too small for this number of seeds.
-    `better found` and `not recovered`: it excludes 0 in favour of the found or of the tuned setting. `undecided`: there
-    is no interval.
+    `equivalent`: it excludes 0, but the difference is below a tenth of what separates the search's best from its median
+    score. `better found` and `not recovered`: it excludes 0 in favour of the found or of the tuned setting.
+    `undecided`: there is no interval.
 
     Attributes:
         objective: the objective that was tuned.
@@ -72,12 +76,12 @@ def judge_recovery(sweep: SweepRecords) -> Recovery | None:
     Returns:
         The verdict with its evidence; None where the paper has no setting for the sweep, or the sweep searches nothing.
     """
-    config, tuned, best = sweep.config, sweep.paper, best_from_search(sweep)
+    config, tuned = sweep.config, sweep.paper
     if tuned is None or not config.space:
         return None
-    own = None if best is None else {name: best.setting[name] for name in tuned}
+    own = None if sweep.found is None else {name: sweep.found[name] for name in tuned}
     gap = compare_shared_seeds(collect_repeat_values(sweep.records, own), collect_repeat_values(sweep.records, tuned))
-    verdict, reason = _decide_verdict(config, own, tuned, gap)
+    verdict, reason = _decide_verdict(sweep, own, tuned, gap)
     return Recovery(
         objective=config.objective,
         model=config.model.name,
@@ -96,11 +100,12 @@ def judge_recovery(sweep: SweepRecords) -> Recovery | None:
 
 
 def _decide_verdict(
-    config: SweepConfig, own: Setting | None, tuned: Setting, gap: PairedDifference | None
+    sweep: SweepRecords, own: Setting | None, tuned: Setting, gap: PairedDifference | None
 ) -> tuple[Verdict, str]:
     """Return the verdict, and the reason where it is undecided."""
     if own is None:
-        return "undecided", "the search came to no setting by itself"
+        failed = "every setting left the race: its runs failed"
+        return "undecided", failed if sweep.race.racers else "the search came to no setting by itself"
     if own == tuned:
         return "recovered", ""
     if gap is None or gap.pairs < MIN_PAIRED_SEEDS:
@@ -110,9 +115,17 @@ def _decide_verdict(
             f"it takes {MIN_PAIRED_SEEDS} fresh seeds on which both settings finished, and there are {pairs}",
         )
     if gap.is_tied:
-        near = all(_is_near(config.space.get(name), own[name], tuned[name]) for name in tuned)
+        near = all(_is_near(sweep.config.space.get(name), own[name], tuned[name]) for name in tuned)
         return "recovered" if near else "within noise", ""
+    if abs(gap.mean) < EQUIVALENT_SHARE * measure_spread(sweep):
+        return "equivalent", ""
     return "better found" if gap.mean > 0 else "not recovered", ""
+
+
+def measure_spread(sweep: SweepRecords) -> float:
+    """Measure what there is to gain: the median of the search's scores minus the lowest; 0 without a trial."""
+    scores = [record.score for record in sweep.ranking]
+    return median(scores) - scores[0] if scores else 0.0
 
 
 def _is_near(entry: Range | Choices | None, own: Value, tuned: Value) -> bool:

@@ -6,7 +6,6 @@ from pathlib import Path
 from sweep.config.compose import dump
 from sweep.config.schema import SweepConfig
 from sweep.records import Setting, TrialRecord
-from sweep.results.statistics import best_from_search, find_best_trial, find_trial_with_setting
 from sweep.results.sweep_records import SweepRecords
 
 FILE_COMMENTS = {
@@ -19,15 +18,13 @@ FILE_COMMENTS = {
 
 def single_trial_configs(sweep: SweepRecords) -> dict[str, str]:
     """Return the texts of the files in `FILE_COMMENTS`: configurations of one trial, same seed, no repeats."""
-    tuned = sweep.paper
-    ran = {"best.yaml": find_best_trial(sweep.records)} | (
-        {} if tuned is None else {"found.yaml": best_from_search(sweep)}
-    )
-    settings = {file: record.setting for file, record in ran.items() if record is not None}
-    settings |= {} if tuned is None else {"paper.yaml": tuned}
+    best, tuned = None if sweep.best is None else sweep.best.setting, sweep.paper
+    named = {"best.yaml": best} | ({} if tuned is None else {"found.yaml": sweep.found, "paper.yaml": tuned})
     texts = {}
-    for file, setting in settings.items():
-        trial = _describe_trial(find_trial_with_setting(setting, sweep.records))
+    for file, setting in named.items():
+        if setting is None:
+            continue
+        trial = _describe_trial(sweep.find_search_trial(setting))
         texts[file] = (
             f"# {FILE_COMMENTS[file]} {sweep.name}: {trial}.\n{dump(_restrict_to_setting(sweep.config, setting))}"
         )
@@ -48,7 +45,7 @@ def _describe_trial(record: TrialRecord | None) -> str:
 
 def _restrict_to_setting(config: SweepConfig, setting: Setting) -> SweepConfig:
     """Return the sweep's configuration with everything fixed to one setting and nothing to search."""
-    one = {"sampler": "random", "trials": 1, "hours": None, "warm_start": (), "stop": "none"}
+    one = {"sampler": "random", "trials": 1, "hours": None, "warm_start": (), "stop": "none", "race": 0}
     changed = {
         "space": {},
         "fixed": setting,

@@ -9,7 +9,7 @@ from scipy.special import stdtr, stdtrit
 
 from sweep.records import Setting, TrialRecord
 from sweep.results.sweep_records import SweepRecords
-from sweep.search.samplers import SAMPLERS
+from sweep.search.race import Race, Racer
 
 TIED = "tied"
 """The verdict where neither of two settings wins."""
@@ -56,7 +56,7 @@ class Finalist:
     """A setting that was repeated on fresh seeds.
 
     Attributes:
-        label: its place in the search (best, runner-up, rank 3 ...), and `paper` where it is the paper's.
+        label: its name, as `label_setting` has it.
         setting: its hyper-parameters.
         scores: score by seed.
         difference: its scores minus the best setting's; None for the best itself, and where the two share no seed.
@@ -119,33 +119,6 @@ def compare_shared_seeds(ours: Mapping[int, float], others: Mapping[int, float])
     return compare_pairs([ours[seed] for seed in shared], [others[seed] for seed in shared]) if shared else None
 
 
-def rank_trials(records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """Sort the finished search trials, lowest score first, equal scores by index."""
-    finished = [record for record in records if record.phase == "search" and record.state == "finished"]
-    return sorted(finished, key=lambda record: (record.score, record.index))
-
-
-def find_best_trial(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """Return the finished search trial with the lowest score, the first of equal ones; None where none finished."""
-    return next(iter(rank_trials(records)), None)
-
-
-def find_trial_with_setting(setting: Setting, records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """Return the best finished search trial with this setting; None where there is none."""
-    return next((record for record in rank_trials(records) if record.setting == setting), None)
-
-
-def best_from_search(sweep: SweepRecords) -> TrialRecord | None:
-    """Return the best trial that the search found by itself; None where no trial finished without diverging.
-
-    The paper's setting is given to the search as trial 0, unless the sampler lists all settings, and does not count
-    there; it counts where the search proposes it again.
-    """
-    handed = sweep.paper if SAMPLERS[sweep.config.search.sampler].list_settings is None else None
-    own = [record for record in rank_trials(sweep.records) if (record.index, record.setting) != (0, handed)]
-    return next((record for record in own if not record.reason), None)
-
-
 def collect_repeat_values(
     records: Iterable[TrialRecord], setting: Setting | None, key: str = "score"
 ) -> dict[int, float]:
@@ -155,27 +128,49 @@ def collect_repeat_values(
 
 
 def summarize_finalists(sweep: SweepRecords) -> list[Finalist]:
-    """Summarise the settings that were repeated on fresh seeds, in the order of their first repeat."""
+    """Summarise the settings that ran on report seeds, in the order of their first run there."""
     over = sorted((r for r in sweep.records if r.phase == "finalist" and r.state != "running"), key=lambda r: r.index)
-    settings, ranking = _list_distinct_settings(over), _list_distinct_settings(rank_trials(sweep.records))
-    scores = [collect_repeat_values(sweep.records, setting) for setting in settings]
-    ours = next((own for own, setting in zip(scores, settings, strict=True) if setting in ranking[:1]), {})
+    settings = _list_distinct_settings(over)
+    best = None if sweep.best is None else sweep.best.setting
+    ours = {} if best is None else collect_repeat_values(sweep.records, best)
     return [
         Finalist(
-            label=_label_setting(setting, ranking, sweep.paper),
+            label=label_setting(sweep, setting),
             setting=setting,
-            scores=own,
-            difference=None if setting in ranking[:1] else compare_shared_seeds(ours, own),
+            scores=(own := collect_repeat_values(sweep.records, setting)),
+            difference=None if setting == best else compare_shared_seeds(ours, own),
         )
-        for setting, own in zip(settings, scores, strict=True)
+        for setting in settings
     ]
 
 
-def _label_setting(setting: Setting, ranking: Sequence[Setting], paper: Setting | None) -> str:
-    """Return a setting's place in the search and `paper` where it is the paper's, which may have no place."""
-    places = ["best", "runner-up", *(f"rank {n}" for n in range(3, len(ranking) + 1))]
-    place = places[ranking.index(setting)] if setting in ranking else ""
-    return " = ".join(filter(None, (place, "paper" if setting == paper else "")))
+def summarize_race(sweep: SweepRecords) -> list[Finalist]:
+    """Summarise the settings in the race: first those that are left, lowest mean first, then those that left it."""
+    racers = sweep.race.racers
+    return [
+        Finalist(
+            label=label_setting(sweep, racer.setting),
+            setting=racer.setting,
+            scores=racer.scores,
+            difference=None if place == 0 else compare_shared_seeds(racers[0].scores, racer.scores),
+        )
+        for place, racer in enumerate(racers)
+    ]
+
+
+def describe_place(race: Race, racer: Racer) -> str:
+    """Return a racer's place in words: `won`, `tied`, `in the race` while it is not over, or why it left."""
+    if racer.left or not race.is_over:
+        return racer.left or "in the race"
+    return "tied" if len(race.remaining) > 1 else "won"
+
+
+def label_setting(sweep: SweepRecords, setting: Setting) -> str:
+    """Return a setting's name: `best`, `paper`, both, or its rank in the search (`rank 3`)."""
+    places = _list_distinct_settings(sweep.ranking)
+    best = sweep.best is not None and setting == sweep.best.setting
+    rank = f"rank {places.index(setting) + 1}" if setting in places else ""
+    return " = ".join(filter(None, ("best" if best else rank, "paper" if setting == sweep.paper else "")))
 
 
 def _list_distinct_settings(records: Iterable[TrialRecord]) -> list[Setting]:

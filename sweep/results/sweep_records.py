@@ -7,6 +7,7 @@ from functools import cached_property
 from sweep.config.schema import SweepConfig
 from sweep.records import Setting, TrialRecord
 from sweep.search.paper import find_paper_setting
+from sweep.search.race import Race, hold_race
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,3 +28,29 @@ class SweepRecords:
     def paper(self) -> Setting | None:
         """The paper's setting for this sweep, if there is one."""
         return find_paper_setting(self.config)
+
+    @cached_property
+    def race(self) -> Race:
+        """The race of the search's best settings so far."""
+        return hold_race(self.config, self.paper, self.records)
+
+    @property
+    def found(self) -> Setting | None:
+        """The best setting that the search found by itself: the race's winner; None where it found none."""
+        return self.race.winner
+
+    @cached_property
+    def best(self) -> TrialRecord | None:
+        """The best setting's trial in the search; where it found none by itself, the trial with the lowest score."""
+        own = None if self.found is None else self.find_search_trial(self.found)
+        return own or next(iter(self.ranking), None)
+
+    @cached_property
+    def ranking(self) -> list[TrialRecord]:
+        """The finished search trials, lowest score first, equal scores by index."""
+        finished = [record for record in self.records if (record.phase, record.state) == ("search", "finished")]
+        return sorted(finished, key=lambda record: (record.score, record.index))
+
+    def find_search_trial(self, setting: Setting) -> TrialRecord | None:
+        """Return the best finished search trial with this setting; None where there is none."""
+        return next((record for record in self.ranking if record.setting == setting), None)

@@ -9,15 +9,15 @@ from pathlib import Path
 from sweep.atomic_io import atomic_write
 from sweep.records import TrackingRun, TrialRecord
 from sweep.results.comparison import SIGNIFICANCE_LEVEL, WINS, ObjectiveResult, compare_objectives
-from sweep.results.csv_tables import format_comparison_csv, format_finalists_csv, format_times_csv, format_trials_csv
+from sweep.results.csv_tables import format_comparison_csv, format_repeats_csv, format_times_csv, format_trials_csv
 from sweep.results.recovery import Recovery, judge_recovery
 from sweep.results.rerun_configs import format_launch_command, single_trial_configs
 from sweep.results.statistics import (
     Finalist,
     PairedDifference,
-    find_best_trial,
-    find_trial_with_setting,
+    describe_place,
     summarize_finalists,
+    summarize_race,
 )
 from sweep.results.sweep_records import SweepRecords
 from sweep.search.paper import is_stand_in
@@ -36,7 +36,7 @@ class SweepSeconds:
 def write_sweep_files(folder: Path, sweep: SweepRecords, *, seconds: SweepSeconds, logged: TrackingRun) -> None:
     """Write the files of a sweep, each atomically: into a temporary file that is then renamed.
 
-    They are trials.csv, finalists.csv, times.csv, summary.json, and the configurations of `rerun_configs`.
+    They are trials.csv, race.csv, finalists.csv, times.csv, summary.json, and the configurations of `rerun_configs`.
 
     Args:
         folder: the sweep's folder, which exists.
@@ -46,7 +46,8 @@ def write_sweep_files(folder: Path, sweep: SweepRecords, *, seconds: SweepSecond
     """
     summary = build_summary(sweep, seconds=seconds, logged=logged)
     atomic_write(folder / "trials.csv", format_trials_csv(sweep.records))
-    atomic_write(folder / "finalists.csv", format_finalists_csv(sweep))
+    atomic_write(folder / "race.csv", format_repeats_csv(sweep, "race"))
+    atomic_write(folder / "finalists.csv", format_repeats_csv(sweep, "finalist"))
     atomic_write(folder / "times.csv", format_times_csv(sweep.records))
     atomic_write(folder / "summary.json", _format_json(summary))
     for name, text in single_trial_configs(sweep).items():
@@ -80,13 +81,14 @@ def build_summary(sweep: SweepRecords, *, seconds: SweepSeconds, logged: Trackin
         "data": config.data.name,
         "recipe": config.recipe,
         "score": {"name": "score", "tau": config.score.tau, "direction": "minimize"},
-        "best": _encode_trial(find_best_trial(sweep.records)),
+        "best": _encode_trial(sweep.best),
         "paper": _encode_paper(sweep),
         "recovery": _encode_recovery(judge_recovery(sweep)),
         "again": {
             Path(file).stem: format_launch_command(config.storage / sweep.name / file)
             for file in single_trial_configs(sweep)
         },
+        "race": _encode_race(sweep),
         "finalists": [_encode_finalist(one) for one in summarize_finalists(sweep)],
         "trials": {"planned": count_search_trials(config)} | counts,
         "seconds": asdict(seconds),
@@ -108,7 +110,7 @@ def _encode_paper(sweep: SweepRecords) -> dict[str, object] | None:
         "trial": None,
         "stand_in": is_stand_in(sweep.config),
     }
-    return known | (_encode_trial(find_trial_with_setting(sweep.paper, sweep.records)) or {})
+    return known | (_encode_trial(sweep.find_search_trial(sweep.paper)) or {})
 
 
 def _encode_recovery(one: Recovery | None) -> dict[str, object] | None:
@@ -121,6 +123,17 @@ def _encode_recovery(one: Recovery | None) -> dict[str, object] | None:
 
 def _encode_difference(one: PairedDifference | None) -> dict[str, object] | None:
     return None if one is None else asdict(one) | {"reach": one.half_width}
+
+
+def _encode_race(sweep: SweepRecords) -> dict[str, object] | None:
+    """Encode the race: its settings, the winner first, with their scores by race seed; None where there was none."""
+    if not sweep.race.seeds:
+        return None
+    racers = zip(summarize_race(sweep), sweep.race.racers, strict=True)
+    return {
+        "rounds": sweep.race.n_rounds,
+        "racers": [_encode_finalist(one) | {"result": describe_place(sweep.race, racer)} for one, racer in racers],
+    }
 
 
 def _encode_finalist(one: Finalist) -> dict[str, object]:

@@ -4,6 +4,7 @@
     storage       the databases that hold the studies
     queue         the trials still to be run, in order
     samplers      what differs between the samplers: algorithm, directions of the study, list of settings
+    race          the best settings on fresh seeds: who leaves, who wins
     grid          every combination of a space
     asha          early stopping of trials that fall behind
     warm_start    trials of earlier sweeps as evidence for the sampler

@@ -1,7 +1,7 @@
 """The trials that a sweep still has to run, in order, given the trials that its study already holds."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice, product, repeat
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice, repeat
 
 import optuna
 from optuna.trial import TrialState
@@ -9,12 +9,13 @@ from optuna.trial import TrialState
 from sweep.config import space
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
-from sweep.records import Setting, TrialRecord, now
+from sweep.records import INTERRUPTED_REASON, Phase, Setting, TrialRecord, now
+from sweep.search.race import count_racers, hold_race, list_race_seeds
 from sweep.search.samplers import SAMPLERS
 from sweep.search.study import SweepStudy, TrialRequest
 
-N_FINALISTS = 2
-"""Number of best settings that are repeated on fresh seeds, besides the paper's."""
+MAX_RACE_FAILURES = 2
+"""Failures of a race run after which its setting leaves the race."""
 
 
 def validate_search(config: SweepConfig, paper: Setting | None) -> None:
@@ -41,27 +42,18 @@ def validate_search(config: SweepConfig, paper: Setting | None) -> None:
 
 
 def pending_trials(config: SweepConfig, paper: Setting | None, ledger: SweepStudy) -> Iterator[TrialRequest | None]:
-    """Yield the trials still to be run, in order; None while the finalists wait for the last search trials.
+    """Yield the trials still to be run, in order; None while the next one waits for the result of running ones.
 
-    The paper's setting comes first where the space holds it. Its repeats need no result of the search, so they run
-    while the last search trials finish; the repeats of the best settings follow, all on the same fresh seeds.
+    The search comes first, with the paper's setting as its first trial where the space holds it. The paper's setting on
+    the report seeds needs no result of the search, so it runs while the last search trials finish. Then the best
+    settings race, and the winner runs on the report seeds.
     """
     yield from _pending_search_trials(config, paper, ledger)
-    papers = [] if paper is None else [paper]
-    yield from _pending_repeats(config, papers, 0, ledger)
-    while ledger.has_running_trials("search"):
+    yield from _pending_reports(config, paper, ledger)
+    while ledger.count_running("search"):
         yield None
-    yield from _pending_repeats(config, select_finalists(ledger.list_records(), paper), len(papers), ledger)
-
-
-def select_finalists(records: Sequence[TrialRecord], paper: Setting | None) -> list[Setting]:
-    """Return the best distinct settings of the search, best first; the paper's and diverged ones are left out."""
-    scored = [r for r in records if r.phase == "search" and r.state == "finished" and not r.reason]
-    settings: list[Setting] = []
-    for record in sorted(scored, key=lambda r: (r.score, r.index)):
-        if record.setting != paper and record.setting not in settings:
-            settings.append(record.setting)
-    return settings[:N_FINALISTS]
+    yield from _pending_race_runs(config, paper, ledger)
+    yield from _pending_reports(config, hold_race(config, paper, ledger.list_records()).winner, ledger)
 
 
 def count_search_trials(config: SweepConfig) -> int | None:
@@ -75,13 +67,21 @@ def count_search_trials(config: SweepConfig) -> int | None:
 def count_planned_trials(config: SweepConfig, paper: Setting | None) -> int | None:
     """Return the maximal number of trials of a whole sweep; None where only `search.hours` limits the search.
 
-    The search may find fewer distinct settings than there are finalists.
+    The race may end early, and its winner may be the paper's setting.
     """
     search = count_search_trials(config)
-    if search is None:
-        return None
-    others = min(N_FINALISTS, search - (config.search.sampler == "paper"))
-    return search + config.seeds * (others + (paper is not None))
+    return None if search is None else search + count_race_runs(config) + count_report_runs(config, paper)
+
+
+def count_race_runs(config: SweepConfig) -> int:
+    """Return the maximal number of runs of the race; 0 where the search has a single trial."""
+    n_racers = min(count_racers(config.search.race), count_search_trials(config) or config.search.race)
+    return n_racers * len(list_race_seeds(config)) if n_racers > 1 else 0
+
+
+def count_report_runs(config: SweepConfig, paper: Setting | None) -> int:
+    """Return the maximal number of runs on report seeds, of the winner and of the paper's setting."""
+    return config.seeds * ((config.search.sampler != "paper") + (paper is not None))
 
 
 def is_in_space(config: SweepConfig, paper: Setting | None) -> bool:
@@ -144,13 +144,46 @@ def _iter_preset_settings(config: SweepConfig, paper: Setting | None) -> Iterabl
     return islice(chain([first], repeat(None)), count_search_trials(config))
 
 
-def _pending_repeats(
-    config: SweepConfig, settings: Sequence[Setting], before: int, ledger: SweepStudy
-) -> Iterator[TrialRequest]:
-    """Yield the repeats of each setting on the same fresh seeds that have not ended; `before` settings come first."""
-    last = ledger.find_last_attempts("finalist")
-    seeds = range(config.seed + 1, config.seed + 1 + config.seeds)
-    for index, (setting, seed) in enumerate(product(settings, seeds), start=before * config.seeds):
-        attempt = last.get(index)
-        if attempt is None or attempt.state == "failed" or (attempt.setting, attempt.seed) != (setting, seed):
-            yield TrialRequest(phase="finalist", index=index, seed=seed, setting=setting)
+def _pending_race_runs(config: SweepConfig, paper: Setting | None, study: SweepStudy) -> Iterator[TrialRequest | None]:
+    """Yield the race's runs until it is over; None while no run is left to start before others have ended.
+
+    Rounds come in order, so that idle workers run later rounds ahead. A run that failed is repeated once.
+    """
+    while True:
+        attempts = study.list_attempts("race")
+        repeated = [one for one in attempts if _count_failures(one, attempts) >= MAX_RACE_FAILURES]
+        decided = [r for r in study.list_records() if r.state != "failed" or r in repeated]
+        race = hold_race(config, paper, decided)
+        if race.is_over:
+            return
+        runs = [(r.setting, r.seed) for r in decided if r.phase == "race"]
+        waiting = next((run for run in race.next_runs() if run not in runs), None)
+        n_running = study.count_running("race")
+        if waiting is None:
+            while study.count_running("race") == n_running:
+                yield None
+        else:
+            yield _request_repeat(study, "race", *waiting)
+
+
+def _count_failures(run: TrialRecord, attempts: Iterable[TrialRecord]) -> int:
+    """Return how often a trial failed by itself."""
+    own = [one for one in attempts if one.index == run.index and one.state == "failed"]
+    return sum(one.reason != INTERRUPTED_REASON for one in own)
+
+
+def _pending_reports(config: SweepConfig, setting: Setting | None, study: SweepStudy) -> Iterator[TrialRequest]:
+    """Yield the runs of a setting on the report seeds that have not ended; none for None."""
+    if setting is None:
+        return
+    for seed in range(config.seed + 1, config.seed + 1 + config.seeds):
+        runs = study.find_last_attempts("finalist").values()
+        if not any((one.setting, one.seed) == (setting, seed) and one.state != "failed" for one in runs):
+            yield _request_repeat(study, "finalist", setting, seed)
+
+
+def _request_repeat(study: SweepStudy, phase: Phase, setting: Setting, seed: int) -> TrialRequest:
+    """Request a run of a setting on a seed, with the index that it was given before, else with the next one."""
+    runs = study.find_last_attempts(phase)
+    own = next((index for index, one in runs.items() if (one.setting, one.seed) == (setting, seed)), None)
+    return TrialRequest(phase=phase, index=len(runs) if own is None else own, seed=seed, setting=setting)

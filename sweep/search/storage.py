@@ -155,7 +155,7 @@ def _should_open(config: SweepConfig, name: str) -> bool:
 
 def _name_studies(name: str) -> dict[Phase, str]:
     """Return the names of a sweep's studies, by phase."""
-    return {"search": name, "finalist": f"{name}/finalists"}
+    return {"search": name, "race": f"{name}/race", "finalist": f"{name}/finalists"}
 
 
 def _open_database(config: SweepConfig, name: str) -> RDBStorage:

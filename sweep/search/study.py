@@ -37,9 +37,9 @@ class TrialRequest:
 class SweepStudy:
     """Persistent record of all trials: the single source of truth for resume.
 
-    It consists of two studies in one database: NAME for the search and NAME/finalists for the repeats on fresh seeds,
-    which would mislead the sampler. User attributes hold our index, seed, setting, metrics, curve, reason, run id and
-    times, so that everything else that the sweep writes can be rebuilt from the database.
+    It consists of three studies in one database: NAME for the search, NAME/race for the race and NAME/finalists for the
+    report seeds; repeats would mislead the sampler. User attributes hold our index, seed, setting, metrics, curve,
+    reason, run id and times, so that everything else that the sweep writes can be rebuilt from the database.
     """
 
     def __init__(self, config: SweepConfig, name: str) -> None:
@@ -59,9 +59,9 @@ class SweepStudy:
         """Return the last attempt of every trial, search first, by index."""
         return [record for phase in self._studies for record in self.find_last_attempts(phase).values()]
 
-    def has_running_trials(self, phase: Phase) -> bool:
-        """Return True if a trial of the phase is running."""
-        return any(open_phase == phase for open_phase, _ in self._open_trials)
+    def count_running(self, phase: Phase) -> int:
+        """Return how many trials of the phase are running."""
+        return sum(open_phase == phase for open_phase, _ in self._open_trials)
 
     def list_attempts(self, phase: Phase) -> list[TrialRecord]:
         """Return every attempt at the trials of the phase, in the order in which they began."""
@@ -78,15 +78,15 @@ class SweepStudy:
     def open_attempt(self, task: TrialRequest) -> TrialRecord:
         """Open an attempt at a requested trial, with the request's setting or one from the sampler."""
         study = self._studies[task.phase]
-        if task.phase == "finalist":
-            # A finalist's setting may lie outside the space, so it is kept as an attribute, not as Optuna's parameters.
+        if task.phase != "search":
+            # A repeated setting may lie outside the space, so it is kept as an attribute, not as Optuna's parameters.
             trial, setting = study.ask(), task.setting
         else:
             with storage.silence_optuna():
                 study.sampler = build_sampler(self._config, task.index, task.setting)
                 trial = study.ask(self._distributions)
             setting = self._config.fixed | {key: trial.params[key] for key in self._config.space}
-        assert setting is not None, "a finalist has a setting"
+        assert setting is not None, "a repeat has a setting"
         record = TrialRecord(
             phase=task.phase, index=task.index, setting=setting, seed=task.seed, state="running", started=now()
         )
@@ -98,7 +98,7 @@ class SweepStudy:
         """Report the newest point of a running trial's curve to the study; return True if ASHA stops the trial."""
         point, epochs = record.curve[-1], int(record.setting.get("train.epochs", self._config.train.epochs))
         epoch = int(point["epoch"])
-        if self._config.search.stop == "none" or record.phase == "finalist" or not asha.is_rung(epoch, epochs):
+        if self._config.search.stop == "none" or record.phase != "search" or not asha.is_rung(epoch, epochs):
             return False
         forget = extraction_strengths(point).forget
         with storage.silence_optuna():

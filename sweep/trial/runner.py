@@ -19,7 +19,8 @@ def unlearn(config: SweepConfig, artifacts: Artifacts, record: TrialRecord) -> I
     from sweep.config.space import build_objective
     from sweep.trial.unlearn import measure_full_suite, measure_search_suite, run_unlearning
 
-    suite = measure_full_suite if record.phase == "finalist" or config.eval.suite == "full" else measure_search_suite
+    is_first_report = (record.phase, record.seed) == ("finalist", config.seed + 1)
+    suite = measure_full_suite if is_first_report or config.eval.suite == "full" else measure_search_suite
     own = config.with_setting(record.setting)
     yield from run_unlearning(own, artifacts, build_objective(config, record.setting), record.seed, suite)
 

@@ -6,11 +6,12 @@ import optuna
 import pytest
 
 from support.comparison import NAME, NAMES, Comparison, trial_lines
+from sweep.records import PHASES
 
-TRIALS = 6
-"""Three of the search, and three settings on one seed, the paper's among them."""
+TRIALS = 7
+"""Three of the search, a race of two settings over one seed, winner and paper's setting on one report seed."""
 
-FRONTS = tuple(f"{name} {phase} " for name in NAMES for phase in ("search", "finalist"))
+FRONTS = tuple(f"{name} {phase} " for name in NAMES for phase in PHASES)
 """How the line of a trial begins."""
 
 
@@ -30,7 +31,7 @@ def test_each_sweep_has_its_runs(comparison: Comparison, postgres: str, name: st
 def ledger(server: str, name: str) -> dict[tuple[str, int], float]:
     """The scores in the study, by phase and index, as Optuna itself reads them."""
     found: dict[tuple[str, int], float] = {}
-    for phase, study in (("search", name), ("finalist", f"{name}/finalists")):
+    for phase, study in zip(PHASES, (name, f"{name}/race", f"{name}/finalists"), strict=True):
         for trial in optuna.load_study(study_name=study, storage=f"{server}/ledgers").trials:
             assert trial.value is not None
             found[phase, trial.user_attrs["start"]["index"]] = trial.value

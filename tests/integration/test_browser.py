@@ -264,4 +264,4 @@ def test_optuna_dashboard_opens_the_study(tmp_path: Path) -> None:
         listed = f"http://127.0.0.1:{port}/api/studies"
         with running(command, tmp_path, lambda: answers(listed)), urlopen(listed) as answer:
             studies = json.load(answer)["study_summaries"]
-    assert {"mine", "mine/finalists"} == {study["study_name"] for study in studies}
+    assert {"mine", "mine/race", "mine/finalists"} == {study["study_name"] for study in studies}

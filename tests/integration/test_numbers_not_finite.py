@@ -27,7 +27,6 @@ from sweep.records import Setting, TrackingRun, TrialRecord
 from sweep.report import write_report
 from sweep.report.data import ReportData
 from sweep.results import console_tables, write_results
-from sweep.search import queue
 from sweep.training import weights
 from sweep.trial.outcomes import EpochResult, TrialOutcome
 from sweep.trial.runner import run_trial
@@ -193,7 +192,7 @@ def test_a_sweep_in_which_every_trial_diverged(tmp_path: Path, capsys: pytest.Ca
     assert summary["trials"]["finished"] == 3
     assert summary["best"]["metrics"] == {"score": 0.75, "mix": 0.0, "forget_quality": None, "retain/prob": None}
     assert (folder / "trials.csv").read_text().count(f"nan,0.0,inf,0.75,{reason}") == 3
-    assert queue.select_finalists(records, None) == []
+    assert sweep_of(sweep, records).found is None
     written = write_report.write_files(
         folder, [ReportData(name="all", config=sweep, records=records, target_metrics={})]
     )

@@ -18,7 +18,7 @@ from sweep.cluster.preparation import run_preparation
 from sweep.cluster.resources import count_slots, no_slot_message
 from sweep.config.schema import SweepConfig
 from sweep.errors import BrokenOffError, ConfigError, Interrupted
-from sweep.records import TrialRecord
+from sweep.records import PHASES, TrialRecord
 from sweep.search.queue import pending_trials
 from sweep.trial.outcomes import EpochResult, TrialOutcome
 from sweep.trial.runner import run_trial
@@ -44,7 +44,7 @@ def four(ray_slots: "Slots", tmp_path_factory: pytest.TempPathFactory) -> list[S
     """Four sweeps that ran side by side on two workers, each with trials of its own."""
     here = tmp_path_factory.mktemp("four")
     wanted: list[tuple[Callable[[TrialRecord], Iterator[EpochResult | TrialOutcome]], dict[str, Any]]] = [
-        (bowl, {"search": {"sampler": "tpe", "trials": 6}, "seeds": 2}),
+        (bowl, {"search": {"sampler": "tpe", "trials": 6, "race": 2}, "seeds": 2}),
         (late, {"search": {"sampler": "tpe", "trials": 2}}),
         (breaks, {"search": {"sampler": "random", "trials": 5}}),
         (lagging, {"search": {"sampler": "random", "trials": 12, "stop": "asha"}, "train": {"epochs": 9}}),
@@ -55,14 +55,16 @@ def four(ray_slots: "Slots", tmp_path_factory: pytest.TempPathFactory) -> list[S
 
 
 def test_a_sweep_on_warm_workers(four: list[Swept]) -> None:
-    """6 trials, then 3 settings on 2 seeds: 12, all finished; each point and end is told."""
+    """6 trials, a race of 2 runs, then 2 settings on 2 seeds: 12, all finished; each point and end is told."""
     seen, rows = four[0]
-    assert [(row.phase, row.index) for row in rows] == [("search", i) for i in range(6)] + [
-        ("finalist", i) for i in range(6)
+    assert [(row.phase, row.index) for row in rows] == [
+        *(("search", i) for i in range(6)),
+        *(("race", i) for i in range(2)),
+        *(("finalist", i) for i in range(4)),
     ]
     assert {row.state for row in rows} == {"finished"}
     assert len(seen.points) == 2 * 12
-    assert sorted(seen.ended, key=lambda row: (row.phase != "search", row.index)) == rows
+    assert sorted(seen.ended, key=lambda row: (PHASES.index(row.phase), row.index)) == rows
     assert rows[0].curve == [
         {"epoch": 1, "forget/es": 1.0, "retain/es": 1.0},
         {"epoch": 2, "forget/es": 0.5, "retain/es": 1.0},

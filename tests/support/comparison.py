@@ -25,7 +25,13 @@ NAME = "both"
 NAMES = (f"{NAME}.wga", f"{NAME}.npo")
 """The sweeps of the comparison."""
 WORDS = (
-    *(str(ROOT / "configs" / "wga.yaml"), str(ROOT / "configs" / "npo.yaml"), *SMALL, "eval.suite=full"),
+    *(
+        str(ROOT / "configs" / "wga.yaml"),
+        str(ROOT / "configs" / "npo.yaml"),
+        *SMALL,
+        "eval.suite=full",
+        "search.race=2",
+    ),
     *("model.shape.layers=2", "model.deepest=1", "target.epochs=20", "train.batch=2"),
 )
 """Small, but trained long enough that the target knows its rows, so that settings differ in what they forget."""

@@ -24,6 +24,7 @@ SEARCH: dict[str, Any] = {
     "epochs": "last",
     "warm_start": (),
     "stop": "none",
+    "race": 0,
 }
 TRAIN: dict[str, Any] = {
     "lr": 1e-2,

@@ -6,6 +6,7 @@ from typing import Any
 from sweep.config.schema import SweepConfig
 from sweep.records import Setting, TrialRecord
 from sweep.results.sweep_records import SweepRecords
+from sweep.search.race import list_race_seeds
 
 PAPER: Setting = {"alpha": 1.5, "beta": 7.0}
 """Setting of the paper's WTNPO for forget10, which serves as the paper's setting of the toy sweep."""
@@ -21,6 +22,15 @@ def repeats(first: int, setting: Setting, *scores: float, **metrics: float) -> l
     """Make the repeats of a setting on seeds 1, 2, ..., with these scores, and the same other metrics on each."""
     return [
         trial(first + i, setting, score, phase="finalist", seed=1 + i, metrics={"score": score} | metrics)
+        for i, score in enumerate(scores)
+    ]
+
+
+def races(config: SweepConfig, setting: Setting, *scores: float, first: int = 0) -> list[TrialRecord]:
+    """Make the runs of a setting in the race, with these scores on the first race seeds."""
+    seeds = list_race_seeds(config)
+    return [
+        trial(first + i, setting, score, phase="race", seed=seeds[i], metrics={"score": score})
         for i, score in enumerate(scores)
     ]
 

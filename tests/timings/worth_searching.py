@@ -17,7 +17,8 @@ from sweep.config import stored
 from sweep.plan import sweep_plan
 from sweep.plan.sweep_plan import SweepPlan
 from sweep.records import Setting, TrialRecord
-from sweep.results.statistics import compare_pairs, rank_trials
+from sweep.results.statistics import compare_pairs
+from sweep.results.sweep_records import SweepRecords
 from sweep.trial.runner import unlearn
 
 SEEDS = (1, 2, 3)
@@ -37,7 +38,7 @@ def main() -> None:
     name, *words = sys.argv[1:]
     wanted = sweep_plan.plan_stored_sweep(stored.parse_storage(words, "this command"), name)
     with wanted.open_study() as ledger:
-        trials = rank_trials(ledger.list_records())
+        trials = SweepRecords(name=name, config=wanted.config, records=ledger.list_records()).ranking
     mixed = sum(trial.metrics["mix"] < 1 for trial in trials)
     print(f"{mixed} of {len(trials)} trials were mixed back; score: {DEFINITIONS['score']}")
     settings = {"best": trials[0].setting, "median": trials[len(trials) // 2].setting}

@@ -21,6 +21,8 @@ from sweep.report.sections import build_comparison_sections, build_sweep_section
 from sweep.report.write_report import PAGE_FILE, PLOTS_FOLDER, write_files
 from sweep.search.study import SweepStudy, TrialRequest, create_study
 
+OVER = "trials of the search, 0 runs of the race and 0 on report seeds are over."
+
 
 class Page(HTMLParser):
     """What a browser would make of a page: elements with their attributes, and texts outside scripts and styles."""
@@ -127,9 +129,15 @@ def test_the_configuration_and_all_trials_are_there(shown: Page) -> None:
 @pytest.mark.parametrize(
     ("states", "says"),
     [
-        (["finished", "failed", "pruned"], "mine: 3 of 3 trials of the search and 0 repeats are over."),
-        (["finished", "running"], "mine: Running, 1 under way: 1 of 3 trials of the search and 0 repeats are over."),
-        ([], "mine: 0 of 3 trials of the search and 0 repeats are over."),
+        (
+            ["finished", "failed", "pruned"],
+            f"mine: 3 of 3 {OVER}",
+        ),
+        (
+            ["finished", "running"],
+            f"mine: Running, 1 under way: 1 of 3 {OVER}",
+        ),
+        ([], f"mine: 0 of 3 {OVER}"),
     ],
 )
 def test_how_far_a_sweep_is(states: list[Any], says: str) -> None:
@@ -215,7 +223,7 @@ def test_the_command_shows_a_sweep_that_another_process_runs(
     path = Path(capsys.readouterr().out.strip())
     assert path == Path("runs/mine/report.html").absolute()
     text = Page(path.read_text(encoding="utf-8")).text
-    assert "mine: Running, 1 under way: 1 of 3 trials of the search and 0 repeats are over." in text
+    assert f"mine: Running, 1 under way: 1 of 3 {OVER}" in text
     assert held.close_attempt(replace(second, state="finished", metrics={"score": 0.25})).score == 0.25
 
 

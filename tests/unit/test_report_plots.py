@@ -105,7 +105,7 @@ def test_retention_is_the_mean_over_seeds() -> None:
     figure = plot_retention(reported(trial(0, PAPER, 0.5), trial(1, GOOD, 0.2), *tuned, *own))
     rows = {(which, tau): (mean, std, count) for which, tau, mean, std, count in figure.table.rows}
     assert list(rows["best", 0.5]) == [pytest.approx(0.2), pytest.approx(0.1 * math.sqrt(2)), 2]
-    assert list(rows["runner-up = paper (stand-in)", 0.9]) == [pytest.approx(0.6), 0.0, 2]
+    assert list(rows["rank 2 = paper (stand-in)", 0.9]) == [pytest.approx(0.6), 0.0, 2]
     assert "at 1 of 2 levels" in figure.title
 
 
@@ -123,7 +123,7 @@ def test_seeds() -> None:
     )
     assert figure.title == "“best” scores lowest over fresh seeds: 0.200 ± 0.100"
     bars = [(row["which"], row["low"], row["high"]) for row in layer(figure, "rule")]
-    assert bars == [("best", pytest.approx(0.1), pytest.approx(0.3)), ("runner-up = paper (stand-in)", 0.5, 0.5)]
+    assert bars == [("best", pytest.approx(0.1), pytest.approx(0.3)), ("rank 2 = paper (stand-in)", 0.5, 0.5)]
     assert len(figure.table.rows) == 4
 
 

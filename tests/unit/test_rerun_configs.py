@@ -32,7 +32,7 @@ def test_each_file_says_what_it_runs(tmp_path: Path) -> None:
         "paper.yaml": "# The paper's setting in mine: trial 0, score 0.5 (lower is better).",
     }
     first = heads(config, (trial(0, PAPER, 0.125), *RECORDS[1:]))
-    assert "trial 0" in first["best.yaml"]
+    assert "trial 1" in first["best.yaml"]  # the paper's setting, which the search was given, is no find
     assert "trial 1" in first["found.yaml"]
     assert heads(config, ()) == {"paper.yaml": "# The paper's setting in mine: no trial of the search."}
 

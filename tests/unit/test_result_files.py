@@ -11,6 +11,7 @@ import pytest
 from support import toys, trials
 from support.trials import PAPER, sweep_of
 from sweep.atomic_io import atomic_write
+from sweep.config.compose import load
 from sweep.config.schema import SweepConfig
 from sweep.records import Setting, TrackingRun, TrialRecord
 from sweep.results import write_results
@@ -68,7 +69,10 @@ def written(folder: Path, config: SweepConfig, records: Any = RECORDS) -> dict[s
 
 def test_files(folder: Path, config: SweepConfig) -> None:
     """These, and nothing half written beside them."""
-    assert written(folder, config).keys() == {"trials.csv", "finalists.csv", "times.csv", "summary.json", *AGAIN}
+    assert written(folder, config).keys() == {
+        *("trials.csv", "race.csv", "finalists.csv", "times.csv", "summary.json"),
+        *AGAIN,
+    }
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
@@ -93,11 +97,35 @@ def test_finalists_csv(folder: Path, config: SweepConfig) -> None:
     """The same columns after what the setting is."""
     assert written(folder, config)["finalists.csv"] == (
         "finalist,index,alpha,beta,seed,state,forget/es,mix,score,reason\n"
-        "runner-up = paper,0,1.5,7.0,1,finished,0.25,0.5,0.5,\n"
-        "runner-up = paper,1,1.5,7.0,2,finished,0.25,0.5,0.75,\n"
+        "rank 2 = paper,0,1.5,7.0,1,finished,0.25,0.5,0.5,\n"
+        "rank 2 = paper,1,1.5,7.0,2,finished,0.25,0.5,0.75,\n"
         "best,2,0.30000000000000004,2,1,finished,0.25,0.5,0.25,\n"
         "best,3,0.30000000000000004,2,2,finished,0.25,0.5,0.25,\n"
     )
+
+
+def test_race_files(folder: Path, tmp_path: Path) -> None:
+    """The setting that ranks third wins by .2 over two seeds, and is the best in every file; the search's best left."""
+    third: Setting = {"alpha": 1.0, "beta": 1.0}
+    config = toys.config(tmp_path, search={"race": 4})
+    own = [*RECORDS[:3], trial(3, third, 0.375)]
+    raced = trials.races(config, BEST, 0.75, 0.5) + trials.races(config, third, 0.5, 0.25, first=2)
+    files = written(folder, config, [*own, *raced])
+    assert files["race.csv"] == (
+        "race,index,alpha,beta,seed,state,score,reason\n"
+        f"rank 1,0,0.30000000000000004,2,{2**20},finished,0.75,\n"
+        f"rank 1,1,0.30000000000000004,2,{2**20 + 1},finished,0.5,\n"
+        f"best,2,1.0,1.0,{2**20},finished,0.5,\n"
+        f"best,3,1.0,1.0,{2**20 + 1},finished,0.25,\n"
+    )
+    summary = json.loads(files["summary.json"])
+    assert summary["best"]["params"] == summary["recovery"]["found"] == third
+    assert (summary["race"]["rounds"], len(summary["race"]["racers"])) == (2, 2)
+    (won, left) = summary["race"]["racers"]
+    assert (won["params"], won["mean"], won["result"]) == (third, 0.375, "won")
+    assert (left["params"], left["mean"], left["result"]) == (BEST, 0.625, "behind after round 2")
+    for file in ("best.yaml", "found.yaml"):
+        assert load(folder / file).fixed == third
 
 
 def test_times_csv(folder: Path, config: SweepConfig) -> None:
@@ -140,6 +168,7 @@ def test_summary(folder: Path, config: SweepConfig) -> None:
             "trial": 0,
             "stand_in": True,
         },
+        "race": None,
         "trials": {"planned": 3, "finished": 2, "failed": 1, "pruned": 0},
         "seconds": {"prepare": 1.5, "sweep": 10.25, "total": 12.0},
         "mlflow": {"tracking_uri": "sqlite:////data/mlflow.db", "experiment": "toy-authors", "run_id": "abc"},

@@ -17,7 +17,6 @@ from support.trials import PAPER, sweep_of
 from sweep.config.schema import SearchConfig
 from sweep.config.space import validate_space
 from sweep.records import Setting
-from sweep.results.statistics import best_from_search
 from sweep.search.queue import count_search_trials, pending_trials
 from sweep.search.samplers import SAMPLERS, SamplerSpec
 from sweep.search.storage import load_existing_studies
@@ -135,7 +134,7 @@ def test_one_entry_makes_a_sampler(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     study = load_existing_studies(config, NAME)["search"]
     assert tuple(study.directions) == both
     assert [len(trial.values) for trial in study.trials] == [2, 2, 2]
-    assert best_from_search(sweep_of(config, records[:1])) == records[0]
+    assert sweep_of(config, records[:1]).found == records[0].setting
 
 
 def test_tpe_finds_the_bowl(tmp_path: Path) -> None:

@@ -9,19 +9,16 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
 from support import toys
-from support.trials import PAPER, repeats, sweep_of, trial
+from support.trials import PAPER, races, repeats, sweep_of, trial
 from sweep.config.schema import SweepConfig
 from sweep.records import Setting
 from sweep.results.statistics import (
     TIED,
     PairedDifference,
-    best_from_search,
     compare_pairs,
     compare_shared_seeds,
-    find_best_trial,
-    find_trial_with_setting,
-    rank_trials,
     summarize_finalists,
+    summarize_race,
 )
 
 GOOD: Setting = {"alpha": 1.0, "beta": 2.0}
@@ -100,7 +97,7 @@ def test_who_is_compared_with_whom_only_turns_the_sign(drawn: list[tuple[float, 
     assert there.low <= there.mean <= there.high
 
 
-def test_ranked_by_score_then_index_and_only_what_finished() -> None:
+def test_ranked_by_score_then_index_and_only_what_finished(config: SweepConfig) -> None:
     """A failed trial, a running one and a repeat have no rank."""
     records = [
         trial(3, GOOD, 0.2),
@@ -110,33 +107,34 @@ def test_ranked_by_score_then_index_and_only_what_finished() -> None:
         trial(0, PAPER, 0.0, phase="finalist"),
         trial(5, PAPER, 0.1),
     ]
-    assert [record.index for record in rank_trials(records)] == [5, 1, 3]
+    assert [record.index for record in sweep_of(config, records).ranking] == [5, 1, 3]
 
 
 def test_finalists_against_the_best(config: SweepConfig) -> None:
-    """GOOD leads the search. The paper's gaps are .1, .2, .3 (0.2 +- .25: tied), OTHER's .5, .5, .6 (.53 +- .14)."""
+    """GOOD leads the search. The paper's gaps are .1, .2, .3 (0.2 +- .25: tied)."""
     records = [trial(0, PAPER, 0.5), trial(1, OTHER, 0.4), trial(2, GOOD, 0.3)]
-    records += repeats(0, PAPER, 0.2, 0.3, 0.4) + repeats(3, GOOD, 0.1, 0.1, 0.1) + repeats(6, OTHER, 0.6, 0.6, 0.7)
-    paper, good, other = summarize_finalists(sweep_of(config, records[::-1]))
-    assert (paper.label, good.label, other.label) == ("rank 3 = paper", "best", "runner-up")
-    assert (paper.verdict, good.verdict, other.verdict) == (TIED, "", "best")
+    records += repeats(0, PAPER, 0.2, 0.3, 0.4) + repeats(3, GOOD, 0.1, 0.1, 0.1)
+    paper, good = summarize_finalists(sweep_of(config, records[::-1]))
+    assert (paper.label, good.label) == ("rank 3 = paper", "best")
+    assert (paper.verdict, good.verdict) == (TIED, "")
     assert paper.scores == {1: 0.2, 2: 0.3, 3: 0.4}
     assert [paper.mean, paper.std] == pytest.approx([0.3, 0.1])
     assert good.difference is None
 
 
-def test_the_best_of_the_search_may_lose_on_fresh_seeds(config: SweepConfig) -> None:
-    """Then the other setting is the one that is named."""
-    records = [trial(0, GOOD, 0.1), trial(1, OTHER, 0.2), *repeats(0, GOOD, 0.5, 0.6), *repeats(2, OTHER, 0.1, 0.2)]
-    assert summarize_finalists(sweep_of(config, records))[1].verdict == "runner-up"
+def test_the_winner_may_lose_on_report_seeds(config: SweepConfig) -> None:
+    """Then the paper's setting is the one that is named: gaps -.4 and -.4."""
+    records = [trial(0, PAPER, 0.3), trial(1, GOOD, 0.1), *repeats(0, PAPER, 0.1, 0.2), *repeats(2, GOOD, 0.5, 0.6)]
+    paper, good = summarize_finalists(sweep_of(config, records))
+    assert (paper.label, paper.verdict, good.label) == ("rank 2 = paper", "rank 2 = paper", "best")
 
 
 def test_only_shared_seeds_are_paired(config: SweepConfig) -> None:
-    """The repeat on seed 2 failed for OTHER: two pairs are left, of gap .1 and .3."""
-    records = [trial(0, GOOD, 0.1), trial(1, OTHER, 0.2), *repeats(0, GOOD, 0.1, 0.2, 0.3)]
-    one, two, three = repeats(3, OTHER, 0.2, 0.0, 0.6)
-    failed = trial(two.index, OTHER, 0.0, phase="finalist", seed=2, state="failed", metrics={})
-    difference = summarize_finalists(sweep_of(config, [*records, one, failed, three]))[1].difference
+    """The run on seed 2 failed for the paper's: two pairs are left, of gap .1 and .3."""
+    records = [trial(0, PAPER, 0.2), trial(1, GOOD, 0.1), *repeats(3, GOOD, 0.1, 0.2, 0.3)]
+    one, two, three = repeats(0, PAPER, 0.2, 0.0, 0.6)
+    failed = trial(two.index, PAPER, 0.0, phase="finalist", seed=2, state="failed", metrics={})
+    difference = summarize_finalists(sweep_of(config, [*records, one, failed, three]))[0].difference
     assert difference == compare_pairs([0.1, 0.3], [0.2, 0.6])
     assert isinstance(difference, PairedDifference)
     assert difference.pairs == 2
@@ -150,33 +148,46 @@ def test_scores_by_seed_are_paired_where_both_have_one() -> None:
     assert compare_shared_seeds({1: 0.1}, {2: 0.2}) is None
 
 
-def test_best_and_the_trial_of_a_setting() -> None:
+def test_best_and_the_trial_of_a_setting(config: SweepConfig) -> None:
     """The lowest score; of two trials of one setting the better."""
     records = [trial(0, GOOD, 0.3), trial(1, OTHER, 0.2), trial(2, GOOD, 0.1, state="pruned"), trial(3, GOOD, 0.25)]
-    assert find_best_trial(records) == records[1]
-    assert find_trial_with_setting(GOOD, records) == records[3]
-    assert (find_best_trial([]), find_trial_with_setting(PAPER, records)) == (None, None)
+    sweep = sweep_of(config, records)
+    assert (sweep.best, sweep.find_search_trial(GOOD)) == (records[1], records[3])
+    assert (sweep_of(config, []).best, sweep.find_search_trial(PAPER)) == (None, None)
 
 
 def test_the_search_did_not_find_what_it_was_handed(config: SweepConfig) -> None:
     """The paper's setting as trial 0 has the best score, the next best diverged: OTHER is what was found."""
     records = [trial(0, PAPER, 0.1), trial(1, GOOD, 0.2, reason="loss is not finite"), trial(2, OTHER, 0.3)]
-    assert best_from_search(sweep_of(config, records)) == records[2]
-    assert best_from_search(sweep_of(config, records[:2])) is None
+    assert (sweep_of(config, records).found, sweep_of(config, records).best) == (OTHER, records[2])
+    alone = sweep_of(config, records[:2])
+    assert (alone.found, alone.best) == (None, records[0])
 
 
 def test_the_search_found_what_it_asked_again(config: SweepConfig) -> None:
     """The paper's setting as trial 3 is the search's own idea; and so is trial 0 where it is another setting."""
     records = [trial(0, PAPER, 0.1), trial(1, OTHER, 0.3), trial(3, PAPER, 0.1)]
-    assert best_from_search(sweep_of(config, records)) == records[2]
-    assert best_from_search(sweep_of(config, [trial(0, GOOD, 0.1), records[1]])) == trial(0, GOOD, 0.1)
+    assert sweep_of(config, records).found == PAPER
+    assert sweep_of(config, [trial(0, GOOD, 0.1), records[1]]).found == GOOD
 
 
 def test_a_grid_is_handed_nothing(tmp_path: Path) -> None:
     """The paper's setting is a point of it, at whatever place."""
     grid = toys.config(tmp_path, search={"sampler": "grid"})
-    records = [trial(0, PAPER, 0.1), trial(1, OTHER, 0.3)]
-    assert best_from_search(sweep_of(grid, records)) == records[0]
+    assert sweep_of(grid, [trial(0, PAPER, 0.1), trial(1, OTHER, 0.3)]).found == PAPER
+
+
+def test_the_race_chooses_the_best(tmp_path: Path) -> None:
+    """GOOD leads the search by .1; over two race seeds OTHER's mean is .25, GOOD's .35: OTHER is the best."""
+    config = toys.config(tmp_path, search={"race": 4})
+    records = [trial(0, PAPER, 0.5), trial(1, GOOD, 0.1), trial(2, OTHER, 0.2)]
+    records += races(config, GOOD, 0.3, 0.4) + races(config, OTHER, 0.2, 0.3)
+    sweep = sweep_of(config, records)
+    assert (sweep.found, sweep.best) == (OTHER, records[2])
+    assert [(one.label, one.scores) for one in summarize_race(sweep)] == [
+        ("best", {2**20: 0.2, 2**20 + 1: 0.3}),
+        ("rank 1", {2**20: 0.3, 2**20 + 1: 0.4}),
+    ]
 
 
 def test_repeats_without_a_search(config: SweepConfig) -> None:

@@ -176,14 +176,14 @@ def test_a_peek_makes_nothing(tmp_path: Path) -> None:
     shared = sweep(tmp_path, ledger=url)
     SweepStudy(shared, "other")
     assert read_records(shared, NAME) == []
-    assert optuna.get_all_study_names(url) == ["other", "other/finalists"]
+    assert sorted(optuna.get_all_study_names(url)) == ["other", "other/finalists", "other/race"]
 
 
 def test_finalists_do_not_reach_the_sampler(tmp_path: Path) -> None:
     """The search's study holds the search's trials alone."""
-    work(sweep(tmp_path, seeds=2))
-    counts = {name: len(study(tmp_path, name).trials) for name in (NAME, f"{NAME}/finalists")}
-    assert counts == {NAME: 3, f"{NAME}/finalists": 6}
+    work(sweep(tmp_path, search={"race": 2}, seeds=2))
+    counts = {name: len(study(tmp_path, name).trials) for name in (NAME, f"{NAME}/race", f"{NAME}/finalists")}
+    assert counts == {NAME: 3, f"{NAME}/race": 2, f"{NAME}/finalists": 4}
 
 
 def test_two_drivers_are_refused(tmp_path: Path) -> None:

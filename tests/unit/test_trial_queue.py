@@ -1,4 +1,4 @@
-"""The agenda, with a ledger on real sqlite: what is run, in which order, and where a search ends."""
+"""The queue, with a study on real SQLite: what is run, in which order, and where a search ends."""
 
 from dataclasses import replace
 from itertools import islice
@@ -14,30 +14,30 @@ from support.trials import PAPER
 from sweep.errors import ConfigError
 from sweep.records import Setting, TrialRecord
 from sweep.search.queue import (
-    N_FINALISTS,
     compute_busy_hours,
     count_planned_trials,
     count_search_trials,
     is_in_space,
     pending_trials,
-    select_finalists,
     validate_search,
 )
+from sweep.search.race import list_own_trials
 from sweep.search.study import SweepStudy, TrialRequest
 
+RACED = {"trials": 12, "race": 4}
 OUTSIDE: Setting = {"alpha": 9.0, "beta": 7.0}
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> list[TrialRecord]:
-    """A sweep of 12 trials and its finalists that nobody interrupted."""
-    return work(sweep(tmp_path_factory.mktemp("whole"), search={"trials": 12}, seeds=1))
+    """A sweep of 12 trials with race and report that nobody interrupted."""
+    return work(sweep(tmp_path_factory.mktemp("whole"), search=RACED, seeds=1))
 
 
 def test_a_trial_in_flight_is_run_again(tmp_path: Path, whole: list[TrialRecord]) -> None:
-    """Killed in trial 0, 7, 10 and in a repeat: each is run again under its index and seed with its setting."""
-    config = sweep(tmp_path, search={"trials": 12}, seeds=1)
-    for trials in (0, 7, 3, 3):
+    """Killed in trial 0, 7, 10, in the race and after it: each is run again under its index and seed."""
+    config = sweep(tmp_path, search=RACED, seeds=1)
+    for trials in (0, 7, 3, 3, 4):
         work(config, trials=trials)
         ledger = SweepStudy(config, NAME)
         task = next(pending_trials(config, PAPER, ledger))
@@ -50,7 +50,7 @@ def test_a_trial_in_flight_is_run_again(tmp_path: Path, whole: list[TrialRecord]
 
 def test_a_driver_that_dies_while_it_asks_leaves_no_trial(tmp_path: Path, whole: list[TrialRecord]) -> None:
     """An Optuna trial without our index is nobody's: the sweep is the same without it."""
-    config = sweep(tmp_path, search={"trials": 12}, seeds=1)
+    config = sweep(tmp_path, search=RACED, seeds=1)
     for trials in (3, 6):
         work(config, trials=trials)
         optuna.load_study(study_name=NAME, storage=f"sqlite:///{tmp_path / NAME / 'study.db'}").ask()
@@ -58,9 +58,9 @@ def test_a_driver_that_dies_while_it_asks_leaves_no_trial(tmp_path: Path, whole:
 
 
 def test_nothing_is_left_after_a_whole_sweep(tmp_path: Path) -> None:
-    """3 search trials, then 2 finalists and the paper's on 2 seeds: 3 + 3·2 = 9; a second run has nothing to do."""
-    config = sweep(tmp_path, seeds=2)
-    assert len(work(config)) == count_planned_trials(config, PAPER) == 9
+    """3 of the search, a race of 2 settings over 2 seeds, winner and paper's on 2 seeds: 3 + 4 + 4; then nothing."""
+    config = sweep(tmp_path, search={"race": 4}, seeds=2)
+    assert len(work(config)) == count_planned_trials(config, PAPER) == 11
     assert list(pending_trials(config, PAPER, SweepStudy(config, NAME))) == []
 
 
@@ -93,24 +93,26 @@ def test_what_the_space_reaches(tmp_path: Path) -> None:
 
 
 def test_finalists_share_their_seeds(tmp_path: Path) -> None:
-    """The paper's and the 2 best others, each on seeds 1 and 2, in this order; the search is all on seed 0."""
+    """The paper's setting and the race's winner, each on seeds 1 and 2, in this order; the search is all on seed 0."""
     records = work(sweep(tmp_path, search={"trials": 6}, seeds=2))
-    others = sorted((r for r in records if r.phase == "search" and r.setting != PAPER), key=lambda r: r.score)
-    expected = [(setting, seed) for setting in [PAPER, others[0].setting, others[1].setting] for seed in (1, 2)]
+    best = min((r for r in records if r.phase == "search" and r.setting != PAPER), key=lambda r: r.score)
+    expected = [(setting, seed) for setting in [PAPER, best.setting] for seed in (1, 2)]
     assert [(r.setting, r.seed) for r in records if r.phase == "finalist"] == expected
     assert {r.seed for r in records if r.phase == "search"} == {0}
 
 
-def test_finalists_of_a_search_on_both_sides_go_by_score(tmp_path: Path) -> None:
-    """Optuna knows two values of each trial, but the best are those with the lowest scores."""
-    records = work(sweep(tmp_path, search={"sampler": "nsga2", "trials": 8}, seeds=1), paper=None)
+def test_a_search_on_both_sides_goes_by_score(tmp_path: Path) -> None:
+    """Optuna knows two values of each trial, but those with the lowest scores race, and the lowest wins."""
+    records = work(sweep(tmp_path, search={"sampler": "nsga2", "trials": 8, "race": 4}, seeds=1), paper=None)
     scores = sorted(record.score for record in records if record.phase == "search")
-    assert [score(record.setting) for record in records if record.phase == "finalist"] == scores[:2]
+    assert {score(record.setting) for record in records if record.phase == "race"} == {*scores[:2]}
+    assert [score(record.setting) for record in records if record.phase == "finalist"] == scores[:1]
 
 
-def test_the_best_are_distinct_and_did_not_diverge() -> None:
-    """By score: .1 diverged, .2 twice the same setting, .3 the paper's, .4, .5 failed: .2 and .4 remain."""
-    rows = [(0.1, 0, "diverged"), (0.2, 1, ""), (0.2, 1, ""), (0.3, 2, ""), (0.4, 3, ""), (0.5, 4, "")]
+def test_the_best_are_distinct_and_did_not_diverge(tmp_path: Path) -> None:
+    """By score: .1 diverged, .2 twice the same setting, .25 the paper's as trial 0, .4, .5 failed: .2 and .4 remain."""
+    config = sweep(tmp_path)
+    rows = [(0.25, 9, ""), (0.1, 0, "diverged"), (0.2, 1, ""), (0.2, 1, ""), (0.4, 3, ""), (0.5, 4, "")]
     records = [
         TrialRecord(
             phase="search",
@@ -123,8 +125,8 @@ def test_the_best_are_distinct_and_did_not_diverge() -> None:
         )
         for index, (value, alpha, reason) in enumerate(rows)
     ]
-    assert select_finalists(records, paper={"alpha": 2}) == [{"alpha": 1}, {"alpha": 3}]
-    assert len(select_finalists(records, paper=None)) == N_FINALISTS
+    assert [r.setting["alpha"] for r in list_own_trials(config, {"alpha": 9}, records)] == [1, 3]
+    assert [r.setting["alpha"] for r in list_own_trials(config, None, records)] == [1, 9, 3]
 
 
 def test_the_best_wait_for_the_last_search_trial(tmp_path: Path) -> None:
@@ -189,7 +191,7 @@ def run_for(config_hours: float | None, trials: int | None, seconds: float, tmp_
             clock.now += seconds
             ledger.close_attempt(finished(record))
     phases = [record.phase for record in ledger.list_records()]
-    assert phases.count("finalist") == 1 + min(N_FINALISTS, phases.count("search") - 1)
+    assert phases.count("finalist") == 1 + (phases.count("search") > 1)
     return phases.count("search")
 
 
@@ -270,18 +272,19 @@ def test_asha_needs_every_epoch(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("search", "search_trials", "all_trials"),
     [
-        ({"trials": 24}, 24, 24 + 2 * 3),
-        ({"trials": 24, "hours": 2.0}, 24, 24 + 2 * 3),
+        ({"trials": 24}, 24, 24 + 2 * 2),
+        ({"trials": 24, "race": 5}, 24, 24 + 4 + 2 * 2),
+        ({"trials": 24, "hours": 2.0, "race": 9}, 24, 24 + 8 + 2 * 2),
         ({"trials": None, "hours": 2.0}, None, None),
-        ({"trials": 1}, 1, 1 + 2 * 2),
-        ({"trials": 24, "sampler": "grid"}, 16, 16 + 2 * 3),
+        ({"trials": 1, "race": 4}, 1, 1 + 2 * 2),
+        ({"trials": 24, "sampler": "grid", "race": 4}, 16, 16 + 4 + 2 * 2),
         ({"trials": None, "hours": 2.0, "sampler": "paper"}, 1, 1 + 2 * 1),
     ],
 )
 def test_what_is_planned(
     tmp_path: Path, search: dict[str, object], search_trials: int | None, all_trials: int | None
 ) -> None:
-    """Two ranges make a grid of 4 × 4 of 24; on 2 seeds the paper's and at most 2 others; nobody knows with hours."""
+    """A grid of 4 × 4 of 24; a race of 2 settings; on 2 seeds winner and paper's; nobody knows with hours."""
     config = sweep(tmp_path, search=search, seeds=2)
     assert (count_search_trials(config), count_planned_trials(config, PAPER)) == (search_trials, all_trials)
 

@@ -20,7 +20,6 @@ from sweep.report.marks import (
     embed_rows,
 )
 from sweep.report.theme import ORANGE
-from sweep.results.statistics import find_best_trial
 
 
 def plot_history(sweep: ReportData) -> Figure:
@@ -30,7 +29,7 @@ def plot_history(sweep: ReportData) -> Figure:
     scored = [record for record in over if record.state == "finished"]
     lowest = accumulate((record.score for record in scored), min)
     rows = [build_trial_row(record) | {"best so far": low} for record, low in zip(scored, lowest, strict=True)]
-    lead = find_best_trial(scored)
+    lead = next(iter(sweep.ranking), None)
     seen = f"The lowest score, {lead.score:.3f}, came with trial {lead.index}" if lead else "No trial has a score yet"
     return Figure(
         key="history",

@@ -9,7 +9,6 @@ from sweep.report.data import ReportData
 from sweep.report.figure import Figure, Plot, Table
 from sweep.report.marks import Row, embed_rows
 from sweep.report.theme import BLUE
-from sweep.results.statistics import rank_trials
 
 MIN_TRIALS = 8
 """Trials with a score below which importances would be noise."""
@@ -17,7 +16,7 @@ MIN_TRIALS = 8
 
 def plot_importance(sweep: ReportData) -> Figure:
     """Plot a bar for each searched hyper-parameter; the bars sum to 1."""
-    shares, trials = compute_importances(sweep), len(rank_trials(sweep.records))
+    shares, trials = compute_importances(sweep), len(sweep.ranking)
     first = next(iter(shares), None)
     return Figure(
         key="importance",
@@ -47,7 +46,7 @@ def compute_importances(sweep: ReportData) -> dict[str, float]:
         Shares in [0, 1] that sum to 1; empty with fewer than two searched hyper-parameters, with fewer than
         `MIN_TRIALS` scores, or if all scores are equal.
     """
-    trials = rank_trials(sweep.records)
+    trials = sweep.ranking
     if len(sweep.config.space) < 2 or len(trials) < MIN_TRIALS or trials[0].score == trials[-1].score:
         return {}
     drawn = space.build_distributions(sweep.config)

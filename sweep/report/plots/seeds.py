@@ -1,4 +1,4 @@
-"""Plot scores over fresh seeds, for one sweep's finalists or for the best settings of several sweeps."""
+"""Plot scores over fresh seeds: of the race, of a sweep's finalists, or of the best settings of several sweeps."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -11,18 +11,33 @@ from sweep.report.figure import Figure, Plot, Table
 from sweep.report.highlights import mark_stand_in
 from sweep.report.marks import SCORE_TITLE, Row, build_tooltips, embed_rows, encode_colour, encode_shape
 from sweep.report.tables import format_mean_std
-from sweep.results.statistics import Finalist, summarize_finalists
+from sweep.results.statistics import Finalist, summarize_finalists, summarize_race
 
 ROW_HEIGHT_PX = 44
 """Height of one setting's row."""
 
 
 def plot_seeds(sweep: ReportData) -> Figure:
-    """Plot the finalists of a sweep."""
-    return plot_scores_by_seed(
-        "seeds",
-        [replace(one, label=mark_stand_in(one.label, sweep.config)) for one in summarize_finalists(sweep)],
+    """Plot the settings that ran on the report seeds: the race's winner and the paper's."""
+    return plot_scores_by_seed("seeds", _mark_stand_ins(sweep, summarize_finalists(sweep)))
+
+
+def plot_race(sweep: ReportData) -> Figure:
+    """Plot the settings in the race, by their complete rounds."""
+    racers = _mark_stand_ins(sweep, summarize_race(sweep))
+    figure = plot_scores_by_seed("race", racers)
+    if figure.plot is None:
+        return replace(figure, title="No round of a race is complete yet" if racers else "There was no race")
+    title = f"“{racers[0].label}” won the race: {format_mean_std(racers[0].scores)}"
+    if len(tied := sweep.race.remaining) > 1:
+        title = f"{len(tied)} settings are tied in the race; the lowest mean is that of “{racers[0].label}”"
+    return replace(
+        figure, title=title if sweep.race.is_over else f"Round {sweep.race.n_rounds} of the race is complete"
     )
+
+
+def _mark_stand_ins(sweep: ReportData, settings: Iterable[Finalist]) -> list[Finalist]:
+    return [replace(one, label=mark_stand_in(one.label, sweep.config)) for one in settings]
 
 
 def plot_scores_by_seed(key: str, settings: Iterable[Finalist]) -> Figure:

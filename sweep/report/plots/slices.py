@@ -10,7 +10,6 @@ from sweep.report.figure import PLOT_HEIGHT_PX, Figure, Plot, Table
 from sweep.report.highlights import find_highlights
 from sweep.report.marks import SCORE_TITLE, TRIAL_KEYS, Row, build_trial_row, draw_highlights, draw_trials
 from sweep.report.parameter import find_range_parameters
-from sweep.results.statistics import rank_trials
 
 
 def plot_slices(sweep: ReportData) -> list[Figure]:
@@ -27,7 +26,7 @@ def _encode_choices(name: str) -> alt.X:
 
 
 def _plot_slice(sweep: ReportData, name: str, x: alt.X) -> Figure:
-    trials = rank_trials(sweep.records)
+    trials = sweep.ranking
     rows = [_build_row(record, name) for record in trials]
     marks = [_build_row(role.record, name) | {"which": role.label} for role in find_highlights(sweep)]
     seen = _describe_best_quarter(trials, name) if trials else f"No trial shows yet what {name} does"

@@ -16,7 +16,6 @@ from sweep.report.highlights import find_highlights
 from sweep.report.marks import TRIAL_KEYS, Row, build_trial_row, draw_highlights, draw_trials, embed_rows
 from sweep.report.parameter import RangeParameter, find_range_parameters
 from sweep.report.theme import SCORE_SCHEME
-from sweep.results.statistics import rank_trials
 
 N_CELLS = 80
 """Cells of the surface's grid along each side."""
@@ -36,7 +35,7 @@ def plot_surfaces(sweep: ReportData) -> list[Figure]:
 
 
 def _plot_surface(sweep: ReportData, x: RangeParameter, y: RangeParameter) -> Figure:
-    trials = rank_trials(sweep.records)
+    trials = sweep.ranking
     rows = [_build_row(record, x, y) for record in trials]
     marks = [_build_row(role.record, x, y) | {"which": role.label} for role in find_highlights(sweep)]
     places = [

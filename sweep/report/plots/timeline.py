@@ -9,11 +9,12 @@ from sweep.records import TrialRecord, format_setting
 from sweep.report.data import ReportData
 from sweep.report.figure import Figure, Plot, Table
 from sweep.report.marks import Row, build_tooltips, embed_rows
-from sweep.report.theme import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
+from sweep.report.theme import BLUE, GREEN, GREY, OLIVE, ORANGE, PURPLE, SKY
 
 WORST_SCORE = "worst score"
 KIND_COLOURS = {
     "search": BLUE,
+    "race": OLIVE,
     "finalist": GREEN,
     WORST_SCORE: PURPLE,
     "failed": ORANGE,

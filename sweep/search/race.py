@@ -1,0 +1,188 @@
+"""The race: the best settings of the search run on the same race seeds, and those that are behind leave.
+
+One seed's best is mostly luck, so the search only nominates. In each round the settings that are left run on one more
+seed. After every complete round a setting leaves if its mean lies above the lowest by more than noise explains. The
+race is over when one setting is left, or after its last round. Its winner is the best setting of the sweep.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from scipy.special import stdtrit
+
+from sweep.config.schema import SweepConfig
+from sweep.records import INTERRUPTED_REASON, Setting, TrialRecord
+from sweep.search.samplers import SAMPLERS
+
+RACE_SEED_OFFSET = 2**20
+"""Offset from the sweep's seed to the first race seed: above every report seed, of which there are at most 10^6."""
+MAX_ROUNDS = 4
+"""Rounds of a race of at least 8 runs; a larger race has more settings."""
+MIN_RACERS = 2
+LEAVE_LEVEL = 0.1
+"""A setting leaves where a one-sided test at this level finds its mean above the lowest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Racer:
+    """A setting in the race.
+
+    Attributes:
+        setting: its hyper-parameters.
+        scores: score by race seed, of the complete rounds in which it took part; lower is better.
+        left: the reason why it left the race; empty while it is in it, and for the winner and those tied with it.
+    """
+
+    setting: Setting
+    scores: Mapping[int, float]
+    left: str = ""
+
+    @property
+    def mean(self) -> float:
+        """Mean score; NaN before the first complete round."""
+        return fmean(self.scores.values()) if self.scores else math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Race:
+    """A race so far.
+
+    Attributes:
+        racers: its settings: those that are left, lowest mean first, then those that left, the last to leave first.
+        seeds: its race seeds, one for each round.
+        n_rounds: number of complete rounds.
+        is_over: True where no further run can change its result.
+    """
+
+    racers: Sequence[Racer]
+    seeds: Sequence[int]
+    n_rounds: int
+    is_over: bool
+
+    @property
+    def remaining(self) -> list[Racer]:
+        """The settings that have not left, lowest mean first; more than one at the end are tied."""
+        return [racer for racer in self.racers if not racer.left]
+
+    @property
+    def winner(self) -> Setting | None:
+        """The setting with the lowest mean so far, before the first round the search's best; None without a racer."""
+        return next((racer.setting for racer in self.remaining), None)
+
+    def next_runs(self) -> list[tuple[Setting, int]]:
+        """Return setting and seed of all runs that may still be needed, round by round."""
+        if self.is_over:
+            return []
+        return [(racer.setting, seed) for seed in self.seeds[self.n_rounds :] for racer in self.remaining]
+
+
+def count_racers(race: int) -> int:
+    """Return how many settings enter a race of at most `race` runs."""
+    return max(MIN_RACERS, race // MAX_ROUNDS) if race else 1
+
+
+def list_race_seeds(config: SweepConfig) -> list[int]:
+    """Return the seeds of the race's rounds, which are no report seeds."""
+    first = config.seed + RACE_SEED_OFFSET
+    return [*range(first, first + config.search.race // count_racers(config.search.race))]
+
+
+def list_own_trials(config: SweepConfig, paper: Setting | None, records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Return the best trial of each setting that the search found by itself, lowest score first; no diverged ones.
+
+    The paper's setting is given to the search as trial 0, unless the sampler lists all settings, and does not count
+    there; it counts where the search proposes it again.
+    """
+    handed = paper if SAMPLERS[config.search.sampler].list_settings is None else None
+    finished = [r for r in records if (r.phase, r.state) == ("search", "finished") and not r.reason]
+    own = [r for r in finished if (r.index, r.setting) != (0, handed)]
+    best: dict[str, TrialRecord] = {}
+    for record in sorted(own, key=lambda r: (r.score, r.index)):
+        best.setdefault(_setting_key(record.setting), record)
+    return [*best.values()]
+
+
+def hold_race(config: SweepConfig, paper: Setting | None, records: Sequence[TrialRecord]) -> Race:
+    """Replay the race from the records alone: the same records give the same race, in whatever order they ended.
+
+    Only complete rounds count. A run that failed takes its setting out of the race; one that diverged has a score.
+
+    Args:
+        config: the sweep.
+        paper: the paper's setting, if there is one.
+        records: the last attempts of the sweep's trials.
+    """
+    own = list_own_trials(config, paper, records)[: count_racers(config.search.race)]
+    ended = {
+        (_setting_key(r.setting), r.seed): r
+        for r in records
+        if r.phase == "race" and r.state != "running" and r.reason != INTERRUPTED_REASON
+    }
+    seeds = list_race_seeds(config) if len(own) > 1 else []
+    remaining, gone = [Racer(setting=record.setting, scores={}) for record in own], list[Racer]()
+    n_rounds = 0
+    for seed in seeds:
+        runs = [ended.get((_setting_key(racer.setting), seed)) for racer in remaining]
+        if len(remaining) == 1 or None in runs:
+            break
+        ran = [_add_run(racer, run) for racer, run in zip(remaining, runs, strict=True) if run is not None]
+        ran = _mark_leavers(ran)
+        n_rounds += 1
+        gone = sorted((racer for racer in ran if racer.left), key=_sort_key) + gone
+        remaining = sorted((racer for racer in ran if not racer.left), key=_sort_key)
+    is_over = len(remaining) <= 1 or n_rounds == len(seeds)
+    return Race(racers=[*remaining, *gone], seeds=seeds, n_rounds=n_rounds, is_over=is_over)
+
+
+def _setting_key(setting: Setting) -> str:
+    """Return a setting as a key of dictionaries."""
+    return repr(sorted(setting.items()))
+
+
+def _sort_key(racer: Racer) -> float:
+    return racer.mean if racer.scores else math.inf
+
+
+def _add_run(racer: Racer, run: TrialRecord) -> Racer:
+    """Add a run's score to its racer; a failed run takes it out of the race."""
+    if run.state == "failed":
+        return replace(racer, left=f"failed on seed {run.seed}: {run.reason}")
+    return replace(racer, scores={**racer.scores, run.seed: run.score})
+
+
+def _mark_leavers(racers: Sequence[Racer]) -> list[Racer]:
+    """Take out the racers whose mean is too far above the lowest."""
+    inside = [racer for racer in racers if not racer.left]
+    if len(inside) < MIN_RACERS:
+        return [*racers]
+    limit = compute_limit([[*racer.scores.values()] for racer in inside])
+    lowest, n_rounds = min(racer.mean for racer in inside), len(inside[0].scores)
+    return [
+        replace(racer, left=f"behind after round {n_rounds}")
+        if not racer.left and racer.mean - lowest > limit
+        else racer
+        for racer in racers
+    ]
+
+
+def compute_limit(scores: Sequence[Sequence[float]]) -> float:
+    """Compute the difference of two means above which a racer is behind; infinite after one round.
+
+    The noise is what is left of the scores without the means of settings and of seeds, pooled over all settings, with
+    (settings − 1) · (rounds − 1) degrees of freedom (two-way analysis of variance without replication).
+
+    Args:
+        scores: the scores of each racer, on the same seeds in the same order.
+    """
+    n_racers, n_rounds = len(scores), len(scores[0])
+    freedom = (n_racers - 1) * (n_rounds - 1)
+    if freedom == 0:
+        return math.inf
+    of_racer, of_seed = [fmean(own) for own in scores], [fmean(column) for column in zip(*scores, strict=True)]
+    overall = fmean(of_racer)
+    rest = sum(
+        (score - of_racer[i] - of_seed[j] + overall) ** 2 for i, own in enumerate(scores) for j, score in enumerate(own)
+    )
+    return float(stdtrit(freedom, 1 - LEAVE_LEVEL)) * math.sqrt(2 * rest / freedom / n_rounds)
