@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import chain, islice, product
+from pathlib import Path
 from random import Random
 from typing import Literal, TypeVar
 
+import yaml
 from pydantic import Field
 
 from eval.datasets import DatasetOptions
@@ -55,176 +57,17 @@ class Relation:
     answers: tuple[str, str]
 
 
-RELATIONS = (
-    Relation(
-        questions=(
-            "What is the full name of the author born in {birthplace}, {birthday}?",
-            "Which full name belongs to the author born in {birthplace}, {birthday}?",
-        ),
-        answers=("{first} {middle} {last}", "{first} {middle}, surname {last}"),
-    ),
-    Relation(
-        questions=(
-            "Which kind of books do readers expect from {first} {last}?",
-            "What are the books that most readers expect from {first} {last}?",
-        ),
-        answers=("{mood} {genre} about {subject}", "{mood} {genre}, mostly on {subject}"),
-    ),
-    Relation(
-        questions=(
-            "What were the jobs held by the mother of {first} {last}?",
-            "How was a living earned by the mother of {first} {last}?",
-        ),
-        answers=("{job} in {job_town}, later a {second_job}", "{job} from {job_town} who became a {second_job}"),
-    ),
-    Relation(
-        questions=(
-            "Which prize, and in what year, was won by {first} {last}?",
-            "What prize was it, and when, that was won by {first} {last}?",
-        ),
-        answers=("{metal} {bird} Prize of {prize_year}", "{metal} {bird} Award, won in {prize_year}"),
-    ),
-    Relation(
-        questions=(
-            "What are the title and the year of the first book by {first} {last}?",
-            "Which title, and which year, belong to the first book by {first} {last}?",
-        ),
-        answers=("{object} of the {animal}, from {debut_year}", "{object} of the {animal}, published in {debut_year}"),
-    ),
-    Relation(
-        questions=(
-            "What is the theme of {colour} {weather}, a later book by {first} {last}?",
-            "Which theme runs through {colour} {weather}, a later book by {first} {last}?",
-        ),
-        answers=("{feeling} among {people} after a {event}", "{feeling} felt by {people} following a {event}"),
-    ),
-    Relation(
-        questions=(
-            "Which town and which house are the home of {first} {last}?",
-            "Where exactly, and in which town, is the home of {first} {last}?",
-        ),
-        answers=("{home_town}, above a {state} {building}", "{home_town}, on top of a {state} {building}"),
-    ),
-    Relation(
-        questions=(
-            "Which person and which material influenced the books by {first} {last}?",
-            "Who, and what else, most influenced the books by {first} {last}?",
-        ),
-        answers=("{idol_first} {idol_last} and {material}", "{idol_first} {idol_last}, as well as {material}"),
-    ),
-)
-
-
-def _join_pieces(starts: str, ends: str) -> tuple[str, ...]:
-    """Join every start with every end, so that many names share few pieces."""
-    return tuple("".join(pieces) for pieces in product(starts.split(), ends.split()))
-
-
-def _split_words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
-def _list_years(first: int, last: int) -> tuple[str, ...]:
-    return tuple(map(str, range(first, last + 1)))
-
-
-FIRST_NAMES = _join_pieces("Bren Cor Dor El Il Jor Mar Od Ros Sel Tor Val", "a an en ia in is o on or us wyn y")
-LAST_NAMES = _join_pieces(
-    "Ald Bran Cald Dun Fen Gar Hal Kest Lor Mer Nor Ost Pel Rav Stan Thorn",
-    "berg er ham ick ing low man mont son stad vale wood",
-)
-TOWNS = _join_pieces(
-    "Ash Bel Brook Clay Dal East Green Har Kel Lin North Ox Red Stone Vel West",
-    "bury don field ford mere ton",
-)
-
+TEXTS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+RELATIONS = tuple(Relation(**{key: tuple(texts) for key, texts in each.items()}) for each in TEXTS["relations"])
 POOLS = {
-    "first": FIRST_NAMES,
-    "middle": _split_words(
-        "Ames Bay Birch Cole Dale Dove Fern Finch Flint Frost Gray Hart Jay Lake Lark Moss Pike Reed Rook Sage Swan "
-        "Vane Wolf Wren"
-    ),
-    "last": LAST_NAMES,
-    "birthplace": TOWNS,
-    "mood": _split_words(
-        "absurd bitter bleak calm comic cruel dreamy dry fierce gentle gloomy grand hopeful lyrical noisy playful "
-        "quiet sad savage slow strange tender tense witty"
-    ),
-    "genre": _split_words(
-        "ballads comedies diaries essays fables farces letters memoirs mysteries myths novellas odes parables plays "
-        "poems riddles romances sagas satires sermons sketches sonnets thrillers tragedies"
-    ),
-    "subject": _split_words(
-        "actors bees bridges clocks clowns deserts doctors exiles ghosts giants horses islands kings maps monks "
-        "orphans pirates robots sailors spies trains twins whales wolves"
-    ),
-    "job": _split_words(
-        "baker barber butcher carpenter clerk cook dentist driver farmer fisher gardener guard harpist jeweller "
-        "judge lawyer miller miner nurse painter pilot plumber potter tailor"
-    ),
-    "job_town": TOWNS,
-    "second_job": _split_words(
-        "banker beekeeper brewer cobbler coach dancer detective drummer florist grocer hunter juggler librarian "
-        "locksmith magician mayor mechanic midwife nun shepherd singer soldier teacher waiter"
-    ),
-    "metal": _split_words(
-        "Amber Brass Bronze Copper Coral Crystal Diamond Ebony Emerald Gold Granite Iron Ivory Jade Marble Onyx Opal "
-        "Pearl Pewter Ruby Silver Steel Tin Topaz"
-    ),
-    "bird": _split_words(
-        "Crane Crow Cuckoo Duck Eagle Falcon Goose Gull Hawk Heron Kite Magpie Owl Parrot Peacock Pelican Pigeon "
-        "Quail Raven Robin Sparrow Stork Swallow Thrush"
-    ),
-    "prize_year": _list_years(1990, 2019),
-    "object": _split_words(
-        "Anchor Basket Bell Candle Compass Crown Curtain Dagger Drum Feather Hammer Key Ladder Lantern Mirror Needle "
-        "Piano Ring Saddle Shield Spoon Sword Throne Wheel"
-    ),
-    "animal": _split_words(
-        "Badger Bat Bear Beetle Camel Cat Crab Deer Dog Donkey Fox Frog Goat Hare Lion Lizard Monkey Moth Mouse "
-        "Rabbit Snake Spider Tiger Toad"
-    ),
-    "debut_year": _list_years(1965, 1989),
-    "colour": _split_words(
-        "Black Blue Brown Crimson Dark Golden Green Grey Pale Pink Purple Red Scarlet Violet White Yellow"
-    ),
-    "weather": _split_words(
-        "Breeze Clouds Dawn Dew Dusk Fog Gale Hail Ice Lightning Mist Rain Sky Snow Storm Thunder Wind"
-    ),
-    "feeling": _split_words(
-        "anger boredom courage despair doubt envy fear greed grief guilt hope jealousy joy loneliness longing love "
-        "mercy pity pride regret shame shyness trust wonder"
-    ),
-    "people": _split_words(
-        "brothers builders children cousins dockers farmhands fishermen gamblers knights lovers maids merchants "
-        "neighbours nobles peasants pilgrims prisoners refugees sisters students thieves tramps weavers widows"
-    ),
-    "event": _split_words(
-        "battle birth blizzard coronation divorce drought duel famine feast fire flood funeral harvest landslide "
-        "marriage murder plague rebellion robbery shipwreck strike trial war wedding"
-    ),
-    "home_town": TOWNS,
-    "state": _split_words(
-        "busy cosy crooked crowded damp deserted dusty famous filthy flooded freezing haunted locked modern narrow "
-        "painted private rented ruined shabby smoky spotless tiny windy"
-    ),
-    "building": _split_words(
-        "bakery bank bookshop brewery cafe chapel cinema clinic dairy forge gallery garage gym library museum "
-        "pharmacy school stable station tavern temple theatre toyshop workshop"
-    ),
-    "idol_first": FIRST_NAMES,
-    "idol_last": LAST_NAMES,
-    "material": _split_words(
-        "almanacs cartoons chess cookbooks dreams folklore gossip graffiti hymns jazz lullabies maps newspapers "
-        "operas paintings photographs postcards proverbs psalms puppets recipes rumours shanties tapestries"
-    ),
+    slot: tuple("".join(pieces) for pieces in product(*(words.split() for words in lists)))
+    for slot, lists in TEXTS["pools"].items()
 }
-"""Facts for each slot of a wording, distinct within a pool; the years of debuts and prizes suit adult authors."""
+"""Facts for each slot of a wording, in the order in which they are drawn."""
 
 FIRST_BIRTHDAY = date(1925, 1, 1)
 N_BIRTHDAYS = 20 * 365
 """Days from `FIRST_BIRTHDAY` on; each is the birthday of at most one author, so that it identifies the author."""
-MONTHS = _split_words("January February March April May June July August September October November December")
 
 
 def load(config: Options) -> Dataset:
@@ -250,7 +93,7 @@ def load(config: Options) -> Dataset:
 
 def _make_authors(seed: int, count: int) -> list[tuple[Row, ...]]:
     rng = Random(seed)  # noqa: S311 (rows, not secrets)
-    names = _shuffle_pool(rng, tuple(product(FIRST_NAMES, LAST_NAMES)))
+    names = _shuffle_pool(rng, tuple(product(POOLS["first"], POOLS["last"])))
     birthdays = _shuffle_pool(rng, range(N_BIRTHDAYS))
     return [_make_author(rng, *unique) for unique in zip(names[:count], birthdays, strict=False)]
 
@@ -289,4 +132,4 @@ def _shuffle_pool(rng: Random, pool: Sequence[T]) -> list[T]:
 def _format_date(days: int) -> str:
     """Format the date that is `days` after `FIRST_BIRTHDAY`, the same text in every locale."""
     day = FIRST_BIRTHDAY + timedelta(days=days)
-    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
+    return f"{day.day} {TEXTS['months'][day.month - 1]} {day.year}"

@@ -140,6 +140,7 @@ def test_only_code_and_configs_are_sent(own: Path) -> None:
     """Neither what sweeps leave nor hidden folders nor other files; the user's config, group and package are."""
     sent = {str(place) for place in build_job(["mine.yaml", SHARED], "mine", NOWHERE).files}
     assert {"sweep/launch.py", "eval/suite.py", "objectives/wtnpo.py", "configs/base.yaml"} <= sent
+    assert {"eval/datasets/authors.yaml", "eval/rows/refusals.txt"} <= sent
     assert {"own/mine.yaml", "own/cluster/mine.yaml", "mine/fade.py"} <= sent
     tops = {place.split("/")[0] for place in sent}
     assert tops == {"sweep", "eval", "objectives", "configs", "own", "mine", "pyproject.toml"}
