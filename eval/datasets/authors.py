@@ -20,7 +20,7 @@ from pydantic import Field
 
 from eval.datasets import DatasetOptions
 from eval.options import Count
-from eval.rows.types import DataError, Dataset, Row, limit_rows
+from eval.rows.types import DataError, Dataset, Row
 
 T = TypeVar("T")
 Facts = dict[str, str]
@@ -85,8 +85,8 @@ def load(config: Options) -> Dataset:
     forget, retain, holdout, unseen = (tuple(chain.from_iterable(islice(authors, size))) for size in sizes)
     return Dataset(
         forget=forget,
-        retain=limit_rows(retain, config.max_retain),
-        holdout=limit_rows(holdout, config.max_holdout),
+        retain=retain[: config.max_retain],
+        holdout=holdout[: config.max_holdout],
         unseen=unseen,
     )
 

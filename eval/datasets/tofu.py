@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal
 from eval.datasets import DatasetOptions
 from eval.models import hub
 from eval.options import Count
-from eval.rows.types import DataError, Dataset, Row, check_text, limit_rows, shorten_value
+from eval.rows.types import DataError, Dataset, Row, check_text, shorten_value
 
 MAX_ERROR_CHARS = 200
 """Maximum length of an error of `datasets` in a message."""
@@ -76,8 +76,8 @@ def load(config: Options) -> Dataset:
         raise DataError(f"{retain.name} has no row beyond the {len(holdout.rows)} that {holdout.name} holds out")
     return Dataset(
         forget=forget.rows,
-        retain=limit_rows(kept, config.max_retain),
-        holdout=limit_rows(holdout.rows, config.max_holdout),
+        retain=kept[: config.max_retain],
+        holdout=holdout.rows[: config.max_holdout],
         unseen=_read_unseen(config, forget, retain),
         real_authors=_read_general(config, "real_authors_perturbed"),
         world_facts=_read_general(config, "world_facts_perturbed"),

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -77,11 +76,6 @@ class Dataset:
     def digest(self) -> str:
         """Hash of the content and order of all rows (64 hexadecimal digits)."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
-
-
-def limit_rows(rows: Sequence[Row], most: int | None) -> tuple[Row, ...]:
-    """Return the first `most` rows (None: all of them)."""
-    return tuple(rows[:most])
 
 
 def _parse_row(where: str, fields: dict[str, Any]) -> Row:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.datasets import DatasetOptions, authors, load
-from eval.rows.types import DataError, Dataset, Row, limit_rows
+from eval.rows.types import DataError, Dataset, Row
 
 ROWS = st.lists(
     st.builds(
@@ -65,12 +65,6 @@ def test_read_takes_the_file_that_to_json_made(tmp_path: Path) -> None:
 def test_known_rows_are_forget_retain_holdout_in_that_order() -> None:
     """Unseen rows are not among them."""
     assert Dataset(forget=(A,), retain=(B,), holdout=(C,), unseen=(A, A)).target_rows == (A, B, C)
-
-
-@pytest.mark.parametrize(("most", "left"), [(None, (A, B, C)), (2, (A, B)), (3, (A, B, C)), (9, (A, B, C))])
-def test_capped_takes_the_first(most: int | None, left: tuple[Row, ...]) -> None:
-    """The first `most` rows; all of them for None or where there are fewer."""
-    assert limit_rows([A, B, C], most) == left
 
 
 def test_source_is_a_file_of_the_folder() -> None:
