@@ -1,12 +1,11 @@
 """Datasets, one file each, with `Options` and `load`; the value of `data.source` in a config is the file's name."""
 
-from difflib import get_close_matches
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import ClassVar, Literal, TypeAlias
 
 from eval.options import Frozen
-from eval.rows.types import DataError, Dataset
+from eval.rows.types import Dataset
 
 PaperSplit: TypeAlias = Literal["forget01", "forget05", "forget10"]
 """Column of the paper's table."""
@@ -49,12 +48,7 @@ def load(config: DatasetOptions) -> Dataset:
     """Load the rows that the configuration names, the same rows for the same configuration.
 
     Raises:
-        DataError: no file has that name, or its rows cannot be loaded.
+        DataError: they cannot be loaded.
     """
-    names = list_names()
-    if config.source not in names:
-        near = get_close_matches(config.source, names, n=1)
-        hint = f", did you mean {near[0]}?" if near else ""
-        raise DataError(f"data.source={config.source}: no such dataset, there are {', '.join(names)}{hint}")
     rows: Dataset = import_module(f"{__name__}.{config.source}").load(config)
     return rows

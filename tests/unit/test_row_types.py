@@ -3,12 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.datasets import DatasetOptions, authors, load
-from eval.rows.types import DataError, Dataset, Row
+from eval.datasets import authors, load
+from eval.rows.types import Dataset, Row
 
 ROWS = st.lists(
     st.builds(
@@ -82,15 +81,3 @@ def test_source_is_a_file_of_the_folder() -> None:
         max_holdout=None,
     )
     assert len(load(one).forget) == 8
-
-
-@pytest.mark.parametrize(
-    ("word", "end"),
-    [("tofuu", "there are authors, tofu, did you mean tofu?"), ("zzz", "there are authors, tofu"), ("os.path", "tofu")],
-)
-def test_unknown_source_is_refused(word: str, end: str) -> None:
-    """The message has the key, the value, the names there are, and the nearest if one is near."""
-    with pytest.raises(DataError) as refused:
-        load(DatasetOptions(source=word, name=word, paper_split="forget01"))
-    assert str(refused.value).startswith(f"data.source={word}: no such dataset, ")
-    assert str(refused.value).endswith(end)
