@@ -5,13 +5,14 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn
 
-from eval import datasets, shipped_configs
+from eval import shipped_configs
 from eval.models import hub, safetensors_check
 from eval.rows.types import DataError, Dataset
 
-TOFU_SPLITS = get_args(datasets.PaperSplit)
+TOFU_PREFIX = "tofu-"
+"""Prefix of the shipped configs of TOFU, before the split."""
 ROWS_FILE = "rows.json"
 TEMPLATE_FILE = "template.json"
 EXAMPLES = """examples:
@@ -75,10 +76,15 @@ def _add_row_options(parser: ArgumentParser) -> None:
         help=f"{shown}; or a folder with TOFU's files or a sweep's {ROWS_FILE}"
         f" (default: the checkpoint's own {ROWS_FILE})",
     )
-    parser.add_argument("--split", choices=TOFU_SPLITS, help="which split of TOFU in a FOLDER is forgotten")
+    parser.add_argument("--split", choices=_list_splits(), help="which split of TOFU in a FOLDER is forgotten")
     parser.add_argument(
         "--unseen", metavar="SPLIT", help="a split of TOFU that no model has seen: for mia and privleak"
     )
+
+
+def _list_splits() -> list[str]:
+    names = shipped_configs.list_names("data")
+    return [name.removeprefix(TOFU_PREFIX) for name in names if name.startswith(TOFU_PREFIX)]
 
 
 def _add_template_options(parser: ArgumentParser) -> None:
@@ -96,16 +102,16 @@ def choose_template(typed: Namespace) -> TextTemplate:
     """
     if typed.question is not None or typed.answer is not None:
         return _parse_template(typed)
-    known = shipped_configs.list_names("model")
     if typed.template is not None:
-        if typed.template not in known:
+        if typed.template not in shipped_configs.list_names("model"):
             raise UsageError(
                 f"--template {typed.template}: there are {shipped_configs.describe_choices('model', typed.template)}"
             )
         return TextTemplate(**shipped_configs.read_block("model", typed.template)["template"])
     brought = _find_file(TEMPLATE_FILE, typed.checkpoint, typed.data)
     if brought is None:
-        raise UsageError(f"no text of a row: give --template {' or '.join(known)}, or --question and --answer")
+        names = " or ".join(shipped_configs.list_names("model"))
+        raise UsageError(f"no text of a row: give --template {names}, or --question and --answer")
     try:
         return TextTemplate(**json.loads(brought.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
@@ -129,28 +135,39 @@ def load_dataset(typed: Namespace) -> Dataset:
         DataError: the rows cannot be loaded.
     """
     if typed.data in shipped_configs.list_names("data"):
-        return _load_shipped(typed)
-    if typed.data is not None and not Path(typed.data).expanduser().is_dir():
+        _refuse_option(typed, "split", f"--data {typed.data} already fixes it")
+        return _load_block(typed, shipped_configs.read_block("data", typed.data))
+    brought = _find_file(ROWS_FILE, typed.checkpoint if typed.data is None else typed.data)
+    if brought is None:
+        return _load_block(typed, _read_tofu_block(typed))
+    for option in ("split", "unseen"):
+        _refuse_option(typed, option, f"{brought} already divides its rows into parts")
+    return _read_rows(brought)
+
+
+def _read_tofu_block(typed: Namespace) -> dict[str, Any]:
+    """Return the shipped options of TOFU's split, with the folder that was typed."""
+    if typed.data is None:
+        raise UsageError(f"no rows: give --data {' or '.join(shipped_configs.list_names('data'))}, or a folder")
+    if not Path(typed.data).expanduser().is_dir():
         raise UsageError(
             f"--data {typed.data}: no such folder; there are {shipped_configs.describe_choices('data', typed.data)}"
         )
-    brought = _find_file(ROWS_FILE, typed.checkpoint if typed.data is None else typed.data)
-    if brought is not None:
-        _refuse_options(typed, f"{brought} already divides its rows into parts", "split", "unseen")
-        return _read_rows(brought)
-    if typed.data is None:
-        raise UsageError(f"no rows: give --data {' or '.join(shipped_configs.list_names('data'))}, or a folder")
     if typed.split is None:
-        raise UsageError(f"--data {typed.data} needs --split {' or '.join(TOFU_SPLITS)}")
-    return _load_rows(
-        "tofu",
-        path=typed.data,
-        paper_split=typed.split,
-        revision=None,
-        unseen=typed.unseen,
-        max_retain=None,
-        max_holdout=None,
-    )
+        raise UsageError(f"--data {typed.data} needs --split {' or '.join(_list_splits())}")
+    return shipped_configs.read_block("data", TOFU_PREFIX + typed.split) | {"path": typed.data, "revision": None}
+
+
+def _load_block(typed: Namespace, block: dict[str, Any]) -> Dataset:
+    """Load the rows that a config's block names, with the unseen split that was typed."""
+    from eval import datasets  # imports pydantic, which --help does not need
+
+    options = datasets.load_options(block["source"])
+    if options.has_unseen_split:
+        block["unseen"] = typed.unseen
+    else:
+        _refuse_option(typed, "unseen", f"--data {typed.data} makes its own")
+    return datasets.load(options.model_construct(**block))
 
 
 def _read_rows(file: Path) -> Dataset:
@@ -166,24 +183,9 @@ def _read_rows(file: Path) -> Dataset:
     return rows
 
 
-def _load_shipped(typed: Namespace) -> Dataset:
-    block = shipped_configs.read_block("data", typed.data)
-    _refuse_options(typed, f"--data {typed.data} already fixes it", "split")
-    if datasets.load_options(block["source"]).has_unseen_split:
-        block["unseen"] = typed.unseen
-    else:
-        _refuse_options(typed, f"--data {typed.data} makes its own", "unseen")
-    return _load_rows(**block)
-
-
-def _load_rows(source: str, **block: Any) -> Dataset:
-    return datasets.load(datasets.load_options(source).model_construct(source=source, **block))
-
-
-def _refuse_options(typed: Namespace, why: str, *options: str) -> None:
-    for option in options:
-        if getattr(typed, option) is not None:
-            raise UsageError(f"--{option} {getattr(typed, option)} is not allowed here: {why}")
+def _refuse_option(typed: Namespace, option: str, why: str) -> None:
+    if getattr(typed, option) is not None:
+        raise UsageError(f"--{option} {getattr(typed, option)} is not allowed here: {why}")
 
 
 def _find_file(name: str, *folders: str | None) -> Path | None:
