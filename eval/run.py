@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from eval import cli
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-    from eval.suite import RetainValues, SuiteReport
+    from eval.suite import RetainValues
 
 
 # Slow imports stand in the functions that use them, so that --help and errors answer at once.
@@ -107,23 +108,14 @@ def _measure_one(checkpoint: str, task: EvalRequest, retain: "RetainValues | Non
     from eval import suite
 
     model, tokenizer = _load_checkpoint(checkpoint, task)
-    report = suite.evaluate_full(model, tokenizer, task.template, task.dataset, retain=retain)
-    return asdict(_add_paper_ps(report, model, tokenizer, task) if task.has_paper_ps else report)
+    report = asdict(suite.evaluate_full(model, tokenizer, task.template, task.dataset, retain=retain))
+    if task.has_paper_ps:
+        from eval.metrics.paper_extraction_strength import paper_ps
 
-
-def _add_paper_ps(
-    report: "SuiteReport", model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", task: EvalRequest
-) -> "SuiteReport":
-    """Add the paper's PS to the report."""
-    from dataclasses import replace
-    from statistics import fmean
-
-    from eval.metrics.paper_extraction_strength import paper_ps
-
-    sides = {"forget": task.dataset.forget, "retain": task.dataset.holdout}
-    rows = {f"{side}/paper_ps": paper_ps(model, tokenizer, task.template, asked) for side, asked in sides.items()}
-    means = {key: fmean(values) for key, values in rows.items()}
-    return replace(report, rows=report.rows | rows, metrics=report.metrics | means)
+        for key, rows in {"forget/paper_ps": task.dataset.forget, "retain/paper_ps": task.dataset.holdout}.items():
+            report["rows"][key] = paper_ps(model, tokenizer, task.template, rows)
+            report["metrics"][key] = fmean(report["rows"][key])
+    return report
 
 
 def _measure_retain_model(checkpoint: str, task: EvalRequest) -> "RetainValues":
