@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Literal, TypeAlias
 
+from eval.models import safetensors_check
 from eval.rows.types import DataError
 
 RepoKind: TypeAlias = Literal["model", "dataset"]
@@ -37,12 +38,15 @@ def resolve_commit(path: str, kind: RepoKind, revision: str | None = None) -> st
 
 
 def list_files(path: str, revision: str | None) -> list[str]:
-    """List the names of a model's files; empty if the hub does not answer."""
-    from huggingface_hub import HfApi
+    """List the names of a model's files, of the cached weights alone if there are some; empty if the hub is silent."""
+    from huggingface_hub import HfApi, try_to_load_from_cache
 
+    names = (safetensors_check.WEIGHTS_FILE, safetensors_check.INDEX_FILE)
+    if cached := [name for name in names if isinstance(try_to_load_from_cache(path, name, revision=revision), str)]:
+        return cached
     try:
-        with _silence_hub(path):
-            return HfApi().list_repo_files(path, revision=revision)
+        with _silence_hub(path):  # one request: list_repo_files would try for half a minute
+            return [file.rfilename for file in HfApi().model_info(path, revision=revision).siblings or ()]
     except DataError:
         return []
 

@@ -130,11 +130,31 @@ def test_what_is_in_the_cache_needs_no_hub(
     """With the hub gone, or with HF_HUB_OFFLINE=1: the commit that the cache knows, recorded as always."""
     first = hub.main[f"models/{MODEL}"]
     load_model(MODEL)
-    used(monkeypatch, f"http://127.0.0.1:{free_port()}", tmp_path / "cache", offline=offline)
+    pauses = used(monkeypatch, f"http://127.0.0.1:{free_port()}", tmp_path / "cache", offline=offline)
     hub.asked.clear()
     assert plan_new(WORDS, "mine").plans[0].config.model.revision == first
     assert load_model(MODEL, first).config.num_hidden_layers == SHAPE.layers
     assert hub.asked == []
+    assert pauses == []
+
+
+def test_a_pinned_model_in_the_cache_is_not_asked_for(hub: Hub) -> None:
+    """Not even where the hub answers, so that a hub which never answers costs no time."""
+    load_model(MODEL)
+    hub.asked.clear()
+    plan_new([*WORDS, f"model.revision={hub.main[f'models/{MODEL}']}"], "mine")
+    assert hub.asked == []
+
+
+def test_a_description_in_the_cache_is_enough_to_plan(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the hub gone, it is asked once for the names of the weights, not again and again."""
+    count_layers(MODEL)
+    pauses = used(monkeypatch, f"http://127.0.0.1:{free_port()}", tmp_path / "cache")
+    first = hub.main[f"models/{MODEL}"]
+    assert plan_new([*WORDS, f"model.revision={first}"], "mine").plans[0].config.model.revision == first
+    assert pauses == []
 
 
 def test_a_hub_out_of_reach_is_one_sentence(

@@ -68,7 +68,8 @@ class Hub:
             {"type": "file", "path": path, "size": len(body), "oid": hashlib.sha1(body).hexdigest()}  # noqa: S324
             for path, body in files.items()
         ]
-        info = {"id": repository.partition("/")[2], "sha": commit}
+        siblings = [{"rfilename": path} for path in files]
+        info = {"id": repository.partition("/")[2], "sha": commit, "siblings": siblings}
         return json.dumps(tree if what == "tree" else info).encode(), commit
 
 
@@ -118,11 +119,16 @@ def served() -> Iterator[Hub]:
         thread.join()
 
 
-def used(monkeypatch: pytest.MonkeyPatch, address: str, cache: Path, *, offline: bool = False) -> None:
-    """Point huggingface_hub at a hub and a cache, with retries without pause; `offline` is HF_HUB_OFFLINE=1."""
+def used(monkeypatch: pytest.MonkeyPatch, address: str, cache: Path, *, offline: bool = False) -> list[float]:
+    """Point huggingface_hub at a hub and a cache; `offline` is HF_HUB_OFFLINE=1.
+
+    Retries come without a pause; the list that is returned fills with the seconds that they would have paused.
+    """
+    pauses: list[float] = []
     template = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
-    monkeypatch.setattr("huggingface_hub.utils._http.time", SimpleNamespace(sleep=lambda seconds: None))
+    monkeypatch.setattr("huggingface_hub.utils._http.time", SimpleNamespace(sleep=pauses.append))
+    return pauses
