@@ -76,13 +76,19 @@ class PreparationTask:
             BrokenOffError: the preparer failed otherwise, or lost its process too often.
         """
         try:
-            progress = _read_progress(self.stream)
-        except ProcessDiedError as error:
-            self._restart_task(error)
-            return None
-        if progress is None:
+            progress: StageProgress = ray.get(next(self.stream))
+            return progress
+        except StopIteration:
             self.close()
-        return progress
+        except RayTaskError as error:
+            if isinstance(error.cause, USER_ERRORS):
+                raise error.cause from None
+            if not isinstance(error.cause, ProcessDiedError):
+                raise BrokenOffError(f"the preparation failed: {error.cause}") from None
+            self._restart_task(error.cause)
+        except RayError as error:
+            self._restart_task(error)
+        return None
 
     def close(self) -> None:
         """End the task and all its processes."""
@@ -98,7 +104,8 @@ class PreparationTask:
             scheduling_strategy=PlacementGroupSchedulingStrategy(self._group, 0),
             **ray_options(wants[0]),
         )
-        self.stream = task.remote(self._preparer if len(wants) == 1 else partial(run_in_processes, self._preparer))
+        work = self._preparer if len(wants) == 1 else partial(run_in_processes, self._preparer)
+        self.stream: Any = task.remote(work)
 
     def _restart_task(self, error: Exception) -> None:
         remove_placement_group(self._group)
@@ -119,24 +126,3 @@ def _run_preparer(preparer: Preparer) -> Iterator[StageProgress]:
     except Exception as error:
         traceback.print_exc()
         raise RuntimeError(describe_error(error)) from None
-
-
-def _read_progress(stream: Any) -> StageProgress | None:
-    """Return the next progress that a streaming task has yielded, None at its end.
-
-    Raises:
-        ConfigError: the preparer raised it; likewise DataError.
-        ProcessDiedError: the process of the task died.
-        BrokenOffError: the preparer raised anything else.
-    """
-    try:
-        progress: StageProgress = ray.get(next(stream))
-    except StopIteration:
-        return None
-    except RayTaskError as error:
-        if isinstance(error.cause, (*USER_ERRORS, ProcessDiedError)):
-            raise error.cause from None
-        raise BrokenOffError(f"the preparation failed: {error.cause}") from None
-    except RayError as error:
-        raise ProcessDiedError(error) from None
-    return progress
