@@ -3,7 +3,7 @@
 import faulthandler
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from sweep.errors import OUT_OF_MEMORY_REASON
@@ -23,8 +23,7 @@ def stack_path(folder: str | Path) -> Path:
     return Path(folder).with_suffix(".stack")
 
 
-@contextmanager
-def exit_at_deadline(hours: float | None, stack: Path) -> Iterator[None]:
+def exit_at_deadline(hours: float | None, stack: Path) -> AbstractContextManager[None]:
     """Dump all thread stacks and exit the process if the block exceeds the deadline, even if it holds the GIL.
 
     Args:
@@ -32,20 +31,17 @@ def exit_at_deadline(hours: float | None, stack: Path) -> Iterator[None]:
         stack: file for the stacks. If its folder is missing, as on another machine than the driver's, the stacks go to
             stderr, which Ray keeps in the log of the process.
     """
-    with nullcontext() if hours is None else _dump_stack_after(3600 * hours, stack, exits=True):
-        yield
+    return nullcontext() if hours is None else _dump_stack_after(3600 * hours, stack, exits=True)
 
 
-@contextmanager
-def dump_stack_at_deadline(hours: float | None, stack: Path) -> Iterator[None]:
+def dump_stack_at_deadline(hours: float | None, stack: Path) -> AbstractContextManager[None]:
     """Dump all thread stacks at the deadline without exiting; the coordinating process ends the trial.
 
     Args:
         hours: the deadline, at least one second; None: no limit.
         stack: file for the stacks, as for `exit_at_deadline`.
     """
-    with nullcontext() if hours is None else _dump_stack_after(max(3600 * hours, 1.0), stack, exits=False):
-        yield
+    return nullcontext() if hours is None else _dump_stack_after(max(3600 * hours, 1.0), stack, exits=False)
 
 
 @contextmanager
