@@ -56,7 +56,9 @@ def run_in_processes(work: Callable[[], Iterator[Item]]) -> Iterator[Item]:
         _gather_results([one.end_work.remote() for one in processes])
         raise
     except BaseException:
-        _kill_processes(processes)
+        _acquire_processes.cache_clear()
+        for one in processes:
+            ray.kill(one)
         raise
 
 
@@ -138,13 +140,6 @@ def _acquire_processes(group: PlacementGroup) -> list[Any]:
     port = ray.get(processes[0].open_port.remote())
     _gather_results([one.join_group.remote(port, rank, len(processes)) for rank, one in enumerate(processes)])
     return processes
-
-
-def _kill_processes(processes: Sequence[Any]) -> None:
-    """Kill the processes; the next trial starts new ones."""
-    _acquire_processes.cache_clear()
-    for one in processes:
-        ray.kill(one)
 
 
 def _gather_results(calls: Sequence[Any]) -> list[Any]:
