@@ -8,16 +8,15 @@ from eval.rows.types import DataError
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 
-# Optuna, Ray, torch and transformers are imported where they are used, so that errors are reported without the wait.
-
 REPOSITORY_KINDS: Mapping[str, RepoKind] = {"model": "model", "target": "model", "data": "dataset"}
 """Kind of repository on the hub, by the block that may name one."""
 
 
 def adopt_commits(config: SweepConfig, begun: SweepConfig) -> SweepConfig:
     """Fill in missing revisions with the commits of `begun`, the configuration of a sweep that was already started."""
-    pinned = {block: getattr(begun, block).revision for block in _hub_paths(config) if block in _hub_paths(begun)}
-    return _with_commits(config, {b: sha for b, sha in pinned.items() if getattr(config, b).revision is None})
+    ours, theirs = _hub_paths(config), _hub_paths(begun)
+    unpinned = [block for block in ours if block in theirs and getattr(config, block).revision is None]
+    return _with_commits(config, {block: getattr(begun, block).revision for block in unpinned})
 
 
 def pin_commits(config: SweepConfig) -> SweepConfig:
