@@ -8,22 +8,10 @@ from argparse import Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sweep.cli import Parser
+from sweep.cluster import jobs
 from sweep.errors import ConfigError
-
-if TYPE_CHECKING:
-    from sweep.config.matrix import SweepSource
-from sweep.cluster.jobs import (
-    ClusterJob,
-    connect_client,
-    follow_job,
-    follow_up_commands,
-    is_local,
-    job_environment,
-    send_job,
-)
 
 # Slow imports stand where they are used: --help and errors need not wait for them.
 
@@ -42,25 +30,23 @@ For a cluster with token authentication set RAY_AUTH_MODE=token, and RAY_AUTH_TO
 
 exit codes: those of python -m sweep.launch, which the job runs; 2 also if no job was submitted; 130 Ctrl-C,
 which leaves the job running"""
-LAUNCH_COMMAND = ("python", "-m", "sweep.launch")
-"""The command of a job, before its arguments."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     try:
-        typed, variables = parse_arguments(argv), job_environment()
+        typed, variables = parse_arguments(argv), jobs.job_environment()
         job = (
             build_resume_job(typed.words, typed.resume)
             if typed.resume
             else build_job(typed.words, typed.name, typed.address)
         )
-        client = connect_client(typed.address)
-        send_job(job, client, variables)
+        client = jobs.connect_client(typed.address)
+        jobs.send_job(job, client, variables)
         if typed.detach:
-            print(follow_up_commands(job.name, typed.address))
+            print(jobs.follow_up_commands(job.name, typed.address))
             return 0
-        return follow_job(job.name, client, typed.address)
+        return jobs.follow_job(job.name, client, typed.address)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -94,7 +80,7 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
     return parser.parse_intermixed_args(argv)
 
 
-def build_job(words: Sequence[str], name: str | None, address: str) -> ClusterJob:
+def build_job(words: Sequence[str], name: str | None, address: str) -> jobs.ClusterJob:
     """Build the job that runs new sweeps; this needs no network.
 
     Raises:
@@ -105,20 +91,18 @@ def build_job(words: Sequence[str], name: str | None, address: str) -> ClusterJo
     from sweep.plan import sweep_plan
 
     wish = request.parse_request(words, name)
-    for member in wish.sources.values():
-        _check_paths(member)
+    for source in wish.sources.values():
+        _check_paths(source.file, source.choices)
     for config in wish.configs.values():
         there = config.cluster.model_copy(update={"address": address})
         sweep_plan.validate_config(config.model_copy(update={"cluster": there}))
-    sources = [*wish.files, *(member.file for member in wish.sources.values())]
+    sources = [*wish.files, *(source.file for source in wish.sources.values())]
     files = upload.collect_files(sources, [config.objective for config in wish.configs.values()])
     sent = [str(upload.job_path(file)) for file in wish.files]
-    return ClusterJob(
-        name=wish.name, command=[*LAUNCH_COMMAND, *sent, *words[len(sent) :], "--name", wish.name], files=files
-    )
+    return jobs.ClusterJob(name=wish.name, arguments=[*sent, *words[len(sent) :], "--name", wish.name], files=files)
 
 
-def build_resume_job(words: Sequence[str], name: str) -> ClusterJob:
+def build_resume_job(words: Sequence[str], name: str) -> jobs.ClusterJob:
     """Build the job that resumes sweeps; its name ends with the time, because Ray never frees a job's name.
 
     Raises:
@@ -131,18 +115,16 @@ def build_resume_job(words: Sequence[str], name: str) -> ClusterJob:
     stored.parse_storage(words, "--resume")
     _check_storage_path(words[-1].removeprefix("storage=") if words else str(stored.DEFAULT_STORAGE))
     again = default_name(f"{validate_name(name)}-again", datetime.now(UTC))
-    return ClusterJob(
-        name=again, command=[*LAUNCH_COMMAND, "--resume", name, *words], files=upload.collect_files([], [])
-    )
+    return jobs.ClusterJob(name=again, arguments=["--resume", name, *words], files=upload.collect_files([], []))
 
 
-def _check_paths(member: "SweepSource") -> None:
+def _check_paths(file: Path, overrides: Sequence[str]) -> None:
     """Reject paths in this machine's working directory: the job would lose them, or never receive them."""
     from sweep.config.compose import compose_values
 
-    raw = compose_values(member.file, member.choices)
+    raw = compose_values(file, overrides)
     _check_storage_path(str(raw["storage"]))
-    if raw["ledger"] is not None and is_local(str(raw["ledger"])):
+    if raw["ledger"] is not None and jobs.is_local(str(raw["ledger"])):
         raise ConfigError(f"ledger = {raw['ledger']!r} would be lost with the job: give an absolute path or a server.")
     for block in ("model", "target", "data"):
         path = raw[block].get("path")

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import shlex
-import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,9 +19,7 @@ from sweep.redaction import has_secret
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
-
-CONNECT_TIMEOUT_S = 5.0
-"""Time within which the head must accept a connection."""
+LAUNCH_COMMAND = ("python", "-m", "sweep.launch")
 FORWARDED_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
 """Variables that the job inherits from this environment; the cluster sets all others."""
 
@@ -33,12 +30,12 @@ class ClusterJob:
 
     Attributes:
         name: submission id.
-        command: command that the head runs.
+        arguments: arguments of `python -m sweep.launch`, which the head runs.
         files: files to upload, keyed by their path in the job's working directory.
     """
 
     name: str
-    command: Sequence[str]
+    arguments: Sequence[str]
     files: Mapping[Path, Path]
 
 
@@ -70,26 +67,21 @@ def connect_client(address: str) -> "JobSubmissionClient":
     """Connect to the cluster's Jobs API.
 
     Raises:
-        ConfigError: ray[default] is not installed, the address is no URL, nobody answers there, or the head wants a
-            token.
+        ConfigError: the address is no URL, nobody answers there, the head wants a token, or ray[default] is missing.
     """
     url = urlsplit(address)
     if url.scheme not in ("http", "https") or not url.hostname:
         raise ConfigError(f"--address {address} must be the URL of the head's dashboard, as http://HOST:8265.")
-    try:
-        from ray.job_submission import JobSubmissionClient
-    except ImportError:
-        raise ConfigError(
-            "jobs need ray[default], which is not installed: pip install 'unlearn-sweep[cluster]'."
-        ) from None
+    from ray.job_submission import JobSubmissionClient
+
+    from sweep.cluster.head_watch import check_reachable
+
     for talkative in ("dashboard_sdk", "job.sdk"):
         logging.getLogger(f"ray.dashboard.modules.{talkative}").setLevel(logging.WARNING)
     # Ray prefers this variable to its argument, and RAY_ADDRESS to both.
     os.environ["RAY_API_SERVER_ADDRESS"] = address
     with translate_errors(address):
-        socket.create_connection(
-            (url.hostname, url.port or (443 if url.scheme == "https" else 80)), CONNECT_TIMEOUT_S
-        ).close()
+        check_reachable(f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}")
         return JobSubmissionClient(address)
 
 
@@ -108,7 +100,7 @@ def send_job(job: ClusterJob, client: "JobSubmissionClient", variables: dict[str
         archive = Path(folder) / "sweep.zip"
         upload.write_archive(job.files, archive)
         client.submit_job(
-            entrypoint=shlex.join(job.command),
+            entrypoint=shlex.join([*LAUNCH_COMMAND, *job.arguments]),
             submission_id=job.name,
             runtime_env={"working_dir": str(archive), "env_vars": variables},
         )

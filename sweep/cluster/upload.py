@@ -1,4 +1,7 @@
-"""Collect the files that a cluster job needs: our code and configs, and the user's own; nothing else."""
+"""Collect the files that a cluster job needs: our code and configs, and the user's own; nothing else.
+
+Ray's own packing of a working directory is not used: it sends all but what is excluded, and only from one folder.
+"""
 
 import os
 from collections.abc import Collection, Iterator, Mapping
@@ -14,7 +17,7 @@ SOURCE_ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("eval", "objectives", "sweep")
 USER_CONFIGS_DIR = Path("own")
 """Folder of the user's configs in the job's working directory, where no shipped config has the same path."""
-MAX_UPLOAD_BYTES = 100 * 2**20
+MAX_UPLOAD_MIB = 100
 """Largest upload that Ray accepts (ray._private.ray_constants.DASHBOARD_CLIENT_MAX_SIZE)."""
 
 
@@ -33,29 +36,29 @@ def collect_files(configs: Collection[Path], objectives: Collection[str]) -> dic
         configs: the config files; all others of their folders and of the config groups there are sent too.
         objectives: names of objectives as in configurations; a package of the working directory is sent whole.
     """
-    code = [SOURCE_ROOT / package for package in PACKAGES] + [CONFIGS, SOURCE_ROOT / "pyproject.toml"]
-    shipped = {file.relative_to(SOURCE_ROOT): file for path in code for file in _walk_files(path)}
-    own = {job_path(file): file for config in configs for file in _neighbor_configs(config)}
-    tops = {Path(name.split(".")[0]) for name in objectives if "." in name} - {Path(package) for package in PACKAGES}
-    return shipped | own | {file: file.absolute() for top in tops for file in _walk_files(top)}
+    code = [*(SOURCE_ROOT / package for package in PACKAGES), CONFIGS]
+    shipped = {file.relative_to(SOURCE_ROOT): file for folder in code for file in _walk_files(folder)}
+    folders = [config.parent / group for config in configs for group in ("", *GROUPS)]
+    own = {job_path(file): file for folder in folders for file in folder.glob("*.yaml")}
+    tops = {name.split(".")[0] for name in objectives if "." in name}.difference(PACKAGES)
+    return shipped | own | {file: file.absolute() for top in tops for file in _walk_files(Path(top))}
 
 
 def check_size(files: Mapping[Path, Path]) -> str:
     """Return the size of the upload as text: number of files, and MiB.
 
     Raises:
-        ConfigError: the upload is larger than Ray accepts; the message names the largest files.
+        ConfigError: the upload is larger than Ray accepts; the message names the largest file.
     """
-    sizes = {place: file.stat().st_size for place, file in files.items()}
+    sizes = {place: file.stat().st_size / 2**20 for place, file in files.items()}
     total = sum(sizes.values())
-    if total <= MAX_UPLOAD_BYTES:
-        return f"{len(sizes)} files, {_format_mib(total)}"
-    largest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:3]
-    named = ", ".join(f"{place} ({_format_mib(sizes[place])})" for place in largest)
-    raise ConfigError(
-        f"{_format_mib(total)} are too large for a job, which takes {_format_mib(MAX_UPLOAD_BYTES)}:"
-        f" the largest are {named}."
-    )
+    if total > MAX_UPLOAD_MIB:
+        largest = max(sizes, key=sizes.__getitem__)
+        raise ConfigError(
+            f"{total:.1f} MiB are too large for a job, which takes {MAX_UPLOAD_MIB} MiB:"
+            f" the largest file is {largest} ({sizes[largest]:.1f} MiB)."
+        )
+    return f"{len(sizes)} files, {total:.1f} MiB"
 
 
 def write_archive(files: Mapping[Path, Path], archive: Path) -> None:
@@ -65,22 +68,9 @@ def write_archive(files: Mapping[Path, Path], archive: Path) -> None:
             packed.write(files[place], place)
 
 
-def _walk_files(path: Path) -> Iterator[Path]:
-    """Yield the file, or the files under the folder except hidden and compiled ones; nothing if the path is missing."""
-    if path.is_file():
-        yield path
-    for file in path.rglob("*"):
-        inside = file.relative_to(path).parts
+def _walk_files(folder: Path) -> Iterator[Path]:
+    """Yield the files under the folder except hidden and compiled ones; nothing if there is no such folder."""
+    for file in folder.rglob("*"):
+        inside = file.relative_to(folder).parts
         if file.is_file() and not any(part.startswith(".") or part == "__pycache__" for part in inside):
             yield file
-
-
-def _neighbor_configs(config: Path) -> Iterator[Path]:
-    """Yield the configs beside a config and in the config groups there, unless it is one of the shipped configs."""
-    if not Path(os.path.abspath(config)).is_relative_to(CONFIGS):
-        for folder in (config.parent, *(config.parent / group for group in GROUPS)):
-            yield from folder.glob("*.yaml")
-
-
-def _format_mib(size: float) -> str:
-    return f"{size / 2**20:.1f} MiB"

@@ -48,7 +48,7 @@ def test_the_driver_composes_what_was_checked_here(
     """From the upload alone, with the job's own command line, and with the objective there to be imported."""
     monkeypatch.syspath_prepend(mine(here))
     job = build_job([config, SHARED, "seed=3"], "same", NOWHERE)
-    file, *changes = job.command[3:-2]
+    file, *changes = job.arguments[:-2]
     code = "import sys; from sweep.config.compose import dump, load; import objectives; "
     code += "config = load(sys.argv[1], sys.argv[2:]); objectives.load(config.objective); print(dump(config))"
     folder = unpacked(job, tmp_path_factory.mktemp("head"))

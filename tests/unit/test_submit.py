@@ -1,17 +1,19 @@
 """Submitting: what is refused before anything is sent, what a job is made of, and what is uploaded."""
 
 import shlex
-import sys
+import socket
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
 from support.commands import ROOT, refusal
 from support.own import mine
-from sweep import submit
-from sweep.cluster import upload
-from sweep.cluster.jobs import connect_client, job_environment
+from sweep.cluster import jobs, upload
+from sweep.cluster.jobs import connect_client, job_environment, send_job
 from sweep.errors import ConfigError
 from sweep.submit import build_job, build_resume_job, main
 
@@ -121,18 +123,17 @@ def test_what_only_the_cluster_can_see_is_not_refused() -> None:
 
 def test_the_job_and_the_sweep_have_one_name() -> None:
     """The one that is given, or the one that is made up: the driver is told."""
-    assert [*build_job([WTNPO, SHARED], "mine", NOWHERE).command] == [
-        *("python", "-m", "sweep.launch", "configs/wtnpo.yaml", SHARED, "--name", "mine")
-    ]
+    job = build_job([WTNPO, SHARED], "mine", NOWHERE)
+    assert [*job.arguments] == ["configs/wtnpo.yaml", SHARED, "--name", "mine"]
     job = build_job([WGA, NPO, SHARED, "seed=1"], None, NOWHERE)
     assert job.name.startswith("wga-npo-")
-    assert [*job.command[3:]] == ["configs/wga.yaml", "configs/npo.yaml", SHARED, "seed=1", "--name", job.name]
+    assert [*job.arguments] == ["configs/wga.yaml", "configs/npo.yaml", SHARED, "seed=1", "--name", job.name]
 
 
 def test_a_job_that_goes_on_has_a_name_of_its_own() -> None:
     """Ray takes a submission id once; the sweep's name stays."""
     job = build_resume_job([SHARED], "first")
-    assert [*job.command] == ["python", "-m", "sweep.launch", "--resume", "first", SHARED]
+    assert [*job.arguments] == ["--resume", "first", SHARED]
     assert job.name.startswith("first-again-")
 
 
@@ -143,7 +144,7 @@ def test_only_code_and_configs_are_sent(own: Path) -> None:
     assert {"eval/datasets/authors.yaml", "eval/rows/refusals.txt"} <= sent
     assert {"own/mine.yaml", "own/cluster/mine.yaml", "mine/fade.py"} <= sent
     tops = {place.split("/")[0] for place in sent}
-    assert tops == {"sweep", "eval", "objectives", "configs", "own", "mine", "pyproject.toml"}
+    assert tops == {"sweep", "eval", "objectives", "configs", "own", "mine"}
     assert not [place for place in sent if "__pycache__" in place or "/." in place]
 
 
@@ -160,32 +161,43 @@ def test_a_config_of_another_folder_keeps_its_place(own: Path, tmp_path_factory:
 def test_an_upload_that_is_too_large_names_the_largest(own: Path) -> None:
     """100 MiB and a byte of a user's own package; without that byte it is not the package's fault."""
     with (own / "mine" / "weights.bin").open("wb") as file:
-        file.truncate(upload.MAX_UPLOAD_BYTES + 1)
-    with pytest.raises(
-        ConfigError, match=r"^100\.\d MiB are too large .* takes 100\.0 MiB: .* mine/weights\.bin \(100"
-    ):
+        file.truncate(upload.MAX_UPLOAD_MIB * 2**20 + 1)
+    with pytest.raises(ConfigError, match=r"^100\.\d MiB are too large .* takes 100 MiB: .* mine/weights\.bin \(100"):
         upload.check_size(build_job(["mine.yaml", SHARED], "mine", NOWHERE).files)
     assert upload.check_size({Path("a"): own / "mine.yaml", Path("b"): own / "notes.txt"}) == "2 files, 0.0 MiB"
 
 
 def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One sentence that says what to install."""
-    monkeypatch.setitem(sys.modules, "ray.job_submission", None)
-    with pytest.raises(ConfigError, match=r"pip install 'unlearn-sweep\[cluster\]'"):
-        connect_client(NOWHERE)
+    """One sentence that says what to install, once somebody answers."""
+    monkeypatch.setattr("ray.dashboard.modules.job.sdk.requests", None)
+    with socket.create_server(("127.0.0.1", 0)) as listens:
+        address = f"http://127.0.0.1:{listens.getsockname()[1]}"
+        with pytest.raises(ConfigError, match=rf"^--address {address}: .* `pip install 'ray\[default\]'`\.$"):
+            connect_client(address)
 
 
-def test_a_word_with_blanks_stays_one_word() -> None:
-    """The head runs the command through a shell."""
-    job = build_job([WTNPO, SHARED, "experiment='a b; c'"], "mine", NOWHERE)
-    assert shlex.split(shlex.join(job.command))[5] == "experiment='a b; c'"
+def test_a_word_with_blanks_stays_one_word(capsys: pytest.CaptureFixture[str]) -> None:
+    """The head runs the command through a shell; the archive holds what it needs."""
+    sent: dict[str, Any] = {}
+
+    def submit_job(**options: Any) -> None:
+        sent.update(options, files=ZipFile(options["runtime_env"]["working_dir"]).namelist())
+
+    head: Any = SimpleNamespace(get_address=lambda: NOWHERE, list_jobs=list, submit_job=submit_job)
+    send_job(build_job([WTNPO, SHARED, "experiment='a b; c'"], "mine", NOWHERE), head, {"A": "b"})
+    assert shlex.split(sent["entrypoint"]) == [
+        *("python", "-m", "sweep.launch", "configs/wtnpo.yaml", SHARED, "experiment='a b; c'", "--name", "mine")
+    ]
+    assert {"sweep/launch.py", "configs/wtnpo.yaml"} <= {*sent["files"]}
+    assert sent["runtime_env"]["env_vars"] == {"A": "b"}
+    assert capsys.readouterr().out.startswith(f"upload: {len(sent['files'])} files, ")
 
 
 def test_a_job_that_nobody_waits_for(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Once it is sent --detach ends with 0, and prints the commands that look after it."""
     sent: list[str] = []
-    monkeypatch.setattr(submit, "connect_client", lambda address: None)
-    monkeypatch.setattr(submit, "send_job", lambda job, client, variables: sent.append(job.name))
+    monkeypatch.setattr(jobs, "connect_client", lambda address: None)
+    monkeypatch.setattr(jobs, "send_job", lambda job, client, variables: sent.append(job.name))
     assert main([WTNPO, SHARED, "--name", "long", "--address", NOWHERE, "--detach"]) == 0
     assert sent == ["long"]
     assert f"ray job status long --address {NOWHERE}" in capsys.readouterr().out
