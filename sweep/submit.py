@@ -22,10 +22,7 @@ EPILOG = """examples:
   export MLFLOW_TRACKING_URI=http://tracking:5000
   python -m sweep.submit configs/wtnpo.yaml model=phi-1.5 data=tofu-forget10 cluster=a100-shared \\
       storage=/shared/runs --address http://head:8265
-  python -m sweep.submit --resume NAME storage=/shared/runs --address http://head:8265
 
-This command checks the arguments, the configurations and the objectives. The job begins by checking what only the
-cluster knows: folders of models and data, the storage, the ledger, the resources for a trial.
 For a cluster with token authentication set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH.
 
 exit codes: those of python -m sweep.launch, which the job runs; 2 also if no job was submitted; 130 Ctrl-C,

@@ -35,12 +35,7 @@ def exit_at_deadline(hours: float | None, stack: Path) -> AbstractContextManager
 
 
 def dump_stack_at_deadline(hours: float | None, stack: Path) -> AbstractContextManager[None]:
-    """Dump all thread stacks at the deadline without exiting; the coordinating process ends the trial.
-
-    Args:
-        hours: the deadline, at least one second; None: no limit.
-        stack: file for the stacks, as for `exit_at_deadline`.
-    """
+    """Dump all thread stacks as `exit_at_deadline` does, after a second at least, but go on: the worker exits."""
     return nullcontext() if hours is None else _dump_stack_after(max(3600 * hours, 1.0), stack, exits=False)
 
 

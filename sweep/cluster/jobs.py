@@ -19,10 +19,6 @@ from sweep.redaction import has_secret
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
-LAUNCH_COMMAND = ("python", "-m", "sweep.launch")
-FORWARDED_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
-"""Variables that the job inherits from this environment; the cluster sets all others."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterJob:
@@ -40,7 +36,7 @@ class ClusterJob:
 
 
 def job_environment() -> dict[str, str]:
-    """Return the environment variables for the job: MLflow's address and experiment, but no secrets.
+    """Return the environment variables for the job: MLflow's address and experiment; the cluster sets all others.
 
     Raises:
         ConfigError: MLFLOW_TRACKING_URI is not set, holds a password, or names a file of the job's working directory.
@@ -59,7 +55,7 @@ def job_environment() -> dict[str, str]:
         raise ConfigError(
             f"MLFLOW_TRACKING_URI = {uri!r} would be lost with the job: set a server, as http://HOST:5000."
         )
-    passed = {key: os.environ[key] for key in FORWARDED_VARIABLES if key in os.environ}
+    passed = {key: os.environ[key] for key in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME") if key in os.environ}
     return passed | {"PYTHONUNBUFFERED": "1"}  # so that the log can be followed line by line
 
 
@@ -100,7 +96,7 @@ def send_job(job: ClusterJob, client: "JobSubmissionClient", variables: dict[str
         archive = Path(folder) / "sweep.zip"
         upload.write_archive(job.files, archive)
         client.submit_job(
-            entrypoint=shlex.join([*LAUNCH_COMMAND, *job.arguments]),
+            entrypoint=shlex.join(["python", "-m", "sweep.launch", *job.arguments]),
             submission_id=job.name,
             runtime_env={"working_dir": str(archive), "env_vars": variables},
         )
