@@ -1,21 +1,63 @@
-"""Definitions of the metrics, for readers of the numbers; no import, so that a driver needs no torch for them."""
+"""Definitions of the metrics, for readers of the numbers; this file imports no metric and no torch.
+
+`eval.run` answers `--help` and errors, and `sweep.sync` logs scores, without waiting for torch.
+"""
+
+from typing import NamedTuple
 
 _FORGET = "on forget rows; lower is more forgotten"
 _RETAIN = "on holdout rows (never trained on while unlearning); higher is better kept"
-_SIDE = {
-    "es": "extraction strength 1 - k/n, k the shortest answer prefix after which every label is the argmax under "
-    "teacher forcing, n the answer's tokens with EOS, mean over rows",
-    "es_paraphrase": "the same extraction strength with the paraphrased question and the original answer",
-    "prob": "exp(-NLL/n) of the answer, mean over rows",
-    "rouge_l": "ROUGE-L recall of the answer in the greedy answer of at most 200 tokens (rouge-score, Porter stems), "
-    "mean over rows",
-    "exact_memorisation": "share of the answer's n tokens that are the argmax under teacher forcing, mean over rows",
+
+GREEDY_ANSWER = "greedy_answer"
+"""Text that a model generates itself, of at most 200 tokens."""
+
+
+class RowMetric(NamedTuple):
+    """Metric that has a value for each forget and each holdout row; `forget/NAME` and `retain/NAME` are their means.
+
+    Attributes:
+        function: `FILE.FUNCTION` in eval/metrics, imported by `eval.suite` when it measures.
+        reads: the text that the function reads. For `GREEDY_ANSWER` it receives the answers and the greedy answers;
+            for a kind of text in `eval.models.answers` it receives the statistics of that text's labels.
+        definition: the definition, without the rows and the direction.
+    """
+
+    function: str
+    reads: str
+    definition: str
+
+
+ROW_METRICS = {
+    "es": RowMetric(
+        "extraction_strength.extraction_strength",
+        "answer",
+        "extraction strength 1 - k/n, k the shortest answer prefix after which every label is the argmax under "
+        "teacher forcing, n the answer's tokens with EOS, mean over rows",
+    ),
+    "es_paraphrase": RowMetric(
+        "extraction_strength.extraction_strength",
+        "paraphrased_question",
+        "the same extraction strength with the paraphrased question and the original answer",
+    ),
+    "prob": RowMetric("probability.probability", "answer", "exp(-NLL/n) of the answer, mean over rows"),
+    "rouge_l": RowMetric(
+        "rouge.rouge_l",
+        GREEDY_ANSWER,
+        "ROUGE-L recall of the answer in the greedy answer of at most 200 tokens (rouge-score, Porter stems), "
+        "mean over rows",
+    ),
+    "exact_memorisation": RowMetric(
+        "exact_memorization.exact_memorisation",
+        "answer",
+        "share of the answer's n tokens that are the argmax under teacher forcing, mean over rows",
+    ),
 }
+"""Metrics of forget and holdout rows, by name."""
 _RATIO = "R = exp(mean over the perturbed answers of ln p - ln p of the {right}), p = exp(-NLL/n)"
 _FACTS = {
     "prob": "p(answer) / (p(answer) + sum of p(perturbed)), p = exp(-NLL/n), mean over rows; higher is better kept",
     "truth_ratio": f"mean of max(0, 1 - R), {_RATIO.format(right='answer')}; higher is better kept",
-    "rouge_l": f"{_SIDE['rouge_l']}; higher is better kept",
+    "rouge_l": f"{ROW_METRICS['rouge_l'].definition}; higher is better kept",
 }
 _ATTACKS = {
     "loss": "mean log-probability of the answer's tokens",
@@ -33,10 +75,10 @@ SCORE = {
 """Metrics of a trial's score."""
 
 SUITE = {
-    **{f"forget/{kind}": f"{text}, {_FORGET}" for kind, text in _SIDE.items()},
+    **{f"forget/{name}": f"{metric.definition}, {_FORGET}" for name, metric in ROW_METRICS.items()},
     "forget/truth_ratio": f"mean of min(R, 1/R), {_RATIO.format(right='paraphrased answer')}, on forget rows; 1 where "
     "the right answer is as likely as the wrong ones",
-    **{f"retain/{kind}": f"{text}, {_RETAIN}" for kind, text in _SIDE.items()},
+    **{f"retain/{name}": f"{metric.definition}, {_RETAIN}" for name, metric in ROW_METRICS.items()},
     "retain/truth_ratio": f"mean of max(0, 1 - R), {_RATIO.format(right='paraphrased answer')}, {_RETAIN}",
     **{f"real_authors/{kind}": f"{text}, on TOFU's real authors" for kind, text in _FACTS.items()},
     **{f"world_facts/{kind}": f"{text}, on TOFU's world facts" for kind, text in _FACTS.items()},

@@ -6,23 +6,23 @@ metrics of `eval.definitions.SUITE`, in one such pass over all texts and one gre
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from importlib import import_module
+from itertools import islice
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from eval.definitions import SUITE
+from eval.definitions import GREEDY_ANSWER, ROW_METRICS, SUITE, RowMetric
 from eval.metrics import membership_inference
-from eval.metrics.exact_memorization import exact_memorisation
 from eval.metrics.extraction_strength import extraction_strength
 from eval.metrics.forget_quality import floored_log10, forget_quality
 from eval.metrics.model_utility import UTILITY_METRICS, model_utility
-from eval.metrics.probability import mean_logp, probability, probability_share
-from eval.metrics.rouge import rouge_l
+from eval.metrics.probability import mean_logp, probability_share
 from eval.metrics.truth_ratio import closeness_to_one, margin_below_one, truth_ratio
 from eval.models.answers import FACT_PARTS, SIDES, PartOutputs, compute_outputs, group_by_part, row_of_perturbed
-from eval.models.forward import LabelStatistics, MapFn, label_statistics
+from eval.models.forward import MapFn, label_statistics
 from eval.models.generation import generate_greedy
 from eval.rows.encode import EncodedRow, Template, encode_paraphrased, encode_rows
 from eval.rows.types import Dataset, Row
@@ -87,13 +87,6 @@ RowValuesOrReason: TypeAlias = Tensor | str
 AttackScores: TypeAlias = Mapping[str, tuple[list[float], list[float]]]
 """Scores of the forget and of the unseen rows, by attack."""
 
-LABEL_METRICS: Mapping[str, tuple[str, Callable[[LabelStatistics], Tensor]]] = {
-    "es": ("answer", extraction_strength),
-    "es_paraphrase": ("paraphrased_question", extraction_strength),
-    "prob": ("answer", probability),
-    "exact_memorisation": ("answer", exact_memorisation),
-}
-"""Metrics of forget and retain that read one kind of text: that kind, and the function from its statistics."""
 NO_ROWS = "there are no such rows"
 NO_UNSEEN = "there are no unseen rows"
 NO_RETAIN_MODEL = "no retain model was given"
@@ -113,13 +106,13 @@ def measure_retain_model(
         ValueError: the retain model's log-probabilities are not finite.
     """
     rows = {"forget": dataset.forget, "unseen": dataset.unseen}
-    said = compute_outputs(model, tokenizer, template, rows, each)
-    if not _is_finite(said):
+    outputs = compute_outputs(model, tokenizer, template, rows, each)
+    if not _is_finite(outputs):
         raise ValueError("the retain model's log-probabilities are not finite: nothing can be compared with it.")
-    ratio = _compute_ratios(said["forget"], rows["forget"], "paraphrased_answer")
+    ratio = _compute_ratios(outputs["forget"], rows["forget"], "paraphrased_answer")
     return RetainValues(
         truth_ratio=() if isinstance(ratio, str) else tuple(ratio.tolist()),
-        membership={attack: membership_inference.auc(*scores) for attack, scores in _score_attacks(said).items()},
+        membership={attack: membership_inference.auc(*scores) for attack, scores in _score_attacks(outputs).items()},
     )
 
 
@@ -143,17 +136,18 @@ def evaluate_full(
         each: maps over the batches of a pass.
     """
     rows = group_by_part(dataset)
-    said = compute_outputs(model, tokenizer, template, rows, each)
-    if not _is_finite(said):
+    outputs = compute_outputs(model, tokenizer, template, rows, each)
+    if not _is_finite(outputs):
         return SuiteReport(metrics={}, rows={}, left_out=dict.fromkeys(SUITE, NOT_FINITE))
-    by_row, attacks = _measure_rows(said, rows), _score_attacks(said)
-    by_row |= _measure_rouge(model, tokenizer, template, rows, each)
+    greedy = _generate_answers(model, tokenizer, template, rows, each)
+    by_row, attacks = _measure_rows(rows, outputs, greedy), _score_attacks(outputs)
     values = {key: value if isinstance(value, str) else _average_rows(key, value) for key, value in by_row.items()}
     values |= (
         _compute_utility(values)
         | _compute_quality(by_row["forget/truth_ratio"], retain)
         | _compute_membership(attacks, retain)
     )
+    assert values.keys() == SUITE.keys(), "a metric without a definition, or a definition without a metric"
     return SuiteReport(
         metrics={key: value for key in SUITE if not isinstance(value := values[key], str)},
         rows={key: value.tolist() for key, value in by_row.items() if not isinstance(value, str)}
@@ -162,59 +156,80 @@ def evaluate_full(
     )
 
 
-def _is_finite(said: Mapping[str, PartOutputs]) -> bool:
-    return all(bool(texts.logp.isfinite().all()) for part in said.values() for texts in part.values())
+def _is_finite(outputs: Mapping[str, PartOutputs]) -> bool:
+    return all(bool(texts.logp.isfinite().all()) for part in outputs.values() for texts in part.values())
 
 
-def _measure_rows(said: Mapping[str, PartOutputs], rows: Mapping[str, Sequence[Row]]) -> dict[str, RowValuesOrReason]:
-    """Compute the metrics of each row that need only the teacher-forced pass."""
-    found: dict[str, RowValuesOrReason] = {}
-    for part in SIDES:
-        for metric, (kind, of) in LABEL_METRICS.items():
-            found[f"{part}/{metric}"] = (
-                of(said[part][kind]) if kind in said[part] else _describe_missing(kind, rows[part])
-            )
-        found[f"{part}/truth_ratio"] = _compute_ratios(said[part], rows[part], "paraphrased_answer")
-    for part in FACT_PARTS:
-        found[f"{part}/prob"] = _compute_shares(said[part], rows[part])
-        found[f"{part}/truth_ratio"] = _compute_ratios(said[part], rows[part], "answer")
-    return found
-
-
-def _compute_shares(said: PartOutputs, rows: Sequence[Row]) -> RowValuesOrReason:
-    """Compute the right answer's share of probability in each row."""
-    if "perturbed_answers" not in said:
-        return _describe_missing("perturbed_answers", rows)
-    return probability_share(mean_logp(said["answer"]), mean_logp(said["perturbed_answers"]), row_of_perturbed(rows))
-
-
-def _compute_ratios(said: PartOutputs, rows: Sequence[Row], right: str) -> RowValuesOrReason:
-    """Compute the truth ratio of each row, with the right answer in that kind of text."""
-    for kind in (right, "perturbed_answers"):
-        if kind not in said:
-            return _describe_missing(kind, rows)
-    return truth_ratio(mean_logp(said[right]), mean_logp(said["perturbed_answers"]), row_of_perturbed(rows))
-
-
-def _describe_missing(kind: str, rows: Sequence[Row]) -> str:
-    """Return the reason why a kind of text is missing."""
-    return f"a row has no {kind.replace('_', ' ')}" if rows else NO_ROWS
-
-
-def _measure_rouge(
+def _generate_answers(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     template: Template,
     rows: Mapping[str, Sequence[Row]],
     each: MapFn,
+) -> dict[str, list[str]]:
+    """Generate the greedy answer to each row's question; all parts are generated together."""
+    parts = (*SIDES, *FACT_PARTS)
+    encoded = encode_rows(tokenizer, template, [row for part in parts for row in rows[part]])
+    answers = iter(generate_greedy(model, tokenizer, [row.ids[: row.start] for row in encoded], each=each))
+    return {part: list(islice(answers, len(rows[part]))) for part in parts}
+
+
+def _measure_rows(
+    rows: Mapping[str, Sequence[Row]], outputs: Mapping[str, PartOutputs], greedy: Mapping[str, Sequence[str]]
 ) -> dict[str, RowValuesOrReason]:
-    """Measure the ROUGE-L recall of each row's greedy answer; all parts are generated together."""
-    asked = [row for part in (*SIDES, *FACT_PARTS) for row in rows[part]]
-    prompts = [row.ids[: row.start] for row in encode_rows(tokenizer, template, asked)]
-    recall = rouge_l([row.answer for row in asked], generate_greedy(model, tokenizer, prompts, each=each))
-    found = torch.tensor(recall, dtype=torch.float64).split([len(rows[part]) for part in (*SIDES, *FACT_PARTS)])
-    named = zip((*SIDES, *FACT_PARTS), found, strict=True)
-    return {f"{part}/rouge_l": values if len(values) else NO_ROWS for part, values in named}
+    """Compute the metrics that have a value for each row."""
+    found: dict[str, RowValuesOrReason] = {}
+    for part in SIDES:
+        for name, metric in ROW_METRICS.items():
+            found[f"{part}/{name}"] = _measure_row_metric(metric, rows[part], outputs[part], greedy[part])
+        found[f"{part}/truth_ratio"] = _compute_ratios(outputs[part], rows[part], "paraphrased_answer")
+    for part in FACT_PARTS:
+        found[f"{part}/prob"] = _compute_shares(outputs[part], rows[part])
+        found[f"{part}/truth_ratio"] = _compute_ratios(outputs[part], rows[part], "answer")
+        found[f"{part}/rouge_l"] = _measure_row_metric(ROW_METRICS["rouge_l"], rows[part], outputs[part], greedy[part])
+    return found
+
+
+def _measure_row_metric(
+    metric: RowMetric, rows: Sequence[Row], outputs: PartOutputs, greedy: Sequence[str]
+) -> RowValuesOrReason:
+    """Compute a metric of each row from the text that it reads."""
+    compute = _load_function(metric.function)
+    if metric.reads == GREEDY_ANSWER and rows:
+        return torch.tensor(compute([row.answer for row in rows], greedy), dtype=torch.float64)
+    if metric.reads in outputs:
+        values: Tensor = compute(outputs[metric.reads])
+        return values
+    return _describe_missing(metric.reads, rows)
+
+
+def _load_function(path: str) -> Callable[..., Any]:
+    """Load `FILE.FUNCTION` of eval/metrics."""
+    file, _, name = path.partition(".")
+    function: Callable[..., Any] = getattr(import_module(f"eval.metrics.{file}"), name)
+    return function
+
+
+def _compute_shares(outputs: PartOutputs, rows: Sequence[Row]) -> RowValuesOrReason:
+    """Compute the right answer's share of probability in each row."""
+    if "perturbed_answers" not in outputs:
+        return _describe_missing("perturbed_answers", rows)
+    return probability_share(
+        mean_logp(outputs["answer"]), mean_logp(outputs["perturbed_answers"]), row_of_perturbed(rows)
+    )
+
+
+def _compute_ratios(outputs: PartOutputs, rows: Sequence[Row], right: str) -> RowValuesOrReason:
+    """Compute the truth ratio of each row, with the right answer in that kind of text."""
+    for kind in (right, "perturbed_answers"):
+        if kind not in outputs:
+            return _describe_missing(kind, rows)
+    return truth_ratio(mean_logp(outputs[right]), mean_logp(outputs["perturbed_answers"]), row_of_perturbed(rows))
+
+
+def _describe_missing(kind: str, rows: Sequence[Row]) -> str:
+    """Return the reason why a kind of text is missing."""
+    return f"a row has no {kind.replace('_', ' ')}" if rows else NO_ROWS
 
 
 def _average_rows(key: str, values: Tensor) -> float:
@@ -238,11 +253,11 @@ def _compute_quality(ratio: RowValuesOrReason, retain: RetainValues | None) -> d
     return {"forget_quality": p, "forget_quality_log10": floored_log10(p)}
 
 
-def _score_attacks(said: Mapping[str, PartOutputs]) -> AttackScores:
+def _score_attacks(outputs: Mapping[str, PartOutputs]) -> AttackScores:
     """Score the forget and the unseen rows by each attack; empty if there are no rows to compare."""
-    if not said["forget"] or not said["unseen"]:
+    if not outputs["forget"] or not outputs["unseen"]:
         return {}
-    forget, unseen = (membership_inference.score_attacks(said[part]["answer"]) for part in ("forget", "unseen"))
+    forget, unseen = (membership_inference.score_attacks(outputs[part]["answer"]) for part in ("forget", "unseen"))
     return {attack: (forget[attack].tolist(), unseen[attack].tolist()) for attack in membership_inference.ATTACKS}
 
 

@@ -1,19 +1,25 @@
 """The full suite on models whose every metric is worked out by hand, and its laws on a random one."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from math import log, log10, sqrt
+from pkgutil import iter_modules
 
 import pytest
 import torch
 from transformers import PreTrainedModel
 
-from eval.definitions import SUITE
+from eval import metrics
+from eval.definitions import GREEDY_ANSWER, ROW_METRICS, SUITE
 from eval.models import forward, generation
+from eval.models.answers import TEXTS_BY_KIND
 from eval.models.forward import distribution_statistics, label_statistics
 from eval.rows.types import Dataset, Row
 from eval.suite import Probes, RetainValues, SuiteReport, evaluate, evaluate_full, measure_retain_model
+from support.commands import ROOT
 from support.toys import TEMPLATE as TOY
 from support.toys import dataset, encoded, llama, tokenizer
 from support.unigrams import TEMPLATE, unigram
@@ -232,6 +238,25 @@ def test_what_rows_lack_is_left_out(change: Callable[[Dataset], Dataset], left_o
     report = measured(unigram(end=1 / 2), change(WHOLE), retain)
     assert report.left_out == left_out
     assert report.metrics.keys() == SUITE.keys() - left_out.keys()
+
+
+@pytest.mark.parametrize("other", [SUITE | {"forget/other": "another"}, {"forget/es": SUITE["forget/es"]}])
+def test_metrics_and_definitions_are_the_same(monkeypatch: pytest.MonkeyPatch, other: dict[str, str]) -> None:
+    """A definition without a metric is refused, as are metrics without a definition."""
+    monkeypatch.setattr("eval.suite.SUITE", other)
+    with pytest.raises(AssertionError, match="a metric without a definition, or a definition without a metric"):
+        measured(unigram(end=1 / 2))
+
+
+def test_each_file_of_metrics_is_used() -> None:
+    """By its name in a definition, or by an import; every function that a definition names is there."""
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "eval").glob("*.py")]
+    sources += [path.read_text(encoding="utf-8") for path in (ROOT / "sweep").rglob("*.py")]
+    imported = set(re.findall(r"eval\.metrics(?:\.| import )(\w+)", "".join(sources)))
+    named = [metric.function.split(".") for metric in ROW_METRICS.values()]
+    assert {file for file, _ in named} | imported == {module.name for module in iter_modules(metrics.__path__)}
+    assert all(callable(getattr(import_module(f"eval.metrics.{file}"), name)) for file, name in named)
+    assert {metric.reads for metric in ROW_METRICS.values()} <= {*TEXTS_BY_KIND, GREEDY_ANSWER}
 
 
 def test_without_a_retain_model() -> None:
