@@ -69,11 +69,11 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
 
 
 def _add_row_options(parser: ArgumentParser) -> None:
-    shown = ", ".join(shipped_configs.list_names("data"))
+    names = ", ".join(shipped_configs.list_names("data"))
     parser.add_argument(
         "--data",
         metavar="NAME|FOLDER",
-        help=f"{shown}; or a folder with TOFU's files or a sweep's {ROWS_FILE}"
+        help=f"{names}; or a folder with TOFU's files or a sweep's {ROWS_FILE}"
         f" (default: the checkpoint's own {ROWS_FILE})",
     )
     parser.add_argument("--split", choices=_list_splits(), help="which split of TOFU in a FOLDER is forgotten")
@@ -88,8 +88,8 @@ def _list_splits() -> list[str]:
 
 
 def _add_template_options(parser: ArgumentParser) -> None:
-    shown = ", ".join(shipped_configs.list_names("model"))
-    parser.add_argument("--template", metavar="NAME", help=f"text of a row, named after a model: {shown}")
+    names = ", ".join(shipped_configs.list_names("model"))
+    parser.add_argument("--template", metavar="NAME", help=f"text of a row, named after a model: {names}")
     parser.add_argument("--question", metavar="TEXT", help="or the text itself: the prompt, with {question} in it")
     parser.add_argument("--answer", metavar="TEXT", help="and the text that follows it, with {answer} in it")
 

@@ -17,12 +17,12 @@ MIN_K_SHARE = 0.4
 """Share of an answer's tokens, the least likely ones, that min-k % reads (MUSE's and open-unlearning's k)."""
 
 
-def score_attacks(said: DistributionStatistics) -> dict[str, Tensor]:
+def score_attacks(labels: DistributionStatistics) -> dict[str, Tensor]:
     """Score each row [B] by each attack: loss, min-k % (Shi et al. 2024) and min-k %++ (Zhang et al. 2025)."""
     return {
-        "loss": mean_logp(said),
-        "min_k": mean_of_lowest(said.logp, said.row),
-        "min_k_plus_plus": mean_of_lowest((said.logp.double() - said.mean) / said.deviation, said.row),
+        "loss": mean_logp(labels),
+        "min_k": mean_of_lowest(labels.logp, labels.row),
+        "min_k_plus_plus": mean_of_lowest((labels.logp.double() - labels.mean) / labels.deviation, labels.row),
     }
 
 

@@ -48,11 +48,11 @@ def _check_continuations(
 ) -> list[bool]:
     """Check that the model's tokens after the first `at` of each text are the text's, as far as both go."""
     prefixes = [decode_text(tokenizer, text[:k]) for text, k in zip(texts, at, strict=True)]
-    asked = [_tokenize_text(tokenizer, prefix) for prefix in prefixes]
-    said = generate_greedy(model, tokenizer, asked, MAX_ANSWER_TOKENS)
+    prompts = [_tokenize_text(tokenizer, prefix) for prefix in prefixes]
+    continuations = generate_greedy(model, tokenizer, prompts, MAX_ANSWER_TOKENS)
     whole = [
         _tokenize_text(tokenizer, prefix + more)[:MAX_ANSWER_TOKENS]
-        for prefix, more in zip(prefixes, said, strict=True)
+        for prefix, more in zip(prefixes, continuations, strict=True)
     ]
     added = [tokens[k : len(text)] for tokens, k, text in zip(whole, at, texts, strict=True)]
     return [text[k : k + len(more)] == more for text, k, more in zip(texts, at, added, strict=True)]

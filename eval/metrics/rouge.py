@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 
-def rouge_l(answers: Sequence[str], said: Sequence[str]) -> list[float]:
-    """Return the share of each answer's words that are a subsequence of the text, in [0, 1], higher is better known.
+def rouge_l(answers: Sequence[str], greedy: Sequence[str]) -> list[float]:
+    """Return the share of each answer's words that are a subsequence of the greedy text, in [0, 1]; higher is better.
 
     Words are stemmed (Porter) and lower-case, and consist of a-z and digits; an answer without such words has 0.
     """
@@ -12,4 +12,4 @@ def rouge_l(answers: Sequence[str], said: Sequence[str]) -> list[float]:
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer(["rougeL"], use_stemmer=True)
-    return [float(scorer.score(answer, text)["rougeL"].recall) for answer, text in zip(answers, said, strict=True)]
+    return [float(scorer.score(answer, text)["rougeL"].recall) for answer, text in zip(answers, greedy, strict=True)]

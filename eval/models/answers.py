@@ -55,9 +55,9 @@ def compute_outputs(
     pairs = {(part, kind): _pair_texts(kind, rows[part]) for part in rows for kind in KINDS_BY_PART[part]}
     pairs = {place: texts for place, texts in pairs.items() if texts}
     encoded = [encode(tokenizer, template, *pair) for texts in pairs.values() for pair in texts]
-    said = distribution_statistics(model, encoded, each).split_rows([len(texts) for texts in pairs.values()])
+    outputs = distribution_statistics(model, encoded, each).split_rows([len(texts) for texts in pairs.values()])
     found: dict[str, dict[str, DistributionStatistics]] = {part: {} for part in rows}
-    for (part, kind), texts in zip(pairs, said, strict=True):
+    for (part, kind), texts in zip(pairs, outputs, strict=True):
         found[part][kind] = texts
     return {**found}
 

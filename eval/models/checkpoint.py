@@ -152,6 +152,6 @@ def _translate_errors(path: str | Path) -> Iterator[None]:
         yield
     except Exception as error:  # a broken file may raise anything
         own_code = "trust_remote_code" in str(error)
-        said = shorten(str(error) or type(error).__name__, MAX_ERROR_CHARS, placeholder="…")
-        why = "it needs code of its own, which is never run" if own_code else said
+        reason = shorten(str(error) or type(error).__name__, MAX_ERROR_CHARS, placeholder="…")
+        why = "it needs code of its own, which is never run" if own_code else reason
         raise DataError(f"{path} cannot be loaded: {why}") from error

@@ -47,8 +47,8 @@ def _generate_batch(
     ids = torch.tensor([[*left, *prompt] for left, prompt in zip(pad, prompts, strict=True)], device=model.device)
     mask = torch.tensor([[0] * len(left) + [1] * (width - len(left)) for left in pad], device=model.device)
     generating: Any = model  # every causal model has `generate`, but its type does not
-    said = generating.generate(input_ids=ids, attention_mask=mask)
-    return [decode_text(tokenizer, row) for row in said[:, width:].tolist()]
+    tokens = generating.generate(input_ids=ids, attention_mask=mask)
+    return [decode_text(tokenizer, row) for row in tokens[:, width:].tolist()]
 
 
 def decode_text(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int]) -> str:

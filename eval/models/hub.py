@@ -71,16 +71,16 @@ def _silence_hub(path: str) -> Iterator[None]:
     """Silence the hub's progress bars (our display is live) and its log; translate its errors into one sentence."""
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
-    shown, log = not are_progress_bars_disabled(), logging.getLogger("huggingface_hub")
+    has_bars, log = not are_progress_bars_disabled(), logging.getLogger("huggingface_hub")
     level = log.level
     disable_progress_bars()
     log.setLevel(logging.ERROR)
     try:
         yield
     except Exception as error:  # errors of the hub, httpx and the file system have no common class
-        said = shorten(str(error) or type(error).__name__, MAX_ERROR_CHARS, placeholder="…").rstrip(".")
-        raise DataError(f"{path} is no folder and cannot be had from the hub ({said})") from error
+        reason = shorten(str(error) or type(error).__name__, MAX_ERROR_CHARS, placeholder="…").rstrip(".")
+        raise DataError(f"{path} is no folder and cannot be had from the hub ({reason})") from error
     finally:
         log.setLevel(level)
-        if shown:
+        if has_bars:
             enable_progress_bars()
