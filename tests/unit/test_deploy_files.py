@@ -23,6 +23,8 @@ DEPLOY = CONFIGS / "deploy"
 CRDS = SHARED / "kuberay"
 IN_THE_IMAGE = "/home/ray/unlearn-sweep/"
 FILES = sorted(path.name for path in DEPLOY.iterdir())
+ONE_DATASET = ("data=tofu-forget10",)
+"""Keeps each objective on each model, ten of thirty sweeps; test_paper_settings.py composes the other datasets."""
 COMMAND = re.compile(r"(?:python -m sweep\.(launch|submit)|sbatch .*slurm\.sh) ([^\n`]+)")
 SECRET = re.compile(r"PASSWORD|TOKEN|SECRET", re.IGNORECASE)
 
@@ -155,7 +157,8 @@ def commands(name: str) -> Iterator[tuple[str, list[str]]]:
     for module, words in COMMAND.findall(text_of(name)):
         if '"$@"' not in words:
             here = words.replace(IN_THE_IMAGE, "").replace(" configs/", f" {CONFIGS}/").replace("  #", " #")
-            yield module or "launch", shlex.split(re.sub("^configs/", f"{CONFIGS}/", here), comments=True)
+            found = shlex.split(re.sub("^configs/", f"{CONFIGS}/", here), comments=True)
+            yield module or "launch", [*found, *ONE_DATASET] if found[0].endswith("/recover.yaml") else found
 
 
 COMMANDS = [(name, module, words) for name in FILES for module, words in commands(name)]
