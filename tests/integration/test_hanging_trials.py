@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support import workers
-from support.searches import opened, swept
+from support.searches import open_study, run_sweeps
 from support.toys import config as toy_config
 from support.workers import perishing
 from sweep.records import TrialRecord
@@ -29,8 +29,8 @@ def tries(ray_slots: "Slots", tmp_path_factory: pytest.TempPathFactory) -> Mappi
         search={"sampler": "random", "trials": TRIALS},
         cluster=ray_slots.cluster(deadline=SECONDS / 3600).model_dump(),
     )
-    swept([(sweep, partial(perishing, folder))])
-    attempts = opened(sweep).list_attempts("search")
+    run_sweeps([(sweep, partial(perishing, folder))])
+    attempts = open_study(sweep).list_attempts("search")
     return {index: [one for one in attempts if one.index == index] for index in range(TRIALS)}
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support import workers
-from support.searches import Seen, opened, swept
+from support.searches import RecordingDisplay, open_study, run_sweeps
 from support.toys import config as toy_config
 from support.toys import dataset
 from support.waiting import SCALE, TIER_TIMEOUTS_S, until
@@ -42,17 +42,19 @@ def toy(slots: "Slots", folder: Path, trials: int) -> SweepConfig:
 
 
 @pytest.fixture(scope="module")
-def made(ray_slots: "Slots", tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepConfig, Artifacts, Seen]:
+def made(
+    ray_slots: "Slots", tmp_path_factory: pytest.TempPathFactory
+) -> tuple[SweepConfig, Artifacts, RecordingDisplay]:
     """A sweep of one trial, prepared by two processes, and what was told meanwhile."""
     from sweep.cluster.preparation import run_preparation
 
     sweep = toy(ray_slots, tmp_path_factory.mktemp("made"), 1)
-    artifacts, seen = locate_artifacts(sweep, dataset()), Seen()
+    artifacts, seen = locate_artifacts(sweep, dataset()), RecordingDisplay()
     run_preparation(sweep.cluster, missing_preparers(sweep, dataset(), artifacts), seen, lambda: None)
     return sweep, artifacts, seen
 
 
-def test_a_preparation_by_two_processes(made: tuple[SweepConfig, Artifacts, Seen]) -> None:
+def test_a_preparation_by_two_processes(made: tuple[SweepConfig, Artifacts, RecordingDisplay]) -> None:
     """All is there in the end, and each step of the target is told once."""
     _, artifacts, seen = made
     assert artifacts.missing_names == []
@@ -61,7 +63,7 @@ def test_a_preparation_by_two_processes(made: tuple[SweepConfig, Artifacts, Seen
 
 @pytest.fixture(scope="module")
 def attempts(
-    ray_slots: "Slots", made: tuple[SweepConfig, Artifacts, Seen], tmp_path_factory: pytest.TempPathFactory
+    ray_slots: "Slots", made: tuple[SweepConfig, Artifacts, RecordingDisplay], tmp_path_factory: pytest.TempPathFactory
 ) -> Sequence[TrialRecord]:
     """Every attempt at a sweep's toy trials, in the order in which they were begun, one at a time.
 
@@ -69,8 +71,8 @@ def attempts(
     """
     folder = tmp_path_factory.mktemp("paired")
     sweep, (real, artifacts, _) = toy(ray_slots, folder / "runs", 5), made
-    swept([(sweep, partial(paired, folder)), (real, partial(unlearn, real, artifacts))], at_once=1)
-    found = opened(sweep).list_attempts("search")
+    run_sweeps([(sweep, partial(paired, folder)), (real, partial(unlearn, real, artifacts))], at_once=1)
+    found = open_study(sweep).list_attempts("search")
     ended = [(one.index, one.state) for one in found]
     assert ended[:3] == [(0, "finished"), (1, "failed"), (2, "finished")]
     assert ended[3:] == [(3, "failed"), (3, "finished"), (4, "failed"), (4, "finished")]
@@ -78,11 +80,11 @@ def attempts(
 
 
 def test_a_sweep_is_that_of_one_process(
-    attempts: Sequence[TrialRecord], made: tuple[SweepConfig, Artifacts, Seen]
+    attempts: Sequence[TrialRecord], made: tuple[SweepConfig, Artifacts, RecordingDisplay]
 ) -> None:
     """The trial of two processes has the curve and the score that this process has alone."""
     sweep, artifacts, _ = made
-    (found,) = opened(sweep).list_records()
+    (found,) = open_study(sweep).list_records()
     *_, expected = run_trial(partial(unlearn, sweep, artifacts), replace(found, state="running", metrics={}, curve=[]))
     assert found.state == expected.state == "finished"
     assert found.worker == attempts[-1].worker

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 import ray
 
-from support.searches import Seen, opened, swept
+from support.searches import RecordingDisplay, open_study, run_sweeps
 from support.toys import config as toy_config
 from support.trials import PAPER
 from support.workers import bowl, breaks, dying, full, lagging, late, made
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 class Swept(NamedTuple):
-    """A sweep that has run: what its view was told, and what is in its ledger."""
+    """A sweep that has run: what its view was told, and what is in its study."""
 
-    seen: Seen
+    seen: RecordingDisplay
     rows: list[TrialRecord]
 
 
@@ -50,8 +50,8 @@ def four(ray_slots: "Slots", tmp_path_factory: pytest.TempPathFactory) -> list[S
         (lagging, {"search": {"sampler": "random", "trials": 12, "stop": "asha"}, "train": {"epochs": 9}}),
     ]
     sweeps = [(toy(ray_slots, here / run.__name__, **blocks), run) for run, blocks in wanted]
-    seen = swept(sweeps)
-    return [Swept(one, opened(sweep).list_records()) for one, (sweep, _) in zip(seen, sweeps, strict=True)]
+    seen = run_sweeps(sweeps)
+    return [Swept(one, open_study(sweep).list_records()) for one, (sweep, _) in zip(seen, sweeps, strict=True)]
 
 
 def test_a_sweep_on_warm_workers(four: list[Swept]) -> None:
@@ -79,7 +79,7 @@ def test_two_workers_serve_all_trials(four: list[Swept]) -> None:
 
 
 def test_two_sweeps_side_by_side(four: list[Swept]) -> None:
-    """On two workers the first two trials are one of each; each sweep has its own trials in its own ledger."""
+    """On two workers the first two trials are one of each; each sweep has its own trials in its own study."""
     first, second = (sweep.rows for sweep in four[:2])
     assert [len(sweep.rows) for sweep in four] == [len(sweep.seen.ended) for sweep in four] == [12, 2, 5, 12]
     assert all(row.score < 10 for row in first)
@@ -115,31 +115,31 @@ def test_one_worker_asks_what_the_next_driver_would(tmp_path: Path, ray_slots: "
     whole, parts = (toy(ray_slots, tmp_path / name, search=search) for name in ("whole", "parts"))
 
     def stop() -> None:
-        if sum(row.state == "finished" for row in ledger.list_records()) == 4:
+        if sum(row.state == "finished" for row in study.list_records()) == 4:
             raise Interrupted(2)
 
-    ledger = opened(parts)
+    study = open_study(parts)
     with pytest.raises(Interrupted):
-        swept([(parts, bowl)], at_once=1, beat=stop)
-    swept([(parts, bowl)], at_once=1)
-    rows = opened(parts).list_records()
+        run_sweeps([(parts, bowl)], at_once=1, after_step=stop)
+    run_sweeps([(parts, bowl)], at_once=1)
+    rows = open_study(parts).list_records()
     assert [row.setting for row in rows] == [row.setting for row in here(whole)]
     assert len(rows) == 10
 
 
 def here(sweep: SweepConfig) -> list[TrialRecord]:
     """A sweep of the bowl in this process, one trial after the other, without Ray."""
-    ledger = opened(sweep)
-    for task in pending_trials(sweep, PAPER, ledger):
+    study = open_study(sweep)
+    for task in pending_trials(sweep, PAPER, study):
         assert task is not None, "one worker never waits"
-        *_, ended = run_trial(bowl, ledger.open_attempt(task))
-        ledger.close_attempt(ended)
-    return ledger.list_records()
+        *_, ended = run_trial(bowl, study.open_attempt(task))
+        study.close_attempt(ended)
+    return study.list_records()
 
 
 def test_a_preparation_whose_process_dies_is_begun_again(tmp_path: Path, ray_slots: "Slots") -> None:
     """As often as `cluster.retries` says, which is once here; the other maker is not; all steps arrive in order."""
-    seen, beats = Seen(), list[int]()
+    seen, beats = RecordingDisplay(), list[int]()
     makers = [partial(dying, tmp_path, 1), partial(made, False)]
     run_preparation(ray_slots.cluster(), makers, seen, lambda: beats.append(1))
     assert len(list(tmp_path.iterdir())) == 1
@@ -154,13 +154,13 @@ def test_a_preparation_whose_process_dies_is_begun_again(tmp_path: Path, ray_slo
 def test_a_preparation_whose_process_dies_too_often_ends_with_a_sentence(tmp_path: Path, ray_slots: "Slots") -> None:
     """Begun twice, then given up."""
     with pytest.raises(BrokenOffError, match=r"^the preparation failed, its process died: [^\n]+$"):
-        run_preparation(ray_slots.cluster(), [partial(dying, tmp_path, 5)], Seen(), lambda: None)
+        run_preparation(ray_slots.cluster(), [partial(dying, tmp_path, 5)], RecordingDisplay(), lambda: None)
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_what_the_preparation_refuses_stays_a_sentence(ray_slots: "Slots") -> None:
     """A ConfigError on the worker is the same ConfigError here, without Ray's words around it; others are told all."""
-    seen = Seen()
+    seen = RecordingDisplay()
     with pytest.raises(ConfigError) as caught:
         run_preparation(ray_slots.cluster(), [partial(made, True)], seen, lambda: None)
     assert str(caught.value) == "model.path = 'x' does not fit."
@@ -169,7 +169,7 @@ def test_what_the_preparation_refuses_stays_a_sentence(ray_slots: "Slots") -> No
 
 def test_two_makers_side_by_side(ray_slots: "Slots") -> None:
     """The steps of each arrive in order, all of them."""
-    seen = Seen()
+    seen = RecordingDisplay()
     run_preparation(ray_slots.cluster(), [partial(made, False)] * 2, seen, lambda: None)
     steps = [("first", 1, 2), ("first", 2, 2), ("second", 1, 1)]
     assert sorted(seen.progress) == sorted(steps * 2)
@@ -179,7 +179,7 @@ def test_two_makers_side_by_side(ray_slots: "Slots") -> None:
 def test_a_preparation_that_fails_ends_with_a_sentence(ray_slots: "Slots") -> None:
     """The error of the worker and its place there, in one line."""
     with pytest.raises(BrokenOffError) as caught:
-        run_preparation(ray_slots.cluster(), [full], Seen(), lambda: None)
+        run_preparation(ray_slots.cluster(), [full], RecordingDisplay(), lambda: None)
     said = str(caught.value)
     front = "the preparation failed: OSError: [Errno 28] No space left on device: '/runs/x' ("
     assert said.startswith(front) and "workers.py, line " in said and "\n" not in said

@@ -40,23 +40,23 @@ def grown(record: TrialRecord, epoch: int) -> TrialRecord:
     return replace(record, curve=[*record.curve, {"epoch": float(epoch), **sides(forget, 1.0)}])
 
 
-def run(ledger: SweepStudy, record: TrialRecord) -> None:
+def run(study: SweepStudy, record: TrialRecord) -> None:
     """Run the trial for 4 epochs, unless ASHA prunes it earlier."""
     for epoch in range(1, 5):
         record = grown(record, epoch)
-        if ledger.should_prune(record):
-            ledger.close_attempt(replace(record, state="pruned", reason="it lags"))
+        if study.should_prune(record):
+            study.close_attempt(replace(record, state="pruned", reason="it lags"))
             return
-    ledger.close_attempt(finished(record))
+    study.close_attempt(finished(record))
 
 
 def work(config: SweepConfig, paper: Setting | None = PAPER, trials: int = 1000, name: str = NAME) -> list[TrialRecord]:
     """Run up to `trials` pending trials as a single worker, and return the records, as if the process then ended."""
-    ledger = SweepStudy(config, name)
-    for task in islice(pending_trials(config, paper, ledger), trials):
+    study = SweepStudy(config, name)
+    for task in islice(pending_trials(config, paper, study), trials):
         assert task is not None, "one worker never waits"
-        run(ledger, ledger.open_attempt(task))
-    return ledger.list_records()
+        run(study, study.open_attempt(task))
+    return study.list_records()
 
 
 def settings(records: list[TrialRecord]) -> list[tuple[str, int, int, Setting]]:

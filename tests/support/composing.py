@@ -17,7 +17,7 @@ SWEEPS = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem != "ba
 """Names of the shipped sweeps."""
 
 
-def shipped(name: str, *overrides: str) -> SweepConfig:
+def load_shipped(name: str, *overrides: str) -> SweepConfig:
     """Load a shipped sweep with overrides."""
     return load(CONFIGS / f"{name}.yaml", overrides)
 

@@ -16,14 +16,14 @@ NAME = "toy"
 
 
 @dataclass
-class Seen:
+class RecordingDisplay:
     """A display that records its calls."""
 
     progress: list[tuple[str, int, int]] = field(default_factory=list)
     points: list[tuple[int, float]] = field(default_factory=list)
     ended: list[TrialRecord] = field(default_factory=list)
 
-    def for_sweep(self, name: str) -> "Seen":
+    def for_sweep(self, name: str) -> "RecordingDisplay":
         """Return the same display for every sweep."""
         return self
 
@@ -45,11 +45,11 @@ class Seen:
         """Ignore the step."""
 
 
-def search(config: SweepConfig, ledger: SweepStudy, watcher: TrialListener) -> Search:
+def search(config: SweepConfig, study: SweepStudy, watcher: TrialListener) -> Search:
     """Build the search of a sweep with one watcher."""
     return Search(
-        study=ledger,
-        requests=pending_trials(config, PAPER, ledger),
+        study=study,
+        requests=pending_trials(config, PAPER, study),
         listeners=[watcher],
         run_id_of=lambda record: f"run {record.index}",
         retries=1,
@@ -57,26 +57,26 @@ def search(config: SweepConfig, ledger: SweepStudy, watcher: TrialListener) -> S
     )
 
 
-def opened(config: SweepConfig) -> SweepStudy:
+def open_study(config: SweepConfig) -> SweepStudy:
     """Open the study of a sweep, and make its folder if it is missing."""
     (config.storage / NAME).mkdir(parents=True, exist_ok=True)
     return SweepStudy(config, NAME)
 
 
-def swept(
-    sweeps: Sequence[tuple[SweepConfig, TrialFn]], at_once: int = 2, beat: Callable[[], None] = lambda: None
-) -> list[Seen]:
+def run_sweeps(
+    sweeps: Sequence[tuple[SweepConfig, TrialFn]], at_once: int = 2, after_step: Callable[[], None] = lambda: None
+) -> list[RecordingDisplay]:
     """Run the pending trials of sweeps of one cluster side by side, as `sweep.run` does, without MLflow.
 
     Args:
         sweeps: each with the function that runs its trials.
         at_once: number of trials that run at once.
-        beat: is called after every step of Ray Tune.
+        after_step: is called after every step of Ray Tune.
     """
     from sweep.cluster.tuner import StepCallback, run_trials
 
-    seen, step = [Seen() for _ in sweeps], StepCallback(beat)
-    searches = [search(config, opened(config), one) for (config, _), one in zip(sweeps, seen, strict=True)]
+    seen, step = [RecordingDisplay() for _ in sweeps], StepCallback(after_step)
+    searches = [search(config, open_study(config), one) for (config, _), one in zip(sweeps, seen, strict=True)]
     runs = [run for _, run in sweeps]
     run_trials(sweeps[0][0].cluster, runs, StudySearcher(searches, explain_failure=step.failure_reason), at_once, step)
     return seen

@@ -34,6 +34,6 @@ def prepared(storage: Path, precision: str = "float32", **blocks: Any) -> Toy:
 def made(sweep: SweepConfig) -> Artifacts:
     """Prepare the missing artifacts of a toy sweep; of two callers at once the second waits."""
     artifacts = locate_artifacts(sweep, dataset())
-    for maker in missing_preparers(sweep, dataset(), artifacts):
-        list(maker())
+    for preparer in missing_preparers(sweep, dataset(), artifacts):
+        list(preparer())
     return artifacts

@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from eval import cli, datasets, shipped_configs
-from support.composing import shipped
+from support.composing import load_shipped
 from sweep import config
 from sweep.config import compose
 from sweep.errors import ConfigError
@@ -69,7 +69,7 @@ def test_a_new_dataset_is_composed_checked_and_loaded(sweep: Path) -> None:
     assert fresh.load(sweep, [f"data.{key}={value}" for key, value in composed.data]) == composed
     assert len(datasets.load(composed.data).forget) == 5
     assert is_stand_in(composed) and not is_stand_in(
-        composed.model_copy(update={"model": shipped("wtnpo", "model=phi-1.5").model})
+        composed.model_copy(update={"model": load_shipped("wtnpo", "model=phi-1.5").model})
     )
     for override, message in {
         "data.rows=0": "data.rows = 0 must",

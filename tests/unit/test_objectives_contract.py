@@ -19,7 +19,7 @@ import objectives
 from objectives.__main__ import main, read_field_docs
 from objectives._base import NEEDS, Answers, Objective, SettingError
 from support.answers import as_double, extreme, only, random, rows_of
-from support.composing import SWEEPS, shipped
+from support.composing import SWEEPS, load_shipped
 from sweep.config.schema import SweepConfig
 from sweep.config.space import build_distributions
 
@@ -36,7 +36,7 @@ def corners(name: str) -> list[dict[str, Any]]:
 
 @cache
 def _shipped() -> list[SweepConfig]:
-    return [shipped(name) for name in SWEEPS]
+    return [load_shipped(name) for name in SWEEPS]
 
 
 def _corners(config: SweepConfig) -> list[dict[str, Any]]:

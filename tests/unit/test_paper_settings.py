@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from eval.shipped_configs import CONFIGS
-from support.composing import shipped
+from support.composing import load_shipped
 from sweep.config.schema import SweepConfig
 from sweep.search.paper import find_paper_setting, is_stand_in, list_qualifiers, load_paper_table, recipe_differences
 
@@ -14,9 +14,9 @@ PRECISIONS = ("float32", "master", "kahan")
 SPLITS = ("forget01", "forget05", "forget10")
 
 
-def on(split: str, config: SweepConfig) -> SweepConfig:
+def with_split(split: str, config: SweepConfig) -> SweepConfig:
     """The sweep on the data of a split."""
-    return config.model_copy(update={"data": shipped("wtnpo", f"data=tofu-{split}").data})
+    return config.model_copy(update={"data": load_shipped("wtnpo", f"data=tofu-{split}").data})
 
 
 PAPER = [
@@ -35,8 +35,8 @@ def test_paper_setting_agrees_with_the_printed_table(
     name: str, key: str, values: tuple[float, ...], model: str
 ) -> None:
     """By objective and split; the table has one value for both of its models, which stands in on others."""
-    config = shipped(name, f"model={model}", "recipe=paper")
-    found = [find_paper_setting(on(split, config)) for split in SPLITS]
+    config = load_shipped(name, f"model={model}", "recipe=paper")
+    found = [find_paper_setting(with_split(split, config)) for split in SPLITS]
     assert [setting[key] if setting else None for setting in found] == list(values)
 
 
@@ -51,7 +51,7 @@ def test_paper_setting_agrees_with_the_printed_table(
 )
 def test_layer_of_rmu_keeps_its_depth(model: str, layer: int, c: float) -> None:
     """The paper's layer of its own models, the same share of another's layers; normalize is as the config fixes it."""
-    setting = find_paper_setting(shipped("rmu", f"model={model}"))
+    setting = find_paper_setting(load_shipped("rmu", f"model={model}"))
     assert setting == {"layer": layer, "c": c, "normalize": False}
     assert setting is not None and type(setting["layer"]) is int
 
@@ -59,8 +59,8 @@ def test_layer_of_rmu_keeps_its_depth(model: str, layer: int, c: float) -> None:
 def test_paper_setting_has_a_value_for_all_that_the_sweep_searches() -> None:
     """λ = 1 and 5 epochs of its recipe; its learning rate on its own model, the model's own on another."""
     wanted = ["space.retain.weight={low: 0.1, high: 9}", "space.train.lr={low: 1e-6, high: 1}", "fixed.train.epochs=3"]
-    on_tiny = find_paper_setting(shipped("wtnpo", *wanted, "train.lr=0.25"))
-    on_phi = find_paper_setting(shipped("wtnpo", *wanted, "model=phi-1.5", "train.lr=0.25"))
+    on_tiny = find_paper_setting(load_shipped("wtnpo", *wanted, "train.lr=0.25"))
+    on_phi = find_paper_setting(load_shipped("wtnpo", *wanted, "model=phi-1.5", "train.lr=0.25"))
     rest = {"alpha": 1.5, "beta": 7.0, "retain.weight": 1.0, "train.epochs": 5}
     assert on_tiny == rest | {"train.lr": 0.25}
     assert on_phi == rest | {"train.lr": 2e-5}
@@ -69,7 +69,7 @@ def test_paper_setting_has_a_value_for_all_that_the_sweep_searches() -> None:
 @pytest.mark.parametrize("name", ["ga", "gd", "simnpo", "idk"])
 def test_paper_setting_is_none_where_the_paper_tuned_nothing(name: str) -> None:
     """No row of the table, no setting."""
-    assert find_paper_setting(shipped(name)) is None
+    assert find_paper_setting(load_shipped(name)) is None
 
 
 PHI, FORGET10 = "model=phi-1.5", "data=tofu-forget10"
@@ -79,15 +79,15 @@ PHI, FORGET10 = "model=phi-1.5", "data=tofu-forget10"
 def test_model_data_and_recipe_of_the_paper_need_no_qualifier(model: str, tmp_path: Path) -> None:
     """Both models on all splits; where the data lies, on how many GPUs and with how many trials makes no difference."""
     for split in SPLITS:
-        assert list_qualifiers(on(split, shipped("wtnpo", f"model={model}"))) == []
+        assert list_qualifiers(with_split(split, load_shipped("wtnpo", f"model={model}"))) == []
     elsewhere = (f"data.path={tmp_path}", "cluster=a100", "search.trials=3", "seed=5")
-    assert list_qualifiers(shipped("wtnpo", f"model={model}", FORGET10, *elsewhere)) == []
+    assert list_qualifiers(load_shipped("wtnpo", f"model={model}", FORGET10, *elsewhere)) == []
 
 
 @pytest.mark.parametrize("same", ["train.clip=1", "train.clip=null", *(f"train.precision={p}" for p in PRECISIONS)])
 def test_what_the_paper_leaves_open_is_its_recipe(same: str) -> None:
     """Its text clips and its code does not; each of our precisions keeps the updates that its own keeps."""
-    assert recipe_differences(shipped("wtnpo", PHI, FORGET10, same)) == []
+    assert recipe_differences(load_shipped("wtnpo", PHI, FORGET10, same)) == []
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_what_the_paper_leaves_open_is_its_recipe(same: str) -> None:
 )
 def test_any_change_of_the_recipe_is_another_recipe(change: str, said: str) -> None:
     """One thing changed, under whatever name it goes; model and data are the paper's all the same."""
-    config = shipped("wtnpo", PHI, FORGET10, change)
+    config = load_shipped("wtnpo", PHI, FORGET10, change)
     assert recipe_differences(config) == [said]
     assert list_qualifiers(config) == ["other recipe"]
 
@@ -114,7 +114,9 @@ def test_any_change_of_the_recipe_is_another_recipe(change: str, said: str) -> N
 def test_what_is_searched_is_no_other_recipe() -> None:
     """Where the paper's value is one of those that the search may come to."""
     searched = ("space.train.lr={low: 1e-6, high: 1e-3, log: true}", "space.retain.weight={low: 0.1, high: 9}")
-    assert recipe_differences(shipped("wtnpo", PHI, FORGET10, "train.lr=1e-4", "retain.weight=2.0", *searched)) == []
+    assert (
+        recipe_differences(load_shipped("wtnpo", PHI, FORGET10, "train.lr=1e-4", "retain.weight=2.0", *searched)) == []
+    )
 
 
 @pytest.mark.parametrize("change", ["model=smollm2-135m", "data=authors", "data.max_retain=320", "data.max_holdout=80"])
@@ -122,14 +124,14 @@ def test_any_change_of_model_or_data_is_a_stand_in(change: str) -> None:
     """The recipe may be the paper's all the same; on a model that it did not tune its learning rate says nothing."""
     group = change.partition("=")[0]
     kept = [choice for choice in (PHI, FORGET10) if not choice.startswith(f"{group}=")]
-    config = shipped("wtnpo", *kept, "recipe=paper", change)
+    config = load_shipped("wtnpo", *kept, "recipe=paper", change)
     assert is_stand_in(config)
     assert list_qualifiers(config) == ["stand-in"]
 
 
 def test_the_embedded_default_needs_both_qualifiers() -> None:
     """Another model, other data, another λ and another mean."""
-    assert list_qualifiers(shipped("wtnpo")) == ["stand-in", "other recipe"]
+    assert list_qualifiers(load_shipped("wtnpo")) == ["stand-in", "other recipe"]
 
 
 def test_every_tuned_setting_has_its_source_and_its_models() -> None:

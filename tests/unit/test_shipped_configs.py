@@ -3,7 +3,7 @@
 import pytest
 
 from eval.shipped_configs import CONFIGS
-from support.composing import SWEEPS, shipped
+from support.composing import SWEEPS, load_shipped
 from sweep.config.messages import GROUPS
 from sweep.config.schema import Range, SweepConfig
 from sweep.config.space import validate_space
@@ -21,7 +21,7 @@ def chosen(turn: int) -> dict[str, str]:
 
 def composed(name: str, turn: int) -> SweepConfig:
     """A shipped sweep with the options of a turn."""
-    return shipped(name, *(f"{group}={option}" for group, option in chosen(turn).items()))
+    return load_shipped(name, *(f"{group}={option}" for group, option in chosen(turn).items()))
 
 
 def test_groups_have_the_options_that_the_readme_names() -> None:
@@ -47,7 +47,7 @@ def test_the_paper_lies_strictly_inside_every_space(name: str) -> None:
     """A search whose bounds are the paper's values could not find that they are best; λ of the paper is 1."""
     split = {chosen(turn)["data"]: turn for turn in ROUNDS}
     assert split.keys() >= SPLITS
-    for config in [*(composed(name, split[data]) for data in SPLITS), shipped(name)]:
+    for config in [*(composed(name, split[data]) for data in SPLITS), load_shipped(name)]:
         paper = {"retain.weight": 1.0} | (find_paper_setting(config) or {})
         for key in config.space.keys() & paper.keys():
             entry = config.space[key]

@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from objectives.ga import GA
 from objectives.rmu import RMU
 from objectives.wtnpo import WTNPO
-from support.composing import shipped
+from support.composing import load_shipped
 from sweep.config.schema import Range
 from sweep.config.space import build_distributions, build_objective, validate_space
 from sweep.errors import ConfigError
@@ -75,7 +75,7 @@ from sweep.records import Setting
 def test_refused_space_is_told_in_one_sentence(name: str, overrides: list[str], said: str) -> None:
     """Each mistake names the key, the value, and what is allowed or nearest."""
     with pytest.raises(ConfigError) as caught:
-        validate_space(shipped(name, *overrides))
+        validate_space(load_shipped(name, *overrides))
     message = str(caught.value)
     assert said in message and message.endswith(".") and "\n" not in message
 
@@ -95,7 +95,7 @@ def test_refused_space_is_told_in_one_sentence(name: str, overrides: list[str], 
 )
 def test_accepted_spaces(name: str, overrides: list[str]) -> None:
     """Searched, fixed and chosen values within range pass; an objective without fields needs nothing."""
-    validate_space(shipped(name, *overrides))
+    validate_space(load_shipped(name, *overrides))
 
 
 def test_objective_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +116,9 @@ def test_objective_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "        return answers.logp\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    config = shipped("wtnpo", "objective=theirs.named", "~space.alpha", "~space.beta", "space.form={choices: [a, b]}")
+    config = load_shipped(
+        "wtnpo", "objective=theirs.named", "~space.alpha", "~space.beta", "space.form={choices: [a, b]}"
+    )
     validate_space(config)
     assert build_distributions(config) == {"form": CategoricalDistribution(("a", "b"))}
     with pytest.raises(ConfigError, match="form = c must be a or b"):
@@ -128,33 +130,33 @@ def test_objective_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_distributions_are_those_of_the_space() -> None:
     """A number's range is a float distribution, a whole number's an int one, choices are a category."""
     assert build_distributions(
-        shipped("wtnpo", "space.alpha.step=0.5", "space.train.epochs={low: 1, high: 8, log: true}")
+        load_shipped("wtnpo", "space.alpha.step=0.5", "space.train.epochs={low: 1, high: 8, log: true}")
     ) == {
         "alpha": FloatDistribution(0.0, 5.0, step=0.5),
         "beta": FloatDistribution(0.25, 10.0, log=True),
         "train.epochs": IntDistribution(1, 8, log=True),
     }
-    stepped = shipped("rmu", "space.layer.step=2", "~space.c", "space.c={choices: [2, 4.0]}")
+    stepped = load_shipped("rmu", "space.layer.step=2", "~space.c", "space.c={choices: [2, 4.0]}")
     assert build_distributions(stepped) == {
         "layer": IntDistribution(1, 3, step=2),
         "c": CategoricalDistribution((2, 4.0)),
     }
-    assert build_distributions(shipped("ga_kl", "~space.retain.weight")) == {}
+    assert build_distributions(load_shipped("ga_kl", "~space.retain.weight")) == {}
 
 
 def test_objective_of_takes_the_fields_of_a_setting() -> None:
     """Keys with a dot are the trial's; an int field stays an int."""
     setting: Setting = {"alpha": 1.5, "beta": 7.0, "retain.weight": 0.3, "train.lr": 1e-3}
-    assert build_objective(shipped("wtnpo"), setting) == WTNPO(alpha=1.5, beta=7.0)
-    assert build_objective(shipped("ga_kl"), {"retain.weight": 2.0}) == GA()
-    assert build_objective(shipped("rmu"), {"layer": 2, "c": 4.0, "normalize": False}) == RMU(
+    assert build_objective(load_shipped("wtnpo"), setting) == WTNPO(alpha=1.5, beta=7.0)
+    assert build_objective(load_shipped("ga_kl"), {"retain.weight": 2.0}) == GA()
+    assert build_objective(load_shipped("rmu"), {"layer": 2, "c": 4.0, "normalize": False}) == RMU(
         layer=2, c=4.0, normalize=False
     )
 
 
 def test_whatever_optuna_draws_the_objective_takes() -> None:
     """The corners that `check` tries stand for all that lies between: any space that passes makes objectives."""
-    rmu = shipped("rmu")
+    rmu = load_shipped("rmu")
     bound = st.integers(1, 3)
 
     @settings(deadline=None)
