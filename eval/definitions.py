@@ -67,10 +67,12 @@ _ATTACKS = {
 }
 
 SCORE = {
-    "score": "forget ES (mean of exact and paraphrased) of the mix of reference and unlearned weights that keeps the "
-    "share tau of the reference's retain ES; lower is better",
-    "mix": "share m* of the unlearned weights in that mix, known to 1/64; 1 where nothing had to be mixed back",
-    "score/tau_*": "the score at another tau, interpolated on the grid of m in steps of 1/8",
+    "score": "forget ES (mean of exact and paraphrased) of the mix of reference and unlearned weights, in steps of "
+    "1/64 from 1/64, that keeps the share tau of the reference's retain ES; lower is better",
+    "mix": "share m* of the unlearned weights in that mix, known to 1/64; 1 where nothing had to be mixed back, 0 "
+    "where no mix keeps tau",
+    "score/tau_*": "the score at another tau, interpolated on the grid of m in steps of 1/8; it never rises as tau "
+    "falls",
 }
 """Metrics of a trial's score."""
 

@@ -4,7 +4,8 @@ Raw forget ES rewards a method that destroys the model. UWC (Towards Effective E
 Unlearning Methods, ICLR 2025) mixes θ(m) = (1 − m) θ_ref + m θ_unlearned and compares methods at equal retention.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -33,8 +34,9 @@ class Calibration:
 
     Attributes:
         score: forget ES at `mix`, in [0, 1], lower is better.
-        mix: m*, the largest share of the unlearned weights that keeps `tau` of the reference's retain ES.
-        curve: (τ, score) for every requested τ; all but the main one are interpolated on the grid.
+        mix: m*, the share of the unlearned weights in the scored mix, in steps of 1/64; 0 where no mix keeps `tau`.
+        curve: (τ, score) for every requested τ, ascending; all but the main one are interpolated on the grid. The score
+            never rises as τ falls.
         evaluations: number of mixes that were evaluated, at most 11.
     """
 
@@ -65,23 +67,42 @@ class _MixScan:
         """Return the largest m in steps of 1/64 above the grid's, assuming that retain ES falls with m."""
         low = self.find_on_grid(tau)
         step = MIX_GRID[-1] / 2
-        for _ in range(N_BISECTIONS if 0 < low < 1 else 0):
+        for _ in range(N_BISECTIONS if low < 1 else 0):
             low += step if self.is_retained(low + step, tau) else 0.0
             step /= 2
         return low
 
-    def get_forget_es(self, m: float) -> float:
-        return self.strengths[m].forget if m > 0 else self.reference.forget
+    def get_strengths(self, m: float) -> ExtractionStrengths:
+        return self.strengths[m] if m > 0 else self.reference
 
     def interpolate_score(self, tau: float) -> float:
-        """Return forget ES where the kept share of retain ES crosses `tau`, linear between neighbours on the grid."""
+        """Return forget ES where the kept share of retain ES crosses `tau`, linear between neighbours on the grid.
+
+        Where the upper neighbour's ES is not finite, there is nothing to interpolate: it is the lower neighbour's.
+        """
         low = self.find_on_grid(tau)
+        forget, retain = self.get_strengths(low)
         if low == 1:
-            return self.get_forget_es(1.0)
-        high = low + MIX_GRID[-1]
-        kept = self.strengths[low].retain if low > 0 else self.reference.retain
-        share = (kept - tau * self.reference.retain) / (kept - self.strengths[high].retain)
-        return self.get_forget_es(low) + share * (self.get_forget_es(high) - self.get_forget_es(low))
+            return forget
+        above = self.get_strengths(low + MIX_GRID[-1])
+        share = (retain - tau * self.reference.retain) / (retain - above.retain)
+        score = forget + share * (above.forget - forget)
+        return score if math.isfinite(score) else forget
+
+    def trace_curve(self, tau: float, score: float, others: Sequence[float]) -> Iterator[tuple[float, float]]:
+        """Yield (τ, score) for the main `tau`, whose score is given, and for the `others`.
+
+        A mix that keeps a τ keeps every lower one too, so the score must not rise as τ falls. From the main τ outwards,
+        a level that contradicts this, or has no finite score, gets that of its neighbour nearer to the main τ.
+        """
+        yield tau, score
+        lowest = highest = score
+        for other in sorted((other for other in {*others} if other < tau), reverse=True):
+            lowest = min(lowest, self.interpolate_score(other))  # the first of the two where the second is NaN
+            yield other, lowest
+        for other in sorted(other for other in {*others} if other > tau):
+            highest = max(highest, self.interpolate_score(other))
+            yield other, highest
 
 
 def calibrate_score(
@@ -93,7 +114,8 @@ def calibrate_score(
     """Score an unlearned model at retention `tau`, and from the same scan at the `others`.
 
     Scan m = 1, 7/8, …, 1/8 downwards until every τ is kept, then bisect three times above the first m that keeps the
-    main τ, so that m* is known to 1/64. If no m > 0 keeps τ, m* = 0 and the score is the reference's forget ES.
+    main τ, or above 0 where none does, so that m* is known to 1/64. If no m keeps τ, m* = 0 and the score is the
+    reference's forget ES.
 
     Args:
         evaluate: returns the ES of the mix θ(m), m in (0, 1].
@@ -103,6 +125,6 @@ def calibrate_score(
     """
     scan = _MixScan(evaluate=evaluate, reference=reference)
     mix = scan.bisect_mix(tau)
-    score = scan.get_forget_es(mix)
-    curve = tuple((other, score if other == tau else scan.interpolate_score(other)) for other in sorted({*others, tau}))
+    score = scan.get_strengths(mix).forget
+    curve = tuple(sorted(scan.trace_curve(tau, score, others)))
     return Calibration(score=score, mix=mix, curve=curve, evaluations=len(scan.strengths))

@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 import torch
 
-from eval.metrics.calibrated_score import MIX_GRID, ExtractionStrengths, extraction_strengths
+from eval.metrics.calibrated_score import ExtractionStrengths, extraction_strengths
 from eval.suite import evaluate
 from objectives._base import Answers, Objective, needed
 from objectives.ga import GA
@@ -122,7 +122,7 @@ def test_reset_is_the_target(toy: Toy) -> None:
 
 
 def test_mix_equals_a_full_scan(toy: Toy) -> None:
-    """The largest m of all 64 that keeps τ, each mixed and measured, is the trial's m* (0 below 1/8)."""
+    """The largest m of all 64 that keeps τ, each mixed and measured, is the trial's m*."""
     sweep, artifacts = toy
     harsh = sweep.model_copy(update={"retain": sweep.retain.model_copy(update={"term": "none"})})
     outcomes = [
@@ -142,7 +142,7 @@ def test_mix_equals_a_full_scan(toy: Toy) -> None:
     ]
     best = max(keeps, default=0.0)
     assert best < 1
-    assert outcomes[0].metrics["mix"] == (best if best >= MIX_GRID[-1] else 0.0)
+    assert outcomes[0].metrics["mix"] == best
 
 
 def _trained(sweep: SweepConfig, artifacts: Artifacts) -> Iterator[tuple[str, torch.Tensor]]:
