@@ -28,11 +28,13 @@ ROW_SEED = 42
 def paper_ps(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, template: Template, rows: Sequence[Row]
 ) -> list[float]:
-    """Return the PS of 50 random rows (all if fewer), in [0, 1], higher is better remembered: 1 − (k − s)/(n − s).
+    """Return the PS of 50 random rows (all if fewer), in the order of `rows`: 1 − (k − s)/(n − s).
 
+    It is in [0, 1], and higher is better remembered.
     n is the number of tokens of the whole text, s that of the bare question, k that of the prefix found.
     """
-    chosen = Random(ROW_SEED).sample(list(rows), min(N_ROWS, len(rows)))  # noqa: S311 (rows, not secrets)
+    places = Random(ROW_SEED).sample(range(len(rows)), min(N_ROWS, len(rows)))  # noqa: S311 (rows, not secrets)
+    chosen = [rows[place] for place in sorted(places)]
     texts = [list(encode(tokenizer, template, row.question, row.answer).inputs) for row in chosen]
     starts = [len(_tokenize_text(tokenizer, row.question)) for row in chosen]
     low, high, middle = starts, [len(text) for text in texts], [-1] * len(texts)

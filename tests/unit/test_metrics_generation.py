@@ -95,6 +95,12 @@ def test_ps_of_a_model_that_is_never_right_is_zero() -> None:
     assert paper_ps(unigram(x=0.5), TOKENIZER, TEMPLATE, rows("yyy")) == [0.0]
 
 
+def test_ps_comes_in_the_order_of_the_rows() -> None:
+    """All is right once the x are left: their share of the text grows with their number, as in the rows asked."""
+    found = paper_ps(unigram(x=0.5), TOKENIZER, TEMPLATE, rows(*("x" * n for n in range(1, 6))))
+    assert found == sorted(found) and len({*found}) == 5
+
+
 def test_ps_asks_fifty_rows_the_same_each_time() -> None:
     """60 rows of lengths 1 to 60: 50 values, the same twice."""
     sixty = rows(*("x" * n for n in range(1, 61)))
