@@ -100,8 +100,9 @@ def label_logp(head: nn.Module, hidden: Tensor, label: Tensor) -> Tensor:
 
 
 def _chunk_logp(head: nn.Module, hidden: Tensor, label: Tensor) -> Tensor:
-    logits: Tensor = head(hidden).float()
-    return logits.gather(1, label[:, None])[:, 0] - logits.logsumexp(1)
+    # Not the logit minus `logsumexp`: where p is near 1, that difference has only the precision of the logit.
+    logp: Tensor = head(hidden).float().log_softmax(1)
+    return logp.gather(1, label[:, None])[:, 0]
 
 
 @dataclass(frozen=True, kw_only=True)
