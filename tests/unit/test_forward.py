@@ -57,12 +57,12 @@ def test_same_bits_twice() -> None:
 
 @pytest.mark.parametrize("lead", [8.0, 12.0, 14.0])
 def test_labels_near_certainty_are_as_fine_as_log_softmax(lead: float) -> None:
-    """−ln p of a label that leads 4 others by `lead` is ln(1 + 4 e^−lead), to float32's step at 1, not at 40."""
+    """−ln p of a label that leads 4 others by `lead` is ln(1 + 4 e^−lead), to a few float32 steps at 1, not at 40."""
     head = torch.nn.Linear(1, 5, bias=False)
     with torch.no_grad():
         head.weight.fill_(40 - lead)[0] = 40
     (logp,) = label_logp(head, torch.ones(1, 1), torch.tensor([0])).tolist()
-    assert logp == pytest.approx(-math.log1p(4 * math.exp(-lead)), abs=1.2e-7)
+    assert logp == pytest.approx(-math.log1p(4 * math.exp(-lead)), abs=3e-7)
 
 
 def test_chunks_have_the_same_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
