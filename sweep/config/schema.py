@@ -129,6 +129,8 @@ class TrainConfig(Frozen):
     lr: PositiveFloat
     epochs: Count
     """Epochs over the forget rows: ⌊epochs · forget rows / batch⌋ optimizer steps."""
+    warmup_from: Literal[0, 1] = 1
+    """Number of the first step: step s of W warm-up steps has the learning rate lr · s / W; 0 as in transformers."""
     batch: Count
     clip: PositiveFloat | None
     """Maximum norm of the gradient (null: not clipped)."""

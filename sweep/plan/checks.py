@@ -1,11 +1,14 @@
-"""Checks that read a sweep's model and rows: both can be loaded, and the model has enough positions for the rows."""
+"""Checks that read a sweep's model and rows.
+
+Both can be loaded, the model has enough positions for the rows, and a trial has enough steps to change the model.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eval.models.hub import is_repo_id
 from eval.rows.types import DataError, Dataset
-from sweep.config.schema import SweepConfig
+from sweep.config.schema import Choices, Range, SweepConfig
 from sweep.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,6 +26,28 @@ def check_row_lengths(config: SweepConfig, dataset: Dataset) -> None:
         return own.tokenizer, getattr(own.architecture, "max_position_embeddings", None)
 
     length_check.check_lengths(dataset, config.model.template, load_tokenizer)
+
+
+def check_steps(config: SweepConfig, dataset: Dataset) -> None:
+    """Refuse trials of a single step whose learning rate is 0: none of them would change the model."""
+    epochs, rows, batch = _find_fewest_epochs(config), len(dataset.forget), config.train.batch
+    if config.train.warmup_from == 0 and epochs * rows < 2 * batch:
+        raise ConfigError(
+            f"train.epochs = {epochs} with {rows} forget rows and train.batch = {batch} gives a trial one step, whose"
+            " learning rate is 0 where train.warmup_from = 0 (recipe=paper), so that it changes nothing: allowed are"
+            f" train.epochs of at least {-(-2 * batch // rows)}, or train.warmup_from = 1 (recipe=default)."
+        )
+
+
+def _find_fewest_epochs(config: SweepConfig) -> int:
+    """Return the smallest number of epochs that a setting of the sweep can have."""
+    match config.space.get("train.epochs"):
+        case Range(low=low):
+            return int(low)
+        case Choices(choices=choices):
+            return min(map(int, choices))
+        case None:
+            return config.with_setting(config.fixed).train.epochs
 
 
 def check_model_loadable(config: SweepConfig) -> None:

@@ -14,7 +14,7 @@ from sweep.config.compose import dump
 from sweep.config.schema import MAX_EXPERIMENT_CHARS, SweepConfig
 from sweep.config.stored import load_stored_config
 from sweep.errors import ConfigError
-from sweep.plan.checks import check_model_loadable, check_row_lengths
+from sweep.plan.checks import check_model_loadable, check_row_lengths, check_steps
 from sweep.plan.hub_commits import pin_commits
 from sweep.records import Setting
 
@@ -164,6 +164,7 @@ def _build_plan(
     """Load the rows, check that model and rows fit together, and locate the artifacts."""
     check_model_loadable(config)
     dataset = _load_rows(config.data)
+    check_steps(config, dataset)
     check_row_lengths(config, dataset)
     from sweep.prepare.artifacts import locate_artifacts
 

@@ -123,6 +123,7 @@ def _fine_tune(
         n_epochs=tuning.epochs,
         batch_size=tuning.batch,
         lr=tuning.lr,
+        warmup_from=0,
         weight_decay=tuning.weight_decay,
         max_grad_norm=1.0,
         checkpointing=train.checkpointing,

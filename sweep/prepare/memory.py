@@ -200,7 +200,14 @@ def measure_stages(
 def _three_steps(checkpointing: bool) -> Schedule:
     """Return the schedule of three steps of one row each."""
     return Schedule(
-        n_rows=1, n_epochs=3, batch_size=1, lr=1e-5, weight_decay=0.0, max_grad_norm=1.0, checkpointing=checkpointing
+        n_rows=1,
+        n_epochs=3,
+        batch_size=1,
+        lr=1e-5,
+        warmup_from=0,
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        checkpointing=checkpointing,
     )
 
 

@@ -13,8 +13,9 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedModel, get_linear_schedule_with_warmup
+from transformers import PreTrainedModel
 
 from eval.models.forward import find_blocks
 from sweep.config.schema import SweepConfig
@@ -41,13 +42,14 @@ def shuffled_batches(rows: int, batch: int, seed: int) -> Iterator[list[int]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Training schedule over N rows: AdamW (β .9/.999, ε 1e-8), linear warm-up over an epoch, linear decay to 0.
+    """Training schedule over N rows: AdamW (β .9/.999, ε 1e-8), linear warm-up over an epoch, linear decay towards 0.
 
     Attributes:
         n_rows: N.
         n_epochs: passes over the rows.
         batch_size: rows of an optimizer step.
         lr: peak learning rate.
+        warmup_from: number of the first step, 0 or 1; step s of W warm-up steps has the learning rate lr · s / W.
         weight_decay: AdamW's.
         max_grad_norm: largest norm of the gradient; None: not clipped.
         checkpointing: recompute the layers' activations in the backward pass.
@@ -57,6 +59,7 @@ class Schedule:
     n_epochs: int
     batch_size: int
     lr: float
+    warmup_from: int
     weight_decay: float
     max_grad_norm: float | None
     checkpointing: bool
@@ -74,6 +77,13 @@ class Schedule:
     def n_warmup_steps(self) -> int:
         """Steps of the linear warm-up: those of one epoch, at least 1."""
         return max(1, self.n_rows // self.batch_size)
+
+    def scale_lr(self, index: int) -> float:
+        """Return the share of `lr` in a step, by its index from 0; with `warmup_from` 0 it is as in transformers."""
+        number, end = index + self.warmup_from, self.n_steps + self.warmup_from
+        if number < self.n_warmup_steps:
+            return number / self.n_warmup_steps
+        return max(0, end - number) / max(1, end - self.n_warmup_steps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +121,11 @@ def train_steps(
     many as the others; the step uses the clipped sum of their gradients.
     """
     optimizer = build_optimizer(model, schedule.lr, schedule.weight_decay)
-    decay = get_linear_schedule_with_warmup(optimizer, schedule.n_warmup_steps, schedule.n_steps)
+    scheduler = LambdaLR(optimizer, schedule.scale_lr)
     with checkpoint_layers(model) if schedule.checkpointing else nullcontext():
         for parts in islice(losses, schedule.n_steps):
             step = _take_step(model, optimizer, parts, schedule.max_grad_norm)
-            decay.step()
+            scheduler.step()
             yield step
 
 
@@ -171,6 +181,7 @@ def build_trial_schedule(config: SweepConfig, rows: int) -> Schedule:
         n_epochs=train.epochs,
         batch_size=train.batch,
         lr=train.lr,
+        warmup_from=train.warmup_from,
         weight_decay=0.0,
         max_grad_norm=train.clip,
         checkpointing=train.checkpointing,

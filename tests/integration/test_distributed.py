@@ -82,6 +82,7 @@ def trained(case: Case, folder: Path) -> Trained:
         n_epochs=1,
         batch_size=3,
         lr=1e-2,
+        warmup_from=0,
         weight_decay=0.1,
         max_grad_norm=case.clip,
         checkpointing=case.checkpointing,

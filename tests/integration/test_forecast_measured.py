@@ -85,6 +85,7 @@ def measured(sweep: SweepConfig, architecture: PreTrainedConfig, objective: Obje
         n_epochs=2,
         batch_size=8,
         lr=1e-3,
+        warmup_from=0,
         weight_decay=0.0,
         max_grad_norm=1.0,
         checkpointing=train.checkpointing,

@@ -81,6 +81,7 @@ def our_steps(here: Session, config: SweepConfig, pairs: Sequence[Pair]) -> Iter
         n_epochs=10**6,
         batch_size=train.batch,
         lr=train.lr / 1000,
+        warmup_from=0,
         weight_decay=0.0,
         max_grad_norm=train.clip,
         checkpointing=train.checkpointing,

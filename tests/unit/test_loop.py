@@ -8,19 +8,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import get_linear_schedule_with_warmup
 
 from support.toys import encoded, llama
 from sweep.training import loop, loss_terms
 from sweep.training.loop import Schedule, shuffled_batches, train_steps
 
 
-def schedule(rows: int, epochs: int = 5, batch: int = 16, clip: float | None = None) -> Schedule:
+def schedule(rows: int, epochs: int = 5, batch: int = 16, clip: float | None = None, warmup_from: int = 0) -> Schedule:
     """A schedule with a learning rate of 1e-2."""
     return Schedule(
         n_rows=rows,
         n_epochs=epochs,
         batch_size=batch,
         lr=1e-2,
+        warmup_from=warmup_from,
         weight_decay=0.0,
         max_grad_norm=clip,
         checkpointing=False,
@@ -38,6 +40,26 @@ def test_fewer_rows_than_a_batch() -> None:
     assert (schedule(3, epochs=1).n_steps, schedule(3, epochs=1).n_warmup_steps) == (1, 1)
 
 
+@given(rows=st.integers(1, 60), epochs=st.integers(1, 6), batch=st.integers(1, 20))
+def test_the_papers_rates_are_those_of_transformers(rows: int, epochs: int, batch: int) -> None:
+    """Counted from 0, every step's rate is bit for bit that of the scheduler that the paper's code uses."""
+    plan = schedule(rows, epochs, batch)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = get_linear_schedule_with_warmup(optimizer, plan.n_warmup_steps, plan.n_steps).lr_lambdas[0]
+    assert [plan.scale_lr(i) for i in range(plan.n_steps)] == [theirs(i) for i in range(plan.n_steps)]
+
+
+@given(rows=st.integers(1, 60), epochs=st.integers(1, 6), batch=st.integers(1, 20))
+def test_every_step_moves_where_steps_count_from_1(rows: int, epochs: int, batch: int) -> None:
+    """All rates are above 0, rise in equal parts to 1 at the end of the warm-up, and fall in equal parts after it."""
+    plan = schedule(rows, epochs, batch, warmup_from=1)
+    rates = [plan.scale_lr(i) for i in range(plan.n_steps)]
+    up, down = rates[: plan.n_warmup_steps], [*rates[plan.n_warmup_steps - 1 :], 0.0]
+    assert up == pytest.approx([(i + 1) / len(up) for i in range(len(up))])
+    assert down == pytest.approx([1 - i / (len(down) - 1) for i in range(len(down))])
+    assert min(rates) > 0
+
+
 @given(st.integers(1, 20), st.integers(1, 8), st.integers(0, 1000))
 def test_stream_is_whole_epochs_end_to_end(rows: int, batch: int, seed: int) -> None:
     """Laid end to end the batches are permutations: after k epochs every row has come k times."""
@@ -53,17 +75,18 @@ def test_stream_follows_its_seed() -> None:
 
 
 @pytest.mark.parametrize("clip", [None, 0.5])
-def test_descend_equals_plain_pytorch(clip: float | None) -> None:
-    """Four steps by hand: AdamW, warm-up from 0 over ⌊4/2⌋ = 2 steps (factors 0, 1/2), then decay (1, 1/2)."""
+@pytest.mark.parametrize(("warmup_from", "factors"), [(0, (0, 1 / 2, 1, 1 / 2)), (1, (1 / 2, 1, 2 / 3, 1 / 3))])
+def test_descend_equals_plain_pytorch(clip: float | None, warmup_from: int, factors: tuple[float, ...]) -> None:
+    """Four steps by hand: AdamW, warm-up over ⌊4/2⌋ = 2 steps, whose first has the number 0 or 1, then decay."""
     rows, batches = encoded((3, 2), (2, 3), (4, 1), (2, 2)), [[0, 1], [2, 3], [1, 2], [3, 0]]
     ours, plain = llama(), llama()
-    plan = schedule(4, epochs=2, batch=2, clip=clip)
+    plan = schedule(4, epochs=2, batch=2, clip=clip, warmup_from=warmup_from)
     found = [
         step.loss for step in train_steps(ours, plan, (loss_terms.nll_parts(ours, rows, b, 8192) for b in batches))
     ]
     optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-2, weight_decay=0.0)
     expected = []
-    for chosen, factor in zip(batches, (0.0, 0.5, 1.0, 0.5), strict=True):
+    for chosen, factor in zip(batches, factors, strict=True):
         for group in optimizer.param_groups:
             group["lr"] = 1e-2 * factor
         logp = [

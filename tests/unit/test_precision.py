@@ -39,6 +39,7 @@ def schedule(checkpointing: bool = False, clip: float | None = 1.0, epochs: int 
         n_epochs=epochs,
         batch_size=4,
         lr=1e-2,
+        warmup_from=0,
         weight_decay=0.0,
         max_grad_norm=clip,
         checkpointing=checkpointing,

@@ -77,6 +77,7 @@ def test_evidence_by_hand(config: SweepConfig) -> None:
     assert one.qualifiers == ["stand-in", "other recipe"]
     assert one.departures == [
         "train.epochs = 4, not 5",
+        "train.warmup_from = 1, not 0",
         "train.batch = 2, not 16",
         'retain.reduction = "tokens", not "padded500"',
     ]
