@@ -26,7 +26,7 @@ from sweep.prepare import object_store
 MANIFEST_FILE = "manifest.json"
 METRICS_FILE = "metrics.json"
 """The reference's own metrics, in its folder."""
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Version of the artifacts' format: increased when the same inputs yield another content."""
 
 

@@ -72,9 +72,9 @@ def _read_finished_trials(config: SweepConfig, name: str) -> list[TrialRecord]:
     """
     try:
         theirs = load_stored_config(config.storage, name)
+        search = storage.load_existing_studies(theirs, name).get("search")
     except ConfigError as error:
         raise ConfigError(f"search.warm_start: {error}") from None
-    search = storage.load_existing_studies(theirs, name).get("search")
     records = storage.select_last_attempts(storage.read_attempts("search", search)).values() if search else ()
     finished = [record for record in records if record.state == "finished"]
     if search is None or not finished:

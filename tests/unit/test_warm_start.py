@@ -1,6 +1,7 @@
 """What a sweep learns from earlier ones, and from which it refuses to."""
 
 import shutil
+import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,11 @@ from sweep.config.compose import dump
 from sweep.config.schema import SweepConfig
 from sweep.config.stored import CONFIG_FILE
 from sweep.errors import ConfigError
+from sweep.plan.sweep_plan import plan_stored_sweep
+from sweep.report.data import load_report_data
 from sweep.search.queue import pending_trials
-from sweep.search.storage import DATABASE_FILE
-from sweep.search.study import SweepStudy, TrialRequest
+from sweep.search.storage import DATABASE_FILE, FORMAT, VERSION
+from sweep.search.study import SweepStudy, TrialRequest, read_records
 from sweep.search.warm_start import validate_warm_start
 
 EARLIER = "earlier"
@@ -177,6 +180,37 @@ def test_a_sweep_without_results_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="earlier has no finished trial of its search yet"):
             validate_warm_start(warm(tmp_path))
         next(iter(pending_trials(config, None, SweepStudy(config, EARLIER))))
+
+
+def test_records_of_another_format_are_refused(tmp_path: Path) -> None:
+    """What version 0.1.0 stored tells no format: warm start, resume, sync and report name the version that reads it."""
+    config = earlier(tmp_path, trials=1)
+    theirs = optuna.load_study(study_name=EARLIER, storage=f"sqlite:///{tmp_path / EARLIER / 'study.db'}")
+    theirs.set_user_attr("format", 1)
+    theirs.set_user_attr("version", "0.1.0")
+    said = "earlier has records of format 1, which version 0.1.0 of this program reads; this is version 0.2.0, which"
+    with pytest.raises(ConfigError, match=rf"^search\.warm_start: {said}"):
+        validate_warm_start(warm(tmp_path))
+    with pytest.raises(ConfigError, match=f"^{said}"):
+        plan_stored_sweep(tmp_path, EARLIER)  # which resume and sync begin with
+    with pytest.raises(ConfigError, match=f"^{said}"):
+        load_report_data(config, EARLIER)
+
+
+def test_a_driver_that_died_before_its_first_trial_left_no_format(tmp_path: Path) -> None:
+    """A study without trials and without a format has nothing to misread: the sweep goes on."""
+    config = kept(tmp_path)
+    study_url = f"sqlite:///{tmp_path / EARLIER / DATABASE_FILE}"
+    optuna.create_study(study_name=EARLIER, storage=study_url)
+    assert work(config, paper=None, trials=1, name=EARLIER)[0].state == "finished"
+    assert optuna.load_study(study_name=EARLIER, storage=study_url).user_attrs["format"] == FORMAT
+    assert len(read_records(config, EARLIER)) == 1
+
+
+def test_the_version_is_the_projects() -> None:
+    """The one that a study is given is pyproject.toml's."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == VERSION
 
 
 def test_scores_of_another_definition_are_refused(tmp_path: Path) -> None:
