@@ -1,32 +1,60 @@
-"""Find and load the sweeps of a storage: each is a folder that holds its resolved configuration."""
+"""Find and load the sweeps of a storage: each is a folder that holds its resolved configuration.
 
+The first line of a sweep's config.yaml tells the format of all that the folder and the study hold.
+"""
+
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweep.config.compose import load, read_config_file, validate_name
+from sweep.config.compose import dump, load, read_config_file, validate_name
 from sweep.config.messages import nearest_hint
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 
 CONFIG_FILE = "config.yaml"
 """File with the resolved configuration, in a sweep's folder."""
+FORMAT = 2
+"""Format of a sweep: increased, with `VERSION`, when a stored key or a trial's number changes its meaning."""
+VERSION = "0.2.0"
+"""The program's version, as in pyproject.toml; a Ray job's code is not installed, so that no metadata holds it."""
+FORMAT_LINE = "# written by version {version}, format {format}"
+"""The first line of a sweep's config.yaml; version 0.1.0, of format 1, did not write it."""
 SWEEP_LIST_FILE = "sweeps.yaml"
 """File with the names of a comparison's sweeps, in the comparison's folder."""
+
+
+def dump_stored_config(config: SweepConfig) -> str:
+    """Return the text of a sweep's config.yaml."""
+    return f"{FORMAT_LINE.format(version=VERSION, format=FORMAT)}\n{dump(config)}"
 
 
 def load_stored_config(storage: Path, name: str) -> SweepConfig:
     """Load the configuration of a stored sweep.
 
     Raises:
-        ConfigError: the storage has no such sweep, or its configuration is invalid.
+        ConfigError: the storage has no such sweep, the sweep has another format, or its configuration is invalid.
     """
     file = storage / validate_name(name) / CONFIG_FILE
     if not file.is_file():
         there = [path.parent.name for path in storage.glob(f"*/{CONFIG_FILE}")]
         raise ConfigError(f"{name}: {storage} has no sweep of this name{nearest_hint(name, there)}.")
+    _check_format(file, name)
     # The storage may have been moved since the sweep began.
     return load(file).model_copy(update={"storage": storage})
+
+
+def _check_format(file: Path, name: str) -> None:
+    """Refuse a sweep whose config.yaml tells another format, or none, as version 0.1.0 left it."""
+    first, *_ = file.read_text(encoding="utf-8", errors="replace").split("\n", 1)
+    told = re.fullmatch(FORMAT_LINE.format(version="([^ ]+)", format="([0-9]+)"), first)
+    version, found = told.groups() if told else ("0.1.0", "1")
+    if found != str(FORMAT):
+        raise ConfigError(
+            f"{name} has format {found}, which version {version} of this program reads; this is version {VERSION},"
+            f" which reads format {FORMAT}."
+        )
 
 
 def list_sweep_names(storage: Path, name: str) -> list[str]:

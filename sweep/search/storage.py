@@ -21,14 +21,6 @@ from sweep.search.samplers import SAMPLERS
 
 DATABASE_FILE = "study.db"
 """The database file in the sweep's folder; used where the config key `ledger` is not set."""
-FORMAT = 2
-"""Format of a sweep's records: increased, with `VERSION`, when a stored number changes its meaning."""
-VERSION = "0.2.0"
-"""The program's version, as in pyproject.toml; a Ray job's code is not installed, so that no metadata holds it."""
-FORMAT_ATTRIBUTE = "format"
-"""The study attribute that holds the format of its records; absent in format 1."""
-VERSION_ATTRIBUTE = "version"
-"""The study attribute that holds the version of the program that began it; absent in format 1, of version 0.1.0."""
 SCORE_ATTRIBUTE = "score"
 """The study attribute that holds the definition of its scores."""
 CONFIG_ATTRIBUTE = "config"
@@ -62,8 +54,6 @@ def open_studies(config: SweepConfig, name: str) -> dict[Phase, optuna.Study]:
         studies = {phase: _create_study(storage, study, config) for phase, study in _name_studies(name).items()}
     search = studies["search"]
     if not search.get_trials(deepcopy=False):
-        search.set_user_attr(FORMAT_ATTRIBUTE, FORMAT)
-        search.set_user_attr(VERSION_ATTRIBUTE, VERSION)
         search.set_user_attr(SCORE_ATTRIBUTE, DEFINITIONS["score"])
         search.set_user_attr(CONFIG_ATTRIBUTE, comparable_config(config))
     return studies
@@ -97,15 +87,8 @@ def load_existing_studies(config: SweepConfig, name: str) -> dict[Phase, optuna.
     """Load those studies of a sweep that exist, without creating or closing anything.
 
     Raises:
-        ConfigError: the database cannot be opened, or its records have another format.
+        ConfigError: the database cannot be opened.
     """
-    studies = _load_studies(config, name)
-    if "search" in studies:
-        _check_format(studies["search"], name)
-    return studies
-
-
-def _load_studies(config: SweepConfig, name: str) -> dict[Phase, optuna.Study]:
     if not _should_open(config, name):
         return {}
     with silence_optuna():
@@ -115,23 +98,13 @@ def _load_studies(config: SweepConfig, name: str) -> dict[Phase, optuna.Study]:
         return {phase: optuna.load_study(study_name=study, storage=storage) for phase, study in wanted.items()}
 
 
-def _check_format(search: optuna.Study, name: str) -> None:
-    """Refuse records of another format; a study without trials may have ended before its format was written."""
-    found, version = search.user_attrs.get(FORMAT_ATTRIBUTE, 1), search.user_attrs.get(VERSION_ATTRIBUTE, "0.1.0")
-    if found != FORMAT and search.get_trials(deepcopy=False):
-        raise ConfigError(
-            f"{name} has records of format {found}, which version {version} of this program reads; this is version"
-            f" {VERSION}, which reads format {FORMAT}."
-        )
-
-
 def is_name_taken(config: SweepConfig, name: str) -> bool:
     """Return True if the sweeps share a database that already has a study of this name.
 
     Raises:
         ConfigError: the database cannot be opened.
     """
-    return config.ledger is not None and "search" in _load_studies(config, name)
+    return config.ledger is not None and "search" in load_existing_studies(config, name)
 
 
 def read_attempts(phase: Phase, study: optuna.Study) -> list[TrialRecord]:

@@ -13,9 +13,8 @@ from optuna.trial import TrialState
 from eval.metrics.calibrated_score import extraction_strengths
 from sweep.atomic_io import create_folder
 from sweep.config import space
-from sweep.config.compose import dump
 from sweep.config.schema import SweepConfig
-from sweep.config.stored import CONFIG_FILE
+from sweep.config.stored import CONFIG_FILE, dump_stored_config
 from sweep.errors import ConfigError
 from sweep.records import INTERRUPTED_REASON, Phase, Setting, TrialRecord, now
 from sweep.search import asha, storage, warm_start
@@ -174,7 +173,7 @@ def create_sweep_folder(config: SweepConfig, name: str) -> None:
     """
     refuse_taken_name(config, name)
     try:
-        create_folder(config.storage / name, CONFIG_FILE, dump(config))
+        create_folder(config.storage / name, CONFIG_FILE, dump_stored_config(config))
     except OSError:
         refuse_taken_name(config, name)  # another process created it first
         raise

@@ -9,7 +9,7 @@ from eval.shipped_configs import CONFIGS
 from support.commands import refusal
 from sweep import launch, submit
 from sweep.config.compose import dump, load
-from sweep.config.stored import CONFIG_FILE, SWEEP_LIST_FILE
+from sweep.config.stored import CONFIG_FILE, SWEEP_LIST_FILE, dump_stored_config
 from sweep.errors import ConfigError
 from sweep.report.__main__ import main as report
 
@@ -120,7 +120,7 @@ def test_in_the_folder_of_a_sweep(capsys: pytest.CaptureFixture[str], here: Path
     """What a storage holds may have been changed since, or come from somebody else."""
     folder = here / "runs" / "old"
     folder.mkdir(parents=True)
-    whole = dump(load(CONFIGS / "ga.yaml")) if file == CONFIG_FILE else "sweeps: [old]\n"
+    whole = dump_stored_config(load(CONFIGS / "ga.yaml")) if file == CONFIG_FILE else "sweeps: [old]\n"
     (folder / file).write_text(HOSTILE[hostile] if hostile == "directive" else whole + HOSTILE[hostile])
     for said in (refusal(launch.main, capsys, "--resume", "old"), refusal(report, capsys, "old")):
         assert "s3cret" not in said

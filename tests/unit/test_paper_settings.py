@@ -113,7 +113,7 @@ def test_any_change_of_the_recipe_is_another_recipe(change: str, said: str) -> N
 
 def test_the_default_recipe_is_another_one() -> None:
     """On the paper's model and data it differs in the first step's number and in the positions of the KL."""
-    config = shipped("wtnpo", PHI, FORGET10, "recipe=default")
+    config = load_shipped("wtnpo", PHI, FORGET10, "recipe=default")
     assert recipe_differences(config) == [
         "train.warmup_from = 1, not 0",
         'retain.reduction = "tokens", not "padded500"',

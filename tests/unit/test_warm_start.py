@@ -13,13 +13,11 @@ import pytest
 from support.bowl import NAME, finished, score, settings, sweep, work
 from sweep.config.compose import dump
 from sweep.config.schema import SweepConfig
-from sweep.config.stored import CONFIG_FILE
+from sweep.config.stored import CONFIG_FILE, VERSION, dump_stored_config, load_stored_config
 from sweep.errors import ConfigError
-from sweep.plan.sweep_plan import plan_stored_sweep
-from sweep.report.data import load_report_data
 from sweep.search.queue import pending_trials
-from sweep.search.storage import DATABASE_FILE, FORMAT, VERSION
-from sweep.search.study import SweepStudy, TrialRequest, read_records
+from sweep.search.storage import DATABASE_FILE
+from sweep.search.study import SweepStudy, TrialRequest
 from sweep.search.warm_start import validate_warm_start
 
 EARLIER = "earlier"
@@ -31,7 +29,7 @@ NEXT = TrialRequest(phase="search", index=0, seed=0, setting=None)
 def kept(storage: Path, name: str = EARLIER, **blocks: Any) -> SweepConfig:
     """A sweep with its configuration in its folder, as the command line leaves it."""
     config = sweep(storage, name, **blocks)
-    (storage / name / CONFIG_FILE).write_text(dump(config), encoding="utf-8")
+    (storage / name / CONFIG_FILE).write_text(dump_stored_config(config), encoding="utf-8")
     return config
 
 
@@ -182,29 +180,18 @@ def test_a_sweep_without_results_is_refused(tmp_path: Path) -> None:
         next(iter(pending_trials(config, None, SweepStudy(config, EARLIER))))
 
 
-def test_records_of_another_format_are_refused(tmp_path: Path) -> None:
-    """What version 0.1.0 stored tells no format: warm start, resume, sync and report name the version that reads it."""
+@pytest.mark.parametrize(
+    ("line", "found", "version"), [("", "1", "0.1.0"), ("# written by version 0.9.1, format 7\n", "7", "0.9.1")]
+)
+def test_a_sweep_of_another_format_is_refused(tmp_path: Path, line: str, found: str, version: str) -> None:
+    """Version 0.1.0 told no format: warm start, and what resume, sync and report begin with, name who reads it."""
     config = earlier(tmp_path, trials=1)
-    theirs = optuna.load_study(study_name=EARLIER, storage=f"sqlite:///{tmp_path / EARLIER / 'study.db'}")
-    theirs.set_user_attr("format", 1)
-    theirs.set_user_attr("version", "0.1.0")
-    said = "earlier has records of format 1, which version 0.1.0 of this program reads; this is version 0.2.0, which"
+    (tmp_path / EARLIER / CONFIG_FILE).write_text(f"{line}{dump(config)}")
+    said = f"earlier has format {found}, which version {version} of this program reads; this is version 0.2.0, which"
     with pytest.raises(ConfigError, match=rf"^search\.warm_start: {said}"):
         validate_warm_start(warm(tmp_path))
     with pytest.raises(ConfigError, match=f"^{said}"):
-        plan_stored_sweep(tmp_path, EARLIER)  # which resume and sync begin with
-    with pytest.raises(ConfigError, match=f"^{said}"):
-        load_report_data(config, EARLIER)
-
-
-def test_a_driver_that_died_before_its_first_trial_left_no_format(tmp_path: Path) -> None:
-    """A study without trials and without a format has nothing to misread: the sweep goes on."""
-    config = kept(tmp_path)
-    study_url = f"sqlite:///{tmp_path / EARLIER / DATABASE_FILE}"
-    optuna.create_study(study_name=EARLIER, storage=study_url)
-    assert work(config, paper=None, trials=1, name=EARLIER)[0].state == "finished"
-    assert optuna.load_study(study_name=EARLIER, storage=study_url).user_attrs["format"] == FORMAT
-    assert len(read_records(config, EARLIER)) == 1
+        load_stored_config(tmp_path, EARLIER)
 
 
 def test_the_version_is_the_projects() -> None:
