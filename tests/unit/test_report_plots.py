@@ -20,7 +20,7 @@ from sweep.report.figure import Figure
 from sweep.report.highlights import find_highlights
 from sweep.report.parameter import find_range_parameters
 from sweep.report.plots.history import plot_history
-from sweep.report.plots.importance import compute_importances, plot_importance
+from sweep.report.plots.importance import compute_importances, compute_intervals, name_leader, plot_importance
 from sweep.report.plots.retention import plot_retention
 from sweep.report.plots.seeds import plot_seeds
 from sweep.report.plots.slices import plot_slices
@@ -203,6 +203,38 @@ def test_importances_of_a_score_that_only_alpha_moves() -> None:
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["alpha"] > 0.9
     assert compute_importances(reported(*spiral(24))) == shares
+
+
+def test_a_leader_is_named_with_its_interval() -> None:
+    """The score is a step in alpha: every tree splits there once and never again, so that each share is exactly 1."""
+    trials = [replace(r, metrics={"score": float(i >= 12)}) for i, r in enumerate(spiral(24))]
+    figure = plot_importance(reported(*trials))
+    assert figure.title == "alpha explains 100% [100, 100] of the score's variance"
+    assert figure.table.rows == [("alpha", 1.0, 1.0, 1.0), ("beta", 0.0, 0.0, 0.0)]
+    assert [(row["from"], row["to"]) for row in layer(figure, "rule")] == [(1.0, 1.0), (0.0, 0.0)]
+
+
+def test_no_leader_where_intervals_overlap() -> None:
+    """On a 4 × 4 grid both matter alike: the truth, 1/2 each, lies in both intervals, which are the same each time."""
+    places = [(alpha, beta) for alpha in range(4) for beta in range(4)]
+    trials = [trial(i, {"alpha": a + 0.5, "beta": 1.0 + 2 * b}, (a + b) / 10) for i, (a, b) in enumerate(places)]
+    sweep = reported(*trials, space={name: {"low": 0.0, "high": 8.0} for name in ("alpha", "beta")})
+    figure, ends = plot_importance(sweep), compute_intervals(sweep)
+    assert figure.title in {
+        f"16 trials are too few to tell the importances of {one} and {other} apart"
+        for one, other in (("alpha", "beta"), ("beta", "alpha"))
+    }
+    assert all(low < 0.5 < high for low, high in ends.values())
+    assert [row[2:] for row in figure.table.rows] == [ends[str(row[0])] for row in figure.table.rows]
+
+
+def test_only_what_overlaps_the_leader_is_named() -> None:
+    """With .5 to .7 against .2 to .5 and .1 to .3, two are alike and the third is not."""
+    texts = {"a": "60% [50, 70]", "b": "30% [20, 50]", "c": "10% [10, 30]"}
+    found = name_leader(texts, {"a": (0.5, 0.7), "b": (0.2, 0.5), "c": (0.1, 0.3)}, 24)
+    assert found == "24 trials are too few to tell the importances of a and b apart"
+    found = name_leader(texts, {"a": (0.51, 0.7), "b": (0.2, 0.5), "c": (0.1, 0.3)}, 24)
+    assert found == "a explains 60% [50, 70] of the score's variance"
 
 
 @pytest.mark.parametrize(
