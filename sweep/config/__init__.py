@@ -4,6 +4,7 @@
     compose       build a `SweepConfig` from a file and overrides, with Hydra and pydantic
     yaml_files    read YAML safely
     messages      error messages for input that YAML, Hydra or pydantic reject
+    search_also   add the hyper-parameters of `search.also` to the space
     space         check the search space against the objective's fields; convert it to Optuna's distributions
     train_rules   check that the values of `train` fit together and fit the cluster
     matrix        expand one file, or several files, into several sweeps

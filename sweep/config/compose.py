@@ -27,6 +27,7 @@ from sweep.config.messages import (
     unknown_option_message,
 )
 from sweep.config.schema import SweepConfig
+from sweep.config.search_also import add_searched_keys
 from sweep.config.yaml_files import check_texts, compose_yaml, parse_yaml_file
 from sweep.errors import ConfigError
 
@@ -47,7 +48,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
 
     Groups are looked up beside the file, then among the shipped ones. The file's values take precedence over those of
     the groups that it chooses, and overrides take precedence over both. Relative local folders are resolved against the
-    working directory.
+    working directory. `search.also` is replaced by ranges in `space`.
 
     Raises:
         ConfigError: the file, an override or a value is invalid.
@@ -55,7 +56,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
     with translate_errors(path):
         raw = compose_values(path, overrides)
         try:
-            return SweepConfig.model_validate(_make_folders_absolute(raw))
+            return add_searched_keys(SweepConfig.model_validate(_make_folders_absolute(raw)))
         except ValidationError as error:
             raise ConfigError(explain_validation_error(error, raw)) from error
 

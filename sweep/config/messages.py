@@ -33,6 +33,7 @@ PLAIN_MESSAGES = {
     "path_type": "must be a folder",
     "string_type": "must be a text",
     "too_short": "must not be empty",
+    "tuple_type": "must be a list",
     **dict.fromkeys(("union_tag_invalid", "union_tag_not_found"), f"must be {' or '.join(datasets.list_names())}"),
 }
 """Messages by pydantic's error type, where pydantic's own message speaks of Python; all others are kept."""

@@ -186,6 +186,10 @@ class SearchConfig(Frozen):
     """Search for the best setting."""
 
     sampler: Literal["tpe", "random", "grid", "nsga2", "paper"]
+    also: Annotated[
+        tuple[Literal["train.lr", "retain.weight", "train.epochs"], ...], Field(strict=False, exclude=True)
+    ] = ()
+    """Hyper-parameters to search besides those of `space`: `compose.load` adds them to it, and this is not stored."""
     trials: Annotated[int, Field(gt=0, le=100_000)] | None
     """Number of trials of the search (null: as many as `hours` allows)."""
     hours: PositiveFloat | None
