@@ -185,7 +185,8 @@ Space: TypeAlias = dict[
 class SearchConfig(Frozen):
     """Search for the best setting."""
 
-    sampler: Literal["tpe", "random", "grid", "nsga2", "paper"]
+    sampler: Literal["auto", "gp", "tpe", "random", "grid", "nsga2", "paper"]
+    """`auto`: gp (a Gaussian process) for the first 250 trials of a space of numbers without `stop`, else tpe."""
     also: Annotated[
         tuple[Literal["train.lr", "retain.weight", "train.epochs"], ...], Field(strict=False, exclude=True)
     ] = ()
@@ -218,10 +219,12 @@ class SearchConfig(Frozen):
 
     @model_validator(mode="after")
     def _check_sampler(self) -> Self:
-        if self.warm_start and self.sampler != "tpe":
+        if self.warm_start and self.sampler not in ("auto", "gp", "tpe"):
             raise ValueError(f"must have no warm_start with sampler {self.sampler!r}, which learns nothing from it")
         if self.stop == "asha" and self.sampler == "nsga2":
             raise ValueError("must have no stop with sampler 'nsga2': trials are stopped by their score alone")
+        if self.stop == "asha" and self.sampler == "gp":
+            raise ValueError("must have no stop with sampler 'gp', which does not see stopped trials: take auto")
         return self
 
 

@@ -1,18 +1,31 @@
 """The samplers, and how the Optuna sampler of a trial is built; each trial gets a new one with its own seed."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from numpy.random import SeedSequence
-from optuna.samplers import BaseSampler, NSGAIISampler, PartialFixedSampler, RandomSampler, TPESampler
+from optuna.samplers import (
+    BaseSampler,
+    GPSampler,
+    NSGAIISampler,
+    PartialFixedSampler,
+    RandomSampler,
+    TPESampler,
+)
 from optuna.study import StudyDirection
 
-from sweep.config.schema import SweepConfig
+from sweep.config.schema import Range, SweepConfig
 from sweep.records import Setting
 from sweep.search.grid import build_grid
 
 N_STARTUP_TRIALS = 8
-"""Number of random settings before TPE models the scores: a third of a sweep of 24 trials."""
+"""Number of random settings before gp or tpe models the scores: a third of a sweep of 24 trials."""
+N_GP_TRIALS = 250
+"""Number of trials for which `auto` asks the Gaussian process, whose time grows with the trials that are finished."""
+N_GP_CANDIDATES = 512
+"""Number of settings among which the Gaussian process begins to look for its next one; Optuna's own 2048 take longer
+than 0.4 s with 250 finished and 32 running trials (`tests/timings/asking.py`)."""
 POPULATION_SIZE = 6
 """Number of settings in one generation of NSGA-II: four generations in a sweep of 24 trials."""
 
@@ -30,10 +43,22 @@ class SamplerSpec:
     space holds it, and the sampler chooses the others."""
 
 
+def _build_gp(seed: int) -> BaseSampler:
+    """Build the Gaussian process, which estimates the noise of the scores and takes running trials into account."""
+    logging.getLogger("optuna._gp").setLevel(logging.ERROR)  # it warns where its own search has converged
+    sampler = GPSampler(seed=seed, n_startup_trials=N_STARTUP_TRIALS, deterministic_objective=False)
+    sampler._n_preliminary_samples = N_GP_CANDIDATES
+    return sampler
+
+
+def _build_tpe(seed: int) -> BaseSampler:
+    return TPESampler(seed=seed, multivariate=True, n_startup_trials=N_STARTUP_TRIALS)
+
+
 SAMPLERS = {
-    "tpe": SamplerSpec(
-        build=lambda seed: TPESampler(seed=seed, multivariate=True, n_startup_trials=N_STARTUP_TRIALS),
-    ),
+    "auto": SamplerSpec(build=_build_tpe),  # and gp for the trials that `choose_sampler` leaves to it
+    "gp": SamplerSpec(build=_build_gp),
+    "tpe": SamplerSpec(build=_build_tpe),
     "random": SamplerSpec(build=RandomSampler),
     "grid": SamplerSpec(build=RandomSampler, list_settings=build_grid),
     "nsga2": SamplerSpec(
@@ -43,6 +68,18 @@ SAMPLERS = {
     "paper": SamplerSpec(build=RandomSampler),  # its only trial has the paper's setting
 }
 """The samplers by their name in `search.sampler`."""
+
+
+def choose_sampler(config: SweepConfig, index: int) -> str:
+    """Return the sampler that `search.sampler` comes to for trial `index`; the number of trials has no part in it.
+
+    `auto` is gp for the first trials of a space of numbers, and tpe for later ones, with choices, and under ASHA,
+    because gp does not see the trials that were stopped.
+    """
+    if config.search.sampler != "auto":
+        return config.search.sampler
+    is_numeric = all(isinstance(entry, Range) for entry in config.space.values())
+    return "gp" if is_numeric and index < N_GP_TRIALS and config.search.stop == "none" else "tpe"
 
 
 def build_sampler(config: SweepConfig, index: int, setting: Setting | None) -> BaseSampler:
@@ -59,4 +96,4 @@ def build_sampler(config: SweepConfig, index: int, setting: Setting | None) -> B
     entropy = (config.seed, index, len(config.search.warm_start))
     seed = int(SeedSequence(entropy).generate_state(1)[0])
     given = {} if setting is None else {name: setting[name] for name in config.space}
-    return PartialFixedSampler(given, SAMPLERS[config.search.sampler].build(seed))
+    return PartialFixedSampler(given, SAMPLERS[choose_sampler(config, index)].build(seed))

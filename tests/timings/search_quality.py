@@ -57,6 +57,7 @@ WAYS = {
     "random": ["search.sampler=random"],
     "grid": ["search.sampler=grid"],
     "tpe": ["search.sampler=tpe"],
+    "gp": ["search.sampler=gp"],
     "tpe, asha": ["search.sampler=tpe", "search.stop=asha"],
 }
 OUT = Path("runs/timings/search_quality.json")

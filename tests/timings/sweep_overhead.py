@@ -2,8 +2,8 @@
 
 python tests/timings/sweep_overhead.py [--small] [--out sweep_overhead.json]
 
-Trials that sleep go through all of a real sweep: Ray, the study, the sampler of configs/wtnpo.yaml, MLflow in a
-database of its own, the live table. 100 of them sleep for a second on 2 workers, 320 for ten seconds on 32 (which takes
+Trials that sleep go through all of a real sweep: Ray, the study, TPE (asking.py times gp), MLflow in a database of its
+own, the live table. 100 of them sleep for a second on 2 workers, 320 for ten seconds on 32 (which takes
 some 5 GB; --small leaves it out). A worker's time is what lies between its first trial's start and its last one's end:
 of it at least 90 % must be sleep, and the median gap of the first sweep at most 100 ms. A trial reports after each of
 five epochs, as a real one does. The cores of this machine are shared out among the workers, for sleep needs none.
@@ -72,8 +72,8 @@ def scores(record: TrialRecord) -> dict[str, float]:
 
 
 def configured(storage: Path, *words: str) -> SweepConfig:
-    """The sweep of configs/wtnpo.yaml, without finalists."""
-    return load(CONFIGS / "wtnpo.yaml", [f"storage={storage}", "seeds=0", *words])
+    """The sweep of configs/wtnpo.yaml with TPE, without finalists."""
+    return load(CONFIGS / "wtnpo.yaml", [f"storage={storage}", "seeds=0", "search.sampler=tpe", *words])
 
 
 def slept(case: Case) -> dict[str, Any]:

@@ -240,7 +240,7 @@ def test_dump_keeps_texts_that_look_like_something_else(tmp_path: Path) -> None:
         ("search=3", "search = 3 must be a block of keys and values."),
         (
             "search.sampler=tp",
-            "search.sampler = 'tp' must be 'tpe', 'random', 'grid', 'nsga2' or 'paper' (nearest: tpe).",
+            "search.sampler = 'tp' must be 'auto', 'gp', 'tpe', 'random', 'grid', 'nsga2' or 'paper' (nearest: tpe).",
         ),
         ("space.alpha.low=x", "space.alpha.low = 'x' must be a number."),
         ("space.alpha.low=true", "space.alpha.low = True must be a number."),

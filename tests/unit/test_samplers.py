@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any, get_args
 
 import pytest
-from optuna.samplers import RandomSampler
+from optuna.samplers import GPSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from pydantic import ValidationError
 
@@ -16,11 +16,11 @@ from support.toys import SHAPE, TEMPLATE
 from support.trials import PAPER, sweep_of
 from sweep.config.schema import SearchConfig
 from sweep.config.space import validate_space
-from sweep.records import Setting
+from sweep.records import Setting, TrialRecord
 from sweep.search.queue import count_search_trials, pending_trials
-from sweep.search.samplers import SAMPLERS, SamplerSpec
+from sweep.search.samplers import SAMPLERS, SamplerSpec, build_sampler, choose_sampler
 from sweep.search.storage import load_existing_studies
-from sweep.search.study import SweepStudy
+from sweep.search.study import SweepStudy, TrialRequest
 
 SPACES: dict[str, tuple[dict[str, Any], Setting]] = {
     "floats": (
@@ -50,8 +50,10 @@ SPACES: dict[str, tuple[dict[str, Any], Setting]] = {
     ),
 }
 """Each with a setting that stands for the paper's."""
-TRIALS = 12
-"""So many that TPE has its model, after 8 random settings, and NSGA-II a second generation of 6."""
+TRIALS = {"auto": 9, "gp": 9}
+"""So many that there is a model, after 8 random settings, by sampler; others get `ELSE`."""
+ELSE = 12
+"""So many that NSGA-II has a second generation of 6."""
 MODEL = {
     "name": "toy",
     "path": None,
@@ -72,8 +74,10 @@ def inside(entry: dict[str, Any], value: Any) -> bool:
     return type(value) is type(entry["low"]) and entry["low"] <= value <= entry["high"] and whole
 
 
-@pytest.mark.parametrize("space", SPACES)
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(
+    ("sampler", "space"),  # on the others auto is gp
+    [(one, space) for one in SAMPLERS for space in SPACES if one != "gp" or space in ("choices", "rmu")],
+)
 def test_every_sampler_takes_every_space(tmp_path: Path, sampler: str, space: str) -> None:
     """Each value is one of the choices, or lies within its range, on its step; the paper's setting may come first."""
     entries, paper = SPACES[space]
@@ -82,7 +86,7 @@ def test_every_sampler_takes_every_space(tmp_path: Path, sampler: str, space: st
         objective="rmu" if space == "rmu" else "wtnpo",
         model=MODEL,
         space=entries,
-        search={"sampler": sampler, "trials": TRIALS},
+        search={"sampler": sampler, "trials": TRIALS.get(sampler, ELSE)},
         ledger="sqlite:///:memory:",
     )
     validate_space(config)
@@ -90,11 +94,13 @@ def test_every_sampler_takes_every_space(tmp_path: Path, sampler: str, space: st
     assert all(inside(entry, record.setting[name]) for record in records for name, entry in entries.items())
     assert (records[0].setting == paper) or sampler == "grid"
     if sampler not in ("grid", "paper"):
-        assert len(records) == TRIALS
+        assert len(records) == TRIALS.get(sampler, ELSE)
 
 
 @pytest.mark.parametrize(
-    "search", [*({"sampler": sampler} for sampler in SAMPLERS), {"sampler": "tpe", "stop": "asha"}], ids=str
+    "search",
+    [*({"sampler": sampler} for sampler in SAMPLERS if sampler != "gp"), {"sampler": "auto", "stop": "asha"}],
+    ids=str,  # auto is gp here
 )
 def test_a_resumed_sweep_asks_the_same_settings(tmp_path: Path, search: dict[str, Any]) -> None:
     """One worker, killed in trials 1, 7 and 10 after two epochs: settings, seeds and ends are a whole sweep's."""
@@ -121,6 +127,49 @@ def test_the_configuration_knows_every_sampler(tmp_path: Path) -> None:
                 sweep(tmp_path, search={"sampler": sampler, "stop": "asha"})
 
 
+@pytest.mark.parametrize(
+    ("index", "space", "search", "chosen"),
+    [
+        (0, "floats", {"trials": 3}, "gp"),
+        (249, "floats", {"trials": 1000}, "gp"),
+        (250, "floats", {"trials": 1000}, "tpe"),
+        (250, "floats", {"trials": 251}, "tpe"),
+        (8, "steps", {}, "gp"),
+        (8, "choices", {}, "tpe"),
+        (8, "rmu", {}, "tpe"),
+        (8, "floats", {"stop": "asha"}, "tpe"),
+        (900, "choices", {"sampler": "gp"}, "gp"),
+        (0, "floats", {"sampler": "tpe"}, "tpe"),
+    ],
+)
+def test_auto_chooses_by_index_and_space(
+    tmp_path: Path, index: int, space: str, search: dict[str, Any], chosen: str
+) -> None:
+    """Numbers and the first 250 trials get the Gaussian process, however many trials there are; a name is a name."""
+    config = sweep(tmp_path, space=SPACES[space][0], search={"sampler": "auto"} | search)
+    assert choose_sampler(config, index) == chosen
+    kind = {"gp": GPSampler, "tpe": TPESampler}[chosen]
+    assert isinstance(build_sampler(config, index, None)._base_sampler, kind)  # type: ignore[attr-defined]
+
+
+def test_the_gaussian_process_sees_what_runs(tmp_path: Path) -> None:
+    """While its setting runs already, the same trial looks a tenth of the range away; scores are taken as noisy."""
+    config = sweep(tmp_path, search={"sampler": "gp", "trials": 30})
+    work(config, trials=8)
+    alone = open_next(SweepStudy(config, NAME), 8).setting
+    ledger = SweepStudy(config, NAME)
+    open_next(ledger, 9, alone)
+    beside = open_next(ledger, 8).setting
+    alpha, beta = (float(beside["alpha"]) - float(alone["alpha"])) / 5, float(beside["beta"]) / float(alone["beta"])
+    assert math.hypot(alpha, math.log(beta, 40)) > 0.1
+    assert build_sampler(config, 8, None)._base_sampler._deterministic is False  # type: ignore[attr-defined]
+
+
+def open_next(ledger: SweepStudy, index: int, setting: Setting | None = None) -> TrialRecord:
+    """Open a search trial."""
+    return ledger.open_attempt(TrialRequest(phase="search", index=index, seed=0, setting=setting))
+
+
 def test_one_entry_makes_a_sampler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list that begins with the paper's setting, on both sides: queue, study and results read it from the entry."""
     listed: list[Setting] = [PAPER, {"alpha": 2.0, "beta": 3.0}, {"alpha": 5.0, "beta": 1.0}]
@@ -137,9 +186,10 @@ def test_one_entry_makes_a_sampler(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert sweep_of(config, records[:1]).found == records[0].setting
 
 
-def test_tpe_finds_the_bowl(tmp_path: Path) -> None:
-    """After 8 random trials TPE looks nearer to the lowest point: its median score is less than half of theirs."""
-    scores = [score(record.setting) for record in work(sweep(tmp_path, search={"trials": 24}))]
+@pytest.mark.parametrize(("sampler", "trials"), [("tpe", 24), ("auto", 12)])
+def test_a_model_finds_the_bowl(tmp_path: Path, sampler: str, trials: int) -> None:
+    """After 8 random trials it looks nearer to the lowest point: its median score is less than half of theirs."""
+    scores = [score(record.setting) for record in work(sweep(tmp_path, search={"sampler": sampler, "trials": trials}))]
     assert median(scores[8:]) < median(scores[:8]) / 2
 
 
@@ -149,6 +199,7 @@ def test_tpe_finds_the_bowl(tmp_path: Path) -> None:
         ({"warm_start": ["a"], "sampler": "grid"}, "must have no warm_start with sampler 'grid'"),
         ({"warm_start": ["a"], "sampler": "random"}, "must have no warm_start with sampler 'random'"),
         ({"stop": "asha", "sampler": "nsga2"}, "must have no stop with sampler 'nsga2'"),
+        ({"stop": "asha", "sampler": "gp"}, "must have no stop with sampler 'gp', which does not see stopped trials"),
         ({"trials": None}, "must have trials or hours, or both"),
     ],
 )

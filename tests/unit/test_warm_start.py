@@ -77,11 +77,13 @@ def test_the_sampler_knows_what_was_found_before(storage: Path) -> None:
     assert all(value == pytest.approx(expected) for _, value, expected in found)
 
 
-def test_the_first_trial_is_no_longer_random(storage: Path) -> None:
-    """With 12 known trials TPE proposes at once: index 0 is another setting than a cold sweep's, and a better one."""
-    cold = work(sweep(storage / "cold", search={"trials": 6}), paper=None)
-    learnt = work(warm(storage, search={"trials": 6, "warm_start": [EARLIER]}), paper=None)
-    assert [record.index for record in learnt] == list(range(6))
+@pytest.mark.parametrize(("sampler", "trials"), [("tpe", 6), ("gp", 2), ("auto", 2)])
+def test_the_first_trial_is_no_longer_random(storage: Path, sampler: str, trials: int) -> None:
+    """With 12 known trials it proposes at once: index 0 is another setting than a cold sweep's, and a better one."""
+    cold = work(sweep(storage / "cold", search={"trials": trials, "sampler": sampler}), paper=None)
+    search = {"trials": trials, "sampler": sampler, "warm_start": [EARLIER]}
+    learnt = work(warm(storage, search=search), paper=None)
+    assert [record.index for record in learnt] == list(range(trials))
     assert sum(record.score for record in learnt) < sum(record.score for record in cold) / 2
 
 
