@@ -53,7 +53,7 @@ class PairedDifference:
 
 @dataclass(frozen=True, kw_only=True)
 class Finalist:
-    """A setting that was repeated on fresh seeds.
+    """A setting on several fresh seeds, those of the race or of the report.
 
     Attributes:
         label: its name, as `label_setting` has it.
