@@ -22,7 +22,7 @@ def check_row_lengths(config: SweepConfig, dataset: Dataset) -> None:
     def load_tokenizer() -> "tuple[PreTrainedTokenizerFast, int | None]":
         from sweep.prepare.cost import load_model_info
 
-        own = load_model_info(config, dataset)
+        own = load_model_info(config.model, config.target, dataset)
         return own.tokenizer, getattr(own.architecture, "max_position_embeddings", None)
 
     length_check.check_lengths(dataset, config.model.template, load_tokenizer)

@@ -64,7 +64,7 @@ class LaunchPlan:
             return str(self.plans[0])
         from sweep.prepare.cost import estimate_budget, summarize_budgets
 
-        needs = summarize_budgets([estimate_budget(plan.config, plan.dataset) for plan in self.plans])
+        needs = summarize_budgets([estimate_budget(plan.config, plan.dataset, plan.artifacts) for plan in self.plans])
         return "\n".join([f"comparison: {self.name}", *(plan.summary_line for plan in self.plans), needs])
 
 

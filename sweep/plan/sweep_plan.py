@@ -76,7 +76,7 @@ class SweepPlan:
         asked = (
             f"{dump(self.config)}\nname: {self.name}\ntrials: {self.trials_summary}\nto prepare: {self.missing_summary}"
         )
-        return f"{asked}\n\n{forecast_sweep(self.config, self.dataset)}"
+        return f"{asked}\n\n{forecast_sweep(self.config, self.dataset, self.artifacts)}"
 
     @property
     def summary_line(self) -> str:

@@ -1,8 +1,8 @@
 """Estimate the card hours and the disk space of a sweep from its rows and the model's configuration alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +15,7 @@ from eval.rows.types import DataError, Dataset
 from eval.suite import Probes
 from sweep.config.schema import ModelConfig, SweepConfig, TargetConfig, Template
 from sweep.errors import ConfigError
-from sweep.prepare import artifacts
+from sweep.prepare.artifacts import Artifacts
 from sweep.prepare.memory import SweepRows, count_parameters
 from sweep.search.paper import find_paper_setting
 from sweep.search.queue import count_planned_trials
@@ -59,40 +59,44 @@ class Budget:
     artifact_costs: Mapping[Path, ArtifactCost]
 
     @property
-    def disk_bytes(self) -> int:
-        """Bytes of the artifacts that the trials share."""
-        return sum(cost.disk_bytes for cost in self.artifact_costs.values())
-
-    @property
     def total_hours(self) -> float | None:
         """Hours of one card for all trials and the artifacts that they share; None if not known."""
-        if self.n_trials is None or self.trial_hours is None:
-            return None
-        return self.n_trials * self.trial_hours + sum(cost.hours or 0.0 for cost in self.artifact_costs.values())
+        return _sum_hours([self])
 
     def __str__(self) -> str:
         """Format time and disk, a line each."""
-        return f"time: {self._time_text}\ndisk: {format_bytes(self.disk_bytes)} for what the trials share"
-
-    @property
-    def _time_text(self) -> str:
-        if self.trial_hours is None:
-            return f"not known (only for cluster.accelerator = {' or '.join(PEAK_FLOPS)})"
-        whole = "" if self.total_hours is None else f"{self.total_hours:.2g} hours of one card, "
-        return f"{whole}{self.trial_hours:.2g} hours a trial, assuming {ASSUMED_PEAK_SHARE:.0%} of the card's peak"
+        time, whole = f"not known (only for cluster.accelerator = {' or '.join(PEAK_FLOPS)})", self.total_hours
+        if self.trial_hours is not None:
+            total = "" if whole is None else f"{whole:.2g} hours of one card, "
+            time = f"{total}{self.trial_hours:.2g} hours a trial, assuming {ASSUMED_PEAK_SHARE:.0%} of the card's peak"
+        return f"time: {time}\ndisk: {_format_disk([self])}"
 
 
 def summarize_budgets(budgets: Sequence[Budget]) -> str:
     """Summarize time and disk of several sweeps in one line; artifacts that they share count once."""
-    made = {folder: cost for one in budgets for folder, cost in one.artifact_costs.items()}
-    disk = format_bytes(sum(cost.disk_bytes for cost in made.values()))
-    trials = [
-        one.n_trials * one.trial_hours for one in budgets if one.n_trials is not None and one.trial_hours is not None
-    ]
-    shared = sum(cost.hours or 0.0 for cost in made.values())
-    hours = f"{sum(trials) + shared:.2g} hours of one card, assuming {ASSUMED_PEAK_SHARE:.0%} of its peak"
-    time = hours if len(trials) == len(budgets) else "not known"
-    return f"together: time {time}; disk {disk} for what the trials share"
+    hours, time = _sum_hours(budgets), "not known"
+    if hours is not None:
+        time = f"{hours:.2g} hours of one card, assuming {ASSUMED_PEAK_SHARE:.0%} of its peak"
+    return f"together: time {time}; disk {_format_disk(budgets)}"
+
+
+def _sum_hours(budgets: Sequence[Budget]) -> float | None:
+    """Sum the hours of all trials and artifacts; None if those of one sweep's trials are not known."""
+    total = sum(cost.hours or 0.0 for cost in _merge_artifacts(budgets))
+    for one in budgets:
+        if one.n_trials is None or one.trial_hours is None:
+            return None
+        total += one.n_trials * one.trial_hours
+    return total
+
+
+def _format_disk(budgets: Sequence[Budget]) -> str:
+    return f"{format_bytes(sum(cost.disk_bytes for cost in _merge_artifacts(budgets)))} for what the trials share"
+
+
+def _merge_artifacts(budgets: Sequence[Budget]) -> Collection[ArtifactCost]:
+    """Return the cost of every artifact of the sweeps, once each."""
+    return {folder: cost for one in budgets for folder, cost in one.artifact_costs.items()}.values()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +107,7 @@ class ModelInfo:
         architecture: its configuration.
         tokenizer: its tokenizer.
         n_parameters: number of its parameters.
-        other_file_bytes: bytes of all its files but the weights.
+        other_file_bytes: bytes of all files of a target but its weights: model, tokenizer and rows.
     """
 
     architecture: PreTrainedConfig
@@ -112,33 +116,13 @@ class ModelInfo:
     other_file_bytes: int
 
 
-def estimate_budget(config: SweepConfig, dataset: Dataset) -> Budget:
-    """Estimate the time and disk of a sweep.
-
-    Raises:
-        ConfigError: the model's tokenizer cannot be loaded.
-    """
-    own, rows = load_model_info(config, dataset), encode_sweep_rows(config, dataset)
-    return Budget(
-        n_trials=count_planned_trials(config, find_paper_setting(config)),
-        trial_hours=_estimate_hours(
-            config, own, trained=_count_trained_positions(config, rows), read=_count_read_positions(config, rows)
-        ),
-        artifact_costs=_estimate_artifacts(config, dataset, own, rows),
-    )
-
-
-def load_model_info(config: SweepConfig, dataset: Dataset) -> ModelInfo:
-    """Load what can be known of the sweep's model without its weights.
+@cache
+def load_model_info(model: ModelConfig, target: TargetConfig, dataset: Dataset) -> ModelInfo:
+    """Load what can be known of a sweep's model without its weights.
 
     Raises:
         ConfigError: its tokenizer cannot be loaded.
     """
-    return _load_model_info(config.model, config.target, dataset)
-
-
-@cache
-def _load_model_info(model: ModelConfig, target: TargetConfig, dataset: Dataset) -> ModelInfo:
     key, of = ("target", target) if target.path else ("model", model)
     path, revision = of.path, of.revision
     try:
@@ -158,7 +142,7 @@ def _load_model_info(model: ModelConfig, target: TargetConfig, dataset: Dataset)
         architecture=architecture,
         tokenizer=tokenizer,
         n_parameters=count_parameters(architecture),
-        other_file_bytes=files,
+        other_file_bytes=files + len(dataset.to_json().encode()),
     )
 
 
@@ -168,9 +152,8 @@ def encode_sweep_rows(config: SweepConfig, dataset: Dataset) -> SweepRows:
     Raises:
         ConfigError: the model's tokenizer cannot be loaded.
     """
-    return _encode_sweep_rows(
-        load_model_info(config, dataset).tokenizer, config.model.template, config.retain.reduction, dataset
-    )
+    tokenizer = load_model_info(config.model, config.target, dataset).tokenizer
+    return _encode_sweep_rows(tokenizer, config.model.template, config.retain.reduction, dataset)
 
 
 @cache
@@ -188,12 +171,28 @@ def _encode_sweep_rows(
     )
 
 
+def estimate_budget(config: SweepConfig, dataset: Dataset, places: Artifacts) -> Budget:
+    """Estimate the time and disk of a sweep whose artifacts have these places.
+
+    Raises:
+        ConfigError: the model's tokenizer cannot be loaded.
+    """
+    own, rows = load_model_info(config.model, config.target, dataset), encode_sweep_rows(config, dataset)
+    trained, read = _count_trained_positions(config, rows), _count_read_positions(config, rows)
+    return Budget(
+        n_trials=count_planned_trials(config, find_paper_setting(config)),
+        trial_hours=_estimate_hours(config, own, trained=trained, read=read),
+        artifact_costs=_estimate_artifacts(config, own, rows, places),
+    )
+
+
 def _count_trained_positions(config: SweepConfig, rows: SweepRows) -> float:
     """Count the positions that a trial trains on, on average."""
-    mean = _count_positions(rows.training_rows.forget) / len(rows.training_rows.forget)
+    forget, retain = rows.training_rows.forget, rows.training_rows.retain_lengths
+    mean = _count_positions(forget) / len(forget)
     if config.retain.term != "none":
-        mean += sum(rows.training_rows.retain_lengths) / len(rows.training_rows.retain_lengths)
-    return build_trial_schedule(config, len(rows.training_rows.forget)).n_steps * config.train.batch * mean
+        mean += sum(retain) / len(retain)
+    return build_trial_schedule(config, len(forget)).n_steps * config.train.batch * mean
 
 
 def _count_read_positions(config: SweepConfig, rows: SweepRows) -> float:
@@ -216,34 +215,22 @@ def _estimate_hours(config: SweepConfig, own: ModelInfo, trained: float, read: f
 
 
 def _estimate_artifacts(
-    config: SweepConfig, dataset: Dataset, own: ModelInfo, rows: SweepRows
+    config: SweepConfig, own: ModelInfo, rows: SweepRows, places: Artifacts
 ) -> dict[Path, ArtifactCost]:
     """Estimate the cost of each artifact, by its folder."""
-    places = artifacts.locate_artifacts(config, dataset)
-    model = (
-        own.n_parameters * WEIGHT_DTYPES[config.train.precision].itemsize
-        + own.other_file_bytes
-        + len(dataset.to_json().encode())
-    )
-    passes = 0 if config.target.path else config.target.epochs
-    seen = _count_positions([*rows.training_rows.forget, *rows.training_rows.refusals, *rows.probes]) + sum(
-        rows.training_rows.retain_lengths
-    )
+    hours, asked = partial(_estimate_hours, config, own), rows.training_rows
+    model_bytes = own.n_parameters * WEIGHT_DTYPES[config.train.precision].itemsize + own.other_file_bytes
+    tuned = 0 if config.target.path else config.target.epochs * _count_positions(rows.target_rows)
+    read = _count_positions([*asked.forget, *asked.refusals, *rows.probes]) + sum(asked.retain_lengths)
     made = {
-        places.target: ArtifactCost(
-            disk_bytes=model,
-            hours=_estimate_hours(config, own, trained=passes * _count_positions(rows.target_rows), read=0),
-        ),
+        places.target: ArtifactCost(disk_bytes=model_bytes, hours=hours(trained=tuned, read=0)),
         places.reference: ArtifactCost(
-            disk_bytes=_count_reference_bytes(config, own, rows.training_rows),
-            hours=_estimate_hours(config, own, trained=0, read=seen),
+            disk_bytes=_count_reference_bytes(config, own, asked), hours=hours(trained=0, read=read)
         ),
     }
     if places.retain_model is not None:
-        tuning = _estimate_hours(
-            config, own, trained=config.target.epochs * _count_positions(rows.retain_model_rows), read=0
-        )
-        made[places.retain_model] = ArtifactCost(disk_bytes=model, hours=tuning)
+        tuned = config.target.epochs * _count_positions(rows.retain_model_rows)
+        made[places.retain_model] = ArtifactCost(disk_bytes=model_bytes, hours=hours(trained=tuned, read=0))
     return made
 
 

@@ -10,30 +10,17 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from eval.rows.types import Dataset
 from objectives._base import Objective
-from sweep.config import space, train_rules
+from sweep.config import space
 from sweep.config.schema import SweepConfig
-from sweep.errors import ConfigError
 from sweep.prepare import cost, memory
+from sweep.prepare.artifacts import Artifacts
 from sweep.prepare.cost import Budget, format_bytes
 from sweep.prepare.memory import StageMemory
 from sweep.records import Value
+from sweep.training.out_of_memory import MEMORY_SAVING_HINT
 
 CUDA_OVERHEAD_BYTES = 1e9
 """Bytes of a card that CUDA and its libraries are assumed to take for a process."""
-MIN_BUSY_TOKENS = 1024
-"""Smallest number of positions in a pass that still keeps a card busy."""
-REMEDIES: tuple[Mapping[str, object], ...] = (
-    {"tokens": MIN_BUSY_TOKENS},
-    {"parallel": "fsdp"},
-    {"parallel": "fsdp", "tokens": MIN_BUSY_TOKENS},
-    {"checkpointing": True},
-    {"tokens": MIN_BUSY_TOKENS, "checkpointing": True},
-    {"parallel": "fsdp", "tokens": MIN_BUSY_TOKENS, "checkpointing": True},
-    {"precision": "kahan"},
-    {"precision": "kahan", "tokens": MIN_BUSY_TOKENS},
-    {"precision": "kahan", "tokens": MIN_BUSY_TOKENS, "checkpointing": True},
-)
-"""Changes that are tried if a trial does not fit, by increasing cost: nothing, time, exactness of the moments."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +30,11 @@ class Forecast:
     Attributes:
         stages: peak memory of each stage in bytes, by part.
         card_bytes: bytes of a card that a trial may use; None if they are not known, or if it has no GPU.
-        remedy: overrides that would make the trial fit, as typed; empty if it fits or nothing helps.
         budget: time and disk.
     """
 
     stages: Mapping[str, StageMemory]
     card_bytes: float | None
-    remedy: str
     budget: Budget
 
     @property
@@ -60,11 +45,11 @@ class Forecast:
     @property
     def has_enough_memory(self) -> bool | None:
         """True if a trial fits into its share of a card; None if that is not known."""
-        return None if self.card_bytes is None else _is_within_card(self.stages, self.card_bytes)
+        return None if self.card_bytes is None else self.peak_bytes + CUDA_OVERHEAD_BYTES <= self.card_bytes
 
     def __str__(self) -> str:
         """Format the parts of the memory as a table, then the verdict, time and disk."""
-        return f"{_format_table(self.stages)}\nmemory: {self._memory_verdict}\n{self.budget}"
+        return f"{self._memory_table}\nmemory: {self._memory_verdict}\n{self.budget}"
 
     @property
     def _memory_verdict(self) -> str:
@@ -75,29 +60,35 @@ class Forecast:
         takes = f"{peak}, and {format_bytes(CUDA_OVERHEAD_BYTES)} for CUDA, of the {card} that a trial has"
         if self.has_enough_memory:
             return f"it fits: {takes}"
-        return f"it does not fit: {takes}; " + (
-            f"it would fit with {self.remedy}" if self.remedy else "no change of train helps"
+        return (
+            f"it does not fit: {takes}; {MEMORY_SAVING_HINT}, as does train.parallel=fsdp on several cluster.processes"
         )
 
+    @property
+    def _memory_table(self) -> str:
+        """The parts of each stage as a table, in one unit."""
+        unit, name = (1e9, "GB") if self.peak_bytes >= 1e9 else (1e6, "MB")
+        rows = [(part.name, part.name) for part in fields(StageMemory)] + [("together", "total_bytes")]
+        lines = [f"{name:<12}" + "".join(f"{stage:>14}" for stage in self.stages)]
+        for label, part in rows:
+            sizes = [getattr(stage, part) / unit for stage in self.stages.values()]
+            lines.append(f"{label:<12}" + "".join(f"{size:>14.2f}" for size in sizes))
+        return "\n".join(lines)
 
-def forecast_sweep(config: SweepConfig, dataset: Dataset) -> Forecast:
+
+def forecast_sweep(config: SweepConfig, dataset: Dataset, artifacts: Artifacts) -> Forecast:
     """Forecast what a sweep needs; this takes seconds, loads no weights and needs no GPU.
 
     Raises:
         ConfigError: the model's tokenizer cannot be loaded.
     """
-    stages, card = _measure_stages(config, dataset), _usable_card_bytes(config)
+    architecture = cost.load_model_info(config.model, config.target, dataset).architecture
+    rows = cost.encode_sweep_rows(config, dataset)
     return Forecast(
-        stages=stages,
-        card_bytes=card,
-        remedy="" if card is None else _find_remedy(config, dataset, stages, card),
-        budget=cost.estimate_budget(config, dataset),
+        stages=memory.measure_stages(config, _deepest_objective(config), architecture, rows),
+        card_bytes=_usable_card_bytes(config),
+        budget=cost.estimate_budget(config, dataset, artifacts),
     )
-
-
-def _measure_stages(config: SweepConfig, dataset: Dataset) -> dict[str, StageMemory]:
-    own, rows = cost.load_model_info(config, dataset), cost.encode_sweep_rows(config, dataset)
-    return memory.measure_stages(config, _deepest_objective(config), own.architecture, rows)
 
 
 def _deepest_objective(config: SweepConfig) -> Objective:
@@ -108,53 +99,12 @@ def _deepest_objective(config: SweepConfig) -> Objective:
 
 def _highest_value(entry: BaseDistribution) -> Value:
     if isinstance(entry, CategoricalDistribution):
-        return max((value for value in entry.choices if value is not None), key=_as_number)
+        return max((value for value in entry.choices if isinstance(value, int | float)), default=str(entry.choices[0]))
     assert isinstance(entry, IntDistribution | FloatDistribution)
     return entry.high
-
-
-def _as_number(value: Value) -> float:
-    return value if isinstance(value, int | float) else 0.0
 
 
 def _usable_card_bytes(config: SweepConfig) -> float | None:
     """Return the bytes of a card that a trial may use; None if they are not known, or if it has no GPU."""
     memory_of_one, gpus = config.cluster.memory, config.cluster.gpus
     return None if memory_of_one is None or not gpus else memory_of_one * 1e9 * min(1.0, gpus)
-
-
-def _find_remedy(config: SweepConfig, dataset: Dataset, stages: Mapping[str, StageMemory], card: float) -> str:
-    """Return the first of `REMEDIES` with which a trial would fit, as overrides; empty if it fits or none helps."""
-    if _is_within_card(stages, card):
-        return ""
-    for change in REMEDIES:
-        less = {key: value for key, value in change.items() if key != "tokens" or config.train.tokens > MIN_BUSY_TOKENS}
-        changed = config.model_copy(update={"train": config.train.model_copy(update=less)})
-        hopeful = {"precision", "parallel"} & less.keys() or _is_within_card(stages, card, but="activations")
-        if hopeful and _is_valid(changed) and _is_within_card(_measure_stages(changed, dataset), card):
-            return " ".join(f"train.{key}={str(value).lower()}" for key, value in less.items())
-    return ""
-
-
-def _is_valid(config: SweepConfig) -> bool:
-    try:
-        train_rules.validate_training(config)
-    except ConfigError:
-        return False
-    return True
-
-
-def _is_within_card(stages: Mapping[str, StageMemory], card: float, but: str = "") -> bool:
-    """Check that all stages fit into the card, without the part named by `but`."""
-    return max(stage.total_bytes - getattr(stage, but, 0) for stage in stages.values()) + CUDA_OVERHEAD_BYTES <= card
-
-
-def _format_table(stages: Mapping[str, StageMemory]) -> str:
-    """Format the parts of each stage as a table, in one unit."""
-    unit, name = (1e9, "GB") if max(stage.total_bytes for stage in stages.values()) >= 1e9 else (1e6, "MB")
-    rows = [(part.name, [getattr(stage, part.name) for stage in stages.values()]) for part in fields(StageMemory)]
-    rows.append(("together", [stage.total_bytes for stage in stages.values()]))
-    head = f"{name:<12}" + "".join(f"{stage:>14}" for stage in stages)
-    return "\n".join(
-        [head, *(f"{part:<12}" + "".join(f"{size / unit:>14.2f}" for size in sizes) for part, sizes in rows)]
-    )

@@ -136,8 +136,8 @@ def check_memory(sweep: SweepConfig, architecture: PreTrainedConfig, objective: 
 @pytest.mark.parametrize("reduction", ["tokens", "padded500"])
 def test_disk(precision: str, reduction: str, prepared: Prepared) -> None:
     """Within 10 % of each artifact's files."""
-    sweep, _ = prepared(precision, retain={"term": "kl", "weight": 1.0, "reduction": reduction}, eval=FULL)
-    found = cost.estimate_budget(sweep, dataset()).artifact_costs
+    sweep, places = prepared(precision, retain={"term": "kl", "weight": 1.0, "reduction": reduction}, eval=FULL)
+    found = cost.estimate_budget(sweep, dataset(), places).artifact_costs
     assert len(found) == 3
     for folder, own in found.items():
         real = sum(file.stat().st_size for file in folder.iterdir())
