@@ -23,6 +23,9 @@ from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 from sweep.prepare import object_store
 
+ROWS_FILE = "rows.json"
+TEMPLATE_FILE = "template.json"
+RETAIN_VALUES_FILE = "retain.json"
 MANIFEST_FILE = "manifest.json"
 METRICS_FILE = "metrics.json"
 """The reference's own metrics, in its folder."""
@@ -207,8 +210,3 @@ def _checksum_files(folder: Path) -> dict[str, str]:
 def _hash_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-ROWS_FILE = "rows.json"
-TEMPLATE_FILE = "template.json"
-RETAIN_VALUES_FILE = "retain.json"
