@@ -101,24 +101,19 @@ def run_with_weights(model: "PreTrainedModel", work: Callable[[], Found]) -> Fou
 
 
 def distributed_map(model: "PreTrainedModel") -> MapFn:
-    """Return a `map` that divides its groups among the processes; every process gets all results, in order."""
-    return map if world_size() == 1 else DistributedMap(model)
+    """Return a `map` that divides its groups among the processes; every process gets all results, in order.
 
+    Each process takes one group at a time; spare processes repeat the first group unused.
+    """
 
-class DistributedMap:
-    """A `map` over several processes, one group each at a time; spare processes repeat the first group unused."""
-
-    def __init__(self, model: "PreTrainedModel") -> None:
-        """Store the model, whose weights `work` uses."""
-        self._model = model
-
-    def __call__(self, work: Callable[[Group], Found], groups: Sequence[Group], /) -> Iterable[Found]:
-        """Return the result of `work` for each of the groups, in their order."""
+    def map_groups(work: Callable[[Group], Found], groups: Sequence[Group], /) -> Iterable[Found]:
         found: list[Found] = []
         padded = [*groups, *[groups[0]] * (-len(groups) % world_size())]
         for own in padded[rank() :: world_size()]:
-            found += gather_objects(run_with_weights(self._model, partial(work, own)))
+            found += gather_objects(run_with_weights(model, partial(work, own)))
         return found[: len(groups)]
+
+    return map if world_size() == 1 else map_groups
 
 
 def gather_objects(own: Found) -> list[Found]:

@@ -52,21 +52,16 @@ def cast_weights(model: PreTrainedModel, precision: str) -> PreTrainedModel:
 
 
 def enable_autocast(model: PreTrainedModel, precision: str) -> PreTrainedModel:
-    """Let layers and head of a model on its device compute in the precision's type, and return the model."""
-    if WEIGHT_DTYPES[precision] != COMPUTE_DTYPES[precision]:
-        _wrap_in_autocast(model, COMPUTE_DTYPES[precision])
-    return model
-
-
-def _wrap_in_autocast(model: PreTrainedModel, dtype: torch.dtype) -> None:
-    """Let the layers and the head compute in a lower precision than that of their weights.
+    """Let layers and head of a model on its device compute in the precision's type, and return the model.
 
     Each gets a bound method, so that a copy of the head computes with its own weights. Cast weights are kept only for
     the backward pass.
     """
-    cast = torch.autocast(model.device.type, dtype, cache_enabled=False)
-    for part in (model.base_model, head_of(model)):
-        part.forward = MethodType(cast(type(part).forward), part)
+    if WEIGHT_DTYPES[precision] != COMPUTE_DTYPES[precision]:
+        cast = torch.autocast(model.device.type, COMPUTE_DTYPES[precision], cache_enabled=False)
+        for part in (model.base_model, head_of(model)):
+            part.forward = MethodType(cast(type(part).forward), part)
+    return model
 
 
 def build_optimizer(model: PreTrainedModel, lr: float, weight_decay: float) -> Optimizer:
