@@ -65,9 +65,10 @@ class Budget:
 
     def __str__(self) -> str:
         """Format time and disk, a line each."""
-        time, whole = f"not known (only for cluster.accelerator = {' or '.join(PEAK_FLOPS)})", self.total_hours
-        if self.trial_hours is not None:
-            total = "" if whole is None else f"{whole:.2g} hours of one card, "
+        total = "" if self.total_hours is None else f"{self.total_hours:.2g} hours of one card, "
+        if self.trial_hours is None:
+            time = f"not known (only for cluster.accelerator = {' or '.join(PEAK_FLOPS)})"
+        else:
             time = f"{total}{self.trial_hours:.2g} hours a trial, assuming {ASSUMED_PEAK_SHARE:.0%} of the card's peak"
         return f"time: {time}\ndisk: {_format_disk([self])}"
 
@@ -160,8 +161,8 @@ def encode_sweep_rows(config: SweepConfig, dataset: Dataset) -> SweepRows:
 def _encode_sweep_rows(
     tokenizer: PreTrainedTokenizerFast, template: Template, reduction: str, dataset: Dataset
 ) -> SweepRows:
-    kept = encode_rows(tokenizer, template, dataset.retain + dataset.holdout)
     rows = encode_training_rows(template, reduction, dataset, tokenizer)
+    kept = [*rows.retain, *encode_rows(tokenizer, template, dataset.holdout)]
     parts = Probes.from_dataset(dataset, tokenizer, template).parts.values()
     return SweepRows(
         training_rows=rows,
