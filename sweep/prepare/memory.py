@@ -23,9 +23,8 @@ from eval.models.forward import MAX_PASS_POSITIONS, find_blocks, head_of, label_
 from eval.rows.encode import EncodedRow, group_by_length
 from objectives._base import Objective
 from sweep.config.schema import SweepConfig
-from sweep.training.distributed import balance_by_length
 from sweep.training.loop import Schedule, train_steps
-from sweep.training.loss_terms import build_terms, nll_parts, split_micro_batches
+from sweep.training.loss_terms import build_terms, deal_micro_batches, nll_parts
 from sweep.training.precision import COMPUTE_DTYPES, WEIGHT_DTYPES, apply_precision
 from sweep.training.reference import CachedOutputs, Reference, TrainingRows, copy_frozen_head
 
@@ -55,12 +54,7 @@ class StageMemory:
         return self.weights + self.head + self.gradients + self.optimizer + self.activations
 
     def shard_over(self, processes: int, gathered: int) -> "StageMemory":
-        """Return the memory on each of several devices: sharded, plus the weights that are gathered at the same time.
-
-        Args:
-            processes: number of devices.
-            gathered: bytes of the weights that are gathered at the same time.
-        """
+        """Return the memory on each of several devices: sharded, plus the bytes of weights gathered at a time."""
         return StageMemory(
             weights=self.weights // processes,
             head=self.head,
@@ -144,9 +138,7 @@ class MemoryTracker(FakeTensorMode):
 def count_parameters(architecture: PreTrainedConfig) -> int:
     """Count the parameters of a model from its configuration alone."""
     with FakeTensorMode():
-        return sum(
-            parameter.numel() for parameter in _make_bare_model(architecture, torch.float32, "sdpa").parameters()
-        )
+        return _make_bare_model(architecture, torch.float32, "sdpa").num_parameters()
 
 
 def measure_stages(
@@ -222,10 +214,9 @@ def _unlearning_loss(
 
 def _fine_tuning_loss(config: SweepConfig, model: PreTrainedModel, tuned: Sequence[EncodedRow]) -> Iterator[Tensor]:
     """Yield the loss of a fine-tuning step in parts."""
-    tokens = config.train.tokens
     rows, passes = _heaviest_pass(config, tuned, config.target.batch)
     yield from _touch_weights(model) if passes > 1 else ()
-    yield from nll_parts(model, tuned, rows, tokens)
+    yield from nll_parts(model, tuned, rows, config.train.tokens)
 
 
 def _touch_weights(model: PreTrainedModel) -> Iterator[Tensor]:
@@ -256,9 +247,7 @@ def _heaviest_pass(
 ) -> tuple[list[int], int]:
     """Return the indices of the longest rows that a process's pass may have, and the number of passes in their step."""
     order = sorted(range(len(rows)), key=lambda i: -len(rows[i].inputs))[:batch]
-    lengths = [max(length, len(rows[i].inputs)) for i in order]
-    own = [order[place] for place in balance_by_length(lengths, config.cluster.processes)[0]]
-    groups = list(split_micro_batches(rows, own, config.train.tokens, length))
+    groups = deal_micro_batches(rows, order, config.train.tokens, length, config.cluster.processes)[0]
     return max(groups, key=lambda group: len(group) * max(length, len(rows[group[0]].inputs))), len(groups)
 
 

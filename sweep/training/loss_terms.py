@@ -38,17 +38,23 @@ def split_micro_batches(
         yield [chosen[place] for place in group]
 
 
+def deal_micro_batches(
+    rows: Sequence[EncodedRow], chosen: Sequence[int], tokens: int, length: int, n_ranks: int
+) -> list[list[list[int]]]:
+    """Divide the chosen rows among processes, each with about as many positions; return the micro-batches of each."""
+    dealt = balance_by_length([max(length, len(rows[i].inputs)) for i in chosen], n_ranks)
+    return [list(split_micro_batches(rows, [chosen[place] for place in hand], tokens, length)) for hand in dealt]
+
+
 def plan_passes(
     rows: Sequence[EncodedRow], chosen: Sequence[int], tokens: int, length: int = 0
 ) -> Iterator[tuple[list[int], float]]:
     """Yield this process's micro-batches of the chosen rows, each with its weight: 1, or 0 for a filler pass.
 
-    The rows are divided among the processes so that each has about the same number of positions. All have the same
-    number of passes, since they gather sharded weights together: a process with fewer repeats the shortest row with
-    weight 0.
+    All processes have the same number of passes, since they gather sharded weights together: a process with fewer
+    repeats the shortest row with weight 0.
     """
-    dealt = balance_by_length([max(length, len(rows[i].inputs)) for i in chosen], world_size())
-    groups = [list(split_micro_batches(rows, [chosen[place] for place in hand], tokens, length)) for hand in dealt]
+    groups = deal_micro_batches(rows, chosen, tokens, length, world_size())
     yield from ((group, 1.0) for group in groups[rank()])
     shortest = min(chosen, key=lambda i: len(rows[i].inputs))
     for _ in range(max(map(len, groups)) - len(groups[rank()])):
