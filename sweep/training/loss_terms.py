@@ -5,7 +5,7 @@ step. The same holds for several processes: a batch's rows are divided among the
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -18,7 +18,7 @@ from eval.rows.encode import Batch, EncodedRow, collate, group_by_length
 from objectives._base import Answers, Objective
 from sweep.config.schema import SweepConfig
 from sweep.training.distributed import balance_by_length, rank, world_size
-from sweep.training.reference import Reference, TrainingRows
+from sweep.training.reference import CachedOutputs, Reference, TrainingRows, select_rows
 
 
 @runtime_checkable
@@ -68,11 +68,7 @@ def nll_parts(
     count = sum(len(rows[i].labels) for i in chosen)
     for group, weight in plan_passes(rows, chosen, tokens):
         batch = collate([rows[i] for i in group], model.device)
-        yield -weight * (_answer_logp(model, batch).sum() / count)
-
-
-def _answer_logp(model: PreTrainedModel, batch: Batch) -> Tensor:
-    return label_logp(head_of(model), _answer_states(model, batch), batch.label)
+        yield -weight * (label_logp(head_of(model), _answer_states(model, batch), batch.label).sum() / count)
 
 
 def _answer_states(model: PreTrainedModel, batch: Batch) -> Tensor:
@@ -115,11 +111,26 @@ class ForgetTerm:
 
     def _build_answers(self, model: PreTrainedModel, group: Sequence[int]) -> Answers:
         needs = self.objective.needs
-        batch = collate([self.rows[i] for i in group], model.device)
-        said = self.reference.forget.select_rows(group, model.device)
+        answers = self._read_answers(model, group, self.rows, self.reference.forget, needs)
+        if "refusal" not in needs:
+            return answers
+        own = needs & {"ref_logp"} | {"logp"}
+        return replace(answers, refusal=self._read_answers(model, group, self.refusals, self.reference.refusal, own))
+
+    def _read_answers(
+        self,
+        model: PreTrainedModel,
+        group: Sequence[int],
+        rows: Sequence[EncodedRow],
+        cached: CachedOutputs,
+        needs: frozenset[str],
+    ) -> Answers:
+        """Compute what `needs` names for the answers of some rows, with the reference's cached outputs for them."""
+        batch = collate([rows[i] for i in group], model.device)
         states = _answer_states(model, batch) if needs & {"logp", "logits"} else None
         logp = label_logp(head_of(model), states, batch.label) if states is not None and "logp" in needs else None
-        ref_logp = said.logp if "ref_logp" in needs else None
+        ref_logp = select_rows(cached.logp, group, model.device) if "ref_logp" in needs else None
+        ref_hidden = select_rows(cached.hidden, group, model.device) if "ref_logits" in needs else None
         return Answers(
             row=batch.row,
             label=batch.label,
@@ -129,31 +140,14 @@ class ForgetTerm:
             ref_logp=ref_logp,
             ref_nll=None if ref_logp is None else sum_by_row(-ref_logp, batch),
             logits=head_of(model)(states).float() if states is not None and "logits" in needs else None,
-            ref_logits=self.reference.compute_logits(said) if "ref_logits" in needs else None,
+            ref_logits=None if ref_hidden is None else self.reference.compute_logits(ref_hidden),
             hidden=self._layer_states(model, batch) if "hidden" in needs else None,
             direction=self.direction if "direction" in needs else None,
-            refusal=self._build_refusal_answers(model, group) if "refusal" in needs else None,
         )
 
     def _layer_states(self, model: PreTrainedModel, batch: Batch) -> Tensor:
         assert isinstance(self.objective, LayerObjective), "an objective that needs `hidden` has a field `layer`"
         return layer_states(model, batch, self.objective.layer)[batch.row, batch.position].float()
-
-    def _build_refusal_answers(self, model: PreTrainedModel, group: Sequence[int]) -> Answers:
-        batch = collate([self.refusals[i] for i in group], model.device)
-        logp = _answer_logp(model, batch)
-        ref_logp = (
-            self.reference.refusal.select_rows(group, model.device).logp if "ref_logp" in self.objective.needs else None
-        )
-        return Answers(
-            row=batch.row,
-            label=batch.label,
-            n=batch.n,
-            logp=logp,
-            nll=sum_by_row(-logp, batch),
-            ref_logp=ref_logp,
-            ref_nll=None if ref_logp is None else sum_by_row(-ref_logp, batch),
-        )
 
 
 def sum_by_row(values: Tensor, batch: Batch) -> Tensor:
@@ -209,7 +203,7 @@ class KLRetainTerm:
             batch = collate([self.rows[i] for i in group], model.device, self.min_length)
             states = hidden_states(model, batch)
             hidden = torch.cat([row[: self._count_positions(i)] for i, row in zip(group, states, strict=True)])
-            ref = self.reference.select_retain_hidden(group, model.device)
+            ref = select_rows(self.reference.retain, group, model.device)
             yield weight * (self.weight * sum_kl(head_of(model), hidden, self.reference.head, ref) / positions)
 
     def _count_positions(self, row: int) -> int:

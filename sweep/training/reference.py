@@ -24,19 +24,8 @@ from sweep.errors import ConfigError
 from sweep.training.distributed import distributed_map, full_tensor, rank, run_with_weights
 
 REFERENCE_FILE = "reference.safetensors"
-
-
-@dataclass(frozen=True, kw_only=True)
-class CachedTokens:
-    """The reference's outputs for the answer tokens of some rows.
-
-    Attributes:
-        logp: label log-probabilities [N].
-        hidden: final hidden states that predict them [N, d].
-    """
-
-    logp: Tensor
-    hidden: Tensor
+PAPER_PADDED_POSITIONS = 500
+"""Positions to which the paper's code pads every row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +40,10 @@ class CachedOutputs:
     logp: tuple[Tensor, ...]
     hidden: tuple[Tensor, ...]
 
-    def select_rows(self, rows: Sequence[int], device: torch.device) -> CachedTokens:
-        """Return the outputs for the tokens of the chosen rows, in their order, on the device."""
-        logp, hidden = (torch.cat([part[i] for i in rows]).to(device) for part in (self.logp, self.hidden))
-        return CachedTokens(logp=logp, hidden=hidden)
+
+def select_rows(cached: Sequence[Tensor], rows: Sequence[int], device: torch.device) -> Tensor:
+    """Return the cached tensors of the chosen rows on the device, concatenated in their order."""
+    return torch.cat([cached[i] for i in rows]).to(device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,14 +62,10 @@ class Reference:
     refusal: CachedOutputs
     retain: tuple[Tensor, ...]
 
-    def select_retain_hidden(self, rows: Sequence[int], device: torch.device) -> Tensor:
-        """Return the final hidden states of the chosen retain rows, concatenated along positions [P, d]."""
-        return torch.cat([self.retain[i] for i in rows]).to(device)
-
     @torch.no_grad()
-    def compute_logits(self, tokens: CachedTokens) -> Tensor:
-        """Return the logits that predict the tokens [N, V], in float32."""
-        logits: Tensor = self.head(tokens.hidden)
+    def compute_logits(self, hidden: Tensor) -> Tensor:
+        """Return the reference's logits [N, V], in float32, from its final hidden states [N, d]."""
+        logits: Tensor = self.head(hidden)
         return logits.float()
 
 
@@ -184,10 +169,6 @@ def _compute_states(
 def _compute_logp(model: PreTrainedModel, hidden: Tensor, rows: Sequence[EncodedRow]) -> Tensor:
     label = torch.tensor([label for row in rows for label in row.labels], device=model.device)
     return run_with_weights(model, lambda: label_logp(head_of(model), hidden.to(model.device), label).cpu())
-
-
-PAPER_PADDED_POSITIONS = 500
-"""Positions to which the paper's code pads every row."""
 
 
 def encode_training_rows(

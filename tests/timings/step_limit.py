@@ -34,6 +34,7 @@ from sweep.config.schema import SweepConfig
 from sweep.training.loop import Schedule, StepResult, get_accelerator, shuffled_batches, train_steps
 from sweep.training.loss_terms import build_terms, split_micro_batches
 from sweep.training.precision import build_optimizer
+from sweep.training.reference import select_rows
 from sweep.trial.session import Session, get_session
 
 BAR = 1.15
@@ -100,7 +101,7 @@ def forget_pass(here: Session, chosen: Sequence[int], group: Sequence[int]) -> P
     rows = here.training_rows.forget
     batch = collate([rows[i] for i in group], here.model.device)
     count = sum(len(rows[i].labels) for i in chosen)
-    return Pass(batch=batch, said=here.reference.forget.select_rows(group, here.model.device).logp, count=count)
+    return Pass(batch=batch, said=select_rows(here.reference.forget.logp, group, here.model.device), count=count)
 
 
 def retain_pass(here: Session, chosen: Sequence[int], group: Sequence[int]) -> Pass:
@@ -108,7 +109,7 @@ def retain_pass(here: Session, chosen: Sequence[int], group: Sequence[int]) -> P
     rows = here.training_rows.retain
     batch = collate([rows[i] for i in group], here.model.device)
     count = sum(len(rows[i].inputs) for i in chosen)
-    return Pass(batch=batch, said=here.reference.select_retain_hidden(group, here.model.device), count=count)
+    return Pass(batch=batch, said=select_rows(here.reference.retain, group, here.model.device), count=count)
 
 
 def forget_loss(here: Session, one: Pass) -> Tensor:
