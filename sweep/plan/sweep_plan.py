@@ -90,10 +90,11 @@ class SweepPlan:
 
         hours, search = self.config.search.hours, count_search_trials(self.config)
         limit = "" if hours is None else f" that begin within {hours:g} hours of search"
-        return (
-            f"{'all' if search is None else search}{limit}, then a race of at most {count_race_runs(self.config)} runs,"
-            f" and {count_report_runs(self.config, self.paper)} runs on report seeds"
-        )
+        race, report = count_race_runs(self.config), count_report_runs(self.config, self.paper)
+        parts = [f"{'all' if search is None else search}{limit}"]
+        parts += [f"a race of at most {race} runs"] if race else []
+        parts += [f"{report} runs on report seeds"] if report else []
+        return ", then ".join(parts)
 
     @property
     def missing_summary(self) -> str:

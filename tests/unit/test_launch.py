@@ -74,13 +74,13 @@ def test_help_has_examples_and_exit_codes(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_a_dry_run_makes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It shows the resolved config (which loads again), 3 trials + 3 settings on 1 seed, and what is not there yet."""
-    assert main([WTNPO, *SMALL, "--name", "dry", "--dry-run"]) == 0
+    """It shows the resolved config (which loads again), the trials of search, race and report, and what is missing."""
+    assert main([WTNPO, *SMALL, "search.race=2", "--name", "dry", "--dry-run"]) == 0
     shown, rest, needs = capsys.readouterr().out.rsplit("\n\n", 2)
     assert yaml.safe_load(shown)["train"]["epochs"] == 2
     assert rest.splitlines() == [
         "name: dry",
-        "trials: 3, and 3 repeats of finalists on fresh seeds",
+        "trials: 3, then a race of at most 2 runs, then 2 runs on report seeds",
         "to prepare: target, reference",
     ]
     assert [line.split()[0] for line in needs.splitlines()[-3:]] == ["memory:", "time:", "disk:"]
