@@ -3,8 +3,8 @@
 python tests/timings/search_quality.py         # replays 200 sweeps of each kind: about an hour on 2 cores
 python tests/timings/search_quality.py grid    # runs the trials that the table lacks, 980 in all: 45 minutes on 2 cores
 
-The table, search_quality.csv beside this file, holds the score of wtnpo on the embedded default by α and β, on a grid of
-7 × 7 over the shipped ranges and on 20 seeds. A replay is a sweep without workers: queue, study, sampler, race and
+The table, search_quality.csv beside this file, holds the score of wtnpo on the embedded default by α and β, on a grid
+of 7 × 7 over the shipped ranges and on 20 seeds. A replay is a sweep without workers: queue, study, sampler, race and
 verdict are the product's, and a trial's score is the table's, linear in α and in log β between the cells. Each replay
 draws the seeds of its search, race and report from 12 of the 20; the mean over the other 8 judges what it delivers.
 
@@ -51,7 +51,7 @@ CONFIG = CONFIGS / "wtnpo.yaml"
 TABLE = Path(__file__).with_suffix(".csv")
 COLUMNS = ("alpha", "beta", "seed", "score")
 N_POINTS, N_SEEDS, N_JUDGES = 7, 20, 8
-N_REPLAYS, N_VERDICTS = 200, 100
+N_REPLAYS, N_VERDICTS = 200, 50
 """Replays for the regrets of each kind of sweep, and for the verdicts at each distance of the paper's setting."""
 KINDS = {
     "default (auto, race)": [],
@@ -85,7 +85,9 @@ class Surface:
 
     def find_cell(self, regret: float) -> Setting:
         """Return the cell whose regret is nearest to the given one."""
-        cells: list[Setting] = [{"alpha": float(a), "beta": float(np.exp(b))} for a in self.alpha for b in self.log_beta]
+        cells: list[Setting] = [
+            {"alpha": float(a), "beta": float(np.exp(b))} for a in self.alpha for b in self.log_beta
+        ]
         return min(cells, key=lambda cell: abs(self.regret(cell) - regret))
 
 
@@ -132,8 +134,8 @@ def read_surfaces() -> tuple[list[Surface], Surface]:
 
 
 def measure_noise() -> float:
-    """Return the noise of the table, over all seeds."""
-    playing, judge = read_surfaces()
+    """Return the noise of the table, over the seeds that play."""
+    playing, _ = read_surfaces()
     scores = np.array([surface.values for surface in playing])
     rest = scores - scores.mean((1, 2), keepdims=True)
     mean = scores.mean(0)
