@@ -19,7 +19,7 @@ from sweep.config.space import validate_space
 from sweep.records import Setting, TrialRecord
 from sweep.search.queue import count_search_trials, pending_trials
 from sweep.search.samplers import SAMPLERS, SamplerSpec, build_sampler, choose_sampler
-from sweep.search.storage import load_existing_studies
+from sweep.search.storage import load_existing_studies, silence_optuna
 from sweep.search.study import SweepStudy, TrialRequest
 
 SPACES: dict[str, tuple[dict[str, Any], Setting]] = {
@@ -149,7 +149,8 @@ def test_auto_chooses_by_index_and_space(
     config = sweep(tmp_path, space=SPACES[space][0], search={"sampler": "auto"} | search)
     assert choose_sampler(config, index) == chosen
     kind = {"gp": GPSampler, "tpe": TPESampler}[chosen]
-    assert isinstance(build_sampler(config, index, None)._base_sampler, kind)  # type: ignore[attr-defined]
+    with silence_optuna():
+        assert isinstance(build_sampler(config, index, None)._base_sampler, kind)  # type: ignore[attr-defined]
 
 
 def test_the_gaussian_process_sees_what_runs(tmp_path: Path) -> None:
@@ -162,7 +163,8 @@ def test_the_gaussian_process_sees_what_runs(tmp_path: Path) -> None:
     beside = open_next(ledger, 8).setting
     alpha, beta = (float(beside["alpha"]) - float(alone["alpha"])) / 5, float(beside["beta"]) / float(alone["beta"])
     assert math.hypot(alpha, math.log(beta, 40)) > 0.1
-    assert build_sampler(config, 8, None)._base_sampler._deterministic is False  # type: ignore[attr-defined]
+    with silence_optuna():
+        assert build_sampler(config, 8, None)._base_sampler._deterministic is False  # type: ignore[attr-defined]
 
 
 def open_next(ledger: SweepStudy, index: int, setting: Setting | None = None) -> TrialRecord:
