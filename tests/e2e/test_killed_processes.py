@@ -22,7 +22,7 @@ def toys(empty_mlflow: Path) -> Toys:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory, toys: Toys) -> bytes:
-    """The trials.csv of a sweep to which nothing happens."""
+    """The lines of all trials of a sweep to which nothing happens."""
     return undisturbed(tmp_path_factory.mktemp("plain"), toys)
 
 

@@ -28,8 +28,8 @@ from sweep.search.paper import find_paper_setting
 from sweep.tracking.runs import format_attempt_key
 
 NAME = "faults"
-SWEEP = (str(ROOT / "configs" / "wtnpo.yaml"), *SMALL, "cluster.concurrency=1", "--name", NAME)
-"""Arguments of a sweep of three trials and three repeats on one worker."""
+SWEEP = (str(ROOT / "configs" / "wtnpo.yaml"), *SMALL, "search.race=2", "cluster.concurrency=1", "--name", NAME)
+"""Arguments of a sweep on one worker: three trials, a race of two runs, winner and paper's setting on one seed."""
 RESUME = ("--resume", NAME)
 """Arguments that resume it."""
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "pruned": "KILLED"}
@@ -146,7 +146,7 @@ def printed(mark: str, delay: float = 0.0) -> Moment:
 
 
 def undisturbed(here: Path, begin: Start) -> bytes:
-    """Run a sweep without a fault, and return its trials.csv."""
+    """Run a sweep without a fault, and return its `trials`."""
     command = begin(here, *SWEEP)
     assert command.end() == 0, command.said()
     whole(here)
@@ -172,8 +172,8 @@ def attempts(here: Path, name: str = NAME) -> dict[Phase, list[TrialRecord]]:
 
 
 def trials(here: Path, name: str = NAME) -> bytes:
-    """Return a sweep's trials.csv."""
-    return (here / "runs" / name / "trials.csv").read_bytes()
+    """Return a sweep's trials.csv, race.csv and finalists.csv."""
+    return b"".join((here / "runs" / name / file).read_bytes() for file in ("trials.csv", "race.csv", "finalists.csv"))
 
 
 def whole(

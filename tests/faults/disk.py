@@ -18,8 +18,8 @@ SIZE = "32m"
 MOMENTS = {
     "in the preparation": f"sweep {NAME}\n",
     "in the search": "search 0 ",
-    "in the finalists": "finalist 0 ",
-    "after the last trial": "finalist 2 ",
+    "in the race": "race 0 ",
+    "after the last trial": "finalist 1 ",
 }
 """Moments at which the storage's disk is filled, and the output of the sweep that marks each."""
 

@@ -23,8 +23,8 @@ MARKS = {
     "the preparation": f"sweep {NAME}\n",
     "the first trial": "prepared reference",
     "the search": "search 0",
-    "the finalists": "search 2",
-    "the report": "finalist 2",
+    "race and report seeds": "search 2",
+    "the report": "finalist 1",
 }
 """Stages of a sweep, and the output that marks the begin of each."""
 
@@ -68,7 +68,7 @@ class Undisturbed:
     """A sweep without a fault.
 
     Attributes:
-        trials: its trials.csv.
+        trials: its trials.csv, race.csv and finalists.csv.
         seconds: duration of each stage.
     """
 
@@ -78,7 +78,7 @@ class Undisturbed:
     @property
     def trial_seconds(self) -> float:
         """Seconds that all its trials took together."""
-        return sum(self.seconds[stage] for stage in ("the first trial", "the search", "the finalists"))
+        return sum(self.seconds[stage] for stage in ("the first trial", "the search", "race and report seeds"))
 
 
 @dataclass(frozen=True, kw_only=True)

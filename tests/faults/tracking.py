@@ -44,7 +44,7 @@ def filled_in(here: Path, port: int, sync: bool) -> None:
 
 def ended(command: Command) -> None:
     """Check that the sweep finished in time, and printed one line with the missing runs and the command to add them."""
-    command.wait_for("finalist 2 ")
+    command.wait_for("finalist 1 ")
     last = time.monotonic()
     assert command.end() == 0, command.said()
     assert time.monotonic() - last < FINISH_TIMEOUT_S + SPARE, command.said()
