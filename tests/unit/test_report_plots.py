@@ -211,7 +211,8 @@ def test_a_leader_is_named_with_its_interval() -> None:
     figure = plot_importance(reported(*trials))
     assert figure.title == "alpha explains 100% [100, 100] of the score's variance"
     assert figure.table.rows == [("alpha", 1.0, 1.0, 1.0), ("beta", 0.0, 0.0, 0.0)]
-    assert [(row["from"], row["to"]) for row in layer(figure, "rule")] == [(1.0, 1.0), (0.0, 0.0)]
+    (drawn,) = figure.spec["datasets"].values()
+    assert [(row["from"], row["to"]) for row in drawn] == [(1.0, 1.0), (0.0, 0.0)]
 
 
 def test_no_leader_where_intervals_overlap() -> None:
