@@ -1,8 +1,13 @@
-"""Greedy answers, with a cache of keys and values, in batches of prompts of similar length."""
+"""Greedy answers, with a cache of keys and values, in batches of prompts of similar length.
 
-from collections.abc import Iterator, Sequence
+Most answers are short, but a model that has unlearned may go on without end. Answers therefore grow in rounds: those
+that have ended leave their batch after each round, and only the others continue, from the prompt and what they said.
+"""
+
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -15,6 +20,8 @@ MAX_ANSWER_TOKENS = 200
 """Maximum tokens of an answer, as in TOFU and open-unlearning."""
 MAX_BATCH_POSITIONS = 8192
 """Maximum positions of a batch, prompts and answers, padded: those that the cache holds at once."""
+FIRST_ROUND_TOKENS = 25
+"""Tokens by which answers grow in the first round; each later round doubles their length."""
 
 
 def generate_greedy(
@@ -29,26 +36,41 @@ def generate_greedy(
     A row's text does not depend on the other rows of its batch: padding is on the left, masked, and not counted in
     positions. The checkpoint's generation settings (penalties, sampling) are ignored, except for its EOS tokens.
     """
-    answers = [""] * len(prompts)
-    with _use_greedy_config(model, tokenizer, longest):
-        groups = group_by_length([len(prompt) + longest for prompt in prompts], MAX_BATCH_POSITIONS)
-        found = each(partial(_generate_batch, model, tokenizer), [[prompts[i] for i in group] for group in groups])
-        for group, texts in zip(groups, found, strict=True):
-            for i, text in zip(group, texts, strict=True):
-                answers[i] = text
-    return answers
+    ends = _find_end_tokens(model.generation_config, tokenizer)
+    answers: list[list[int]] = [[] for _ in prompts]
+    growing, n_tokens = list(range(len(prompts))), 0
+    while growing and n_tokens < longest:
+        n_new = min(max(FIRST_ROUND_TOKENS, n_tokens), longest - n_tokens)
+        with _use_greedy_config(model, tokenizer, ends, n_new):
+            found = _generate_round(model, tokenizer, [[*prompts[i], *answers[i]] for i in growing], n_new, each)
+        for i, said in zip(growing, found, strict=True):
+            answers[i] += said
+        growing = [i for i in growing if ends.isdisjoint(answers[i])]
+        n_tokens += n_new
+    return [decode_text(tokenizer, answer) for answer in answers]
+
+
+def _generate_round(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: list[list[int]], n_new: int, each: MapFn
+) -> list[list[int]]:
+    """Generate the next `n_new` tokens of each text; EOS fills up those that end earlier."""
+    groups = group_by_length([len(text) + n_new for text in texts], MAX_BATCH_POSITIONS)
+    found = each(partial(_generate_batch, model, tokenizer), [[texts[i] for i in group] for group in groups])
+    said = dict(zip(chain(*groups), chain(*found), strict=True))
+    return [said[i] for i in range(len(texts))]
 
 
 def _generate_batch(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: list[Sequence[int]]
-) -> list[str]:
-    width = max(map(len, prompts))
-    pad = [[tokenizer.eos_token_id] * (width - len(prompt)) for prompt in prompts]
-    ids = torch.tensor([[*left, *prompt] for left, prompt in zip(pad, prompts, strict=True)], device=model.device)
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: list[list[int]]
+) -> list[list[int]]:
+    width = max(map(len, texts))
+    pad = [[tokenizer.eos_token_id] * (width - len(text)) for text in texts]
+    ids = torch.tensor([[*left, *text] for left, text in zip(pad, texts, strict=True)], device=model.device)
     mask = torch.tensor([[0] * len(left) + [1] * (width - len(left)) for left in pad], device=model.device)
     generating: Any = model  # every causal model has `generate`, but its type does not
     tokens = generating.generate(input_ids=ids, attention_mask=mask)
-    return [decode_text(tokenizer, row) for row in tokens[:, width:].tolist()]
+    new: list[list[int]] = tokens[:, width:].tolist()
+    return new
 
 
 def decode_text(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int]) -> str:
@@ -59,14 +81,13 @@ def decode_text(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int]) -> str:
 
 
 @contextmanager
-def _use_greedy_config(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, longest: int) -> Iterator[None]:
+def _use_greedy_config(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, ends: Set[int], n_new: int
+) -> Iterator[None]:
     """Use greedy decoding in place of the checkpoint's generation settings, which `generate` would merge in."""
     own = model.generation_config
     model.generation_config = GenerationConfig(
-        do_sample=False,
-        max_new_tokens=longest,
-        eos_token_id=_find_end_tokens(own, tokenizer),
-        pad_token_id=tokenizer.eos_token_id,
+        do_sample=False, max_new_tokens=n_new, eos_token_id=sorted(ends), pad_token_id=tokenizer.eos_token_id
     )
     try:
         yield
@@ -74,7 +95,7 @@ def _use_greedy_config(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFas
         model.generation_config = own
 
 
-def _find_end_tokens(own: GenerationConfig, tokenizer: PreTrainedTokenizerFast) -> list[int]:
+def _find_end_tokens(own: GenerationConfig, tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:
     """Return the tokens that end an answer: the tokenizer's EOS and the checkpoint's (a chat model's end of turn)."""
     more = own.eos_token_id if isinstance(own.eos_token_id, list) else [own.eos_token_id]
-    return sorted({tokenizer.eos_token_id, *(end for end in more if end is not None)})
+    return frozenset({tokenizer.eos_token_id, *(end for end in more if end is not None)})
