@@ -6,7 +6,6 @@ Three attacks score a row, higher if it looks seen; the AUC measures how well th
 from collections.abc import Sequence
 
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from eval.metrics.probability import mean_logp
@@ -34,6 +33,9 @@ def mean_of_lowest(values: Tensor, row: Tensor) -> Tensor:
 
 def auc(members: Sequence[float], others: Sequence[float]) -> float:
     """Return the probability that a member outscores another row, ties counted half (Mann-Whitney); in [0, 1]."""
+    # Imported here: it takes a third of a second in every worker, and only the full suite needs it.
+    from scipy.stats import rankdata
+
     ranks = rankdata([*members, *others])[: len(members)]
     above = float(ranks.sum()) - len(members) * (len(members) + 1) / 2
     return above / (len(members) * len(others))
