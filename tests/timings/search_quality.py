@@ -211,7 +211,7 @@ def measure_verdicts(pool: ProcessPoolExecutor) -> Iterator[dict[str, Any]]:
 def fill() -> None:
     """Run the trials that the table lacks; their rows are written as they come, then sorted."""
     torch.set_num_threads(1)  # as a worker of the default cluster has it: the target may be made here
-    config = load(CONFIG, ["search.sampler=grid", f"search.trials={N_POINTS**2}"])
+    config = load(CONFIG, ["search.sampler=grid", f"search.trials={N_POINTS**2}", "eval.every=0"])
     cells: list[Setting] = [
         {name: float(f"{value:.6g}") for name, value in cell.items()} for cell in build_grid(config)
     ]

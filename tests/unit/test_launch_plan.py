@@ -163,7 +163,7 @@ def begun(words: Sequence[str], name: str) -> None:
 def test_the_command_that_began_it_may_be_given_again(here: Path) -> None:
     """The same words, or others that say the same; a comparison of two models in the experiment of its name, too."""
     begun([FILES[0], *SMALL, "seed=1"], "one")
-    assert configs(plan_resume([FILES[0], "seed=1", *SMALL, "retain.weight=0.5"], "one")) == configs(
+    assert configs(plan_resume([FILES[0], "seed=1", *SMALL, "retain.weight=1.0"], "one")) == configs(
         plan_resume([], "one")
     )
     (here / "model").mkdir()

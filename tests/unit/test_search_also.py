@@ -21,11 +21,11 @@ def loaded(*words: str, name: str = "wtnpo") -> SweepConfig:
 
 
 def test_all_that_matters_is_added() -> None:
-    """The tiny model has rate .003, λ .5 and 5 epochs: a fifth to five times, a tenth to ten times, half to double."""
+    """The tiny model has rate .003, λ 1 and 5 epochs: a fifth to five times, a tenth to ten times, half to double."""
     config, plain = loaded(ALL), loaded()
     assert config.space == plain.space | {
         "train.lr": Range(low=0.0006, high=0.015, log=True),
-        "retain.weight": Range(low=0.05, high=5.0, log=True),
+        "retain.weight": Range(low=0.1, high=10.0, log=True),
         "train.epochs": Range(low=2, high=10),
     }
     assert config.search == plain.search
