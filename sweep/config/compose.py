@@ -5,9 +5,9 @@ An override is `key=value`; `~space.NAME` and `~fixed.NAME` remove an entry. In 
 file writes as `space: {retain.weight: {low: 1.0, high: 2.0}}`.
 """
 
-import difflib
+import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from pydantic import ValidationError
 
 from eval.shipped_configs import CONFIGS
-from sweep.config.messages import (
-    GROUPS,
-    explain_validation_error,
-    nearest_hint,
-    translate_errors,
-    unknown_option_message,
-)
+from sweep.config.messages import GROUPS, nearest_hint, translate_errors, unknown_option_message, validate_block
 from sweep.config.schema import SweepConfig
 from sweep.config.search_also import add_searched_keys
-from sweep.config.yaml_files import check_texts, compose_yaml, parse_yaml_file
+from sweep.config.yaml_files import check_config_path, check_texts, compose_yaml
 from sweep.errors import ConfigError
 
 OPEN_BLOCKS = ("space", "fixed")
@@ -54,20 +47,20 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
         ConfigError: the file, an override or a value is invalid.
     """
     with translate_errors(path):
-        raw = compose_values(path, overrides)
-        try:
-            return add_searched_keys(SweepConfig.model_validate(_make_folders_absolute(raw)))
-        except ValidationError as error:
-            raise ConfigError(explain_validation_error(error, raw)) from error
+        config = validate_block(SweepConfig, _make_folders_absolute(compose_values(path, overrides)))
+        return add_searched_keys(config)
 
 
 def compose_values(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Compose file, groups and overrides into plain values, folders as written; raise ConfigError as `load` does."""
     with translate_errors(path):
-        _check_config_path(Path(path))
+        check_config_path(Path(path))
         file = Path(path).absolute()
         changes = [_parse_override(text) for text in overrides]
-        choices = [change for change in changes if _is_group_choice(change)]
+        # A dictionary changes keys of the block instead of choosing an option.
+        choices = [
+            change for change in changes if change.key_or_group in GROUPS and not isinstance(change.value(), dict)
+        ]
         config = _compose_file(
             file, [_validate_option(change.key_or_group, change.value(), file) for change in choices]
         )
@@ -78,32 +71,11 @@ def compose_values(path: str | Path, overrides: Sequence[str] = ()) -> dict[str,
         return _resolve_values(config)
 
 
-def read_config_file(path: Path) -> dict[str, Any]:
-    """Read the values of a YAML file as written, without its groups and overrides; no tag is ever executed.
-
-    Raises:
-        ConfigError: the file does not exist, or is not a block of keys and values.
-    """
-    with translate_errors(path):
-        _check_config_path(path)
-        return parse_yaml_file(path)
-
-
-def _check_config_path(path: Path) -> None:
-    """Refuse a path that is not an existing .yaml file, with the nearest file name."""
-    if path.is_dir():
-        raise ConfigError(f"{path} is a folder: name a .yaml file in it.")
-    if not path.exists():
-        files = {file.name: file for folder in (CONFIGS, path.parent) for file in folder.glob("*.yaml")}
-        near = difflib.get_close_matches(path.name, files, n=1)
-        raise ConfigError(f"{path} does not exist" + (f" (nearest: {files[near[0]]})." if near else "."))
-    if path.suffix != ".yaml" or not path.is_file():
-        raise ConfigError(f"{path} is no configuration: it must be a file, and its name must end in .yaml.")
-
-
 def dump(config: SweepConfig) -> str:
     """Convert the configuration to YAML from which `load` restores an equal one."""
-    return OmegaConf.to_yaml(OmegaConf.create(_map_texts(config.model_dump(mode="json"), _escape_interpolation)))
+    # `${` is plain text after an odd number of backslashes; JSON, too, writes two for each.
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\\\${", config.model_dump_json())
+    return OmegaConf.to_yaml(OmegaConf.create(json.loads(text)))
 
 
 def validate_name(name: str) -> str:
@@ -168,11 +140,6 @@ def _override_problem(change: Override) -> str:
     return ""
 
 
-def _is_group_choice(change: Override) -> bool:
-    """Return True if the override chooses an option of a group; a dictionary changes keys of the block instead."""
-    return change.key_or_group in GROUPS and not isinstance(change.value(), dict)
-
-
 def _validate_option(group: str, option: object, file: Path) -> str:
     """Return Hydra's `group=option`, or raise ConfigError if the group has no such option."""
     options = sorted({path.stem for folder in (file.parent, CONFIGS) for path in (folder / group).glob("*.yaml")})
@@ -183,7 +150,7 @@ def _validate_option(group: str, option: object, file: Path) -> str:
 
 def _compose_file(file: Path, choices: list[str]) -> DictConfig:
     """Compose the file with its groups; a model may select its recipe (the paper's models do), unless one is chosen."""
-    config = compose_yaml([file.parent, CONFIGS], file.name, choices)
+    config = compose_yaml(file, choices)
     model = config.get("model")
     recipe = model.pop("recipe", None) if isinstance(model, DictConfig) else None
     if recipe is None or any(choice.startswith("recipe=") for choice in choices):
@@ -196,14 +163,14 @@ def _apply_override(config: DictConfig, change: Override) -> None:
     block, _, name = change.key_or_group.partition(".")
     if not change.is_delete():
         key = re.sub(r"^(space|fixed)\.(retain\.weight|train\.lr|train\.epochs)\b", r"\1[\2]", change.key_or_group)
-        check_texts({change.key_or_group: change.value()})
-        OmegaConf.update(config, key, change.value(), merge=True)
-    elif name not in config[block]:
-        raise ConfigError(
-            f"override '~{block}.{name}': {block} has no {name}{nearest_hint(name, list(config[block]))}."
-        )
-    else:
-        del config[block][name]
+        check_texts(change.value(), change.key_or_group)
+        OmegaConf.update(config, key, change.value(), merge=isinstance(change.value(), dict))
+        return
+    entries = config.get(block)
+    names = [str(entry) for entry in entries] if isinstance(entries, DictConfig) else []
+    if name not in names:
+        raise ConfigError(f"override '~{block}.{name}': {block} has no {name}{nearest_hint(name, names)}.")
+    del entries[name]
 
 
 def _resolve_values(config: DictConfig) -> dict[str, Any]:
@@ -237,17 +204,3 @@ def _expand_home(key: str, path: str) -> Path:
         whole = Path(path).expanduser()
         whole.exists()
         return whole
-
-
-def _map_texts(node: Any, change: Callable[[str], str]) -> Any:
-    """Return the same values with `change` applied to every text."""
-    if isinstance(node, dict):
-        return {key: _map_texts(value, change) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_map_texts(value, change) for value in node]
-    return change(node) if isinstance(node, str) else node
-
-
-def _escape_interpolation(text: str) -> str:
-    """Escape `${`, so that OmegaConf reads it back as plain text."""
-    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)

@@ -9,12 +9,12 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from eval.options import Frozen
 from eval.shipped_configs import CONFIGS
-from sweep.config.compose import read_config_file
-from sweep.config.messages import describe_requirement, nearest_hint
+from sweep.config.messages import nearest_hint, validate_block
+from sweep.config.yaml_files import read_config_file
 from sweep.errors import ConfigError
 
 OptionNames = Annotated[tuple[str, ...], Field(strict=False)]
@@ -60,11 +60,7 @@ def expand_files(files: Sequence[Path], overrides: Sequence[str]) -> list[SweepS
         ConfigError: a file of several sweeps is invalid, or two sweeps have the same name.
     """
     chosen = {word.partition("=")[0] for word in overrides}
-    found = [
-        member
-        for file in files
-        for member in (_expand_matrix(file, chosen) if is_matrix(file) else [_single_source(file)])
-    ]
+    found = [member for file in files for member in _expand_file(file, chosen)]
     names = [member.name for member in found]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -72,13 +68,12 @@ def expand_files(files: Sequence[Path], overrides: Sequence[str]) -> list[SweepS
     return found
 
 
-def _single_source(file: Path) -> SweepSource:
-    return SweepSource(name=file.stem, file=file, choices=())
-
-
-def _expand_matrix(path: Path, chosen: Collection[str]) -> list[SweepSource]:
-    """Return every combination of the file's configs, models and datasets."""
-    matrix = _read_matrix(path)
+def _expand_file(path: Path, chosen: Collection[str]) -> list[SweepSource]:
+    """Return the file's one sweep, or every combination of the configs, models and datasets that it lists."""
+    raw = read_config_file(path)
+    if "sweeps" not in raw:
+        return [SweepSource(name=path.stem, file=path, choices=())]
+    matrix = validate_block(SweepMatrix, raw)
     lists = {group: options for group, options in (("model", matrix.model), ("data", matrix.data)) if options}
     groups = [[f"{group}={option}" for option in lists[group]] for group in lists if group not in chosen]
     return [
@@ -88,21 +83,6 @@ def _expand_matrix(path: Path, chosen: Collection[str]) -> list[SweepSource]:
         for name, file in ((name, _find_config(path, name)) for name in matrix.sweeps)
         for choices in product(*groups)
     ]
-
-
-def _read_matrix(path: Path) -> SweepMatrix:
-    try:
-        return SweepMatrix.model_validate(read_config_file(path))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = str(first["loc"][0])
-        allowed = ", ".join(SweepMatrix.model_fields)
-        wrong = (
-            f"is no key{nearest_hint(key, SweepMatrix.model_fields)}"
-            if first["type"] == "extra_forbidden"
-            else describe_requirement(first)
-        )
-        raise ConfigError(f"{path}: {key} {wrong}: a file of several sweeps has lists {allowed}.") from error
 
 
 def _find_config(path: Path, name: str) -> Path:

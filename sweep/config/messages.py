@@ -4,17 +4,16 @@ import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import get_args
+from typing import TypeVar, get_args
 
 import yaml
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import MissingMandatoryValue
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import GrammarParseError, InterpolationResolutionError, OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from eval import datasets
-from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 from sweep.redaction import has_secret
 
@@ -37,6 +36,7 @@ PLAIN_MESSAGES = {
     **dict.fromkeys(("union_tag_invalid", "union_tag_not_found"), f"must be {' or '.join(datasets.list_names())}"),
 }
 """Messages by pydantic's error type, where pydantic's own message speaks of Python; all others are kept."""
+Block = TypeVar("Block", bound=BaseModel)
 
 
 def nearest_hint(word: str, names: Collection[str], cutoff: float = 0.4) -> str:
@@ -68,9 +68,27 @@ def translate_errors(place: object) -> Iterator[None]:
         raise ConfigError(_describe_exception(place, error)) from error
 
 
-def explain_validation_error(error: ValidationError, raw: Mapping[str, object]) -> str:
-    """Return one sentence about the mistake in `raw` that most likely causes the others."""
-    errors = sorted(error.errors(include_url=False), key=_rank_error)
+def validate_block(kind: type[Block], raw: Mapping[str, object]) -> Block:
+    """Build a block from plain values.
+
+    Raises:
+        ConfigError: pydantic finds mistakes; its message is about the one that most likely causes the others.
+    """
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        errors = sorted(error.errors(include_url=False), key=_rank_error)
+        raise ConfigError(_explain_errors(errors, kind, raw)) from error
+
+
+def describe_requirement(error: ErrorDetails) -> str:
+    """Return the requirement that a value violates, as the end of a sentence: `must be ...`."""
+    message = PLAIN_MESSAGES.get(error["type"]) or re.sub(r"^(\w+ should|Value error, must)", "must", error["msg"])
+    return message + nearest_hint(str(error["input"]), re.findall("'([^']+)'", message))
+
+
+def _explain_errors(errors: Sequence[ErrorDetails], kind: type[BaseModel], raw: Mapping[str, object]) -> str:
+    """Return one sentence about the first of the errors, and what else is allowed at its key."""
     first, key = errors[0], _user_key(errors[0], raw)
     place = ".".join(part if part.strip() else repr(part) for part in key)
     if first["type"] == "missing":
@@ -78,15 +96,9 @@ def explain_validation_error(error: ValidationError, raw: Mapping[str, object]) 
     shown = repr(first.get("ctx", {}).get("tag", first["input"]))
     value = f" = {shown}" if len(shown) <= MAX_SHOWN_CHARS and not has_secret(shown) else ""
     if first["type"] == "extra_forbidden":
-        return f"{place}{value} {_unknown_key_message(key)}."
+        return f"{place}{value} {_unknown_key_message(kind, key)}."
     allowed = dict.fromkeys(describe_requirement(found) for found in errors if _user_key(found, raw) == key)
     return f"{place}{value} {' or '.join(allowed).replace(' or must be ', ' or ')}."
-
-
-def describe_requirement(error: ErrorDetails) -> str:
-    """Return the requirement that a value violates, as the end of a sentence: `must be ...`."""
-    message = PLAIN_MESSAGES.get(error["type"]) or re.sub(r"^(\w+ should|Value error, must)", "must", error["msg"])
-    return message + nearest_hint(str(error["input"]), re.findall("'([^']+)'", message))
 
 
 def _describe_exception(place: object, error: BaseException) -> str:
@@ -101,11 +113,20 @@ def _describe_exception(place: object, error: BaseException) -> str:
             return f"{error.full_key} is missing: {place} or an override {error.full_key}=VALUE must give it."
         case HydraException() if group := re.match(r"Could not override '(\w+)'", str(error)):
             return f"{place} has no {group[1]} in its `defaults` for {group[1]}=NAME to replace: set single keys."
+        case InterpolationResolutionError() if error.full_key:
+            wrong = f"{error.full_key} = {str(error.child_node)!r} repeats the value of a key that has none"
+            return f"{place}: {wrong}: give {error.full_key} a value of its own."
+        case GrammarParseError() if error.full_key:
+            return f"{place}: {error.full_key} must be a text in which each ${{ begins ${{key}}, or is written \\${{."
+        case yaml.reader.ReaderError():
+            return f"{place}: must be printable text, but has {chr(error.character)!r} at {error.position}."
+        case RecursionError():
+            return f"{place}: its blocks and lists are nested too deep, or its `defaults` lead back to it."
         case OmegaConfBaseException() if error.full_key:
-            return f"{place}: {error.full_key}: {_first_line(error)}."
+            return f"{place}: {error.full_key}: {_first_sentence(error)}."
         case _ if not str(error) and error.__cause__:
             return _describe_exception(place, error.__cause__)
-    return f"{place}: {_first_line(error)}."
+    return f"{place}: {_first_sentence(error)}."
 
 
 def _missing_default_message(place: object, missing: str, options: Sequence[str]) -> str:
@@ -118,22 +139,40 @@ def _missing_default_message(place: object, missing: str, options: Sequence[str]
     )
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+def _first_sentence(error: BaseException) -> str:
+    return re.split("\n|; ", str(error) or type(error).__name__)[0].rstrip(".")
 
 
-def _unknown_key_message(key: Sequence[str]) -> str:
+def _unknown_key_message(kind: type[BaseModel], key: Sequence[str]) -> str:
     """Return the end of the message for a key that its block does not have."""
     *above, name = key
-    blocks = _find_blocks(above)
-    here = {field for block in blocks if name not in block.model_fields for field in block.model_fields}
-    if any(name in block.model_fields for block in blocks):
+    # All entries of the space have the same keys.
+    place = "space." if above[:1] == ["space"] else "".join(f"{part}." for part in above)
+    known = list(_list_blocks(kind))
+    blocks = [block.model_fields for at, block in known if at == place]
+    here = {field for block in blocks if name not in block for field in block}
+    if any(name in block for block in blocks):
         return f"has no place in this kind of {above[0]}: allowed are {', '.join(sorted(here))}"
-    elsewhere = {known.rpartition(".")[2]: known for known in reversed(list(_list_keys(SweepConfig)))}
+    elsewhere = {field: at + field for at, block in reversed(known) if at != "space." for field in block.model_fields}
     names = elsewhere | {field: ".".join([*above, field]) for field in here}
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.65)
     hint = f" (nearest: {names[near[0]]})" if near else ""
     return f"is not a known key: allowed are {', '.join(sorted(here))}{hint}"
+
+
+def _list_blocks(kind: type[BaseModel], place: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """Yield every block type with its place, such as `model.shape.`; those that a key may hold have the same place."""
+    yield place, kind
+    for name, field in kind.model_fields.items():
+        for inner in _blocks_in_type(field.annotation):
+            yield from _list_blocks(inner, f"{place}{name}.")
+
+
+def _blocks_in_type(annotation: object) -> list[type[BaseModel]]:
+    """Return the block types in a type annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [block for part in get_args(annotation) for block in _blocks_in_type(part)]
 
 
 def _rank_error(error: ErrorDetails) -> int:
@@ -162,27 +201,3 @@ def _user_key(error: ErrorDetails, raw: Mapping[str, object]) -> list[str]:
         elif error["type"] == "missing" and part == error["loc"][-1]:
             keys = [*keys, str(part)]
     return [*keys, "source"] if error["type"].startswith("union_tag") else keys
-
-
-def _find_blocks(keys: Sequence[str]) -> list[type[BaseModel]]:
-    """Return the block types that a key may hold; the name of an entry (space.alpha) stays at the same block."""
-    blocks: list[type[BaseModel]] = [SweepConfig]
-    for key in keys:
-        fields = [block.model_fields[key] for block in blocks if key in block.model_fields]
-        blocks = [block for field in fields for block in _blocks_in_type(field.annotation)] or blocks
-    return blocks
-
-
-def _blocks_in_type(annotation: object) -> list[type[BaseModel]]:
-    """Return the block types in a type annotation."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [block for part in get_args(annotation) for block in _blocks_in_type(part)]
-
-
-def _list_keys(block: type[BaseModel], above: str = "") -> Iterator[str]:
-    """Yield every dotted key of the configuration, except those below the entries of open dictionaries."""
-    for name, field in block.model_fields.items():
-        yield above + name
-        for inner in _blocks_in_type(field.annotation) if name != "space" else ():
-            yield from _list_keys(inner, f"{above}{name}.")

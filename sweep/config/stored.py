@@ -8,9 +8,10 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweep.config.compose import dump, load, read_config_file, validate_name
+from sweep.config.compose import dump, load, validate_name
 from sweep.config.messages import nearest_hint
 from sweep.config.schema import SweepConfig
+from sweep.config.yaml_files import read_config_file
 from sweep.errors import ConfigError
 
 CONFIG_FILE = "config.yaml"

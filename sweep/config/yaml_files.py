@@ -1,9 +1,9 @@
 """Compose YAML files with Hydra; each is checked before its values are built, so that no file can execute anything."""
 
+import difflib
 import re
 import warnings
-from codecs import BOM_UTF8
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import Container, DictConfig, OmegaConf
 
-from sweep.config.diff import flatten_block
+from eval.shipped_configs import CONFIGS
 from sweep.config.messages import GROUPS, translate_errors
 from sweep.errors import ConfigError
 
@@ -24,58 +24,67 @@ CHECKED_SCHEME = "checked"
 """URL scheme that marks the folders whose files Hydra reads through `CheckedFolder`."""
 MAX_FILE_BYTES = 2**17
 """Maximum size of a file."""
-MAX_DEPTH = 20
-"""Maximum depth of nested blocks and lists."""
-MAX_NUMBER_DIGITS = 1000
-"""Maximum number of digits in a number; Python reads a few thousand."""
-MAX_TEXT_CHARS = 10_000
-"""Maximum length of a text."""
-FORMAT_HINT = "a configuration is a block of keys and values, as configs/wtnpo.yaml is"
 
 
-def parse_yaml_file(path: Path) -> dict[str, Any]:
-    """Parse a YAML file into plain values, without composing it; no tag is ever executed.
+class PlainLoader(yaml.SafeLoader):
+    """YAML loader that refuses tags, aliases (with which a small file expands without end), and some texts."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose a node; raise ConfigError if the file must not contain it.
+
+        Args:
+            parent: the block or list that contains the node.
+            index: the node of its key, or its place in a list.
+        """
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        key = f"{index.value} = " if isinstance(index, yaml.ScalarNode) else ""
+        if complaint := _event_problem(event, key):
+            raise ConfigError(f"{self.name}, line {event.start_mark.line + 1}: {complaint}.")
+        return super().compose_node(parent, index)
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Read the values of a YAML file as written, without its groups and overrides; no tag is ever executed.
 
     Raises:
-        ConfigError: the file is not a block of keys and values, is too large or too deep, or has a tag, an alias, or a
-            text that `check_texts` refuses.
+        ConfigError: the file does not exist, is not a block of keys and values, or is one that Hydra may not compose.
     """
     with translate_errors(path):
+        check_config_path(path)
         _check_syntax(path)
-        loaded = OmegaConf.to_container(OmegaConf.load(path))
-        assert isinstance(loaded, dict)
-        raw = {str(key): value for key, value in loaded.items()}
-        check_texts(raw)
-        return raw
+        return _to_values(OmegaConf.load(path))
 
 
-def check_texts(raw: Mapping[str, object]) -> None:
-    """Refuse texts that a configuration must not contain.
+def check_config_path(path: Path) -> None:
+    """Refuse a path that is not an existing .yaml file, with the nearest file name."""
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder: name a .yaml file in it.")
+    if not path.exists():
+        files = {file.name: file for folder in (CONFIGS, path.parent) for file in folder.glob("*.yaml")}
+        near = difflib.get_close_matches(path.name, files, n=1)
+        raise ConfigError(f"{path} does not exist" + (f" (nearest: {files[near[0]]})." if near else "."))
+    if path.suffix != ".yaml" or not path.is_file():
+        raise ConfigError(f"{path} is no configuration: it must be a file, and its name must end in .yaml.")
 
-    Resolvers are among them: `${oc.env:NAME}` would copy a secret into the files of the sweep.
+
+def check_texts(value: object, key: str) -> None:
+    """Refuse a value in which, at any depth, is a text that no file may contain.
 
     Raises:
-        ConfigError: a text is too long, has NUL or half of a surrogate pair, or has a resolver or nested `${`.
+        ConfigError: a text has NUL or half of a surrogate pair, or has a resolver or nested `${`.
     """
-    for key, value in flatten_block(raw):
-        for text in _iterate_texts(value):
-            if complaint := _text_problem(text):
-                raise ConfigError(f"{key} = {text!r} {complaint}.")
+    if isinstance(value, str) and (complaint := _text_problem(value)):
+        raise ConfigError(f"{key} = {complaint}.")
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, one in inner:
+        check_texts(one, f"{key}.{name}")
 
 
-def compose_yaml(folders: Sequence[Path], name: str, choices: Sequence[str]) -> DictConfig:
-    """Compose a file of the first folder with its `defaults`, which may lie in any of the folders.
-
-    Args:
-        folders: searched for files and groups in this order.
-        name: name of the file.
-        choices: options of groups, such as `model=tiny`.
-    """
-    own, *others = folders
-    searched = ",".join("'{}://{}'".format(CHECKED_SCHEME, str(folder).replace("'", r"\'")) for folder in others)
-    with warnings.catch_warnings(), initialize_config_dir(str(own), version_base="1.3"):
+def compose_yaml(file: Path, choices: Sequence[str]) -> DictConfig:
+    """Compose a file with its `defaults`, which lie beside it or are shipped, and options such as `model=tiny`."""
+    with warnings.catch_warnings(), initialize_config_dir(str(file.parent), version_base="1.3"):
         warnings.simplefilter("ignore")  # Hydra warns about a missing `_self_`; the file then comes last, as intended
-        config = compose(name, [*choices, f"hydra.searchpath=[{searched}]"])
+        config = compose(file.name, [*choices])
     OmegaConf.set_struct(config, False)
     return config
 
@@ -92,13 +101,14 @@ class CheckedFolder(FileConfigSource):
         """Load a file for Hydra.
 
         Raises:
-            ConfigError: `parse_yaml_file` refuses the file, it changes Hydra's own settings, or it names an option of a
+            ConfigError: the file has a wrong syntax, it changes Hydra's own settings, or it names an option of a
                 group outside `defaults`.
         """
         file = Path(self.path) / self._normalize_file_name(config_path)
-        raw = parse_yaml_file(file)
         with translate_errors(file):
+            _check_syntax(file)
             found = super().load_config(config_path)
+            raw = _to_values(found.config)
         if "hydra" in raw or "hydra" in f"{raw.get('defaults')} {found.header['package']}":
             raise ConfigError(f"{file}: hydra is not allowed: Hydra's own settings are fixed.")
         for group in GROUPS:
@@ -110,81 +120,64 @@ class CheckedFolder(FileConfigSource):
         return found
 
 
-class OwnFolderPlugin(SearchPathPlugin):
-    """Hydra plugin that makes Hydra read the file's own folder through `CheckedFolder`, like all others."""
+class CheckedFoldersPlugin(SearchPathPlugin):
+    """Hydra plugin that makes Hydra read the file's own folder, then the shipped configs, through `CheckedFolder`."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Set the scheme of the file's own folder."""
+        """Set the scheme of the file's own folder, and add the folder of the shipped configs."""
         for element in search_path.get_path():
             if element.provider == "main":
                 element.path = f"{CHECKED_SCHEME}://{element.path}"
+        search_path.append("shipped", f"{CHECKED_SCHEME}://{CONFIGS}")
 
 
-for plugin in (CheckedFolder, OwnFolderPlugin):
+for plugin in (CheckedFolder, CheckedFoldersPlugin):
     Plugins.instance().register(plugin)
 
 
+def _to_values(config: Container) -> dict[str, Any]:
+    """Convert the block of a file to plain values, as written."""
+    raw = OmegaConf.to_container(config)
+    assert isinstance(raw, dict)
+    return {str(key): value for key, value in raw.items()}
+
+
 def _check_syntax(path: Path) -> None:
-    """Refuse a file that is not a block or could expand without end; read only YAML events and build no value."""
-    depth, nodes = 0, 0
-    for event in yaml.parse(_read_text(path), Loader=yaml.SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        nodes += isinstance(event, yaml.NodeEvent)
-        if complaint := _event_problem(event, depth, root=nodes == 1):
-            assert event.start_mark is not None
-            raise ConfigError(f"{path}, line {event.start_mark.line + 1}: {complaint}.")
-    if not nodes:
-        raise ConfigError(f"{path} is empty: {FORMAT_HINT}.")
-
-
-def _read_text(path: Path) -> str:
-    """Read a file, and refuse one that is too large, has a byte order mark or has unprintable characters."""
+    """Refuse a file that is too large, begins with a byte order mark, is no block, or `PlainLoader` refuses."""
     with path.open("rb") as file:
-        start = file.read(MAX_FILE_BYTES + 1)
-    if len(start) > MAX_FILE_BYTES:
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
         raise ConfigError(f"{path} is larger than the {MAX_FILE_BYTES} bytes that a configuration may have.")
-    if start.startswith(BOM_UTF8):
+    text = content.decode()
+    if text.startswith("\ufeff"):
         raise ConfigError(f"{path} begins with a byte order mark: it must be UTF-8 without one.")
-    text = start.decode()
-    if odd := yaml.reader.Reader.NON_PRINTABLE.search(text):
-        line = text.count("\n", 0, odd.start()) + 1
-        raise ConfigError(f"{path}, line {line}: the character {odd[0]!r} is not allowed in a text.")
-    return text
+    loader = PlainLoader(text)
+    loader.name = str(path)
+    root = loader.get_single_node()
+    if not isinstance(root, yaml.MappingNode):
+        found = "is empty" if root is None else f"holds a {'list' if isinstance(root, yaml.SequenceNode) else 'text'}"
+        raise ConfigError(f"{path} {found}: a configuration is a block of keys and values, as configs/wtnpo.yaml is.")
 
 
-def _event_problem(event: yaml.Event, depth: int, *, root: bool) -> str:
+def _event_problem(event: yaml.Event, key: str) -> str:
     """Return the reason for which a YAML event is rejected, or an empty string."""
     match event:
         case yaml.AliasEvent():
             return f"the alias *{event.anchor} is not allowed: ${{key}} repeats another key's value"
-        case yaml.ScalarEvent(tag=str()) | yaml.CollectionStartEvent(tag=str()):
-            return f"the tag {event.tag} is not allowed: values are texts, numbers, true, false, null, lists and blocks"
-        case yaml.SequenceStartEvent() | yaml.ScalarEvent() if root:
-            return f"the file holds a {'list' if isinstance(event, yaml.SequenceStartEvent) else 'text'}: {FORMAT_HINT}"
-        case yaml.ScalarEvent(value=str(value)) if re.fullmatch(rf"[-+\d_]{{{MAX_NUMBER_DIGITS},}}", value):
-            return f"a number of more than {MAX_NUMBER_DIGITS} digits is not allowed"
-        case yaml.CollectionStartEvent() if depth > MAX_DEPTH:
-            return f"blocks and lists are more than {MAX_DEPTH} deep"
+        case yaml.ScalarEvent(tag=str(tag)) | yaml.CollectionStartEvent(tag=str(tag)):
+            return f"the tag {tag} is not allowed: values are texts, numbers, true, false, null, lists and blocks"
+        case yaml.ScalarEvent() if complaint := _text_problem(event.value):
+            return f"{key}{complaint}"
     return ""
 
 
-def _iterate_texts(value: object) -> Iterator[str]:
-    """Yield the texts in a value, at any depth."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for one in value:
-            yield from _iterate_texts(one)
-    elif isinstance(value, Mapping):
-        yield from _iterate_texts([*value.values()])
-
-
 def _text_problem(text: str) -> str:
-    """Return the reason for which a text is rejected, or an empty string."""
-    if len(text) > MAX_TEXT_CHARS:
-        return f"must have at most {MAX_TEXT_CHARS} characters"
+    """Return the reason for which a text is rejected, or an empty string.
+
+    Resolvers are rejected because `${oc.env:NAME}` would copy a secret into the files of the sweep.
+    """
     if re.search("[\0\ud800-\udfff]", text):
-        return "must be text, without NUL and halves of surrogate pairs"
+        return f"{text!r} must be text, without NUL and halves of surrogate pairs"
     if re.search(r"\$\{[^}]*(:|\$\{)", text):
-        return "is not allowed: only ${key}, another key's value, may stand in a value"
+        return f"{text!r} is not allowed: only ${{key}}, another key's value, may stand in a value"
     return ""

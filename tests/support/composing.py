@@ -22,13 +22,13 @@ def load_shipped(name: str, *overrides: str) -> SweepConfig:
     return load(CONFIGS / f"{name}.yaml", overrides)
 
 
-def composed(folders: Sequence[Path], name: str, choices: Sequence[str]) -> DictConfig:
+def composed(file: Path, choices: Sequence[str]) -> DictConfig:
     """Compose as `yaml_files` does, but only once a process where the shipped files alone are involved."""
-    if {*folders} == {CONFIGS}:
-        return deepcopy(_once(name, tuple(choices)))
-    return yaml_files.compose_yaml(folders, name, choices)
+    if file.parent == CONFIGS:
+        return deepcopy(_once(file.name, tuple(choices)))
+    return yaml_files.compose_yaml(file, choices)
 
 
 @cache
 def _once(name: str, choices: tuple[str, ...]) -> DictConfig:
-    return yaml_files.compose_yaml([CONFIGS, CONFIGS], name, choices)
+    return yaml_files.compose_yaml(CONFIGS / name, choices)

@@ -201,6 +201,8 @@ def test_dump_keeps_texts_that_look_like_something_else(tmp_path: Path) -> None:
         ("space.alpha.lwo=1", "space.alpha.lwo = 1 is not a known key: allowed are choices, high, log, low, step"),
         ("space.alhpa.low=1", "space.alhpa.high is missing (nearest: alpha)."),
         ("train.lr.x=1", "train.lr = {'x': 1} must be a number."),
+        ("train=[1]", "train = [1] must be a block of keys and values."),
+        ("search.warm_start=x", "search.warm_start = 'x' must be a list."),
         ("data.path=x", "data.path = 'x' has no place in this kind of data: allowed are forget, holdout"),
         ("space.alpha.choices=[1]", "space.alpha.low = 0.0 has no place in this kind of space: allowed are choices."),
         (
@@ -219,12 +221,19 @@ def test_dump_keeps_texts_that_look_like_something_else(tmp_path: Path) -> None:
         ("storage=${oc.env:HOME,x}", "is not allowed"),
         ("storage='${${seed}:HOME}'", "is not allowed"),
         ("fixed={alpha: ['${oc.env:HOME}']}", "'${oc.env:HOME}' is not allowed"),
-        ("seed=${sed}", "Interpolation key 'sed' not found."),
+        ("seed=${sed}", "seed = '${sed}' repeats the value of a key that has none: give seed a value of its own."),
+        ("seed='a${seed}'", "seed = 'a${seed}' repeats the value of a key that has none"),
+        ("seed=${seed.x}", "seed = '${seed.x}' repeats the value of a key that has none"),
+        ("storage=${search.warm_start.x}", "storage = '${search.warm_start.x}' repeats the value of a key"),
+        ("model.shape=null", "model.layers = '${model.shape.layers}' repeats the value of a key that has none"),
+        ("storage='${seed'", r"storage must be a text in which each ${ begins ${key}, or is written \${."),
+        ("storage='${}'", "storage must be a text in which each ${ begins ${key}"),
         ("storage=" + 20 * "${seed}", "${key} repeats another key's value 21 times, at most 20 are allowed."),
         ("~train.lr", "only entries of space and fixed can be taken away"),
         ("~model", "only entries of space and fixed can be taken away"),
         ("~space", "only entries of space and fixed can be taken away"),
         ("~space.alhpa", "space has no alhpa (nearest: alpha)."),
+        ("fixed={a: '\0'}", r"fixed.a = '\x00' must be text, without NUL"),
         ("+foo=1", "foo = 1 is not a known key"),
         ("seed", "override 'seed' has no '=': write key=value."),
         ("=3", "must begin with a key"),
@@ -304,8 +313,16 @@ def test_refused_override_is_told_in_one_sentence(override: str, said: str) -> N
             "line 4: the tag tag:yaml.org,2002:python/object/apply:os.mkdir is not allowed",
         ),
         ("a: &x [*x]\n", "line 1: the alias *x is not allowed"),
+        (HEAD + SPACE + 'storage: "${nowhere}"\n', "storage = '${nowhere}' repeats the value of a key that has none"),
+        (HEAD + SPACE + 'storage: "${"\n', "storage must be a text in which each ${ begins ${key}"),
+        ("a: " + "[" * 100_000, "its blocks and lists are nested too deep"),
+        (HEAD + SPACE + "seed: " + "1" * 5_000, "integer string conversion: value has 5000 digits."),
+        (HEAD + SPACE + "storage: a\x07\n", r"must be printable text, but has '\x07' at 149."),
+        (HEAD + SPACE + 'storage: "a\\0"\n', r"line 4: storage = 'a\x00' must be text, without NUL"),
+        (HEAD + SPACE + 'storage: "a\\ud800"\n', r"line 4: storage = 'a\ud800' must be text, without NUL"),
+        ("\ufeff" + HEAD + SPACE, "begins with a byte order mark"),
         ("defaults: tiny\n", "defaults must be a list"),
-        ("defaults: [mine]\n", "recursion"),
+        ("defaults: [mine]\n", "or its `defaults` lead back to it."),
         ("objective: tnpo\n", "model is missing"),
     ],
 )
@@ -330,6 +347,12 @@ def test_base_alone_is_no_sweep() -> None:
     """base.yaml says what is missing; a group file and a resolved file say that they choose no groups."""
     assert refusal(CONFIGS / "base.yaml").startswith("objective is missing")
     assert "is missing: choose it" in refusal(CONFIGS / "model" / "tiny.yaml")
+
+
+def test_an_entry_cannot_be_taken_from_what_has_none(tmp_path: Path) -> None:
+    """The block is no block, or there is none."""
+    assert "space has no alpha." in refusal(written(tmp_path, HEAD + "space: 3\n"), "~space.alpha")
+    assert "space has no alpha." in refusal(written(tmp_path, HEAD), "~space.alpha")
 
 
 def test_resolved_file_takes_no_group(tmp_path: Path) -> None:

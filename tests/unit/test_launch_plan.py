@@ -102,11 +102,15 @@ def test_sweeps_of_several_datasets_share_an_experiment(here: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("sweeps: []\n", "sweeps must not be empty"),
+        ("sweeps: []\n", "sweeps = [] must not be empty."),
         ("sweeps: [wgaa]\n", "there is no config wgaa (nearest: wga)"),
         ("sweeps: [compare]\n", "there is no config compare"),
-        ("sweeps: wga\n", "sweeps must"),
-        ("sweeps: [wga]\nmodle: [tiny]\n", "modle is no key (nearest: model)"),
+        ("sweeps: wga\n", "sweeps = 'wga' must be a list."),
+        ("sweeps: [1]\n", "sweeps = 1 must be a text"),
+        (
+            "sweeps: [wga]\nmodle: [tiny]\n",
+            "modle = ['tiny'] is not a known key: allowed are data, model, sweeps (nearest: model).",
+        ),
         ("sweeps: [wga, wga]\n", "wga is named twice"),
         ("sweeps: [wga]\nmodel: [tyni]\n", "model=tyni is not known"),
     ],
