@@ -90,7 +90,7 @@ class SweepPlan:
 
         hours, search = self.config.search.hours, count_search_trials(self.config)
         limit = "" if hours is None else f" that begin within {hours:g} hours of search"
-        race, report = count_race_runs(self.config), count_report_runs(self.config, self.paper)
+        race, report = count_race_runs(self.config, self.paper), count_report_runs(self.config, self.paper)
         parts = [f"{'all' if search is None else search}{limit}"]
         parts += [f"a race of at most {race} runs"] if race else []
         parts += [f"{report} runs on report seeds"] if report else []

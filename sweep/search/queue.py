@@ -70,12 +70,14 @@ def count_planned_trials(config: SweepConfig, paper: Setting | None) -> int | No
     The race may end early, and its winner may be the paper's setting.
     """
     search = count_search_trials(config)
-    return None if search is None else search + count_race_runs(config) + count_report_runs(config, paper)
+    return None if search is None else search + count_race_runs(config, paper) + count_report_runs(config, paper)
 
 
-def count_race_runs(config: SweepConfig) -> int:
-    """Return the maximal number of runs of the race; 0 where the search has a single trial."""
-    n_racers = min(count_racers(config.search.race), count_search_trials(config) or config.search.race)
+def count_race_runs(config: SweepConfig, paper: Setting | None) -> int:
+    """Return the maximal number of runs of the race; 0 where the search finds at most one setting by itself."""
+    n_trials, n_racers = count_search_trials(config), count_racers(config.search.race)
+    is_handed = SAMPLERS[config.search.sampler].list_settings is None and is_in_space(config, paper)
+    n_racers = n_racers if n_trials is None else min(n_racers, n_trials - is_handed)
     return n_racers * len(list_race_seeds(config)) if n_racers > 1 else 0
 
 

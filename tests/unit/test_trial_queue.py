@@ -277,6 +277,7 @@ def test_asha_needs_every_epoch(tmp_path: Path) -> None:
         ({"trials": 24, "hours": 2.0, "race": 9}, 24, 24 + 8 + 2 * 2),
         ({"trials": None, "hours": 2.0}, None, None),
         ({"trials": 1, "race": 4}, 1, 1 + 2 * 2),
+        ({"trials": 2, "race": 4}, 2, 2 + 2 * 2),
         ({"trials": 24, "sampler": "grid", "race": 4}, 16, 16 + 4 + 2 * 2),
         ({"trials": None, "hours": 2.0, "sampler": "paper"}, 1, 1 + 2 * 1),
     ],
@@ -284,7 +285,7 @@ def test_asha_needs_every_epoch(tmp_path: Path) -> None:
 def test_what_is_planned(
     tmp_path: Path, search: dict[str, object], search_trials: int | None, all_trials: int | None
 ) -> None:
-    """A grid of 4 × 4 of 24; a race of 2 settings; on 2 seeds winner and paper's; nobody knows with hours."""
+    """A grid of 4 × 4 of 24; a race of 2 if so many are found; on 2 seeds winner and paper's; hours: nobody knows."""
     config = sweep(tmp_path, search=search, seeds=2)
     assert (count_search_trials(config), count_planned_trials(config, PAPER)) == (search_trials, all_trials)
 
