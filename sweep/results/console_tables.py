@@ -86,17 +86,14 @@ def _build_best_table(sweep: SweepRecords, winner: TrialRecord) -> Table:
 def _build_race_table(sweep: SweepRecords) -> Table:
     """Build a table with a row for each setting in the race, the winner first."""
     table = Table(title=f"the race over {sweep.race.n_rounds} seeds: it chooses the best setting", title_justify="left")
-    for header in ("", "setting", "mean ± std (seeds)", "above the best, 95 %", "result"):
+    for header in ("", "setting", "mean ± std (seeds)", "above the best", "result"):
         table.add_column(header)
     for one, racer in zip(summarize_race(sweep), sweep.race.racers, strict=True):
         spread = f"{_format_mean_std(one.scores)} ({len(one.scores)})"
-        table.add_row(
-            one.label,
-            _format_setting(one.setting),
-            spread,
-            _format_interval(one.difference),
-            _to_plain_text(describe_place(sweep.race, racer)),
-        )
+        # No interval of its own: who is behind is told by the noise of all settings together.
+        gap = "" if one.difference is None else f"{one.difference.mean:+.3f}"
+        result = _to_plain_text(describe_place(sweep.race, racer))
+        table.add_row(one.label, _format_setting(one.setting), spread, gap, result)
     return table
 
 

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from support import toys
-from support.trials import PAPER, repeats, sweep_of, trial
+from support.trials import PAPER, races, repeats, sweep_of, trial
 from sweep.config.schema import SweepConfig
 from sweep.records import Setting, TrialRecord
 from sweep.results.console_tables import render_comparison, render_sweep
@@ -64,6 +64,17 @@ def test_the_verdict_is_the_last_thing_that_is_read(config: SweepConfig) -> None
         " [-1.213, 1.963] than the tuned alpha=1.5 beta=7 over 2 seeds; differences below 1.588 cannot be told from 0."
     )
     assert "└" in shown(render_sweep(sweep_of(config.model_copy(update={"objective": "ga"}), RECORDS))).splitlines()[-1]
+
+
+def test_the_race_says_who_left(tmp_path: Path) -> None:
+    """Means .625 and .375 over two seeds, gaps alike: the search's best is behind by .25, and the other has won."""
+    config = toys.config(tmp_path, search={"race": 4})
+    third: Setting = {"alpha": 1.0, "beta": 1.0}
+    raced = races(config, BEST, 0.75, 0.5) + races(config, third, 0.5, 0.25, first=2)
+    lines = cells(shown(render_sweep(sweep_of(config, [*RECORDS, trial(9, third, 0.375), *raced]))))
+    assert ["best", "alpha=1", "0.375 ± 0.177 (2)", "", "won"] in lines
+    assert [line[0] for line in lines].index("best") < [line[0] for line in lines].index("rank 1")
+    assert next(line for line in lines if line[0] == "rank 1")[3:] == ["+0.250", "behind after"]
 
 
 def test_nothing_finished(config: SweepConfig) -> None:
