@@ -11,11 +11,12 @@ from sweep.records import Setting, Value, format_setting
 from sweep.results.statistics import PairedDifference, collect_repeat_values, compare_shared_seeds
 from sweep.results.sweep_records import SweepRecords
 from sweep.search.paper import list_qualifiers, recipe_differences
+from sweep.search.samplers import N_STARTUP_TRIALS, SAMPLERS
 
 MAX_RANGE_SHARE = 0.1
 """The largest distance, as a share of the searched range, at which a value counts as the tuned one."""
 EQUIVALENT_SHARE = 0.1
-"""Difference, as a share of (median − best) of the search's scores, below which two settings count as equivalent."""
+"""Difference, as a share of what there is to gain (`measure_spread`), below which two settings count as equivalent."""
 MIN_PAIRED_SEEDS = 2
 """The number of fresh seeds that a confidence interval needs."""
 Verdict: TypeAlias = Literal["recovered", "within noise", "equivalent", "better found", "not recovered", "undecided"]
@@ -67,7 +68,8 @@ class Recovery:
         """The verdict with its evidence, as a sentence for people."""
         qualified = f" ({', '.join(self.qualifiers)})" if self.qualifiers else ""
         evidence = self.reason or _describe_evidence(self.found, self.tuned, self.difference)
-        return f"{self.objective} on {self.model}, {self.split}{qualified}: {self.verdict}: {evidence}."
+        small = ", less than a tenth of what the search can gain" if self.verdict == "equivalent" else ""
+        return f"{self.objective} on {self.model}, {self.split}{qualified}: {self.verdict}: {evidence}{small}."
 
 
 def judge_recovery(sweep: SweepRecords) -> Recovery | None:
@@ -123,9 +125,13 @@ def _decide_verdict(
 
 
 def measure_spread(sweep: SweepRecords) -> float:
-    """Measure what there is to gain: the median of the search's scores minus the lowest; 0 without a trial."""
-    scores = [record.score for record in sweep.ranking]
-    return median(scores) - scores[0] if scores else 0.0
+    """Measure what there is to gain: the median score of the random settings minus the lowest of all; 0 without one.
+
+    Later settings of a sampler that learns are good ones, so that only the first count; of a list of settings all do.
+    """
+    is_list = SAMPLERS[sweep.config.search.sampler].list_settings is not None
+    random = [record.score for record in sweep.ranking if is_list or record.index < N_STARTUP_TRIALS]
+    return median(random) - sweep.ranking[0].score if random else 0.0
 
 
 def _is_near(entry: Range | Choices | None, own: Value, tuned: Value) -> bool:

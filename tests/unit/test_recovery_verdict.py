@@ -24,7 +24,8 @@ NEAR: Setting = {"alpha": 1.9, "beta": 6.0}
 """0.4 / 5 = .08 and ln(7/6) / ln 40 = .041788 from the paper's."""
 FAR: Setting = {"alpha": 2.1, "beta": 7.0}
 """0.6 / 5 = .12 from the paper's."""
-TIED, CLEAR = (0.1, 0.2, 0.3), (0.5, 0.5, 0.6)
+TIED, CLEAR, SMALL = (0.1, 0.2, 0.3), (0.5, 0.5, 0.6), (0.004, 0.005, 0.006)
+"""The last interval excludes 0, but a search with scores .5, .6, .7 can gain .1, and a tenth of it is .01."""
 
 
 def sweep(found: Setting, gaps: Sequence[float]) -> list[TrialRecord]:
@@ -57,6 +58,8 @@ def config(tmp_path: Path) -> SweepConfig:
         (FAR, [-gap for gap in CLEAR], "not recovered"),
         (NEAR, [-gap for gap in CLEAR], "not recovered"),
         (FAR, [-gap for gap in TIED], "within noise"),
+        (FAR, SMALL, "equivalent"),
+        (NEAR, [-gap for gap in SMALL], "equivalent"),
     ],
 )
 def test_verdicts(config: SweepConfig, found: Setting, gaps: Sequence[float], verdict: str) -> None:
