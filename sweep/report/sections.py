@@ -58,7 +58,7 @@ class ComparisonSection:
         title: the model and the dataset.
         sentence: the objective that wins, or those that are tied.
         table: one row for each sweep.
-        figure: scores of the sweeps over fresh seeds.
+        figure: scores of the sweeps over report seeds.
     """
 
     title: str

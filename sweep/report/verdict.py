@@ -13,7 +13,7 @@ from sweep.results.rerun_configs import format_launch_command, single_trial_conf
 from sweep.results.statistics import collect_repeat_values
 
 COMPARED_METRICS = {"score": "score", "forget ES": "forget/es", "retain ES": "retain/es"}
-"""Metrics that are compared on fresh seeds, by row of the table."""
+"""Metrics that are compared on report seeds, by row of the table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def _compare_with_paper(sweep: ReportData, known: Recovery) -> Evidence:
 
 
 def _build_table(sweep: ReportData, sides: Mapping[str, Setting], distance: Mapping[str, float]) -> Table:
-    """Build the table: rows are hyper-parameters, then metrics on fresh seeds; a column for each setting."""
+    """Build the table: rows are hyper-parameters, then metrics on report seeds; a column for each setting."""
     names = list(dict.fromkeys(name for setting in sides.values() for name in setting))
     values: list[list[Cell]] = [[name, *(setting.get(name) for setting in sides.values())] for name in names]
     metrics: list[list[Cell]] = [

@@ -2,7 +2,7 @@
 
     sweep_records    a sweep with its trials so far
     statistics       mean, standard deviation and paired differences over seeds
-    comparison       several objectives compared on fresh seeds
+    comparison       several objectives compared on report seeds
     recovery         the verdict on whether the paper's setting was found again
     write_results    summary.json, best.yaml and the other files of a sweep's folder
     csv_tables       trials.csv, finalists.csv, times.csv and comparison.csv

@@ -1,4 +1,4 @@
-"""Compare several sweeps: each objective's found setting with the best objective's, on the same fresh seeds."""
+"""Compare several sweeps: each objective's found setting with the best objective's, on the same report seeds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ class ObjectiveResult:
         data: the dataset.
         setting: the setting that is compared: the best one that the search found by itself, else the paper's; None
             where there is neither.
-        scores: score of its repeats, by fresh seed; lower is better.
+        scores: score of its repeats, by report seed; lower is better.
         forget_es: extraction strength of its repeats on forget rows, before any mix; lower is better.
         retain_es: extraction strength of its repeats on holdout rows, before any mix; higher is better.
         difference: its scores minus those of the best objective (lowest mean score), paired by seed; the 95 % interval

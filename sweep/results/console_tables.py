@@ -111,7 +111,7 @@ def _build_finalist_table(repeated: Iterable[Finalist]) -> Table:
 def _build_comparison_table(group: Sequence[ObjectiveResult]) -> Table:
     """Build a table with a row for each sweep on one model and one dataset; it fits into 80 columns."""
     table = Table(
-        title=_to_plain_text(f"{group[0].model}, {group[0].data}: mean ± std on fresh seeds"),
+        title=_to_plain_text(f"{group[0].model}, {group[0].data}: mean ± std on report seeds"),
         title_justify="left",
         caption="each interval is of one difference alone; p is corrected for all of them (Holm)",
         caption_justify="left",

@@ -54,7 +54,7 @@ def format_times_csv(records: Iterable[TrialRecord]) -> str:
 
 
 def format_comparison_csv(rows: Sequence[ObjectiveResult]) -> str:
-    """Format comparison.csv: a line for each sweep with its setting, metrics over fresh seeds, and gap to the best."""
+    """Format comparison.csv: a line for each sweep with its setting, metrics over report seeds, and gap to the best."""
     params = sorted({key for one in rows for key in one.setting or {}})
     return _format_csv(
         [

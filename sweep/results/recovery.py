@@ -18,7 +18,7 @@ MAX_RANGE_SHARE = 0.1
 EQUIVALENT_SHARE = 0.1
 """Difference, as a share of what there is to gain (`measure_spread`), below which two settings count as equivalent."""
 MIN_PAIRED_SEEDS = 2
-"""The number of fresh seeds that a confidence interval needs."""
+"""The number of report seeds that a confidence interval needs."""
 Verdict: TypeAlias = Literal["recovered", "within noise", "equivalent", "better found", "not recovered", "undecided"]
 
 
@@ -26,7 +26,7 @@ Verdict: TypeAlias = Literal["recovered", "within noise", "equivalent", "better 
 class Recovery:
     """The best setting that a search found by itself, compared with the one that the paper tuned.
 
-    The verdict follows from the 95 % interval of the difference on fresh seeds. `recovered`: it contains 0, each
+    The verdict follows from the 95 % interval of the difference on report seeds. `recovered`: it contains 0, each
     searched value is near the tuned one, and all others are equal, or both settings are the same. `within noise`: it
     contains 0, but a value is farther away; any difference between the scores is too small for this number of seeds.
     `equivalent`: it excludes 0, but the difference is below a tenth of what separates the search's best from its median
@@ -43,7 +43,7 @@ class Recovery:
             where the search has one; from 0, and above 1 only where the tuned value lies outside; 0 or 1 for choices;
             infinite where the range has no length or its log scale no place for the tuned value; NaN where it is not
             searched, or nothing was found.
-        difference: the tuned setting's scores minus the found one's on the same fresh seeds (positive: found is
+        difference: the tuned setting's scores minus the found one's on the same report seeds (positive: found is
             better); None where the two share no seed.
         verdict: one of the above.
         reason: the reason for `undecided`; else empty.
@@ -114,7 +114,7 @@ def _decide_verdict(
         pairs = 0 if gap is None else gap.pairs
         return (
             "undecided",
-            f"it takes {MIN_PAIRED_SEEDS} fresh seeds on which both settings finished, and there are {pairs}",
+            f"it takes {MIN_PAIRED_SEEDS} report seeds on which both settings finished, and there are {pairs}",
         )
     if gap.is_tied:
         near = all(_is_near(sweep.config.space.get(name), own[name], tuned[name]) for name in tuned)

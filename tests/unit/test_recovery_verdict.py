@@ -29,7 +29,7 @@ TIED, CLEAR, SMALL = (0.1, 0.2, 0.3), (0.5, 0.5, 0.6), (0.004, 0.005, 0.006)
 
 
 def sweep(found: Setting, gaps: Sequence[float]) -> list[TrialRecord]:
-    """A search in which the paper's setting came first and `found` is the best other; then both on fresh seeds."""
+    """A search in which the paper's setting came first and `found` is the best other; then both on report seeds."""
     search = [trial(0, PAPER, 0.5), trial(1, {"alpha": 5.0, "beta": 0.25}, 0.7), trial(2, found, 0.6)]
     tuned = repeats(0, PAPER, *(0.3 + gap for gap in gaps))
     return [*search, *tuned, *repeats(len(gaps), found, *(0.3 for _ in gaps))]
@@ -112,7 +112,7 @@ def test_too_few_seeds_are_undecided(config: SweepConfig, gaps: Sequence[float],
     one = judged(config, sweep(NEAR, gaps))
     assert one.verdict == "undecided"
     assert one.sentence.endswith(
-        f": undecided: it takes 2 fresh seeds on which both settings finished, and there are {seeds}."
+        f": undecided: it takes 2 report seeds on which both settings finished, and there are {seeds}."
     )
 
 

@@ -121,7 +121,7 @@ def test_seeds() -> None:
     figure = plot_seeds(
         reported(trial(0, PAPER, 0.5), trial(1, GOOD, 0.2), *repeats(0, PAPER, 0.5), *repeats(1, GOOD, 0.1, 0.2, 0.3))
     )
-    assert figure.title == "“best” scores lowest over fresh seeds: 0.200 ± 0.100"
+    assert figure.title == "“best” scores lowest over report seeds: 0.200 ± 0.100"
     bars = [(row["which"], row["low"], row["high"]) for row in layer(figure, "rule")]
     assert bars == [("best", pytest.approx(0.1), pytest.approx(0.3)), ("rank 2 = paper (stand-in)", 0.5, 0.5)]
     assert len(figure.table.rows) == 4

@@ -93,7 +93,7 @@ def compared(config: SweepConfig, *others: Sequence[TrialRecord]) -> list[str]:
 def test_several_sweeps(config: SweepConfig) -> None:
     """GA's gaps above it are .25 and .75: t = 2, p = .295; nobody wins; then come the verdicts, of GA none."""
     lines = compared(config, [trial(0, BEST, 0.1), *repeats(0, BEST, 0.5, 1.0)])
-    assert lines[0] == "toy, authors: mean ± std on fresh seeds"
+    assert lines[0] == "toy, authors: mean ± std on report seeds"
     assert max(len(line) for line in lines[:-1]) <= 80
     assert ["wtnpo + kl", "0.250", "-", "-", "tied", "within"] in cells("\n".join(lines))
     assert ["ga + kl", "0.750", "-", "-", "+0.500", ""] in cells("\n".join(lines))

@@ -244,7 +244,7 @@ def trial(started: float, ended: float) -> TrialRecord:
 
 
 def test_the_papers_sampler_runs_the_papers_setting(tmp_path: Path) -> None:
-    """One trial whatever `trials` says, and 3 repeats of it: its score over fresh seeds and nothing else."""
+    """One trial whatever `trials` says, and 3 repeats of it: its score over report seeds and nothing else."""
     config = sweep(tmp_path, search={"sampler": "paper", "trials": 24}, seeds=3)
     records = work(config)
     assert [(record.phase, record.seed) for record in records] == [("search", 0), *(("finalist", s) for s in (1, 2, 3))]

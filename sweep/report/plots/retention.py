@@ -37,7 +37,7 @@ class RetentionLevel:
 
 
 def plot_retention(sweep: ReportData) -> Figure:
-    """Plot the finalists' curves over fresh seeds; while there are no finalists, those of the highlighted trials."""
+    """Plot the finalists' curves over report seeds; while there are no finalists, those of the highlighted trials."""
     found = _collect_finalist_levels(sweep) or _collect_search_levels(sweep)
     lowest = Counter(
         min(_select_tau(found, tau), key=lambda level: mean(level.scores)).which for tau in _list_taus(found)
@@ -49,7 +49,7 @@ def plot_retention(sweep: ReportData) -> Figure:
         key="retention",
         title=seen if found else "No score at any level of retention yet",
         note="The score where the share τ of the target's retain ES has to be kept. "
-        + (f"Mean ± one standard deviation over {seeds} fresh seeds." if seeds > 1 else "One seed."),
+        + (f"Mean ± one standard deviation over {seeds} report seeds." if seeds > 1 else "One seed."),
         alt=f"Line chart of the score at each τ. {seen}.",
         plot=_draw_plot(found) if found else None,
         table=Table(

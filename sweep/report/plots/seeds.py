@@ -46,11 +46,11 @@ def plot_scores_by_seed(key: str, settings: Iterable[Finalist]) -> Figure:
     spreads = [f"{one.label}: {format_mean_std(one.scores)}" for one in found]
     return Figure(
         key=key,
-        title=f"“{found[0].label}” scores lowest over fresh seeds: {format_mean_std(found[0].scores)}"
+        title=f"“{found[0].label}” scores lowest over report seeds: {format_mean_std(found[0].scores)}"
         if found
         else "No setting has run on report seeds yet",
         note="Small: one seed each. Large: their mean, with a bar of ± one standard deviation. Left is better.",
-        alt=f"Dot plot of scores over fresh seeds. {'; '.join(spreads)}.",
+        alt=f"Dot plot of scores over seeds. {'; '.join(spreads)}.",
         plot=_draw_plot(found) if found else None,
         table=Table(
             columns=("which", "setting", "seed", "score"),
