@@ -18,7 +18,7 @@ from sweep.search.queue import pending_trials
 from sweep.search.race import compute_limit, count_racers, hold_race, list_race_seeds
 from sweep.search.study import SweepStudy, TrialRequest
 
-A, B, C, D = (dict[str, Value](alpha=float(i), beta=2.0) for i in range(4))
+A, B, C, D = (dict[str, Value](alpha=1.5 * i, beta=2.0) for i in range(4))
 SEARCH = [trial(0, PAPER, 0.05), *(trial(i + 1, setting, 0.1 * (i + 1)) for i, setting in enumerate((A, B, C, D)))]
 SEED = 2**20
 
@@ -66,6 +66,15 @@ def test_for_two_racers_the_limit_is_that_of_the_analysis_of_variance(scores: li
     rest = sum((gap - mean) ** 2 for gap in gaps) / 2 / (n - 1)
     expected = (f_distribution.ppf(0.8, 1, n - 1) * rest * 2 / n) ** 0.5
     assert compute_limit(scores) == pytest.approx(expected, abs=1e-9)
+
+
+def test_racers_lie_apart(tmp_path: Path) -> None:
+    """Alpha 0, 1 and 4 of 0 to 5: the second lies .2 from the first and gives way; where it alone is left, it races."""
+    config = toys.config(tmp_path, search={"race": 8})
+    first, near, far = (dict[str, Value](alpha=alpha, beta=2.0) for alpha in (0.0, 1.0, 4.0))
+    found = [trial(i + 1, setting, 0.1 * (i + 1)) for i, setting in enumerate((first, near, far))]
+    assert [racer.setting for racer in hold_race(config, PAPER, found).racers] == [first, far]
+    assert [racer.setting for racer in hold_race(config, PAPER, found[:2]).racers] == [first, near]
 
 
 def test_before_it_begins_the_best_of_the_search_leads(config: SweepConfig) -> None:

