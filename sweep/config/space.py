@@ -182,12 +182,13 @@ def _build_distribution(entry: Range | Choices, kind: type) -> BaseDistribution:
 def measure_distance(space: Space, one: Setting, other: Setting) -> float:
     """Return the largest distance of two settings in a searched hyper-parameter, as a share of its range, from 0 to 1.
 
-    It is taken on a log scale where the range has one; two choices have the distance 0 or 1.
+    It is `measure_share` of each.
     """
-    return max((_measure_share(entry, one[name], other[name]) for name, entry in space.items()), default=0.0)
+    return max((measure_share(entry, one[name], other[name]) for name, entry in space.items()), default=0.0)
 
 
-def _measure_share(entry: Range | Choices, one: Value, other: Value) -> float:
+def measure_share(entry: Range | Choices, one: Value, other: Value) -> float:
+    """Return the distance of two values as a share of a range, on a log scale where it has one; 0 or 1 for choices."""
     if one == other or isinstance(entry, Choices):
         return float(one != other)
     low, high, ours, theirs = map(log if entry.log else float, (entry.low, entry.high, float(one), float(other)))

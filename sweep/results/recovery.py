@@ -7,6 +7,7 @@ from statistics import median
 from typing import Literal, TypeAlias
 
 from sweep.config.schema import Choices, Range
+from sweep.config.space import measure_share
 from sweep.records import Setting, Value, format_setting
 from sweep.results.statistics import PairedDifference, collect_repeat_values, compare_shared_seeds
 from sweep.results.sweep_records import SweepRecords
@@ -153,12 +154,9 @@ def _measure_distance(entry: Range | Choices | None, own: Value | None, tuned: V
     """
     if entry is None or own is None:
         return math.nan
-    if own == tuned or isinstance(entry, Choices):
-        return float(own != tuned)
-    if entry.low == entry.high or (entry.log and float(tuned) <= 0):
+    if own != tuned and isinstance(entry, Range) and (entry.low == entry.high or (entry.log and float(tuned) <= 0)):
         return math.inf
-    low, high, one, other = map(math.log if entry.log else float, (entry.low, entry.high, float(own), float(tuned)))
-    return abs(one - other) / (high - low)
+    return measure_share(entry, own, tuned)
 
 
 def _describe_evidence(own: Setting | None, tuned: Setting, gap: PairedDifference | None) -> str:
