@@ -6,7 +6,7 @@ Unlearning Methods, ICLR 2025) mixes θ(m) = (1 − m) θ_ref + m θ_unlearned a
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 MIX_GRID = tuple(m / 8 for m in range(8, 0, -1))
@@ -103,6 +103,30 @@ class _MixScan:
         for other in sorted(other for other in {*others} if other > tau):
             highest = max(highest, self.interpolate_score(other))
             yield other, highest
+
+
+def take_lower(
+    found: Calibration, tau: float, unmixed: ExtractionStrengths, reference: ExtractionStrengths
+) -> Calibration:
+    """Return the lower of a calibrated score and the forget ES of another model, which is not mixed; so for every τ.
+
+    Args:
+        found: the calibrated score of a model at `tau`.
+        tau: the main share of the reference's retain ES to be kept.
+        unmixed: ES of the other model; it counts at every τ that it keeps.
+        reference: ES of the reference.
+    """
+
+    def choose(level: float, score: float) -> float:
+        return min(score, unmixed.forget) if unmixed.retain >= level * reference.retain else score
+
+    score = choose(tau, found.score)
+    return replace(
+        found,
+        score=score,
+        mix=1.0 if score < found.score else found.mix,
+        curve=tuple((level, choose(level, own)) for level, own in found.curve),
+    )
 
 
 def calibrate_score(

@@ -193,10 +193,13 @@ class SearchConfig(Frozen):
     """Hyper-parameters to search besides those of `space`: `compose.load` adds them to it, and this is not stored."""
     trials: Annotated[int, Field(gt=0, le=100_000)] | None
     """Number of trials of the search (null: as many as `hours` allows)."""
+    seeds: int = Field(ge=1, le=1000)
+    """Number of seeds on which its trials take turns (1: all on `seed`), so that no seed's luck decides."""
     hours: PositiveFloat | None
     """Hours after which no further trial of the search is started (null: no limit)."""
     epochs: Literal["last", "best"]
-    """Candidate epoch of a trial: its last, or the one that forgets most among those that retain enough."""
+    """Epoch by which a trial is scored: its last, mixed with the target; or, if it forgets more, an earlier one that
+    keeps τ without a mix (`best`)."""
     warm_start: Annotated[tuple[str, ...], Field(strict=False)]
     """Earlier sweeps of the same storage that the sampler learns from; all that a score depends on must be equal."""
     stop: Literal["none", "asha"]

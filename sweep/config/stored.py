@@ -16,9 +16,9 @@ from sweep.errors import ConfigError
 
 CONFIG_FILE = "config.yaml"
 """File with the resolved configuration, in a sweep's folder."""
-FORMAT = 2
+FORMAT = 3
 """Format of a sweep: increased, with `VERSION`, when a stored key or a trial's number changes its meaning."""
-VERSION = "0.2.0"
+VERSION = "0.3.0"
 """The program's version, as in pyproject.toml; a Ray job's code is not installed, so that no metadata holds it."""
 FORMAT_LINE = "# written by version {version}, format {format}"
 """The first line of a sweep's config.yaml; version 0.1.0, of format 1, did not write it."""

@@ -1,6 +1,7 @@
 """Render the tables that are printed at the end: the settings of a sweep, several sweeps, and the verdicts."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -13,6 +14,7 @@ from sweep.results.statistics import (
     TIED,
     Finalist,
     PairedDifference,
+    collect_repeat_values,
     describe_place,
     mean,
     std,
@@ -78,9 +80,17 @@ def _build_best_table(sweep: SweepRecords, winner: TrialRecord) -> Table:
     for name in winner.setting:
         table.add_row(name, *(_to_plain_text(format_value(setting.get(name, "-"))) for setting, _ in sides.values()))
     table.add_section()
+    table.add_row("measured on", *(_name_seeds(sweep, *side) for side in sides.values()))
     for name, key in TABLE_METRICS.items():
-        table.add_row(name, *(_format_metric(record, key) for _, record in sides.values()))
+        table.add_row(name, *(_format_metric(sweep, *side, key) for side in sides.values()))
     return table
+
+
+def _name_seeds(sweep: SweepRecords, setting: Setting, trial: TrialRecord | None) -> str:
+    """Name the seeds on which the table's metrics of a setting were measured: the report's, or a search trial's."""
+    if n_seeds := len(collect_repeat_values(sweep.records, setting)):
+        return f"{n_seeds} report seeds"
+    return "-" if trial is None else f"trial {trial.index} alone"
 
 
 def _build_race_table(sweep: SweepRecords) -> Table:
@@ -167,7 +177,10 @@ def _format_interval(gap: PairedDifference | None) -> Text:
     return Text("" if gap is None else f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]")
 
 
-def _format_metric(record: TrialRecord | None, key: str) -> str:
-    """Return a metric of a trial with three decimals; `-` where it is missing."""
-    value = None if record is None else record.metrics.get(key)
-    return "-" if value is None else f"{value:.3f}"
+def _format_metric(sweep: SweepRecords, setting: Setting, trial: TrialRecord | None, key: str) -> str:
+    """Return a setting's mean metric on report seeds, before these have run its search trial's; `-` without a value."""
+    if collect_repeat_values(sweep.records, setting):
+        values = [*collect_repeat_values(sweep.records, setting, key).values()]
+    else:
+        values = [trial.metrics[key]] if trial is not None and key in trial.metrics else []
+    return f"{fmean(values):.3f}" if values else "-"

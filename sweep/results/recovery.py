@@ -13,6 +13,7 @@ from sweep.results.statistics import PairedDifference, collect_repeat_values, co
 from sweep.results.sweep_records import SweepRecords
 from sweep.search.paper import list_qualifiers, recipe_differences
 from sweep.search.samplers import N_STARTUP_TRIALS, SAMPLERS
+from sweep.search.score_model import estimate_means
 
 MAX_RANGE_SHARE = 0.1
 """The largest distance, as a share of the searched range, at which a value counts as the tuned one."""
@@ -126,13 +127,13 @@ def _decide_verdict(
 
 
 def measure_spread(sweep: SweepRecords) -> float:
-    """Measure what there is to gain: the median score of the random settings minus the lowest of all; 0 without one.
+    """Measure what there is to gain: the median score of the random settings minus the lowest mean; 0 without one.
 
     Later settings of a sampler that learns are good ones, so that only the first count; of a list of settings all do.
     """
     is_list = SAMPLERS[sweep.config.search.sampler].list_settings is not None
     random = [record.score for record in sweep.ranking if is_list or record.index < N_STARTUP_TRIALS]
-    return median(random) - sweep.ranking[0].score if random else 0.0
+    return median(random) - min(estimate_means(sweep.config, sweep.ranking)) if random else 0.0
 
 
 def _is_near(entry: Range | Choices | None, own: Value, tuned: Value) -> bool:

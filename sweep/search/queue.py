@@ -14,6 +14,8 @@ from sweep.search.race import count_racers, hold_race, list_race_seeds
 from sweep.search.samplers import SAMPLERS
 from sweep.search.study import SweepStudy, TrialRequest
 
+SEARCH_SEED_OFFSET = 2**21
+"""Offset from the sweep's seed to the search's further seeds: above all race and report seeds."""
 MAX_RACE_FAILURES = 2
 """Failures of a race run after which its setting leaves the race."""
 
@@ -119,6 +121,12 @@ def compute_busy_hours(attempts: Iterable[TrialRecord], at: float) -> float:
     return seconds / 3600
 
 
+def choose_search_seed(config: SweepConfig, index: int) -> int:
+    """Return the seed of search trial `index`: the trials take turns on `search.seeds` seeds, `seed` the first."""
+    turn = index % config.search.seeds
+    return config.seed + SEARCH_SEED_OFFSET + turn if turn else config.seed
+
+
 def _pending_search_trials(config: SweepConfig, paper: Setting | None, ledger: SweepStudy) -> Iterator[TrialRequest]:
     """Yield the search trials that have not ended; failed ones repeat their setting, pruned ones count as ended."""
     last = ledger.find_last_attempts("search")
@@ -132,7 +140,7 @@ def _pending_search_trials(config: SweepConfig, paper: Setting | None, ledger: S
         ):
             return
         if attempt is None:
-            yield TrialRequest(phase="search", index=index, seed=config.seed, setting=setting)
+            yield TrialRequest(phase="search", index=index, seed=choose_search_seed(config, index), setting=setting)
         else:
             yield TrialRequest(phase="search", index=index, seed=attempt.seed, setting=attempt.setting)
 

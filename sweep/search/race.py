@@ -1,8 +1,9 @@
-"""The race: the best settings of the search run on the same race seeds, and those that are behind leave.
+"""The race: the most promising settings of the search run on the same race seeds, and those that are behind leave.
 
-One seed's best is mostly luck, so the search only nominates. In each round the settings that are left run on one more
-seed. After every complete round a setting leaves if its mean lies above the lowest by more than noise explains. The
-race is over when one setting is left, or after its last round. Its winner is the best setting of the sweep.
+A search trial's score has the luck of its seed, so the search only nominates. In each round the settings that are left
+run on one more seed. After every complete round a setting leaves if its mean lies above the lowest by more than noise
+explains. The race is over when one setting is left, or after its last round. Its winner is the best setting of the
+sweep.
 """
 
 import math
@@ -13,17 +14,15 @@ from statistics import fmean
 from scipy.special import stdtrit
 
 from sweep.config.schema import SweepConfig
-from sweep.config.space import measure_distance
 from sweep.records import INTERRUPTED_REASON, Setting, TrialRecord
 from sweep.search.samplers import SAMPLERS
+from sweep.search.score_model import estimate_means
 
 RACE_SEED_OFFSET = 2**20
 """Offset from the sweep's seed to the first race seed: above every report seed, of which there are at most 10^6."""
 MAX_ROUNDS = 4
 """Rounds of a race of at least 8 runs; a larger race has more settings."""
 MIN_RACERS = 2
-MIN_DISTANCE = 0.25
-"""Share of a searched range by which two racers differ in some hyper-parameter, if the search has such settings."""
 LEAVE_LEVEL = 0.1
 """A setting leaves where a one-sided test at this level finds its mean above the lowest."""
 
@@ -93,30 +92,20 @@ def list_race_seeds(config: SweepConfig) -> list[int]:
 
 
 def list_own_trials(config: SweepConfig, paper: Setting | None, records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """Return the best trial of each setting that the search found by itself, lowest score first; no diverged ones.
+    """Return a trial of each setting that the search found by itself, best first; no diverged ones.
 
-    The paper's setting is given to the search as trial 0, unless the sampler lists all settings, and does not count
-    there; it counts where the search proposes it again.
+    Best is the lowest estimate of the mean score, since each trial has the luck of its seed. The paper's setting is
+    given to the search as trial 0, unless the sampler lists all settings, and does not count there; it counts where the
+    search proposes it again.
     """
     handed = paper if SAMPLERS[config.search.sampler].list_settings is None else None
-    finished = [r for r in records if (r.phase, r.state) == ("search", "finished") and not r.reason]
-    own = [r for r in finished if (r.index, r.setting) != (0, handed)]
+    finished = sorted((r for r in records if (r.phase, r.state) == ("search", "finished")), key=lambda r: r.index)
+    means = dict(zip((r.index for r in finished), estimate_means(config, finished), strict=True))
+    own = [r for r in finished if not r.reason and (r.index, r.setting) != (0, handed)]
     best: dict[str, TrialRecord] = {}
-    for record in sorted(own, key=lambda r: (r.score, r.index)):
+    for record in sorted(own, key=lambda r: (means[r.index], r.score, r.index)):
         best.setdefault(_setting_key(record.setting), record)
     return [*best.values()]
-
-
-def nominate_racers(config: SweepConfig, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Choose the racers among trials sorted by score: the best that lie apart, and then the best of the others.
-
-    Neighbours owe their score to the same luck of the search's seed: what noise adds is smooth over the space.
-    """
-    apart: list[TrialRecord] = []
-    for trial in trials:
-        if all(measure_distance(config.space, trial.setting, one.setting) >= MIN_DISTANCE for one in apart):
-            apart.append(trial)
-    return [*apart, *(trial for trial in trials if trial not in apart)][: count_racers(config.search.race)]
 
 
 def hold_race(config: SweepConfig, paper: Setting | None, records: Sequence[TrialRecord]) -> Race:
@@ -129,7 +118,7 @@ def hold_race(config: SweepConfig, paper: Setting | None, records: Sequence[Tria
         paper: the paper's setting, if there is one.
         records: the last attempts of the sweep's trials.
     """
-    own = nominate_racers(config, list_own_trials(config, paper, records))
+    own = list_own_trials(config, paper, records)[: count_racers(config.search.race)]
     ended = {
         (_setting_key(r.setting), r.seed): r
         for r in records

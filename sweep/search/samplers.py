@@ -1,13 +1,11 @@
 """The samplers, and how the Optuna sampler of a trial is built; each trial gets a new one with its own seed."""
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from numpy.random import SeedSequence
 from optuna.samplers import (
     BaseSampler,
-    GPSampler,
     NSGAIISampler,
     PartialFixedSampler,
     RandomSampler,
@@ -17,15 +15,13 @@ from optuna.study import StudyDirection
 
 from sweep.config.schema import Range, SweepConfig
 from sweep.records import Setting
+from sweep.search.gp_sampler import GPSampler
 from sweep.search.grid import build_grid
 
 N_STARTUP_TRIALS = 8
 """Number of random settings before gp or tpe models the scores: a third of a sweep of 24 trials."""
 N_GP_TRIALS = 250
 """Number of trials for which `auto` asks the Gaussian process, whose time grows with the trials that are finished."""
-N_GP_CANDIDATES = 512
-"""Number of settings among which the Gaussian process begins to look for its next one; Optuna's own 2048 take longer
-than 0.4 s with 250 finished and 32 running trials (`tests/timings/asking.py`)."""
 POPULATION_SIZE = 6
 """Number of settings in one generation of NSGA-II: four generations in a sweep of 24 trials."""
 
@@ -44,11 +40,7 @@ class SamplerSpec:
 
 
 def _build_gp(seed: int) -> BaseSampler:
-    """Build the Gaussian process, which estimates the noise of the scores and takes running trials into account."""
-    logging.getLogger("optuna._gp").setLevel(logging.ERROR)  # it warns where its own search has converged
-    sampler = GPSampler(seed=seed, n_startup_trials=N_STARTUP_TRIALS, deterministic_objective=False)
-    sampler._n_preliminary_samples = N_GP_CANDIDATES
-    return sampler
+    return GPSampler(seed=seed, n_startup_trials=N_STARTUP_TRIALS)
 
 
 def _build_tpe(seed: int) -> BaseSampler:

@@ -13,6 +13,7 @@ from sweep.config.stored import load_stored_config
 from sweep.errors import ConfigError
 from sweep.records import TrialRecord
 from sweep.search import storage
+from sweep.search.gp_sampler import SEED_ATTRIBUTE
 
 COMPARED_BLOCKS = ("objective", "space", "fixed", "retain", "score", "train", "model", "target", "data")
 """Configuration blocks that must agree for the scores of one sweep to be evidence for another. Scores on other data or
@@ -60,7 +61,7 @@ def _build_earlier_trials(config: SweepConfig) -> Iterator[FrozenTrial]:
                 params={key: record.setting[key] for key in config.space},
                 distributions=distributions,
                 value=record.score,
-                user_attrs={SOURCE_ATTRIBUTE: f"{name}/{record.index}"},
+                user_attrs={SOURCE_ATTRIBUTE: f"{name}/{record.index}", SEED_ATTRIBUTE: record.seed},
             )
 
 

@@ -10,7 +10,13 @@ from typing import TypeAlias
 
 import torch
 
-from eval.metrics.calibrated_score import Calibration, ExtractionStrengths, calibrate_score, extraction_strengths
+from eval.metrics.calibrated_score import (
+    Calibration,
+    ExtractionStrengths,
+    calibrate_score,
+    extraction_strengths,
+    take_lower,
+)
 from eval.suite import evaluate, evaluate_full
 from objectives._base import Objective
 from sweep.config.schema import EXTRA_TAUS, SweepConfig
@@ -33,6 +39,20 @@ class Candidate:
 
     result: EpochResult
     weights: dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """The weights by which a trial may be scored.
+
+    Attributes:
+        last: those of its last epoch.
+        kept: those of the earlier epoch that forgets most among those that keep τ without a mix; None where none does,
+            or none is looked for.
+    """
+
+    last: Candidate
+    kept: Candidate | None
 
 
 SuiteFn: TypeAlias = Callable[[Session], dict[str, float]]
@@ -73,19 +93,19 @@ def run_unlearning(
         yield (
             _worst_outcome(session, config, ended)
             if isinstance(ended, str)
-            else _score_candidate(session, config, ended, suite)
+            else _score_candidates(session, config, ended, suite)
         )
 
 
 def _train_epochs(
     session: Session, config: SweepConfig, objective: Objective, seed: int
-) -> Generator[EpochResult, None, Candidate | str]:
-    """Train the model and yield the results of its epochs; return the candidate, or the reason why there is none.
+) -> Generator[EpochResult, None, Candidates | str]:
+    """Train the model and yield the results of its epochs; return the candidates, or the reason why there are none.
 
     The optimizer and the gradients are freed before it returns.
     """
     schedule = build_trial_schedule(config, len(session.training_rows.forget))
-    candidate: Candidate | None = None
+    kept: Candidate | None = None
     with closing(_iterate_steps(session, config, schedule, objective, seed)) as steps:
         for epoch in range(1, schedule.n_epochs + 1):
             taken = list(islice(steps, schedule.count_steps_until(epoch) - schedule.count_steps_until(epoch - 1)))
@@ -93,11 +113,11 @@ def _train_epochs(
                 return f"the {flaw} was not finite in epoch {epoch} of {schedule.n_epochs}"
             if epoch == schedule.n_epochs or (config.eval.every and epoch % config.eval.every == 0):
                 result = EpochResult(epoch=epoch, metrics=_mean_loss(taken) | _measure_metrics(session))
-                if _is_preferred(session, config, result, candidate):
-                    candidate = Candidate(result=result, weights=snapshot_weights(session.model))
+                is_earlier = epoch < schedule.n_epochs
+                if config.search.epochs == "best" and is_earlier and _is_better_kept(session, config, result, kept):
+                    kept = Candidate(result=result, weights=snapshot_weights(session.model))
                 yield result
-    assert candidate is not None, "the last epoch has a result"
-    return candidate
+    return Candidates(last=Candidate(result=result, weights=snapshot_weights(session.model)), kept=kept)
 
 
 def _measure_metrics(session: Session) -> dict[str, float]:
@@ -105,18 +125,12 @@ def _measure_metrics(session: Session) -> dict[str, float]:
     return evaluate(session.model, session.probes, distributed_map(session.model))
 
 
-def _is_preferred(session: Session, config: SweepConfig, result: EpochResult, candidate: Candidate | None) -> bool:
-    """Decide if an epoch result replaces the candidate."""
-    if config.search.epochs == "last":
-        return result.epoch == config.train.epochs
-    return candidate is None or _rank_epoch(session, config, result) <= _rank_epoch(session, config, candidate.result)
-
-
-def _rank_epoch(session: Session, config: SweepConfig, result: EpochResult) -> tuple[bool, float]:
-    """Rank an epoch, lower is better: the most forgetful of those that keep τ without a mix, or else the last."""
+def _is_better_kept(session: Session, config: SweepConfig, result: EpochResult, kept: Candidate | None) -> bool:
+    """Return True if an epoch keeps τ without a mix, and forgets more than the best that did so before."""
     found = extraction_strengths(result.metrics)
-    lost = found.retain < config.score.tau * extraction_strengths(session.reference_metrics).retain
-    return lost, -result.epoch if lost else found.forget
+    if found.retain < config.score.tau * extraction_strengths(session.reference_metrics).retain:
+        return False
+    return kept is None or found.forget < extraction_strengths(kept.result.metrics).forget
 
 
 def _iterate_steps(
@@ -137,22 +151,26 @@ def _mean_loss(steps: Sequence[StepResult]) -> dict[str, float]:
     return {"loss": fmean(step.loss for step in steps)} if steps else {}
 
 
-def _score_candidate(session: Session, config: SweepConfig, candidate: Candidate, suite: SuiteFn) -> TrialOutcome:
-    """Score the candidate: its metrics with the calibrated score. The model keeps the last mix that was measured."""
-    session.target_weights.mix(session.model, candidate.weights, 1.0)
-    final = candidate.result.metrics | suite(session)
+def _score_candidates(session: Session, config: SweepConfig, trained: Candidates, suite: SuiteFn) -> TrialOutcome:
+    """Score the last epoch, mixed as far as needed, or the kept one where that is lower, with its own metrics."""
+    reference, chosen = extraction_strengths(session.reference_metrics), trained.last
 
     def measure_mix(m: float) -> ExtractionStrengths:
         if m == 1:
-            return extraction_strengths(final)
-        session.target_weights.mix(session.model, candidate.weights, m)
+            return extraction_strengths(trained.last.result.metrics)
+        session.target_weights.mix(session.model, trained.last.weights, m)
         return extraction_strengths(_measure_metrics(session))
 
-    found = calibrate_score(measure_mix, extraction_strengths(session.reference_metrics), config.score.tau, EXTRA_TAUS)
+    found = calibrate_score(measure_mix, reference, config.score.tau, EXTRA_TAUS)
     if not math.isfinite(found.score):
         return _worst_outcome(session, config, "the forget ES was not finite")
+    if trained.kept is not None:
+        unmixed = extraction_strengths(trained.kept.result.metrics)
+        chosen = trained.kept if unmixed.forget < found.score else trained.last
+        found = take_lower(found, config.score.tau, unmixed, reference)
+    session.target_weights.mix(session.model, chosen.weights, 1.0)
     reason = "" if found.mix > 0 else f"no mix keeps {config.score.tau} of the reference's retain ES"
-    return TrialOutcome(metrics=final | _score_metrics(found), reason=reason)
+    return TrialOutcome(metrics=chosen.result.metrics | suite(session) | _score_metrics(found), reason=reason)
 
 
 def _worst_outcome(session: Session, config: SweepConfig, reason: str) -> TrialOutcome:

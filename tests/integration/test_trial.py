@@ -185,22 +185,25 @@ def test_a_gradient_that_is_not_finite_ends_the_trial(toy: Toy) -> None:
     assert outcome.metrics["score"] == extraction_strengths(get_session(sweep, artifacts).reference_metrics).forget
 
 
-def test_the_best_epoch_is_the_candidate(toy: Toy) -> None:
-    """Of the points that keep τ unmixed the one that forgets most counts, by the rule applied to the curve by hand."""
+@pytest.mark.parametrize("tau", [0.95, 0.6, 0.3])
+def test_the_lower_of_last_and_kept_epoch_counts(toy: Toy, tau: float) -> None:
+    """The last epoch, mixed, against the earlier one that forgets most and keeps τ unmixed, from the curve by hand."""
     sweep, artifacts = toy
+    sweep = sweep.model_copy(update={"score": sweep.score.model_copy(update={"tau": tau})})
     best = sweep.model_copy(update={"search": sweep.search.model_copy(update={"epochs": "best"})})
-    *points, outcome = run_unlearning(best, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, measure_search_suite)
-    here = get_session(sweep, artifacts)
-    curve = [(point.epoch, extraction_strengths(point.metrics)) for point in points if isinstance(point, EpochResult)]
-    kept = [
-        (found.forget, -epoch)
-        for epoch, found in curve
-        if found.retain >= 0.95 * extraction_strengths(here.reference_metrics).retain
-    ]
-    chosen = -min(kept)[1] if kept else curve[-1][0]
-    expected = next(point.metrics for point in points if isinstance(point, EpochResult) and point.epoch == chosen)
-    assert isinstance(outcome, TrialOutcome)
-    assert {key: outcome.metrics.get(key) for key in expected} == expected
+    objective = WTNPO(alpha=1.0, beta=1.0)
+    *points, last = run_unlearning(sweep, artifacts, objective, 0, measure_search_suite)
+    *again, outcome = run_unlearning(best, artifacts, objective, 0, measure_search_suite)
+    assert isinstance(last, TrialOutcome) and isinstance(outcome, TrialOutcome) and again == points
+    needed_es = tau * extraction_strengths(get_session(sweep, artifacts).reference_metrics).retain
+    earlier = [point.metrics for point in points[:-1] if isinstance(point, EpochResult)]
+    kept = [one for one in earlier if extraction_strengths(one).retain >= needed_es]
+    lowest = min(kept, key=lambda one: extraction_strengths(one).forget, default=None)
+    if lowest is None or extraction_strengths(lowest).forget >= last.metrics["score"]:
+        assert outcome == last
+        return
+    assert (outcome.metrics["score"], outcome.metrics["mix"]) == (extraction_strengths(lowest).forget, 1.0)
+    assert {key: outcome.metrics.get(key) for key in lowest} == lowest
 
 
 def test_full_suite_beside_the_score(prepared: Prepared) -> None:

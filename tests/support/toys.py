@@ -22,6 +22,7 @@ SEARCH: dict[str, Any] = {
     "trials": 3,
     "hours": None,
     "epochs": "last",
+    "seeds": 1,
     "warm_start": (),
     "stop": "none",
     "race": 0,

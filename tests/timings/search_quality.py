@@ -42,7 +42,7 @@ from sweep.results.recovery import judge_recovery
 from sweep.results.sweep_records import SweepRecords
 from sweep.search.grid import build_grid
 from sweep.search.paper import find_paper_setting
-from sweep.search.queue import pending_trials
+from sweep.search.queue import choose_search_seed, pending_trials
 from sweep.search.race import list_race_seeds
 from sweep.search.study import SweepStudy
 from sweep.trial.runner import unlearn
@@ -50,7 +50,7 @@ from sweep.trial.runner import unlearn
 CONFIG = CONFIGS / "wtnpo.yaml"
 TABLE = Path(__file__).with_suffix(".csv")
 COLUMNS = ("alpha", "beta", "seed", "score")
-N_POINTS, N_SEEDS, N_JUDGES = 7, 20, 8
+N_POINTS, N_SEEDS, N_JUDGES = 7, 25, 8
 N_REPLAYS, N_VERDICTS = 200, 50
 """Replays for the regrets of each kind of sweep, and for the verdicts at each distance of the paper's setting."""
 KINDS = {
@@ -150,7 +150,9 @@ def replay(config: SweepConfig, playing: Sequence[Surface], judge: Surface, job:
     tuned = given or find_paper_setting(config)
     order = np.random.default_rng(seed).permutation(len(playing))
     reports = range(seed + 1, seed + 1 + config.seeds)
-    worlds = dict(zip([seed, *list_race_seeds(config), *reports], (playing[i] for i in order), strict=False))
+    searched = [choose_search_seed(config, index) for index in range(config.search.seeds)]
+    used = [*searched, *list_race_seeds(config), *reports]
+    worlds = dict(zip(used, (playing[i] for i in order), strict=len(used) == len(playing)))
     study = SweepStudy(config, "table")
     for request in pending_trials(config, tuned, study):
         assert request is not None, "one worker never waits"

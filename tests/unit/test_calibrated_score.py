@@ -1,12 +1,13 @@
 """The score's rule on curves whose answer is known by hand, and against a full scan."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.metrics.calibrated_score import ExtractionStrengths, calibrate_score
+from eval.metrics.calibrated_score import Calibration, ExtractionStrengths, calibrate_score, take_lower
 
 REFERENCE = ExtractionStrengths(forget=1.0, retain=1.0)
 
@@ -136,3 +137,13 @@ def test_retain_that_is_not_finite_keeps_nothing() -> None:
     found = calibrate_score(evaluate, REFERENCE, 0.95, (0.8,))
     assert found.mix == 31 / 64
     assert dict(found.curve) == {0.8: 1 - 31 / 64, 0.95: 1 - 31 / 64}
+
+
+def test_the_lower_of_two_models_by_hand() -> None:
+    """A second model with forget ES .3 keeps .9 of retain ES 1: it counts at .8 and .9, and not at .95."""
+    found = Calibration(score=0.5, mix=0.25, curve=((0.8, 0.2), (0.9, 0.4), (0.95, 0.5)), evaluations=9)
+    unmixed, reference = ExtractionStrengths(forget=0.3, retain=0.9), ExtractionStrengths(forget=1.0, retain=1.0)
+    lower = take_lower(found, 0.95, unmixed, reference)
+    assert (lower.score, lower.mix, lower.curve) == (0.5, 0.25, ((0.8, 0.2), (0.9, 0.3), (0.95, 0.5)))
+    at_nine = take_lower(replace(found, score=0.4), 0.9, unmixed, reference)
+    assert (at_nine.score, at_nine.mix) == (0.3, 1.0)

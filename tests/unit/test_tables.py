@@ -42,18 +42,26 @@ def cells(text: str) -> list[list[str]]:
 
 
 def test_the_best_beside_the_stand_in(config: SweepConfig) -> None:
-    """Scores and mixes of both, what is not the paper's, the word tied; a metric that is not there is a dash."""
+    """Mean scores of both over report seeds, what is not the paper's, the word tied; a missing metric is a dash."""
     text = shown(render_sweep(sweep_of(config, RECORDS)))
     lines = cells(text)
     assert ["alpha", "0.3", "1.5"] in lines
     assert ["beta", "2", "7"] in lines
-    assert ["forget ES", "-", "0.250"] in lines
-    assert ["score", "0.250", "0.500"] in lines
-    assert ["mix", "1.000", "0.500"] in lines
+    assert ["measured on", "2 report seeds", "2 report seeds"] in lines
+    assert ["forget ES", "-", "-"] in lines
+    assert ["score", "0.250", "0.625"] in lines
     assert "paper, forget10" in text
     assert "(stand-in, other recipe)" in text
     assert "0.625 ± 0.177 (2)" in text  # sd of .5 and .75: .25 / sqrt(2)
     assert "tied" in text
+
+
+def test_before_the_report_a_search_trial_stands_for_its_setting(config: SweepConfig) -> None:
+    """Its own metrics, and its number, since another trial's are of another seed."""
+    lines = cells(shown(render_sweep(sweep_of(config, RECORDS[:2]))))
+    assert ["measured on", "trial 1 alone", "trial 0 alone"] in lines
+    assert ["forget ES", "-", "0.250"] in lines
+    assert ["mix", "1.000", "0.500"] in lines
 
 
 def test_the_verdict_is_the_last_thing_that_is_read(config: SweepConfig) -> None:

@@ -189,7 +189,7 @@ def test_a_sweep_of_another_format_is_refused(tmp_path: Path, line: str, found: 
     """Version 0.1.0 told no format: warm start, and what resume, sync and report begin with, name who reads it."""
     config = earlier(tmp_path, trials=1)
     (tmp_path / EARLIER / CONFIG_FILE).write_text(f"{line}{dump(config)}")
-    said = f"earlier has format {found}, which version {version} of this program reads; this is version 0.2.0, which"
+    said = f"earlier has format {found}, which version {version} of this program reads; this is version 0.3.0, which"
     with pytest.raises(ConfigError, match=rf"^search\.warm_start: {said}"):
         validate_warm_start(warm(tmp_path))
     with pytest.raises(ConfigError, match=f"^{said}"):
