@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import optuna
@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 
 from sweep.records import Setting, Value
-from sweep.search.score_model import ScoreModel, encode, to_share
+from sweep.search.score_model import ScoreModel, encode, limit_threads, to_share
 
 SEED_ATTRIBUTE = "seed"
 """The attribute of a trial from an earlier sweep that holds its seed; this sweep's trials have theirs in `start`."""
@@ -45,25 +45,32 @@ class GPSampler(BaseSampler):
         Running trials count as if they had come to their predictions.
         """
         trials = [one for one in study.get_trials(deepcopy=False) if search_space.keys() <= one.params.keys()]
-        finished = [one for one in trials if one.state == TrialState.COMPLETE]
-        if not search_space or len(finished) < self._n_startup_trials:
+        n_finished = sum(one.state == TrialState.COMPLETE for one in trials)
+        if not search_space or n_finished < self._n_startup_trials:
             return {}
-        model = ScoreModel(
-            encode([one.params for one in finished], search_space),
-            np.array([one.user_attrs.get("start", one.user_attrs)[SEED_ATTRIBUTE] for one in finished]),
-            np.array([one.value for one in finished]),
-            encode([one.params for one in trials if one.state == TrialState.RUNNING], search_space),
-        )
-        means = model.predict(encode([one.params for one in finished], search_space))
-        best = [finished[i].params for i in np.argsort(means, kind="stable")[:N_BEST]]
-        candidates = self._list_candidates(best, search_space)
-        return candidates[int(model.expect_improvement(encode(candidates, search_space)).argmax())]
+        with limit_threads():
+            return self._choose_setting(trials, search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Return a random value of one hyper-parameter."""
         return self._random.sample_independent(study, trial, param_name, param_distribution)
+
+    def _choose_setting(self, trials: list[FrozenTrial], space: Mapping[str, BaseDistribution]) -> Setting:
+        """Choose the candidate with the highest expected improvement."""
+        finished = [one for one in trials if one.state == TrialState.COMPLETE]
+        settings = [one.params for one in finished]
+        points = encode(settings, space)
+        model = ScoreModel(
+            points,
+            np.array([one.user_attrs.get("start", one.user_attrs)[SEED_ATTRIBUTE] for one in finished]),
+            np.array([one.value for one in finished]),
+            encode([one.params for one in trials if one.state == TrialState.RUNNING], space),
+        )
+        best = [settings[i] for i in np.argsort(model.predict(points), kind="stable")[:N_BEST]]
+        candidates = self._list_candidates(best, space)
+        return candidates[int(model.expect_improvement(encode(candidates, space)).argmax())]
 
     def _list_candidates(self, best: list[Setting], space: Mapping[str, BaseDistribution]) -> list[Setting]:
         """List settings that cover the space evenly, and some beside each of the best ones."""
@@ -88,7 +95,7 @@ def _choose_values(place: NDArray[np.float64], space: Mapping[str, BaseDistribut
 def _choose_value(place: float, distribution: BaseDistribution) -> Value:
     match distribution:
         case CategoricalDistribution(choices=choices):
-            return choices[min(int(place * len(choices)), len(choices) - 1)]
+            return cast("Value", choices[min(int(place * len(choices)), len(choices) - 1)])
         case FloatDistribution() | IntDistribution():
             low, high, step = float(distribution.low), float(distribution.high), distribution.step
             value = (

@@ -13,8 +13,9 @@ References: Rasmussen and Williams, *Gaussian Processes for Machine Learning*, 2
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, Matern
+from threadpoolctl import threadpool_limits
 
 from sweep.config.schema import SweepConfig
 from sweep.config.space import build_distributions
@@ -78,11 +80,11 @@ class ScoreModel:
     def predict(self, points: Array) -> Array:
         """Return the predicted mean scores [m] of settings with these coordinates [m, d]."""
         means = [weight * one.predict(_on_no_seed(points)) for weight, one in self._parts]
-        return np.sum(means, axis=0) * self._scale + self._centre
+        return np.asarray(np.sum(means, axis=0) * self._scale + self._centre)
 
     def expect_improvement(self, points: Array) -> Array:
         """Return the expected improvement [m] on the lowest predicted mean of a finished trial, in their deviations."""
-        return np.sum([weight * self._improve(one, points) for weight, one in self._parts], axis=0)
+        return np.asarray(np.sum([weight * self._improve(one, points) for weight, one in self._parts], axis=0))
 
     def _improve(self, process: GaussianProcessRegressor, points: Array) -> Array:
         lowest = process.predict(_on_no_seed(self._points)).min()
@@ -90,7 +92,7 @@ class ScoreModel:
         seed_variance = process.kernel_.k2.diag(points[:1])[0]
         own = np.sqrt(np.maximum(deviation**2 - seed_variance, 1e-9))  # of the mean over seeds, not on one more seed
         z = (lowest - mean) / own
-        return own * (z * ndtr(z) + np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi))
+        return np.asarray(own * (z * ndtr(z) + np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)))
 
 
 def _draw_processes(n_coordinates: int) -> Iterator[GaussianProcessRegressor]:
@@ -120,6 +122,11 @@ def _on_no_seed(points: Array) -> Array:
     return np.column_stack([points, np.full(len(points), NO_SEED)])
 
 
+def limit_threads() -> AbstractContextManager[None]:
+    """Run what follows on one thread: on small matrices several wait for each other, and round differently."""
+    return cast("AbstractContextManager[None]", threadpool_limits(limits=1))
+
+
 def estimate_means(config: SweepConfig, trials: Sequence[TrialRecord]) -> list[float]:
     """Estimate the mean score over seeds of each trial's setting, from all of these finished trials.
 
@@ -137,7 +144,9 @@ def _estimate(trials: tuple[tuple[float, ...], ...]) -> list[float]:
     """Estimate the mean score of each trial, given as its coordinates, its seed and its score."""
     table = np.array(trials)
     points, seeds, scores = table[:, :-2], table[:, -2], table[:, -1]
-    return ScoreModel(points, seeds, scores, points[:0]).predict(points).round(ESTIMATE_DIGITS).tolist()
+    with limit_threads():
+        means = ScoreModel(points, seeds, scores, points[:0]).predict(points)
+    return [float(mean) for mean in means.round(ESTIMATE_DIGITS)]
 
 
 def encode(settings: Iterable[Setting], space: Distributions) -> Array:
