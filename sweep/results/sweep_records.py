@@ -8,6 +8,7 @@ from sweep.config.schema import SweepConfig
 from sweep.records import Setting, TrialRecord
 from sweep.search.paper import find_paper_setting
 from sweep.search.race import Race, hold_race
+from sweep.search.score_model import rank_trials
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +48,8 @@ class SweepRecords:
 
     @cached_property
     def ranking(self) -> list[TrialRecord]:
-        """The finished search trials, lowest score first, equal scores by index."""
-        finished = [record for record in self.records if (record.phase, record.state) == ("search", "finished")]
-        return sorted(finished, key=lambda record: (record.score, record.index))
+        """The finished search trials, lowest estimate of the mean score over seeds first."""
+        return rank_trials(self.config, self.records)
 
     def find_search_trial(self, setting: Setting) -> TrialRecord | None:
         """Return the best finished search trial with this setting; None where there is none."""

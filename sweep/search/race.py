@@ -16,7 +16,7 @@ from scipy.special import stdtrit
 from sweep.config.schema import SweepConfig
 from sweep.records import INTERRUPTED_REASON, Setting, TrialRecord
 from sweep.search.samplers import SAMPLERS
-from sweep.search.score_model import estimate_means
+from sweep.search.score_model import rank_trials
 
 RACE_SEED_OFFSET = 2**20
 """Offset from the sweep's seed to the first race seed: above every report seed, of which there are at most 10^6."""
@@ -94,17 +94,14 @@ def list_race_seeds(config: SweepConfig) -> list[int]:
 def list_own_trials(config: SweepConfig, paper: Setting | None, records: Iterable[TrialRecord]) -> list[TrialRecord]:
     """Return a trial of each setting that the search found by itself, best first; no diverged ones.
 
-    Best is the lowest estimate of the mean score, since each trial has the luck of its seed. The paper's setting is
-    given to the search as trial 0, unless the sampler lists all settings, and does not count there; it counts where the
-    search proposes it again.
+    The paper's setting is given to the search as trial 0, unless the sampler lists all settings, and does not count
+    there; it counts where the search proposes it again.
     """
     handed = paper if SAMPLERS[config.search.sampler].list_settings is None else None
-    finished = sorted((r for r in records if (r.phase, r.state) == ("search", "finished")), key=lambda r: r.index)
-    means = dict(zip((r.index for r in finished), estimate_means(config, finished), strict=True))
-    own = [r for r in finished if not r.reason and (r.index, r.setting) != (0, handed)]
     best: dict[str, TrialRecord] = {}
-    for record in sorted(own, key=lambda r: (means[r.index], r.score, r.index)):
-        best.setdefault(_setting_key(record.setting), record)
+    for record in rank_trials(config, records):
+        if not record.reason and (record.index, record.setting) != (0, handed):
+            best.setdefault(_setting_key(record.setting), record)
     return [*best.values()]
 
 

@@ -127,6 +127,13 @@ def limit_threads() -> AbstractContextManager[None]:
     return cast("AbstractContextManager[None]", threadpool_limits(limits=1))
 
 
+def rank_trials(config: SweepConfig, records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Return the finished search trials, lowest estimate of the mean score first: a score has the luck of its seed."""
+    finished = sorted((r for r in records if (r.phase, r.state) == ("search", "finished")), key=lambda r: r.index)
+    means = dict(zip((r.index for r in finished), estimate_means(config, finished), strict=True))
+    return sorted(finished, key=lambda r: (means[r.index], r.score, r.index))
+
+
 def estimate_means(config: SweepConfig, trials: Sequence[TrialRecord]) -> list[float]:
     """Estimate the mean score over seeds of each trial's setting, from all of these finished trials.
 

@@ -29,12 +29,14 @@ def plot_history(sweep: ReportData) -> Figure:
     scored = [record for record in over if record.state == "finished"]
     lowest = accumulate((record.score for record in scored), min)
     rows = [build_trial_row(record) | {"best so far": low} for record, low in zip(scored, lowest, strict=True)]
-    lead = next(iter(sweep.ranking), None)
+    lead = min(scored, key=lambda record: record.score, default=None)
+    n_seeds = sweep.config.search.seeds
     seen = f"The lowest score, {lead.score:.3f}, came with trial {lead.index}" if lead else "No trial has a score yet"
     return Figure(
         key="history",
         title=f"{seen} of {len(over)}" if lead else seen,
-        note="Every trial of the search in its order; the line is the best so far."
+        note="Every trial of the search in its order; the line is the lowest score so far."
+        + (f" Trials take turns on {n_seeds} seeds, of which some are luckier." if n_seeds > 1 else "")
         + (f" Crosses on the upper edge: {len(lost)} without a score." if lost else ""),
         alt=f"Scatter plot of the score over the trial's number. {seen}.",
         plot=_draw_plot(rows, lost, [build_trial_row(r.record) | {"which": r.label} for r in find_highlights(sweep)])
