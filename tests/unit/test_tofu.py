@@ -83,7 +83,7 @@ def test_unseen_rows_are_a_split_that_full_has_not(tmp_path: Path) -> None:
     assert letters(load(config(folder, unseen="new")))["unseen"] == "XY"
     with pytest.raises(DataError, match=r"^full row 4 is an unseen row \(old\): 'What is D\?'$"):
         load(config(folder, unseen="old"))
-    with pytest.raises(DataError, match=r"there is no newer.json, but "):
+    with pytest.raises(DataError, match=r"there is no newer.json, .jsonl, .csv or .parquet, nor "):
         load(config(folder, unseen="newer"))
     write(folder, {"full": [plain("Z")]})
     for letter, where in (("B", "forget01_perturbed row 2"), ("D", "retain99 row 2")):
@@ -143,11 +143,11 @@ def nothing(splits: Splits, split: str = "retain99") -> None:
     [
         (
             drop("retain99"),
-            "there is no retain99.json, but forget01.json, forget01_perturbed.json, retain_perturbed.json",
+            "nor a folder retain99 of save_to_disk, but forget01.json, forget01_perturbed.json, retain_perturbed.json",
         ),
         (
             drop("forget01"),
-            "there is no forget01.json, but forget01_perturbed.json, retain99.json, retain_perturbed.json",
+            "nor a folder forget01 of save_to_disk, but forget01_perturbed.json, retain99.json, retain_perturbed.json",
         ),
         (nothing, "retain99 has no rows"),
         (lose("retain99", 3, "answer"), "retain99 row 3 has no answer"),
@@ -196,7 +196,7 @@ def test_one_question_may_have_two_answers(tmp_path: Path) -> None:
 
 def test_empty_folder_is_refused(tmp_path: Path) -> None:
     """What is there is said, even if it is nothing."""
-    assert message(tmp_path).endswith("there is no forget01_perturbed.json, but no .json file")
+    assert message(tmp_path).endswith(" forget01_perturbed of save_to_disk, but no table")
 
 
 @pytest.mark.parametrize("path", ["../nowhere", "./no/where", "/no/where", "~/nowhere", "nowhere", "no/where/else"])
