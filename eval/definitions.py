@@ -66,9 +66,18 @@ _ATTACKS = {
     "vocabulary at each of the answer's tokens",
 }
 
+
+def define_score(has_paraphrases: bool) -> str:
+    """Return the definition of the score, which is of exact ES alone where rows lack paraphrased questions."""
+    made_of = "mean of exact and paraphrased" if has_paraphrases else "exact alone, since rows have no paraphrase"
+    return (
+        f"forget ES ({made_of}) of the mix of reference and unlearned weights, in steps of "
+        "1/64 from 1/64, that keeps the share tau of the reference's retain ES; lower is better"
+    )
+
+
 SCORE = {
-    "score": "forget ES (mean of exact and paraphrased) of the mix of reference and unlearned weights, in steps of "
-    "1/64 from 1/64, that keeps the share tau of the reference's retain ES; lower is better",
+    "score": define_score(has_paraphrases=True),
     "mix": "share m* of the unlearned weights in that mix, known to 1/64; 1 where nothing had to be mixed back, 0 "
     "where no mix keeps tau",
     "score/tau_*": "the score at another tau, interpolated on the grid of m in steps of 1/8; it never rises as tau "

@@ -30,7 +30,7 @@ from eval.rows.types import Dataset, Row
 
 @dataclass(frozen=True, kw_only=True)
 class Probes:
-    """Rows that the search measures, as tokens: each part with its original and its paraphrased questions."""
+    """Rows that the search measures, as tokens: each part with its original and, if all have them, other questions."""
 
     parts: Mapping[str, tuple[EncodedRow, ...]]
 
@@ -38,9 +38,14 @@ class Probes:
     def from_dataset(cls, dataset: Dataset, tokenizer: PreTrainedTokenizerFast, template: Template) -> "Probes":
         """Encode the probes of a dataset: forget rows, and holdout rows under the name of what they measure, retain."""
         sides = {"forget": dataset.forget, "retain": dataset.holdout}
-        exact = {f"{side}/es": encode_rows(tokenizer, template, rows) for side, rows in sides.items()}
-        other = {f"{side}/es_paraphrase": encode_paraphrased(tokenizer, template, rows) for side, rows in sides.items()}
-        return cls(parts={key: tuple(rows) for key, rows in (exact | other).items()})
+        encoders = {"es": encode_rows} | ({"es_paraphrase": encode_paraphrased} if dataset.has_paraphrases else {})
+        return cls(
+            parts={
+                f"{side}/{name}": tuple(encode(tokenizer, template, rows))
+                for name, encode in encoders.items()
+                for side, rows in sides.items()
+            }
+        )
 
 
 def evaluate(model: PreTrainedModel, probes: Probes, each: MapFn = map) -> dict[str, float]:

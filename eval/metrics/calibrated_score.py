@@ -14,14 +14,16 @@ N_BISECTIONS = 3
 
 
 class ExtractionStrengths(NamedTuple):
-    """Mean ES (exact and paraphrased) of a model on forget and on holdout rows."""
+    """ES of a model on forget and on holdout rows, the mean of exact and paraphrased ES where rows have both."""
 
     forget: float
     retain: float
 
 
 def extraction_strengths(metrics: Mapping[str, float]) -> ExtractionStrengths:
-    """Return the forget and the retain ES, each the mean of exact and paraphrased ES."""
+    """Return forget and retain ES, the mean of exact and paraphrased ES where both have both, else exact ES."""
+    if not {"forget/es_paraphrase", "retain/es_paraphrase"} <= metrics.keys():
+        return ExtractionStrengths(forget=metrics["forget/es"], retain=metrics["retain/es"])
     return ExtractionStrengths(
         forget=(metrics["forget/es"] + metrics["forget/es_paraphrase"]) / 2,
         retain=(metrics["retain/es"] + metrics["retain/es_paraphrase"]) / 2,

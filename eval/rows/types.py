@@ -31,7 +31,7 @@ class Dataset:
     """Rows of a sweep, divided into parts.
 
     Attributes:
-        forget: rows to be unlearned; each has a paraphrased question.
+        forget: rows to be unlearned.
         retain: rows to be kept, trained on while unlearning.
         holdout: rows known to the target, never trained on while unlearning; `retain/*` metrics are measured on them.
         unseen: rows that no model has seen (may be empty).
@@ -50,6 +50,11 @@ class Dataset:
     def target_rows(self) -> tuple[Row, ...]:
         """Rows that the target is fine-tuned on: forget, retain and holdout."""
         return self.forget + self.retain + self.holdout
+
+    @property
+    def has_paraphrases(self) -> bool:
+        """True if every forget and every holdout row has a paraphrased question."""
+        return all(row.paraphrased_question for row in self.forget + self.holdout)
 
     def to_json(self) -> str:
         """Return the rows as JSON, the same text for the same rows."""

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.metrics.calibrated_score import Calibration, ExtractionStrengths, calibrate_score, take_lower
+from eval.metrics.calibrated_score import (
+    Calibration,
+    ExtractionStrengths,
+    calibrate_score,
+    extraction_strengths,
+    take_lower,
+)
 
 REFERENCE = ExtractionStrengths(forget=1.0, retain=1.0)
 
@@ -15,6 +21,13 @@ REFERENCE = ExtractionStrengths(forget=1.0, retain=1.0)
 def straight(m: float) -> ExtractionStrengths:
     """Both sides fall in a straight line: forget 1 − m, retain 1 − m/2."""
     return ExtractionStrengths(forget=1 - m, retain=1 - m / 2)
+
+
+def test_what_the_score_is_made_of() -> None:
+    """The mean of both kinds of ES; exact ES alone where one side lacks the other kind: (.5 + .25) / 2 = .375."""
+    exact, other = {"forget/es": 0.5, "retain/es": 0.75}, {"forget/es_paraphrase": 0.25}
+    assert extraction_strengths(exact | other | {"retain/es_paraphrase": 0.25}) == (0.375, 0.5)
+    assert extraction_strengths(exact | other) == extraction_strengths(exact) == (0.5, 0.75)
 
 
 def test_straight_line() -> None:

@@ -166,6 +166,15 @@ def test_search_and_full_suite_agree() -> None:
     assert all(value > 0 for value in cheap.values())
 
 
+def test_rows_without_paraphrases_have_exact_es_alone() -> None:
+    """Of both sides where one row of either lacks it, so that forgetting and keeping are measured alike."""
+    bare = replace(stretched(), holdout=(replace(stretched().holdout[0], paraphrased_question=""),))
+    found = evaluate(unigram(end=1 / 2), Probes.from_dataset(bare, TOKENIZER, TOY))
+    whole = evaluate(unigram(end=1 / 2), Probes.from_dataset(stretched(), TOKENIZER, TOY))
+    assert [*found] == ["forget/es", "retain/es"]
+    assert found["forget/es"] == whole["forget/es"]
+
+
 def random(rows: Dataset) -> SuiteReport:
     """What is said of a random model, whose answers never end: they are cut after 40 tokens."""
     with pytest.MonkeyPatch.context() as patch:
