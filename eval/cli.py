@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
+
 from eval import shipped_configs
 from eval.models import hub, safetensors_check
 from eval.rows.types import DataError, Dataset
@@ -18,6 +20,7 @@ TEMPLATE_FILE = "template.json"
 EXAMPLES = """examples:
   python -m eval.run ./unlearned --data tofu-forget05 --template llama-2-7b --reference ./target --out scores.json
   python -m eval.run ./unlearned --data ../tofu --split forget01 --template phi-1.5 --retain-model ./retain99
+  python -m eval.run ./unlearned --data own data.forget=forget.jsonl data.retain=retain.jsonl --template tiny
   python -m eval.run ./unlearned --data runs/.artifacts/TARGET --template tiny
 
 exit codes: 0 measured, 2 the arguments, the rows or a checkpoint are wrong"""
@@ -57,6 +60,7 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a Hugging Face folder or hub id, with safetensors")
+    parser.add_argument("changes", metavar="data.KEY=VALUE", nargs="*", help="keys of the config that --data names")
     _add_row_options(parser)
     _add_template_options(parser)
     parser.add_argument("--reference", metavar="CHECKPOINT", help="the model before unlearning, for comparison")
@@ -65,7 +69,7 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
     )
     parser.add_argument("--ps", action="store_true", help="the paper's own extraction strength too, bugs included")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON, by row too")
-    return parser.parse_args(argv)
+    return parser.parse_intermixed_args(argv)
 
 
 def _add_row_options(parser: ArgumentParser) -> None:
@@ -136,7 +140,9 @@ def load_dataset(typed: Namespace) -> Dataset:
     """
     if typed.data in shipped_configs.list_names("data"):
         _refuse_option(typed, "split", f"--data {typed.data} already fixes it")
-        return _load_block(typed, shipped_configs.read_block("data", typed.data))
+        return _load_block(typed, shipped_configs.read_block("data", typed.data) | _parse_changes(typed.changes))
+    if typed.changes:
+        raise UsageError(f"{typed.changes[0]} is not allowed here: it changes a key of a dataset that --data names")
     brought = _find_file(ROWS_FILE, typed.checkpoint if typed.data is None else typed.data)
     if brought is None:
         return _load_block(typed, _read_tofu_block(typed))
@@ -158,16 +164,40 @@ def _read_tofu_block(typed: Namespace) -> dict[str, Any]:
     return shipped_configs.read_block("data", TOFU_PREFIX + typed.split) | {"path": typed.data, "revision": None}
 
 
+def _parse_changes(changes: Sequence[str]) -> dict[str, Any]:
+    """Parse `data.KEY=VALUE`, with a value in YAML as in a config."""
+    parsed = {}
+    for change in changes:
+        key, is_change, value = change.partition("=")
+        if not is_change or not key.startswith("data."):
+            raise UsageError(f"{change} must be data.KEY=VALUE, as in data.forget=forget.jsonl")
+        try:
+            parsed[key.removeprefix("data.")] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UsageError(f"{change}: the value is not YAML") from error
+    return parsed
+
+
 def _load_block(typed: Namespace, block: dict[str, Any]) -> Dataset:
     """Load the rows that a config's block names, with the unseen split that was typed."""
-    from eval import datasets  # imports pydantic, which --help does not need
+    # They import pydantic, which --help does not need.
+    from pydantic import ValidationError
+
+    from eval import datasets
 
     options = datasets.load_options(block["source"])
-    if options.has_unseen_split:
-        block["unseen"] = typed.unseen
-    else:
+    if not options.has_unseen_split:
         _refuse_option(typed, "unseen", f"--data {typed.data} makes its own")
-    return datasets.load(options.model_construct(**block))
+    elif typed.unseen is not None:
+        block["unseen"] = typed.unseen
+    if missing := next((key for key, value in block.items() if value == "???"), None):
+        raise UsageError(f"--data {typed.data} needs data.{missing}=VALUE")
+    try:
+        return datasets.load(options.model_validate(block))
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        key = ".".join(map(str, wrong["loc"]))
+        raise UsageError(f"data.{key} = {wrong['input']!r} is not allowed: {wrong['msg']}") from error
 
 
 def _read_rows(file: Path) -> Dataset:

@@ -123,10 +123,13 @@ def _check_paths(file: Path, overrides: Sequence[str]) -> None:
     _check_storage_path(str(raw["storage"]))
     if raw["ledger"] is not None and jobs.is_local(str(raw["ledger"])):
         raise ConfigError(f"ledger = {raw['ledger']!r} would be lost with the job: give an absolute path or a server.")
-    for block in ("model", "target", "data"):
-        path = raw[block].get("path")
-        if path and not Path(path).is_absolute() and (path.startswith((".", "~")) or Path(path).is_dir()):
-            raise ConfigError(f"{block}.path = {path!r} must be absolute for a job: code and configs alone are sent.")
+    tables = [f"data.{key}" for key in ("forget", "retain", "holdout", "unseen")]
+    for key in ("model.path", "target.path", "data.path", *tables):
+        path = raw[key.partition(".")[0]].get(key.partition(".")[2])
+        if not isinstance(path, str) or Path(path).is_absolute():
+            continue
+        if path.startswith((".", "~")) or (path and Path(path).exists()):
+            raise ConfigError(f"{key} = {path!r} must be absolute for a job: code and configs alone are sent.")
 
 
 def _check_storage_path(storage: str) -> None:

@@ -17,6 +17,7 @@ SCORES_FORMAT = 1
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 2 for an invalid file or sweep, 1 if MLflow refused or could not be reached, else 0."""
+    from eval.rows.types import DataError
     from sweep.cli import Parser
     from sweep.errors import ConfigError
 
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         print(_sync_scores(Path(typed.what)) if typed.what.endswith(".json") else _sync_sweeps(typed.what, typed.words))
-    except ConfigError as error:
+    except (ConfigError, DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except TrackingError as error:

@@ -1,14 +1,18 @@
 """Datasets, one file each, with `Options` and `load`; the value of `data.source` in a config is the file's name."""
 
+from collections.abc import Callable
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, Self, TypeAlias
 
 from eval.options import Frozen
 from eval.rows.types import Dataset
 
 PaperSplit: TypeAlias = Literal["forget01", "forget05", "forget10"]
 """Column of the paper's table."""
+
+FindCommit: TypeAlias = Callable[[str, str | None], str | None]
+"""Function from a repository on the hub and a revision (None: the newest) to a commit (None: not known)."""
 
 
 class DatasetOptions(Frozen):
@@ -17,8 +21,8 @@ class DatasetOptions(Frozen):
     source: str
     """Name of a file in this folder; a literal in `Options`."""
     name: str
-    paper_split: PaperSplit
-    """Column of the paper's table for this dataset, or the one that stands in."""
+    paper_split: PaperSplit | None
+    """Column of the paper's table for this dataset, or the one that stands in (None: nothing of the paper)."""
     has_unseen_split: ClassVar[bool] = False
     """True if the option `unseen` names a split that the user may choose."""
 
@@ -31,6 +35,19 @@ class DatasetOptions(Frozen):
     def model_seed(self) -> int:
         """Seed with which the target and the retain model are made."""
         return 0
+
+    @property
+    def has_paraphrases(self) -> bool:
+        """True if the score reads paraphrased questions too."""
+        return True
+
+    def pin_rows(self, find_commit: FindCommit) -> Self:
+        """Return a copy that always has the same rows; a `path` on the hub is pinned by its own `revision`.
+
+        Raises:
+            DataError: the rows cannot be loaded.
+        """
+        return self
 
 
 def list_names() -> list[str]:

@@ -29,15 +29,18 @@ class SweepMatrix(Frozen):
     """Options of `model=`; if empty, each config keeps its own."""
     data: OptionNames = ()
     """Options of `data=`; if empty, each config keeps its own."""
+    needs_paper: bool = False
+    """True if the sweeps recover settings of the paper, so that data on which it tuned nothing is refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSource:
-    """Source of one sweep: its name within the command, its config file, and its overrides (groups first)."""
+    """Source of one sweep: its name within the command, its config file, overrides (groups first), need."""
 
     name: str
     file: Path
     choices: tuple[str, ...]
+    needs_paper: bool = False
 
 
 def is_matrix(path: Path) -> bool:
@@ -78,7 +81,10 @@ def _expand_file(path: Path, chosen: Collection[str]) -> list[SweepSource]:
     groups = [[f"{group}={option}" for option in lists[group]] for group in lists if group not in chosen]
     return [
         SweepSource(
-            name="-".join([name, *(choice.partition("=")[2] for choice in choices)]), file=file, choices=choices
+            name="-".join([name, *(choice.partition("=")[2] for choice in choices)]),
+            file=file,
+            choices=choices,
+            needs_paper=matrix.needs_paper,
         )
         for name, file in ((name, _find_config(path, name)) for name in matrix.sweeps)
         for choices in product(*groups)

@@ -29,6 +29,7 @@ PLAIN_MESSAGES = {
     "int_type": "must be a whole number",
     "invalid_key": "must have a text as its key",
     "model_type": "must be a block of keys and values",
+    "none_required": "must be null",
     "path_type": "must be a folder",
     "string_type": "must be a text",
     "too_short": "must not be empty",
@@ -96,7 +97,7 @@ def _explain_errors(errors: Sequence[ErrorDetails], kind: type[BaseModel], raw: 
     shown = repr(first.get("ctx", {}).get("tag", first["input"]))
     value = f" = {shown}" if len(shown) <= MAX_SHOWN_CHARS and not has_secret(shown) else ""
     if first["type"] == "extra_forbidden":
-        return f"{place}{value} {_unknown_key_message(kind, key)}."
+        return f"{place}{value} {_unknown_key_message(kind, key, first['loc'])}."
     allowed = dict.fromkeys(describe_requirement(found) for found in errors if _user_key(found, raw) == key)
     return f"{place}{value} {' or '.join(allowed).replace(' or must be ', ' or ')}."
 
@@ -143,14 +144,17 @@ def _first_sentence(error: BaseException) -> str:
     return re.split("\n|; ", str(error) or type(error).__name__)[0].rstrip(".")
 
 
-def _unknown_key_message(kind: type[BaseModel], key: Sequence[str]) -> str:
-    """Return the end of the message for a key that its block does not have."""
+def _unknown_key_message(kind: type[BaseModel], key: Sequence[str], location: Collection[object]) -> str:
+    """Return the end of the message for a key that its block does not have; `location` holds the block's source."""
     *above, name = key
     # All entries of the space have the same keys.
     place = "space." if above[:1] == ["space"] else "".join(f"{part}." for part in above)
     known = list(_list_blocks(kind))
     blocks = [block.model_fields for at, block in known if at == place]
-    here = {field for block in blocks if name not in block for field in block}
+    there = [
+        block for block in blocks if "source" not in block or {*get_args(block["source"].annotation)} & {*location}
+    ]
+    here = {field for block in there if name not in block for field in block}
     if any(name in block for block in blocks):
         return f"has no place in this kind of {above[0]}: allowed are {', '.join(sorted(here))}"
     elsewhere = {field: at + field for at, block in reversed(known) if at != "space." for field in block.model_fields}

@@ -63,6 +63,12 @@ def _parse_comparison(files: Sequence[Path], overrides: Sequence[str], wanted: s
     changed = [replace(one, choices=(*one.choices, *overrides)) for one in expand_files(files, overrides)]
     named = {validate_name(f"{name}.{one.name}"): one for one in changed}
     configs = {own: load(one.file, one.choices) for own, one in named.items()}
+    for own, config in configs.items():
+        if named[own].needs_paper and config.data.paper_split is None:
+            raise ConfigError(
+                f"data.name = {config.data.name}: the paper tuned nothing on this data, so that no setting can be"
+                f" recovered: launch configs/{config.objective}.yaml instead."
+            )
     _check_shared_blocks(configs)
     return SweepRequest(name=name, files=files, sources=named, configs=_share_experiment(name, configs))
 

@@ -16,7 +16,10 @@ def adopt_commits(config: SweepConfig, begun: SweepConfig) -> SweepConfig:
     """Fill in missing revisions with the commits of `begun`, the configuration of a sweep that was already started."""
     ours, theirs = _hub_paths(config), _hub_paths(begun)
     unpinned = [block for block in ours if block in theirs and getattr(config, block).revision is None]
-    return _with_commits(config, {block: getattr(begun, block).revision for block in unpinned})
+    adopted = _with_commits(config, {block: getattr(begun, block).revision for block in unpinned})
+    known: dict[str, str | None] = {}
+    begun.data.pin_rows(known.setdefault)
+    return adopted.model_copy(update={"data": adopted.data.pin_rows(lambda path, commit: commit or known.get(path))})
 
 
 def pin_commits(config: SweepConfig) -> SweepConfig:
@@ -24,6 +27,7 @@ def pin_commits(config: SweepConfig) -> SweepConfig:
 
     Raises:
         ConfigError: a repository does not exist, or the hub is unreachable and the cache does not have it.
+        DataError: the same of a repository of rows of the user's own, or the rows cannot be loaded.
     """
     commits = {}
     for block, path in _hub_paths(config).items():
@@ -31,7 +35,9 @@ def pin_commits(config: SweepConfig) -> SweepConfig:
             commits[block] = resolve_commit(path, REPOSITORY_KINDS[block], getattr(config, block).revision)
         except DataError as error:
             raise ConfigError(f"{block}.path = {error}.") from error
-    return _with_commits(config, commits)
+    pinned = _with_commits(config, commits)
+    rows = pinned.data.pin_rows(lambda path, revision: resolve_commit(path, "dataset", revision))
+    return pinned.model_copy(update={"data": rows})
 
 
 def _hub_paths(config: SweepConfig) -> dict[str, str]:

@@ -74,7 +74,8 @@ class SweepPlan:
         from sweep.prepare.forecast import forecast_sweep
 
         asked = (
-            f"{dump(self.config)}\nname: {self.name}\ntrials: {self.trials_summary}\nto prepare: {self.missing_summary}"
+            f"{dump(self.config)}\nname: {self.name}\nrows: {self.rows_summary}\ntrials: {self.trials_summary}\n"
+            f"to prepare: {self.missing_summary}"
         )
         return f"{asked}\n\n{forecast_sweep(self.config, self.dataset, self.artifacts)}"
 
@@ -82,6 +83,13 @@ class SweepPlan:
     def summary_line(self) -> str:
         """The planned trials and missing artifacts, in one line."""
         return f"{self.name}: {self.trials_summary}; to prepare: {self.missing_summary}"
+
+    @property
+    def rows_summary(self) -> str:
+        """The number of rows by part, and what the score cannot read, as text."""
+        counts = ", ".join(f"{len(rows)} {part.replace('_', ' ')}" for part, rows in vars(self.dataset).items() if rows)
+        lack = "" if self.dataset.has_paraphrases else "; without paraphrased questions, the score is of exact ES alone"
+        return f"{counts}{lack}"
 
     @property
     def trials_summary(self) -> str:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sweep.records import Setting, format_setting
+from sweep.records import Setting, TrialRecord, format_setting
 from sweep.report.data import ReportData
 from sweep.report.figure import Cell, Table
 from sweep.report.tables import format_mean_std
@@ -45,19 +45,22 @@ def build_evidence(sweep: ReportData) -> Evidence:
 
 def _describe_best(sweep: ReportData) -> Evidence:
     winner = sweep.best
-    said = (
-        "No trial has a score yet"
-        if winner is None
-        else f"Best is {format_setting(winner.setting)}, score {winner.score:.3f}"
-    )
+    said = "No trial has a score yet" if winner is None else _describe_winner(sweep, winner)
     return Evidence(
-        verdict="nothing to recover",
+        verdict="best found" if sweep.config.data.paper_split is None else "nothing to recover",
         qualifiers=(),
         sentence=f"{said}; the paper tuned no setting for this search.",
         table=_build_table(sweep, {"best": winner.setting if winner else {}}, {}),
         departures=(),
         commands=_list_commands(sweep),
     )
+
+
+def _describe_winner(sweep: ReportData, winner: TrialRecord) -> str:
+    """Describe the best setting with its score: mean ± std over report seeds where it ran on them."""
+    scores = collect_repeat_values(sweep.records, winner.setting)
+    measured = f"{format_mean_std(scores)} over {len(scores)} report seeds" if scores else f"{winner.score:.3f}"
+    return f"Best is {format_setting(winner.setting)}, score {measured}"
 
 
 def _compare_with_paper(sweep: ReportData, known: Recovery) -> Evidence:

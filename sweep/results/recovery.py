@@ -80,8 +80,8 @@ def judge_recovery(sweep: SweepRecords) -> Recovery | None:
     Returns:
         The verdict with its evidence; None where the paper has no setting for the sweep, or the sweep searches nothing.
     """
-    config, tuned = sweep.config, sweep.paper
-    if tuned is None or not config.space:
+    config, tuned, split = sweep.config, sweep.paper, sweep.config.data.paper_split
+    if tuned is None or split is None or not config.space:
         return None
     own = None if sweep.found is None else {name: sweep.found[name] for name in tuned}
     gap = compare_shared_seeds(collect_repeat_values(sweep.records, own), collect_repeat_values(sweep.records, tuned))
@@ -89,7 +89,7 @@ def judge_recovery(sweep: SweepRecords) -> Recovery | None:
     return Recovery(
         objective=config.objective,
         model=config.model.name,
-        split=config.data.paper_split,
+        split=split,
         found=own,
         tuned=tuned,
         distance={

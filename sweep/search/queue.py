@@ -37,7 +37,7 @@ def validate_search(config: SweepConfig, paper: Setting | None) -> None:
     if paper is None:
         raise ConfigError(
             f"search.sampler = 'paper': the paper has no setting of {', '.join([*config.space, *config.fixed])}"
-            f" for objective {config.objective} and {config.data.paper_split}."
+            f" for objective {config.objective} and {config.data.paper_split or config.data.name}."
         )
     if not is_in_space(config, paper):
         raise ConfigError(f"search.sampler = 'paper': space and fixed do not hold the paper's setting {paper}.")

@@ -12,7 +12,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from eval.definitions import DEFINITIONS
+from eval.definitions import define_score
 from sweep.config.diff import find_differences
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
@@ -54,7 +54,7 @@ def open_studies(config: SweepConfig, name: str) -> dict[Phase, optuna.Study]:
         studies = {phase: _create_study(storage, study, config) for phase, study in _name_studies(name).items()}
     search = studies["search"]
     if not search.get_trials(deepcopy=False):
-        search.set_user_attr(SCORE_ATTRIBUTE, DEFINITIONS["score"])
+        search.set_user_attr(SCORE_ATTRIBUTE, define_score(config.data.has_paraphrases))
         search.set_user_attr(CONFIG_ATTRIBUTE, comparable_config(config))
     return studies
 

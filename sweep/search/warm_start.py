@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from eval.definitions import DEFINITIONS
+from eval.definitions import define_score
 from sweep.config import space
 from sweep.config.diff import find_differences, flatten_block
 from sweep.config.schema import SweepConfig
@@ -81,7 +81,7 @@ def _read_finished_trials(config: SweepConfig, name: str) -> list[TrialRecord]:
     if search is None or not finished:
         raise ConfigError(f"search.warm_start: {name} has no finished trial of its search yet.")
     _check_comparable(config, theirs, name)
-    if search.user_attrs.get(storage.SCORE_ATTRIBUTE) != DEFINITIONS["score"]:
+    if search.user_attrs.get(storage.SCORE_ATTRIBUTE) != define_score(config.data.has_paraphrases):
         raise ConfigError(f"search.warm_start: {name} comes from a program version that defined the score differently.")
     return finished
 

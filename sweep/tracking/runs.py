@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from mlflow.entities import Metric, Param, Run, RunTag
 
-from eval.definitions import DEFINITIONS
+from eval.definitions import DEFINITIONS, define_score
 from eval.provenance import find_revision, list_versions
 from sweep.config.compose import dump
 from sweep.config.diff import flatten_block
@@ -223,11 +223,12 @@ def _format_run_name(objective: str, record: TrialRecord) -> str:
 
 def _build_shared_tags(config: SweepConfig) -> dict[str, str]:
     """Return the tags that parent and nested runs share, so that one table can compare objectives."""
+    split = {} if config.data.paper_split is None else {"split": config.data.paper_split}
     return {
         "objective": config.objective,
         "model": config.model.name,
         "data": config.data.name,
-        "split": config.data.paper_split,
+        **split,
         "recipe": config.recipe,
         "git": find_revision(),
     }
@@ -236,11 +237,12 @@ def _build_shared_tags(config: SweepConfig) -> dict[str, str]:
 def _build_sweep_tags(config: SweepConfig, name: str) -> dict[str, str]:
     """Return the parent's own tags: its folder, the definitions of its metrics, the versions of libraries."""
     # MLflow rejects the star of `score/tau_*` in a tag's name.
-    definitions = {f"definition/{metric.replace('*', 'N')}": text for metric, text in DEFINITIONS.items()}
+    defined = DEFINITIONS | {"score": define_score(config.data.has_paraphrases)}
+    definitions = {f"definition/{metric.replace('*', 'N')}": text for metric, text in defined.items()}
     own = {
         "sweep": name,
         "folder": str(config.storage / name),
-        "score": f"{DEFINITIONS['score']}; tau={config.score.tau}",
+        "score": f"{defined['score']}; tau={config.score.tau}",
         "seed": str(config.seed),
         "status": "running",
     }

@@ -18,6 +18,7 @@ from support import tofu
 from support.commands import SMALL, refusal
 from support.hubs import Hub, served, used
 from support.servers import free_port
+from support.tables import write_table
 from support.toys import SHAPE, TEMPLATE, dataset, llama, tokenizer
 from sweep.errors import ConfigError
 from sweep.launch import main
@@ -193,3 +194,24 @@ def test_a_measured_checkpoint_has_its_commit(hub: Hub, tmp_path: Path) -> None:
     assert eval.run.main([*words, "--out", str(tmp_path / "scores.json")]) == 0
     scores = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
     assert (scores["checkpoint"], scores["revision"]) == (MODEL, hub.main[f"models/{MODEL}"])
+
+
+def test_own_rows_of_the_hub(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep names their commit; it keeps them when the branch has moved, and tells a split that is not there."""
+    monkeypatch.setattr("datasets.config.HF_ENDPOINT", hub.address)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache" / "datasets")
+    rows = tmp_path / "rows"
+    rows.mkdir()
+    (rows / "README.md").write_text("Letters.\n")
+    for split, names in {"train": "AB", "test": "CDEFG"}.items():
+        write_table(rows / f"{split}.jsonl", [tofu.plain(name) for name in names])
+    first = hub.push(f"datasets/{ROWS}", rows)
+    words = [str(CONFIGS / "wtnpo.yaml"), "data=own", f"data.forget={ROWS}:train", f"data.retain={ROWS}:test"]
+    begun(plan_new(words, "mine"))
+    written = yaml.safe_load((tmp_path / "runs" / "mine" / "config.yaml").read_text())
+    assert written["data"]["forget"] == f"{ROWS}@{first}:train"
+    write_table(rows / "train.jsonl", [tofu.plain("Z")])
+    hub.push(f"datasets/{ROWS}", rows)
+    assert [row.question for row in plan_resume(words, "mine").plans[0].dataset.forget] == ["What is A?", "What is B?"]
+    with pytest.raises(DataError, match=rf"^{ROWS}:nosuch cannot be read as rows: Unknown split"):
+        plan_new([*words, f"data.forget={ROWS}:nosuch"], "other")

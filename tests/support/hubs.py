@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import pytest
 
-API = re.compile(r"/api/(models|datasets)/([\w.-]+/[\w.-]+?)(?:/(revision|tree)/([\w.-]+))?(?:\?.*)?")
+API = re.compile(r"/api/(models|datasets)/([\w.-]+/[\w.-]+?)(?:/(revision|tree)/([\w.-]+)/?)?(?:\?.*)?")
 FILE = re.compile(r"/(datasets/)?([\w.-]+/[\w.-]+)/resolve/([\w.-]+)/(.+)")
 
 
@@ -95,7 +95,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("ETag", f'"{hashlib.sha1(body).hexdigest()}"')  # noqa: S324
         self.send_header("X-Repo-Commit", commit)
         if found is None:
-            self.send_header("X-Error-Code", "RepoNotFound")
+            known = any(repository.partition("/")[2] in self.path for repository in self.hub.main)
+            self.send_header("X-Error-Code", "EntryNotFound" if known else "RepoNotFound")
         self.end_headers()
         return None if found is None else body
 

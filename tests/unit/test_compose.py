@@ -266,7 +266,7 @@ def test_dump_keeps_texts_that_look_like_something_else(tmp_path: Path) -> None:
         ("fixed={alpha: null}", "fixed.alpha = None must be a whole number or a number or a text or true or false."),
         ("seed=-1", "seed = -1 must be greater than or equal to 0."),
         ("score.tau=1.1", "score.tau = 1.1 must be less than or equal to 1."),
-        ("data.source=tufo", "data.source = 'tufo' must be authors or tofu."),
+        ("data.source=tufo", "data.source = 'tufo' must be authors or own or tofu."),
         ("storage=???", "storage is missing"),
         ("storage=s3://bucket/x", "storage = 's3://bucket/x' must be a folder"),
         ("storage=3", "storage = 3 must be a folder."),

@@ -62,7 +62,7 @@ def test_shipped_configs_are_the_sweeps() -> None:
         ([*TEXT, "--template", "tiny"], "--question and --answer belong together, and replace --template"),
         (
             [*TEXT, "--data", "author"],
-            "--data author: no such folder; there are authors, tofu-forget01, tofu-forget05, tofu-forget10;"
+            "--data author: no such folder; there are authors, own, tofu-forget01, tofu-forget05, tofu-forget10;"
             " did you mean authors?",
         ),
         ([*TEXT, "--data", "authors", "--unseen", "x"], "--unseen x is not allowed here: --data authors makes its own"),
@@ -89,9 +89,9 @@ def test_rows_must_be_said(target: Path, tmp_path: Path, capsys: pytest.CaptureF
     """A checkpoint that brings none, a folder of TOFU without its split, rows that are in parts already."""
     bare = tmp_path / "bare"
     shutil.copytree(target, bare, ignore=shutil.ignore_patterns("rows.json"))
-    assert refused(capsys, bare, *TEXT).startswith("no rows: give --data authors or tofu-forget01")
+    assert refused(capsys, bare, *TEXT).startswith("no rows: give --data authors or own or tofu-forget01")
     assert refused(capsys, bare, *TEXT, "--data", tmp_path).startswith(f"--data {tmp_path} needs --split forget01")
-    assert refused(capsys, bare, *TEXT, "--data", tmp_path, "--split", "forget01").endswith("but no .json file")
+    assert refused(capsys, bare, *TEXT, "--data", tmp_path, "--split", "forget01").endswith("but no table")
     assert refused(capsys, target, *TEXT, "--split", "forget01").endswith(
         "rows.json already divides its rows into parts"
     )

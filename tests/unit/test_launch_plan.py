@@ -109,7 +109,7 @@ def test_sweeps_of_several_datasets_share_an_experiment(here: Path) -> None:
         ("sweeps: [1]\n", "sweeps = 1 must be a text"),
         (
             "sweeps: [wga]\nmodle: [tiny]\n",
-            "modle = ['tiny'] is not a known key: allowed are data, model, sweeps (nearest: model).",
+            "modle = ['tiny'] is not a known key: allowed are data, model, needs_paper, sweeps (nearest: model).",
         ),
         ("sweeps: [wga, wga]\n", "wga is named twice"),
         ("sweeps: [wga]\nmodel: [tyni]\n", "model=tyni is not known"),

@@ -74,7 +74,7 @@ def test_a_new_dataset_is_composed_checked_and_loaded(sweep: Path) -> None:
     for override, message in {
         "data.rows=0": "data.rows = 0 must",
         "data.seed=1": "data.seed = 1 has no place in this kind of data: allowed are ",
-        "data.source=latters": "data.source = 'latters' must be authors or letters or tofu.",
+        "data.source=latters": "data.source = 'latters' must be authors or letters or own or tofu.",
     }.items():
         with pytest.raises(ConfigError, match=message):
             fresh.load(sweep, [override])
@@ -91,4 +91,4 @@ def test_a_new_dataset_is_measured(sweep: Path, monkeypatch: pytest.MonkeyPatch)
 def test_old_module_is_back() -> None:
     """The tests above leave no trace."""
     assert sys.modules["sweep.config.compose"] is compose is config.compose
-    assert datasets.list_names() == ["authors", "tofu"]
+    assert datasets.list_names() == ["authors", "own", "tofu"]
