@@ -106,7 +106,10 @@ def load(config: Options) -> Dataset:
         unseen=unseen,
     )
     if config.revision not in (None, _hash_rows(dataset)):
-        raise DataError(f"data.revision={config.revision}: the rows have changed, they have {_hash_rows(dataset)} now")
+        raise DataError(
+            f"data.revision={config.revision}: the rows of {config.forget} or {config.retain} have changed since"
+            f" (now {_hash_rows(dataset)}): put them back, or begin another sweep"
+        )
     return dataset
 
 
@@ -169,5 +172,5 @@ def _split_retain(config: Options, retain: Split) -> tuple[Split, Split]:
 def _count_holdout(holdout: str | float | None, n_questions: int) -> int:
     """Return the number of questions that are held out."""
     if holdout is None:
-        return min(round(DEFAULT_HOLDOUT_SHARE * n_questions), MAX_DEFAULT_HOLDOUT)
+        return min(max(1, round(DEFAULT_HOLDOUT_SHARE * n_questions)), MAX_DEFAULT_HOLDOUT)
     return holdout if isinstance(holdout, int) else round(float(holdout) * n_questions)

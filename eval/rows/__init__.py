@@ -1,5 +1,7 @@
 """Rows: typed, checked, and as tokens.
 
+    table_files    reads tables: JSON lines, JSON, CSV, Parquet, saved datasets, the hub
+    parse          turns a table's records into checked rows
     types          question, answer and their variants
     encode         from rows to batches of tokens
     refusals       answers that say "I don't know"

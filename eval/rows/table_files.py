@@ -109,7 +109,7 @@ def _read_csv(file: Path) -> list[Record]:
     names = rows[0] if rows else []
     for number, row in enumerate(rows[1:], 1):
         if len(row) != len(names):
-            raise DataError(f"{file} row {number} has {len(row)} cells for the {len(names)} columns {', '.join(names)}")
+            raise DataError(f"{file} row {number} has {len(row)} cells for {len(names)} columns")
     return [dict(zip(names, (cell or None for cell in row), strict=True)) for row in rows[1:]]
 
 

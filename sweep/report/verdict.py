@@ -59,7 +59,8 @@ def _describe_best(sweep: ReportData) -> Evidence:
 def _describe_winner(sweep: ReportData, winner: TrialRecord) -> str:
     """Describe the best setting with its score: mean ± std over report seeds where it ran on them."""
     scores = collect_repeat_values(sweep.records, winner.setting)
-    measured = f"{format_mean_std(scores)} over {len(scores)} report seeds" if scores else f"{winner.score:.3f}"
+    seeds = f"{len(scores)} report seed{'s' if len(scores) > 1 else ''}"
+    measured = f"{format_mean_std(scores)} over {seeds}" if scores else f"{winner.score:.3f}"
     return f"Best is {format_setting(winner.setting)}, score {measured}"
 
 

@@ -20,7 +20,9 @@ from support.tofu import Record, plain, varied
 from support.trials import repeats, trial
 from sweep import submit
 from sweep.config.compose import load as load_config
+from sweep.config.request import parse_request
 from sweep.config.schema import SweepConfig
+from sweep.config.yaml_files import read_config_file
 from sweep.errors import ConfigError
 from sweep.plan.hub_commits import adopt_commits, pin_commits
 from sweep.plan.sweep_plan import plan_new_sweep, validate_config
@@ -78,10 +80,11 @@ def test_holdout_is_a_number_or_a_share(tmp_path: Path, word: str, held: int, ke
     assert (len(dataset.holdout), len(dataset.retain)) == (held, kept)
 
 
-def test_the_default_holds_out_at_most_400(tmp_path: Path) -> None:
-    """Of 3000 rows a fifth would be 600."""
-    dataset = load(own(*tables(tmp_path, [{"question": f"{i}?", "answer": "x"} for i in range(3000)])).data)
-    assert (len(dataset.holdout), len(dataset.retain)) == (400, 2600)
+@pytest.mark.parametrize(("rows", "held"), [(3000, 400), (2, 1)])
+def test_the_default_holds_out_one_to_400(tmp_path: Path, rows: int, held: int) -> None:
+    """Of 3000 rows a fifth would be 600, of two rows none."""
+    dataset = load(own(*tables(tmp_path, [{"question": f"{i}?", "answer": "x"} for i in range(rows)])).data)
+    assert (len(dataset.holdout), len(dataset.retain)) == (held, rows - held)
 
 
 def test_holdout_is_a_table(tmp_path: Path) -> None:
@@ -225,7 +228,7 @@ def test_a_sweep_keeps_its_rows(tmp_path: Path) -> None:
     assert begun.data.revision == load(begun.data).digest[:16]  # type: ignore[attr-defined]
     assert adopt_commits(own(*words), begun) == begun
     tables(tmp_path, [*map(plain, LETTERS), {"question": "new", "answer": "x"}])
-    with pytest.raises(DataError, match=rf"^data\.revision={begun.data.revision}: the rows have changed"):  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match=rf"^data\.revision={begun.data.revision}: the rows of .* have changed since"):  # type: ignore[attr-defined]
         load(begun.data)
 
 
@@ -265,8 +268,10 @@ def test_own_rows_have_no_setting_of_the_paper(tmp_path: Path) -> None:
     assert find_paper_setting(own(*words)) is None
     with pytest.raises(ConfigError, match=r"the paper has no setting of alpha, beta for objective wtnpo and own\.$"):
         validate_config(own(*words, "search.sampler=paper"))
+    assert read_config_file(CONFIGS / "recover.yaml")["needs_paper"] is True
+    (tmp_path / "one.yaml").write_text("sweeps: [wga]\nneeds_paper: true\n")
     with pytest.raises(ConfigError) as error:
-        submit.build_job([str(CONFIGS / "recover.yaml"), *words, f"storage={tmp_path}"], "mine", "http://head:8265")
+        parse_request([str(tmp_path / "one.yaml"), *words], "mine")
     assert str(error.value) == (
         "data.name = own: the paper tuned nothing on this data, so that no setting can be recovered: launch"
         " configs/wga.yaml instead."

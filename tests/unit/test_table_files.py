@@ -79,8 +79,8 @@ def test_a_missing_table_is_told_with_the_formats(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("x.csv", b"question,answer\na,b\nc\n", " row 2 has 1 cells for the 2 columns question, answer"),
-        ("x.csv", b"question,answer\na,b,c\n", " row 1 has 3 cells for the 2 columns question, answer"),
+        ("x.csv", b"question,answer\na,b\nc\n", " row 2 has 1 cells for 2 columns"),
+        ("x.csv", b"question,answer\na,b,c\n", " row 1 has 3 cells for 2 columns"),
         ("x.csv", b'question,answer\na,"b\n', " line 2 is not CSV: unexpected end of data"),
         ("x.csv", b"question,answer\na,caf\xe9\n", ": must be UTF-8 text (invalid continuation byte at 21)"),
         ("x.jsonl", b'{"question": "caf\xe9"}', ": must be UTF-8 text (invalid continuation byte at 17)"),
