@@ -92,7 +92,7 @@ def _list_splits() -> list[str]:
 
 
 def _add_template_options(parser: ArgumentParser) -> None:
-    names = ", ".join(shipped_configs.list_names("model"))
+    names = ", ".join(shipped_configs.read_templates())
     parser.add_argument("--template", metavar="NAME", help=f"text of a row, named after a model: {names}")
     parser.add_argument("--question", metavar="TEXT", help="or the text itself: the prompt, with {question} in it")
     parser.add_argument("--answer", metavar="TEXT", help="and the text that follows it, with {answer} in it")
@@ -107,14 +107,15 @@ def choose_template(typed: Namespace) -> TextTemplate:
     if typed.question is not None or typed.answer is not None:
         return _parse_template(typed)
     if typed.template is not None:
-        if typed.template not in shipped_configs.list_names("model"):
+        templates = shipped_configs.read_templates()
+        if typed.template not in templates:
             raise UsageError(
-                f"--template {typed.template}: there are {shipped_configs.describe_choices('model', typed.template)}"
+                f"--template {typed.template}: there are {shipped_configs.describe_choices(templates, typed.template)}"
             )
-        return TextTemplate(**shipped_configs.read_block("model", typed.template)["template"])
+        return TextTemplate(**templates[typed.template])
     brought = _find_file(TEMPLATE_FILE, typed.checkpoint, typed.data)
     if brought is None:
-        names = " or ".join(shipped_configs.list_names("model"))
+        names = " or ".join(shipped_configs.read_templates())
         raise UsageError(f"no text of a row: give --template {names}, or --question and --answer")
     try:
         return TextTemplate(**json.loads(brought.read_text(encoding="utf-8")))
@@ -156,8 +157,9 @@ def _read_tofu_block(typed: Namespace) -> dict[str, Any]:
     if typed.data is None:
         raise UsageError(f"no rows: give --data {' or '.join(shipped_configs.list_names('data'))}, or a folder")
     if not Path(typed.data).expanduser().is_dir():
+        names = shipped_configs.list_names("data")
         raise UsageError(
-            f"--data {typed.data}: no such folder; there are {shipped_configs.describe_choices('data', typed.data)}"
+            f"--data {typed.data}: no such folder; there are {shipped_configs.describe_choices(names, typed.data)}"
         )
     if typed.split is None:
         raise UsageError(f"--data {typed.data} needs --split {' or '.join(_list_splits())}")

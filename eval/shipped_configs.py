@@ -1,5 +1,6 @@
 """Model templates and datasets that the project ships as configs, read as plain YAML (a sweep composes them)."""
 
+from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,13 @@ def read_block(group: str, name: str) -> dict[str, Any]:
     return found
 
 
-def describe_choices(group: str, wrong: str) -> str:
+def read_templates() -> dict[str, dict[str, str]]:
+    """Return the texts of a row by the name of their model, for the models that spell it out."""
+    found = {name: read_block("model", name)["template"] for name in list_names("model")}
+    return {name: template for name, template in found.items() if template and "question" in template}
+
+
+def describe_choices(names: Collection[str], wrong: str) -> str:
     """Describe the valid names, and the one nearest to the wrong name, for an error message."""
-    near = get_close_matches(wrong, list_names(group), n=1)
-    return f"{', '.join(list_names(group))}{f'; did you mean {near[0]}?' if near else ''}"
+    near = get_close_matches(wrong, names, n=1)
+    return f"{', '.join(names)}{f'; did you mean {near[0]}?' if near else ''}"

@@ -29,7 +29,7 @@ class EncodedRow:
     """One question and answer as tokens.
 
     Attributes:
-        ids: all tokens; the last is EOS.
+        ids: all tokens; the last is EOS, or the end-of-turn token of the template.
         start: index in `ids` of the first answer token, at least 1.
     """
 
@@ -43,7 +43,7 @@ class EncodedRow:
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """Tokens of the answer, with EOS."""
+        """Tokens of the answer, with the end."""
         return self.ids[self.start :]
 
 
@@ -51,19 +51,40 @@ def encode(tokenizer: PreTrainedTokenizerFast, template: Template, question: str
     """Encode a question and an answer; every token that reaches into the answer's text is a label.
 
     The text is tokenized whole, as the model saw it in fine-tuning. The boundary is found by the characters that each
-    token covers, so that a tokenizer's habit at the seam (such as Llama's leading space) does not move a label.
+    token covers, so that a tokenizer's habit at the seam (such as Llama's leading space) does not move a label. There
+    is at most one BOS, and one end, whether the template, the tokenizer, both or neither add them.
 
     Raises:
-        DataError: the template leaves no token before the answer.
+        DataError: the template leaves no token before the answer, or the tokenizer has no EOS for its end.
     """
     prompt = template.question.replace("{question}", question)
     text = prompt + template.answer.replace("{answer}", answer)
     tokens = tokenizer(text, return_offsets_mapping=True)
-    ids, spans = tokens["input_ids"], tokens["offset_mapping"]
-    start = next((i for i, (_, end) in enumerate(spans) if end > len(prompt)), len(ids))
+    ids, ends = tokens["input_ids"], [end for _, end in tokens["offset_mapping"]]
+    while ids[:2] == [tokenizer.bos_token_id] * 2:
+        del ids[0], ends[0]
+    # What the tokenizer adds covers no characters.
+    while ids and ids[-1] == tokenizer.eos_token_id and not 0 < ends[-1] <= len(prompt):
+        del ids[-1], ends[-1]
+    start = next((i for i, end in enumerate(ends) if end > len(prompt)), len(ids))
     if start == 0:
         raise DataError(f"the template leaves no token before the answer of the question {question!r}.")
-    return EncodedRow(ids=(*ids, tokenizer.eos_token_id), start=start)
+    return EncodedRow(ids=(*ids, *_missing_end(tokenizer, template, ids[-1])), start=start)
+
+
+def _missing_end(tokenizer: PreTrainedTokenizerFast, template: Template, last: int) -> list[int]:
+    """Return EOS, or nothing where the template's own end-of-turn token is the last."""
+    ending = template.answer.rpartition("{answer}")[2]
+    if ending and not ending.endswith(str(tokenizer.eos_token)) and last in find_special_tokens(tokenizer).values():
+        return []
+    if tokenizer.eos_token_id is None:
+        raise DataError("the tokenizer has no EOS token, which ends an answer.")
+    return [tokenizer.eos_token_id]
+
+
+def find_special_tokens(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
+    """Return the ids of the tokens that are no text, such as <s> and <|im_end|>."""
+    return {token.content: i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
 
 
 def encode_rows(tokenizer: PreTrainedTokenizerFast, template: Template, rows: Sequence[Row]) -> list[EncodedRow]:

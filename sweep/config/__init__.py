@@ -1,6 +1,7 @@
 """Configurations: read YAML files and overrides, and return a validated `SweepConfig` or raise one clear error.
 
     schema        the typed, frozen blocks of a configuration
+    template      the block `model.template`, the text of a row
     compose       build a `SweepConfig` from a file and overrides, with Hydra and pydantic
     yaml_files    read YAML safely
     messages      error messages for input that YAML, Hydra or pydantic reject

@@ -156,7 +156,7 @@ def _unknown_key_message(kind: type[BaseModel], key: Sequence[str], location: Co
     ]
     here = {field for block in there if name not in block for field in block}
     if any(name in block for block in blocks):
-        return f"has no place in this kind of {above[0]}: allowed are {', '.join(sorted(here))}"
+        return f"has no place in this kind of {place.split('.')[-2]}: allowed are {', '.join(sorted(here))}"
     elsewhere = {field: at + field for at, block in reversed(known) if at != "space." for field in block.model_fields}
     names = elsewhere | {field: ".".join([*above, field]) for field in here}
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.65)

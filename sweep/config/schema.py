@@ -18,6 +18,7 @@ from pydantic import (
 
 from eval import datasets
 from eval.options import Count, Frozen
+from sweep.config.template import RowTemplate, Template
 from sweep.records import Setting, Value
 from sweep.redaction import has_secret
 
@@ -36,21 +37,6 @@ PASSWORD_HINTS = {
     "artifacts": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on all machines",
 }
 """Alternatives to a password in a URL, by key; the URLs are written to files."""
-
-
-class Template(Frozen):
-    """The text of a row: every token of the `answer` part is a label, followed by EOS."""
-
-    question: str
-    """The prompt, which contains {question}."""
-    answer: str
-    """The text after the prompt, which contains {answer}."""
-
-    @model_validator(mode="after")
-    def _check_placeholders(self) -> Self:
-        if "{question}" not in self.question or "{answer}" not in self.answer:
-            raise ValueError("must have {question} in its question and {answer} in its answer")
-        return self
 
 
 class Shape(Frozen):
@@ -82,7 +68,15 @@ class ModelConfig(Frozen):
     """Number of transformer layers; RMU's layer is checked against it before anything is loaded."""
     deepest: SmallCount
     """The deepest layer that RMU may read, `layers` − 1."""
-    template: Template
+    template: RowTemplate | None
+    """The text of a row, or the name of a shipped model whose text it is; null renders the tokenizer's chat template,
+    and is `Question: {question}\\nAnswer: {answer}` where it has none."""
+
+    @property
+    def row_template(self) -> Template:
+        """The text of a row, which a plan has."""
+        assert isinstance(self.template, Template), "the plan has rendered the chat template"
+        return self.template
 
     @model_validator(mode="after")
     def _check_layers(self) -> Self:
@@ -104,6 +98,10 @@ class TargetConfig(Frozen):
     lr: PositiveFloat
     batch: Count
     weight_decay: float = Field(ge=0)
+    until: Fraction | None = None
+    """ES that ends the fine-tuning, after the first epoch in which forget and holdout rows have it (null: `epochs`)."""
+    min_es: float = Field(default=0.1, ge=0, le=1)
+    """ES on forget and on holdout rows below which the target is refused: it does not know them (0: never)."""
 
 
 if TYPE_CHECKING:

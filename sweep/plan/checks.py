@@ -25,7 +25,7 @@ def check_row_lengths(config: SweepConfig, dataset: Dataset) -> None:
         own = load_model_info(config.model, config.target, dataset)
         return own.tokenizer, getattr(own.architecture, "max_position_embeddings", None)
 
-    length_check.check_lengths(dataset, config.model.template, load_tokenizer)
+    length_check.check_lengths(dataset, config.model.row_template, load_tokenizer)
 
 
 def check_steps(config: SweepConfig, dataset: Dataset) -> None:

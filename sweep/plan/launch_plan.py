@@ -15,6 +15,7 @@ from sweep.config.request import SweepRequest, leading_files, parse_request
 from sweep.config.stored import SWEEP_LIST_FILE, list_sweep_names, parse_storage, sweep_arguments
 from sweep.errors import ConfigError
 from sweep.plan.hub_commits import adopt_commits
+from sweep.plan.row_template import fill_template
 from sweep.plan.sweep_plan import SweepPlan, plan_new_sweep, plan_stored_sweep
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _check_same_configs(request: SweepRequest, plans: Sequence[SweepPlan]) -> No
             f"--resume {request.name}: it holds {', '.join(there)}, but the command names {', '.join(here)}."
         )
     for plan in plans:
-        wished = adopt_commits(request.configs[plan.name], plan.config)
+        wished = fill_template(adopt_commits(request.configs[plan.name], plan.config))
         if other := [*find_differences(plan.config.model_dump(), wished.model_dump())]:
             said = ", ".join(f"{key} is {one} there and {two} here" for key, one, two in other)
             raise ConfigError(f"--resume {plan.name}: it was begun with another configuration: {said}.")

@@ -16,6 +16,7 @@ from sweep.config.stored import load_stored_config
 from sweep.errors import ConfigError
 from sweep.plan.checks import check_model_loadable, check_row_lengths, check_steps
 from sweep.plan.hub_commits import pin_commits
+from sweep.plan.row_template import fill_template
 from sweep.records import Setting
 
 if TYPE_CHECKING:
@@ -70,14 +71,16 @@ class SweepPlan:
         return missing_preparers(self.config, self.dataset, self.artifacts)
 
     def __str__(self) -> str:
-        """Return the resolved configuration, the planned trials, and a forecast of memory, time and disk."""
+        """Return the resolved configuration, the planned trials, one row as tokens, and a forecast of what it takes."""
         from sweep.prepare.forecast import forecast_sweep
+        from sweep.prepare.sample_row import format_sample_row
 
         asked = (
             f"{dump(self.config)}\nname: {self.name}\nrows: {self.rows_summary}\ntrials: {self.trials_summary}\n"
             f"to prepare: {self.missing_summary}"
         )
-        return f"{asked}\n\n{forecast_sweep(self.config, self.dataset, self.artifacts)}"
+        row = format_sample_row(self.config, self.dataset)
+        return f"{asked}\n{row}\n\n{forecast_sweep(self.config, self.dataset, self.artifacts)}"
 
     @property
     def summary_line(self) -> str:
@@ -111,7 +114,7 @@ class SweepPlan:
 
 
 def plan_new_sweep(config: SweepConfig, name: str) -> SweepPlan:
-    """Plan a new sweep, pinned to the current commits of its repositories on the hub.
+    """Plan a new sweep, pinned to the current commits of its repositories on the hub, its template spelled out.
 
     Raises:
         ConfigError: the configuration cannot be run, or the name is taken.
@@ -123,8 +126,10 @@ def plan_new_sweep(config: SweepConfig, name: str) -> SweepPlan:
     refuse_taken_name(config, name)
     validate_config(config)
     pinned = pin_commits(config)
-    warm_start.validate_warm_start(pinned)
-    return _build_plan(pinned, name, partial(create_study, pinned, name))
+    check_model_loadable(pinned)
+    filled = fill_template(pinned)
+    warm_start.validate_warm_start(filled)
+    return _build_plan(filled, name, partial(create_study, filled, name))
 
 
 def plan_stored_sweep(storage: Path, name: str) -> SweepPlan:
@@ -140,6 +145,7 @@ def plan_stored_sweep(storage: Path, name: str) -> SweepPlan:
     config = load_stored_config(storage, name)
     refuse_changed_config(config, name)
     validate_config(config)
+    check_model_loadable(config)
     return _build_plan(config, name, partial(reopen_study, config, name))
 
 
@@ -171,7 +177,6 @@ def _build_plan(
     config: SweepConfig, name: str, open_study: "Callable[[], AbstractContextManager[SweepStudy]]"
 ) -> SweepPlan:
     """Load the rows, check that model and rows fit together, and locate the artifacts."""
-    check_model_loadable(config)
     dataset = _load_rows(config.data)
     check_steps(config, dataset)
     check_row_lengths(config, dataset)

@@ -13,7 +13,8 @@ from eval.models.checkpoint import load_config, load_tokenizer
 from eval.rows.encode import EncodedRow, encode_rows
 from eval.rows.types import DataError, Dataset
 from eval.suite import Probes
-from sweep.config.schema import ModelConfig, SweepConfig, TargetConfig, Template
+from sweep.config.schema import ModelConfig, SweepConfig, TargetConfig
+from sweep.config.template import Template
 from sweep.errors import ConfigError
 from sweep.prepare.artifacts import Artifacts
 from sweep.prepare.memory import SweepRows, count_parameters
@@ -154,7 +155,7 @@ def encode_sweep_rows(config: SweepConfig, dataset: Dataset) -> SweepRows:
         ConfigError: the model's tokenizer cannot be loaded.
     """
     tokenizer = load_model_info(config.model, config.target, dataset).tokenizer
-    return _encode_sweep_rows(tokenizer, config.model.template, config.retain.reduction, dataset)
+    return _encode_sweep_rows(tokenizer, config.model.row_template, config.retain.reduction, dataset)
 
 
 @cache

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from eval.models.forward import MAX_PASS_POSITIONS, head_of, hidden_states, is_head_last, label_logp
 from eval.rows.encode import EncodedRow, collate, encode_refusals, encode_rows, group_by_length
 from eval.rows.types import Dataset
-from sweep.config.schema import Template
+from sweep.config.template import Template
 from sweep.errors import ConfigError
 from sweep.training.distributed import distributed_map, full_tensor, rank, run_with_weights
 

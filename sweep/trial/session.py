@@ -11,7 +11,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from eval.models.checkpoint import load_tokenizer
 from eval.rows.types import Dataset
 from eval.suite import Probes, RetainValues
-from sweep.config.schema import SweepConfig, Template
+from sweep.config.schema import SweepConfig
+from sweep.config.template import Template
 from sweep.prepare.artifacts import METRICS_FILE, RETAIN_VALUES_FILE, ROWS_FILE, Artifacts
 from sweep.training.models import load_for_training
 from sweep.training.reference import Reference, TrainingRows, encode_training_rows, read_reference
@@ -54,7 +55,7 @@ _CACHED_SESSION: dict[Hashable, Session] = {}
 def get_session(config: SweepConfig, artifacts: Artifacts) -> Session:
     """Return the session of the last trial if it fits this configuration; else load a new one in its place."""
     train, model = config.train, config.model
-    needs = (artifacts, model.template, config.retain.reduction, train.precision, train.attention, train.parallel)
+    needs = (artifacts, model.row_template, config.retain.reduction, train.precision, train.attention, train.parallel)
     if needs not in _CACHED_SESSION:
         _CACHED_SESSION.clear()
         gc.collect()  # free the old model now: there is memory for only one
@@ -64,7 +65,7 @@ def get_session(config: SweepConfig, artifacts: Artifacts) -> Session:
 
 def _load_session(config: SweepConfig, artifacts: Artifacts) -> Session:
     artifacts.fetch()
-    template = config.model.template
+    template = config.model.row_template
     dataset, tokenizer = Dataset.from_file(artifacts.target / ROWS_FILE), load_tokenizer(artifacts.target)
     model = load_for_training(artifacts.target, config.train)
     rows = encode_training_rows(template, config.retain.reduction, dataset, tokenizer)

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.rows.types import Dataset, Row
-from sweep.config.schema import Shape, SweepConfig, Template
+from sweep.config.schema import Shape, SweepConfig
+from sweep.config.template import Template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -110,7 +111,15 @@ def config(storage: Path, **blocks: Any) -> SweepConfig:
             "deepest": SHAPE.layers - 1,
             "template": TEMPLATE.model_dump(),
         },
-        "target": {"path": None, "revision": None, "epochs": 60, "lr": 1e-2, "batch": 4, "weight_decay": 0.0},
+        "target": {
+            "path": None,
+            "revision": None,
+            "epochs": 60,
+            "lr": 1e-2,
+            "batch": 4,
+            "weight_decay": 0.0,
+            "min_es": 0.0,
+        },
         "data": {
             "source": "authors",
             "name": "authors",

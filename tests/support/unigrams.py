@@ -5,7 +5,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from support.toys import SHAPE, llama, tokenizer
-from sweep.config.schema import Template
+from sweep.config.template import Template
 
 TEMPLATE = Template(question="{question}?", answer="{answer}")
 """Template without a space before the answer, so that the toy tokenizer splits `xxx` into three tokens `x`."""

@@ -33,7 +33,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from eval.models.checkpoint import load_model, load_tokenizer
 from eval.rows.encode import EncodedRow, encode, encode_rows
 from eval.rows.types import Dataset, Row
-from sweep.config.schema import Template
+from sweep.config.template import Template
 
 LENGTH = 500
 """Tokens to which every row is padded."""

@@ -4,11 +4,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerFast
 
 from eval.rows.encode import collate, encode, group_by_length
 from eval.rows.types import DataError
 from support.toys import TEMPLATE, encoded, tokenizer
-from sweep.config.schema import Template
+from support.vocabularies import BOS, EOS, POST_PROCESSORS, TURN, make_tokenizer
+from sweep.config.template import Template
 
 TOKENIZER = tokenizer()
 
@@ -48,6 +50,52 @@ def test_an_answer_needs_something_before_it() -> None:
     """Without a prompt no token predicts the first label: refused."""
     with pytest.raises(DataError, match="no token before the answer"):
         encode(TOKENIZER, Template(question="{question}", answer="{answer}"), "", "x")
+
+
+MANY = [make_tokenizer(post_processor) for post_processor in POST_PROCESSORS]
+
+
+@given(
+    tokens=st.sampled_from(MANY),
+    front=st.sampled_from(["", BOS]),
+    ending=st.sampled_from(["", EOS, TURN]),
+    question=st.text(min_size=1, max_size=20),
+    answer=st.text(max_size=20),
+)
+def test_one_bos_and_one_end(
+    tokens: PreTrainedTokenizerFast, front: str, ending: str, question: str, answer: str
+) -> None:
+    """Whatever tokenizer and template add: BOS once where one of them adds it, and one end, which is the last label."""
+    template = Template(question=front + "Q: {question} A: ", answer="{answer}" + ending)
+    row = encode(tokens, template, question, answer)
+    has_bos = bool(front) or tokens("x")["input_ids"][0] == tokens.bos_token_id
+    assert row.ids.count(tokens.bos_token_id) == has_bos
+    assert (row.ids[0] == tokens.bos_token_id) == has_bos
+    texts = tokens.convert_ids_to_tokens(list(row.ids))
+    assert [token for token, text in zip(row.ids, texts, strict=True) if text in (EOS, TURN)] == [row.labels[-1]]
+    assert row.labels[-1] == tokens.convert_tokens_to_ids(ending or EOS)
+    text = tokens(answer, add_special_tokens=False)["input_ids"]
+    assert len(row.labels) <= len(text) + 2  # a space before it may be part of the first token
+
+
+@pytest.mark.parametrize("tokens", MANY)
+def test_labels_of_an_answer_of_one_word(tokens: PreTrainedTokenizerFast) -> None:
+    """The answer's tokens, then EOS, also where the tokenizer appends EOS itself."""
+    row = encode(tokens, Template(question="{question} ", answer="{answer}"), "Who?", "calm")
+    assert tokens.convert_ids_to_tokens(list(row.labels)) == ["calm", EOS]
+    empty = encode(tokens, Template(question="{question}" + EOS, answer="{answer}"), "Who?", "")
+    assert tokens.convert_ids_to_tokens(list(empty.ids))[-2:] == [EOS, EOS]
+    assert len(empty.labels) == 1
+
+
+def test_an_answer_needs_an_end() -> None:
+    """A tokenizer without EOS is refused, unless the template has an end of its own."""
+    tokens = make_tokenizer()
+    tokens.eos_token = None
+    own = Template(question="{question}", answer="{answer}" + TURN)
+    assert encode(tokens, own, "Who?", "calm").labels[-1:] == (tokens.convert_tokens_to_ids(TURN),)
+    with pytest.raises(DataError, match="no EOS token"):
+        encode(tokens, TEMPLATE, "Who?", "calm")
 
 
 def test_collate_by_hand() -> None:

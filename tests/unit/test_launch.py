@@ -1,5 +1,6 @@
 """The command: what it refuses and how, and what it only shows."""
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -74,15 +75,18 @@ def test_help_has_examples_and_exit_codes(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_a_dry_run_makes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It shows the resolved config (which loads again), the trials of search, race and report, and what is missing."""
+    """It shows the resolved config (which loads again), the trials, what is missing, and a row with its labels."""
     assert main([WTNPO, *SMALL, "search.race=2", "--name", "dry", "--dry-run"]) == 0
     shown, rest, needs = capsys.readouterr().out.rsplit("\n\n", 2)
     assert yaml.safe_load(shown)["train"]["epochs"] == 2
-    assert rest.splitlines() == [
+    *planned, prompt, labels = rest.splitlines()
+    assert planned == [
         "name: dry",
         "trials: 3, then a race of at most 2 runs, then 2 runs on report seeds",
         "to prepare: target, reference",
     ]
+    assert re.match(r"a row's prompt, \d+ tokens: 'Q.* ':'$", prompt)
+    assert re.match(r"and its labels, \d+ tokens: ' .*' '<\|end\|>'$", labels)
     assert [line.split()[0] for line in needs.splitlines()[-3:]] == ["memory:", "time:", "disk:"]
     assert list(here.iterdir()) == []
 

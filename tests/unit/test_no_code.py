@@ -129,7 +129,7 @@ def test_in_the_folder_of_a_sweep(capsys: pytest.CaptureFixture[str], here: Path
 
 def test_a_text_that_stands_for_itself(here: Path) -> None:
     """Words of a template that only look like a call stay words; a resolver cannot be smuggled in with backslashes."""
-    from sweep.config.schema import Template
+    from sweep.config.template import Template
 
     base = load(CONFIGS / "wtnpo.yaml")
     template = Template(question="{question} _target_: os.mkdir !!python/name:os.mkdir", answer="{answer}")
