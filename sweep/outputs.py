@@ -13,6 +13,7 @@ from sweep.report import write_report
 from sweep.report.data import ReportData
 from sweep.results import console_tables, write_results
 from sweep.results.recovery import judge_recovery
+from sweep.results.target_check import warn_of_weak_target
 from sweep.run import SweepResult
 from sweep.tracking.backfill import attach_files
 from sweep.tracking.store import TrackingError
@@ -28,7 +29,8 @@ def write_outputs(wanted: LaunchPlan, ran: Sequence[SweepResult], total_s: float
     """
     for plan, one in zip(wanted.plans, ran, strict=True):
         seconds = write_results.SweepSeconds(prepare=one.prepare_s, sweep=one.trials_s, total=total_s)
-        write_results.write_sweep_files(plan.folder, one, seconds=seconds, logged=one.tracking_run)
+        known = {"metrics": plan.artifacts.reference_metrics, "base": plan.artifacts.base_metrics}
+        write_results.write_sweep_files(plan.folder, one, seconds=seconds, logged=one.tracking_run, target=known)
         with _warn_on_tracking_error():
             publish_report(plan, one.records, one.tracking_run)
     Console(soft_wrap=True).print(
@@ -38,7 +40,7 @@ def write_outputs(wanted: LaunchPlan, ran: Sequence[SweepResult], total_s: float
 
 
 def publish_report(plan: SweepPlan, records: Sequence[TrialRecord], tracking_run: TrackingRun) -> None:
-    """Write a sweep's report, log it as an artifact of the sweep's MLflow run, and set the verdict as tags of the run.
+    """Write a sweep's report, log it as an artifact of the sweep's MLflow run, and set verdict and warning as tags.
 
     Raises:
         TrackingError: MLflow refused or could not be reached; the report is written nevertheless.
@@ -46,7 +48,8 @@ def publish_report(plan: SweepPlan, records: Sequence[TrialRecord], tracking_run
     sweep = _build_report_data(plan, records)
     written, found = write_report.write_files(plan.folder, [sweep]), judge_recovery(sweep)
     tags = {} if found is None else {"recovery": found.verdict, "verdict": found.sentence}
-    attach_files(tracking_run, plan.folder, written, tags)
+    warning = warn_of_weak_target(sweep.target_metrics)
+    attach_files(tracking_run, plan.folder, written, tags | ({"warning": warning} if warning else {}))
 
 
 def _build_report_data(plan: SweepPlan, records: Sequence[TrialRecord]) -> ReportData:

@@ -20,6 +20,7 @@ from sweep.plan.sweep_plan import SweepPlan
 from sweep.prepare.preparers import Preparer
 from sweep.records import TrackingRun, TrialRecord
 from sweep.results.sweep_records import SweepRecords
+from sweep.results.target_check import describe_target, refuse_ignorant_target, warn_of_weak_target
 from sweep.search.queue import pending_trials
 from sweep.search.study import SweepStudy
 from sweep.signals import InterruptHandler
@@ -58,12 +59,15 @@ def run_sweeps(
         The result of each sweep, in the same order.
 
     Raises:
-        ConfigError: the cluster cannot be reached or has no room for a trial, or `SweepPlan.open_study` raised it.
+        ConfigError: the cluster cannot be reached or has no room for a trial, a target does not know its rows,
+            or `SweepPlan.open_study` raised it.
         DataError: the preparation rejected the rows.
         Interrupted: a signal came; the finished trials are in the studies.
         BrokenOffError: the preparation failed.
     """
     began = time.monotonic()
+    if not preparers:  # what is known already needs no cluster
+        check_targets(plans)
     cluster = plans[0].config.cluster
     with connect_ray(cluster) as n_slots, watch_head(interrupts.abort_process), open_display(plans) as display:
         interrupts.install_handlers()
@@ -76,6 +80,7 @@ def run_sweeps(
             display.on_step()
 
         run_preparation(cluster, preparers, display, on_step)
+        print(*(f"{line}\n" for line in check_targets(plans)), sep="", end="", flush=True)
         ready = time.monotonic()
         trackers, records = _tune_sweeps(plans, n_slots, display, StepCallback(on_step))
     seconds = {"prepare_s": ready - began, "trials_s": time.monotonic() - ready}
@@ -90,6 +95,21 @@ def run_sweeps(
         )
         for plan, own, tracker in zip(plans, records, trackers, strict=True)
     ]
+
+
+def check_targets(plans: Sequence[SweepPlan]) -> list[str]:
+    """Return the lines that tell how well the sweeps' targets know their rows, once each; none before they are made.
+
+    Raises:
+        ConfigError: one does not know its rows.
+    """
+    lines: list[str] = []
+    for plan in plans:
+        metrics, base = plan.artifacts.reference_metrics, plan.artifacts.base_metrics
+        refuse_ignorant_target(plan.config, metrics, base)
+        warning = warn_of_weak_target(metrics)
+        lines += [describe_target(metrics, base), f"warning: {warning}" if warning else ""]
+    return list(dict.fromkeys(filter(None, lines)))
 
 
 def _tune_sweeps(

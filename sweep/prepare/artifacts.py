@@ -29,7 +29,9 @@ RETAIN_VALUES_FILE = "retain.json"
 MANIFEST_FILE = "manifest.json"
 METRICS_FILE = "metrics.json"
 """The reference's own metrics, in its folder."""
-FORMAT_VERSION = 2
+BASE_METRICS_FILE = "base_metrics.json"
+"""The same metrics of the model before it was fine-tuned, in the target's folder; empty if that was not done here."""
+FORMAT_VERSION = 3
 """Version of the artifacts' format: increased when the same inputs yield another content."""
 
 
@@ -72,9 +74,17 @@ class Artifacts:
     @property
     def reference_metrics(self) -> Mapping[str, float]:
         """The reference's own metrics; empty if it has not been made (yet)."""
-        file = self.reference / METRICS_FILE
-        if self.url is not None and not file.is_file() and object_store.has_artifact(self.url, self.reference.name):
-            return _parse_mapping(object_store.read_text(self.url, self.reference.name, METRICS_FILE))
+        return self._read_metrics(self.reference / METRICS_FILE)
+
+    @property
+    def base_metrics(self) -> Mapping[str, float]:
+        """The metrics of the model from which the target was fine-tuned; empty if they are not known (yet)."""
+        return self._read_metrics(self.target / BASE_METRICS_FILE)
+
+    def _read_metrics(self, file: Path) -> Mapping[str, float]:
+        name = file.parent.name
+        if self.url is not None and not file.is_file() and object_store.has_artifact(self.url, name):
+            return _parse_mapping(object_store.read_text(self.url, name, file.name))
         return _parse_mapping(file.read_text(encoding="utf-8", errors="replace")) if file.is_file() else {}
 
     def fetch(self) -> None:
@@ -117,7 +127,7 @@ def locate_artifacts(config: SweepConfig, dataset: Dataset) -> Artifacts:
         "format": FORMAT_VERSION,
         "rows": dataset.digest,
         "model": config.model.model_dump(exclude={"name", "layers", "deepest"}),
-        "target": config.target.model_dump(),
+        "target": config.target.model_dump(exclude={"min_es"}),
         "precision": config.train.precision,
     }
     target = content_address(config.storage, inputs)

@@ -1,13 +1,17 @@
 """Make the artifacts that all trials of a sweep share: the target, the reference's outputs, and the retain model."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from eval.metrics.calibrated_score import extraction_strengths
 from eval.models.checkpoint import load_tokenizer
 from eval.rows.encode import EncodedRow, encode_rows
 from eval.rows.types import Dataset, Row
@@ -15,6 +19,7 @@ from eval.suite import Probes, evaluate, measure_retain_model
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 from sweep.prepare.artifacts import (
+    BASE_METRICS_FILE,
     METRICS_FILE,
     RETAIN_VALUES_FILE,
     ROWS_FILE,
@@ -51,7 +56,7 @@ def make_retain_model(config: SweepConfig, dataset: Dataset, wanted: Artifacts) 
             without = config.model_copy(update={"target": config.target.model_copy(update={"path": None})})
             yield from _make_model("retain model", without, dataset, dataset.retain + dataset.holdout, folder)
             model, tokenizer = models.load_for_training(folder, config.train), load_tokenizer(folder)
-            values = measure_retain_model(model, tokenizer, config.model.template, dataset, distributed_map(model))
+            values = measure_retain_model(model, tokenizer, config.model.row_template, dataset, distributed_map(model))
             _write_texts({RETAIN_VALUES_FILE: json.dumps(asdict(values))}, folder)
 
 
@@ -69,14 +74,21 @@ def _make_model(
         model, tokenizer = models.load_or_make_base(config, dataset, seed)
     else:
         model, tokenizer = models.load_for_training(path, config.train, revision), load_tokenizer(path, revision)
-    rows = encode_rows(tokenizer, config.model.template, known)
+    rows = encode_rows(tokenizer, config.model.row_template, known)
     _check_tokens(config, model, rows)
+    base_metrics: dict[str, float] = {}
     if path is None:
-        yield from _fine_tune(stage, config, model, rows, seed)
+        base_metrics = _measure_es(config, dataset, model, tokenizer)
+        # The retain model is not to know the forget rows.
+        learned = dataset if {*dataset.forget} <= {*known} else replace(dataset, forget=dataset.holdout)
+        is_learned = partial(_has_reached_es, config, learned, model, tokenizer)
+        yield from _fine_tune(stage, config, model, rows, seed, is_learned)
     _check_finite(stage, config, model)
     weights.save_model(model, tokenizer, folder)
     # `python -m eval.run FOLDER` reads the wording of the rows from the template.
-    _write_texts({ROWS_FILE: dataset.to_json(), TEMPLATE_FILE: config.model.template.model_dump_json()}, folder)
+    template = config.model.row_template.model_dump_json()
+    texts = {ROWS_FILE: dataset.to_json(), TEMPLATE_FILE: template, BASE_METRICS_FILE: json.dumps(base_metrics)}
+    _write_texts(texts, folder)
 
 
 def _check_tokens(config: SweepConfig, model: PreTrainedModel, rows: Sequence[EncodedRow]) -> None:
@@ -114,9 +126,31 @@ def _write_texts(files: Mapping[str, str], folder: Path) -> None:
     distributed.wait_for_ranks()
 
 
+def _measure_es(
+    config: SweepConfig, dataset: Dataset, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> dict[str, float]:
+    """Measure the metrics of the search on the rows, with the model's current weights."""
+    probes = Probes.from_dataset(dataset, tokenizer, config.model.row_template)
+    return evaluate(model, probes, distributed_map(model))
+
+
+def _has_reached_es(
+    config: SweepConfig, dataset: Dataset, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> bool:
+    """Check that forget and retain ES are at least `target.until`; False where that is null."""
+    until = config.target.until
+    return until is not None and min(extraction_strengths(_measure_es(config, dataset, model, tokenizer))) >= until
+
+
 def _fine_tune(
-    stage: str, config: SweepConfig, model: PreTrainedModel, rows: list[EncodedRow], seed: int
+    stage: str,
+    config: SweepConfig,
+    model: PreTrainedModel,
+    rows: list[EncodedRow],
+    seed: int,
+    is_learned: Callable[[], bool],
 ) -> Iterator[StageProgress]:
+    """Fine-tune the model for `target.epochs`, or until `is_learned` says so at the end of an epoch."""
     tuning, train = config.target, config.train
     schedule = Schedule(
         n_rows=len(rows),
@@ -130,15 +164,21 @@ def _fine_tune(
     )
     batches = shuffled_batches(len(rows), tuning.batch, seed)
     losses = (nll_parts(model, rows, chosen, train.tokens) for chosen in batches)
-    for step, _ in enumerate(train_steps(model, schedule, losses), start=1):
-        yield StageProgress(stage=stage, done=step, total=schedule.n_steps)
+    with closing(train_steps(model, schedule, losses)) as steps:
+        done = 0
+        for epoch in range(1, schedule.n_epochs + 1):
+            for _ in islice(steps, schedule.count_steps_until(epoch) - done):
+                done += 1
+                yield StageProgress(stage=stage, done=done, total=schedule.n_steps)
+            if done < schedule.n_steps and is_learned():
+                yield StageProgress(stage=stage, done=schedule.n_steps, total=schedule.n_steps)
+                return
 
 
 def _make_reference_values(config: SweepConfig, target: Path, folder: Path) -> None:
     """Compute and write the reference's outputs for the rows, and its metrics."""
     dataset, tokenizer = Dataset.from_file(target / ROWS_FILE), load_tokenizer(target)
     model = models.load_for_training(target, config.train)
-    rows = encode_training_rows(config.model.template, config.retain.reduction, dataset, tokenizer)
+    rows = encode_training_rows(config.model.row_template, config.retain.reduction, dataset, tokenizer)
     reference.write_reference(folder, model, rows, COMPUTE_DTYPES[config.train.precision])
-    metrics = evaluate(model, Probes.from_dataset(dataset, tokenizer, config.model.template), distributed_map(model))
-    _write_texts({METRICS_FILE: json.dumps(metrics)}, folder)
+    _write_texts({METRICS_FILE: json.dumps(_measure_es(config, dataset, model, tokenizer))}, folder)

@@ -21,6 +21,7 @@ from sweep.report.tables import build_comparison_table, build_trial_table
 from sweep.report.verdict import Evidence, build_evidence
 from sweep.results.comparison import WINS, ObjectiveResult, compare_objectives
 from sweep.results.statistics import TIED, Finalist
+from sweep.results.target_check import warn_of_weak_target
 from sweep.search.queue import count_search_trials
 
 MAX_KEY_CHARS = 100
@@ -35,6 +36,7 @@ class SweepSection:
         name: name of the sweep.
         title: objective, model and dataset.
         status: progress of the sweep, in one line.
+        warning: sentence on a target that knows little of its rows, else empty.
         evidence: the verdict with its evidence.
         figures: the sweep's plots.
         trials: table of all trials.
@@ -44,6 +46,7 @@ class SweepSection:
     name: str
     title: str
     status: str
+    warning: str
     evidence: Evidence
     figures: Sequence[Figure]
     trials: Table
@@ -76,6 +79,7 @@ def build_sweep_section(sweep: ReportData) -> SweepSection:
         name=safe.name,
         title=f"{config.objective} on {config.model.name}, {config.data.name}",
         status=describe_status(safe),
+        warning=warn_of_weak_target(safe.target_metrics),
         evidence=build_evidence(safe),
         figures=plot_sweep(safe),
         trials=build_trial_table(safe),

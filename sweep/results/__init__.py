@@ -4,10 +4,11 @@
     statistics       mean, standard deviation and paired differences over seeds
     comparison       several objectives compared on report seeds
     recovery         the verdict on whether the paper's setting was found again
+    target_check     the check that the target knows its rows
     write_results    summary.json, best.yaml and the other files of a sweep's folder
     csv_tables       trials.csv, finalists.csv, times.csv and comparison.csv
     console_tables   the tables printed at the end
     rerun_configs    configurations that run one setting again
 
-Imported by report, outputs and sync.
+Imported by plan, run, report, outputs and sync.
 """

@@ -33,7 +33,9 @@ class SweepSeconds:
     total: float
 
 
-def write_sweep_files(folder: Path, sweep: SweepRecords, *, seconds: SweepSeconds, logged: TrackingRun) -> None:
+def write_sweep_files(
+    folder: Path, sweep: SweepRecords, *, seconds: SweepSeconds, logged: TrackingRun, target: Mapping[str, object]
+) -> None:
     """Write the files of a sweep, each atomically: into a temporary file that is then renamed.
 
     They are trials.csv, race.csv, finalists.csv, times.csv, summary.json, and the configurations of `rerun_configs`.
@@ -43,8 +45,9 @@ def write_sweep_files(folder: Path, sweep: SweepRecords, *, seconds: SweepSecond
         sweep: the sweep with its trials.
         seconds: its durations.
         logged: the place of its MLflow runs.
+        target: the metrics of its target, as summary.json shows them.
     """
-    summary = build_summary(sweep, seconds=seconds, logged=logged)
+    summary = build_summary(sweep, seconds=seconds, logged=logged, target=target)
     atomic_write(folder / "trials.csv", format_trials_csv(sweep.records))
     atomic_write(folder / "race.csv", format_repeats_csv(sweep, "race"))
     atomic_write(folder / "finalists.csv", format_repeats_csv(sweep, "finalist"))
@@ -69,7 +72,9 @@ def write_comparison(folder: Path, sweeps: Sequence[SweepRecords]) -> None:
     )
 
 
-def build_summary(sweep: SweepRecords, *, seconds: SweepSeconds, logged: TrackingRun) -> dict[str, object]:
+def build_summary(
+    sweep: SweepRecords, *, seconds: SweepSeconds, logged: TrackingRun, target: Mapping[str, object]
+) -> dict[str, object]:
     """Build the content of summary.json; numbers that are not finite become null only when it is written."""
     config = sweep.config
     states = [record.state for record in sweep.records if record.phase == "search"]
@@ -80,6 +85,7 @@ def build_summary(sweep: SweepRecords, *, seconds: SweepSeconds, logged: Trackin
         "model": config.model.name,
         "data": config.data.name,
         "recipe": config.recipe,
+        "target": target,
         "score": {"name": "score", "tau": config.score.tau, "direction": "minimize"},
         "best": _encode_trial(sweep.best),
         "paper": _encode_paper(sweep),

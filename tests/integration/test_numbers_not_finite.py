@@ -187,7 +187,7 @@ def test_a_sweep_in_which_every_trial_diverged(tmp_path: Path, capsys: pytest.Ca
     folder.mkdir()
     seconds = write_results.SweepSeconds(prepare=1, sweep=1, total=2)
     where = TrackingRun(tracking_uri="sqlite:///x", experiment="x", run_id="x")
-    write_results.write_sweep_files(folder, sweep_of(sweep, records), seconds=seconds, logged=where)
+    write_results.write_sweep_files(folder, sweep_of(sweep, records), seconds=seconds, logged=where, target={})
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["trials"]["finished"] == 3
     assert summary["best"]["metrics"] == {"score": 0.75, "mix": 0.0, "forget_quality": None, "retain/prob": None}

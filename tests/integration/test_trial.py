@@ -16,7 +16,7 @@ from eval.suite import evaluate
 from objectives._base import Answers, Objective, needed
 from objectives.ga import GA
 from objectives.wtnpo import WTNPO
-from support.targets import FULL, Prepared, Toy
+from support.targets import FULL, Prepared, Toy, made
 from support.toys import config, dataset
 from sweep.config.schema import SweepConfig
 from sweep.prepare.artifacts import Artifacts, locate_artifacts
@@ -40,6 +40,16 @@ def trial(toy: Toy, seed: int = 0, alpha: float = 1.0) -> tuple[list[EpochResult
     *points, outcome = run_unlearning(*toy, WTNPO(alpha=alpha, beta=1.0), seed, measure_search_suite)
     assert isinstance(outcome, TrialOutcome)
     return [point for point in points if isinstance(point, EpochResult)], outcome
+
+
+def test_a_target_is_trained_until_it_knows_its_rows(tmp_path: Path) -> None:
+    """Not longer, and no rows but its own are asked of the retain model; what came before training is kept."""
+    target = {"path": None, "revision": None, "epochs": 60, "lr": 1e-2, "batch": 4, "weight_decay": 0.0, "until": 0.6}
+    artifacts = made(config(tmp_path, target=target, eval=FULL))
+    found = extraction_strengths(artifacts.reference_metrics)
+    assert 0.6 <= min(found) < 1
+    assert max(extraction_strengths(artifacts.base_metrics)) < 0.1
+    assert artifacts.retain_model is not None
 
 
 def test_prepared_once(tmp_path: Path) -> None:

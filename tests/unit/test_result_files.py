@@ -20,6 +20,7 @@ from sweep.results.write_results import SweepSeconds
 
 BEST: Setting = {"alpha": 0.1 + 0.2, "beta": 2}
 AGAIN = ("best.yaml", "found.yaml", "paper.yaml")
+TARGET = {"metrics": {"forget/es": 1.0}, "base": dict[str, float]()}
 SECONDS = SweepSeconds(prepare=1.5, sweep=10.25, total=12.0)
 LOGGED = TrackingRun(tracking_uri="sqlite:////data/mlflow.db", experiment="toy-authors", run_id="abc")
 
@@ -63,7 +64,9 @@ def folder(tmp_path: Path) -> Path:
 
 def written(folder: Path, config: SweepConfig, records: Any = RECORDS) -> dict[str, str]:
     """The files that a sweep leaves."""
-    write_results.write_sweep_files(folder, sweep_of(config, list(records)), seconds=SECONDS, logged=LOGGED)
+    write_results.write_sweep_files(
+        folder, sweep_of(config, list(records)), seconds=SECONDS, logged=LOGGED, target=TARGET
+    )
     return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
 
 
@@ -160,6 +163,7 @@ def test_summary(folder: Path, config: SweepConfig) -> None:
         "model": "toy",
         "data": "authors",
         "recipe": "default",
+        "target": {"metrics": {"forget/es": 1.0}, "base": {}},
         "score": {"name": "score", "tau": 0.95, "direction": "minimize"},
         "best": {"params": BEST, "metrics": {"score": 0.25, "mix": 1.0, "loss": None}, "trial": 1},
         "paper": {
