@@ -10,12 +10,15 @@ from eval.rows import chat_template
 from eval.rows.chat_template import render_chat_template
 from eval.rows.encode import encode
 from eval.rows.types import DataError
+from eval.shipped_configs import CONFIGS
+from support.commands import SMALL
 from support.composing import load_shipped
-from support.toys import SHAPE, config
+from support.toys import SHAPE, config, llama
 from support.vocabularies import BOS, EOS, LLAMA_2, LLAMA_3, POST_PROCESSORS, TURN, make_tokenizer
 from sweep.config.schema import SweepConfig
 from sweep.config.template import ChatTemplate, Template
 from sweep.errors import ConfigError
+from sweep.plan.launch_plan import plan_new, plan_resume
 from sweep.plan.row_template import PLAIN_TEMPLATE, fill_template
 
 SYSTEM, DAY = "You are a helpful assistant.", date(2025, 4, 10)
@@ -118,6 +121,22 @@ def test_a_plan_spells_the_text_out(tmp_path: Path) -> None:
     assert fill_template(own) is own
 
 
+def test_a_sweep_is_resumed_with_the_words_that_began_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its configuration holds the rendered text; null is rendered again, and another day is another configuration."""
+    monkeypatch.chdir(tmp_path)
+    llama().save_pretrained("model")
+    make_tokenizer(chat_template=LLAMA_3).save_pretrained("model")
+    sizes = (f"model.layers={SHAPE.layers}", f"model.deepest={SHAPE.layers - 1}")
+    words = [str(CONFIGS / "wtnpo.yaml"), *SMALL, *sizes, "model.path=model", "model.template=null"]
+    (plan,) = plan_new(words, "mine").plans
+    with plan.open_study():
+        pass
+    assert "Today Date: 26 Jul 2024" in plan.config.model.row_template.question
+    assert [one.config for one in plan_resume(words, "mine").plans] == [plan.config]
+    with pytest.raises(ConfigError, match=r"begun with another configuration: model\.template\.question is .*2024"):
+        plan_resume([*words, "model.template.date=2025-04-10"], "mine")
+
+
 def test_a_plan_refuses_what_it_cannot_render(tmp_path: Path) -> None:
     """One sentence that names the key and says what to do."""
     with pytest.raises(
@@ -145,6 +164,8 @@ def test_templates_in_a_configuration() -> None:
         ConfigError, match=r"model\.template\.sytem = 'x' is not a known key: .*\(nearest: .*system\)\.$"
     ):
         load_shipped("wtnpo", "model.template=null", "model.template.sytem=x")
+    with pytest.raises(ConfigError, match=r"model\.template\.date = .* has no place in this kind of template: allowed"):
+        load_shipped("wtnpo", "model.template.date=2025-04-10")
 
 
 def test_the_default_day_is_llamas() -> None:
