@@ -61,18 +61,24 @@ def read_scores(path: Path) -> Mapping[str, object]:
 
 
 def _sync_scores(path: Path) -> str:
+    from sweep.tracking.address import check_tracking_uri
     from sweep.tracking.backfill import log_scores
 
-    run = log_scores(read_scores(path), path)
+    scores = read_scores(path)
+    check_tracking_uri()
+    run = log_scores(scores, path)
     return f"{path} is run {run.run_id} of experiment {run.experiment} at {run.tracking_uri}"
 
 
 def _sync_sweeps(name: str, words: Sequence[str]) -> str:
     """Log the missing trials of a sweep, or of every sweep of a comparison; return a line for each."""
-    from sweep.config.stored import list_sweep_names, parse_storage
+    from sweep.config.stored import list_sweep_names, load_stored_config, parse_storage
+    from sweep.plan.checks import check_databases
 
     storage = parse_storage(words, "python -m sweep.sync")
-    return "\n".join(_sync_sweep(storage, own) for own in list_sweep_names(storage, name))
+    names = list_sweep_names(storage, name)
+    check_databases({own: load_stored_config(storage, own) for own in names})
+    return "\n".join(_sync_sweep(storage, own) for own in names)
 
 
 def _sync_sweep(storage: Path, name: str) -> str:

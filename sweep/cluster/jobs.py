@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from sweep.errors import ConfigError
 from sweep.redaction import has_secret
+from sweep.tracking.address import check_uri_kind
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -39,7 +40,8 @@ def job_environment() -> dict[str, str]:
     """Return the environment variables for the job: MLflow's address and experiment; the cluster sets all others.
 
     Raises:
-        ConfigError: MLFLOW_TRACKING_URI is not set, holds a password, or names a file of the job's working directory.
+        ConfigError: MLFLOW_TRACKING_URI is not set, holds a password, or names a file of the job's working directory or
+            no store of MLflow.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
@@ -55,6 +57,7 @@ def job_environment() -> dict[str, str]:
         raise ConfigError(
             f"MLFLOW_TRACKING_URI = {uri!r} would be lost with the job: set a server, as http://HOST:5000."
         )
+    check_uri_kind(uri)
     passed = {key: os.environ[key] for key in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME") if key in os.environ}
     return passed | {"PYTHONUNBUFFERED": "1"}  # so that the log can be followed line by line
 

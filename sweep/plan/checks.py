@@ -1,8 +1,10 @@
-"""Checks that read a sweep's model and rows.
+"""Checks of what a sweep names: the databases, its model, its rows.
 
-Both can be loaded, the model has enough positions for the rows, and a trial has enough steps to change the model.
+Study and MLflow have a database each, model and rows can be loaded, the model has enough positions for the rows, and a
+trial has enough steps to change the model.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,20 @@ from sweep.errors import ConfigError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+
+def check_databases(configs: Mapping[str, SweepConfig]) -> None:
+    """Refuse a tracking URI that never works, and one that names the database of a sweep; the key is a sweep's name."""
+    from sweep.databases import is_same_database
+    from sweep.search.storage import locate_database
+    from sweep.tracking.address import check_tracking_uri, get_tracking_uri, is_database
+
+    uri = get_tracking_uri()
+    for name, config in configs.items():
+        url = locate_database(config, name)
+        if is_database(uri) and is_same_database(url, uri):
+            raise ConfigError(f"ledger = {url!r}: MLflow's database is there; give the study one of its own.")
+    check_tracking_uri()
 
 
 def check_row_lengths(config: SweepConfig, dataset: Dataset) -> None:

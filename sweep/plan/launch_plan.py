@@ -12,8 +12,15 @@ import yaml
 from sweep.atomic_io import create_folder
 from sweep.config.diff import find_differences
 from sweep.config.request import SweepRequest, leading_files, parse_request
-from sweep.config.stored import SWEEP_LIST_FILE, list_sweep_names, parse_storage, sweep_arguments
+from sweep.config.stored import (
+    SWEEP_LIST_FILE,
+    list_sweep_names,
+    load_stored_config,
+    parse_storage,
+    sweep_arguments,
+)
 from sweep.errors import ConfigError
+from sweep.plan.checks import check_databases
 from sweep.plan.hub_commits import adopt_commits
 from sweep.plan.row_template import fill_template
 from sweep.plan.sweep_plan import SweepPlan, plan_new_sweep, plan_stored_sweep
@@ -73,10 +80,11 @@ def plan_new(words: Sequence[str], name: str | None) -> LaunchPlan:
     """Plan new sweeps from config files, followed by overrides `key=value`; generate a name if `name` is None.
 
     Raises:
-        ConfigError: a configuration is invalid, or a name is taken.
+        ConfigError: a configuration is invalid, a name is taken, or MLflow or a study cannot have its database.
         DataError: the rows cannot be loaded.
     """
     request = parse_request(words, name)
+    check_databases(request.configs)
     if request.name not in request.configs:
         return _plan_comparison(request)
     return LaunchPlan(name=request.name, plans=[plan_new_sweep(config, own) for own, config in request.configs.items()])
@@ -103,7 +111,9 @@ def _plan_stored_sweeps(storage: Path, name: str) -> list[SweepPlan]:
     """Plan the stored sweeps of this name, and refuse those that another process is running."""
     from sweep.search.study import refuse_running_sweep
 
-    plans = [plan_stored_sweep(storage, own) for own in list_sweep_names(storage, name)]
+    names = list_sweep_names(storage, name)
+    check_databases({own: load_stored_config(storage, own) for own in names})
+    plans = [plan_stored_sweep(storage, own) for own in names]
     for plan in plans:
         refuse_running_sweep(plan.config, plan.name)
     return plans

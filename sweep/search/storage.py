@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from eval.definitions import define_score
+from sweep import databases
 from sweep.config.diff import find_differences
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
@@ -81,6 +82,11 @@ def refuse_changed_config(config: SweepConfig, name: str) -> None:
             f"{key} = {two} in {config.storage / name / 'config.yaml'} was {one} when the sweep began: its trials would"
             " not be comparable; put it back, or begin another sweep."
         )
+
+
+def locate_database(config: SweepConfig, name: str) -> str:
+    """Return the URL of the sweep's database."""
+    return config.ledger or f"sqlite:///{config.storage / name / DATABASE_FILE}"
 
 
 def load_existing_studies(config: SweepConfig, name: str) -> dict[Phase, optuna.Study]:
@@ -164,23 +170,28 @@ def _open_database(config: SweepConfig, name: str) -> RDBStorage:
     Raises:
         ConfigError: it cannot be opened.
     """
-    url = config.ledger or f"sqlite:///{config.storage / name / DATABASE_FILE}"
+    url = locate_database(config, name)
     try:
-        return _connect_with_retries(url)
-    except (SQLAlchemyError, ImportError, ValueError) as error:
+        owner = databases.find_other_owner(url, "Optuna")
+        # Nothing is created in a database that another program has.
+        storage = None if owner else _connect_with_retries(url)
+    except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
         raise ConfigError(f"ledger = {url!r} cannot be opened: {str(error).splitlines()[0]}") from None
+    if storage is None:
+        raise ConfigError(f"ledger = {url!r}: {owner}'s database is there; give the study one of its own.")
+    return storage
 
 
 def _connect_with_retries(url: str) -> RDBStorage:
     """Connect and create missing tables; retry where another sweep creates the same tables at the same time."""
     for _ in range(MAX_TABLE_RETRIES):
         try:
-            return RDBStorage(url)
+            return RDBStorage(url, engine_kwargs=databases.list_connect_options(url))
         except SQLAlchemyError as error:
             if not (isinstance(error, IntegrityError) or "already exists" in str(error)):
                 raise
             time.sleep(0.2)
-    return RDBStorage(url)
+    return RDBStorage(url, engine_kwargs=databases.list_connect_options(url))
 
 
 def _create_study(storage: RDBStorage, name: str, config: SweepConfig) -> optuna.Study:

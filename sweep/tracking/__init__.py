@@ -3,12 +3,13 @@
 A background thread does all of it, so that a slow or dead server neither delays nor fails a sweep; at the end of the
 sweep, the tracker logs from the records whatever is still missing.
 
-    store      the tracking URI, its client, and errors without passwords
+    address    the tracking URI, and what can be no store of MLflow
+    store      the store's client, and errors without passwords
     runs       the parent and nested runs of a sweep: names, tags, params, metrics
     tracker    the background thread
     backfill   logging after a sweep: missing trials, reports, scores of a checkpoint
 
-Imported by run, outputs and sync; the only package that imports MLflow.
+Imported by run, outputs and sync, and by plan and cluster for the URI; the only package that imports MLflow.
 """
 
 import os

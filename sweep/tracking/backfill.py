@@ -13,8 +13,9 @@ from mlflow import MlflowClient
 from sweep.config.schema import SweepConfig
 from sweep.records import TrackingRun, TrialRecord
 from sweep.redaction import redact
+from sweep.tracking.address import get_tracking_uri
 from sweep.tracking.runs import RunStatus, SweepRuns, build_metrics, to_milliseconds, truncate_texts
-from sweep.tracking.store import get_or_create_experiment, get_tracking_uri, open_client, translate_errors
+from sweep.tracking.store import get_or_create_experiment, open_client, translate_errors
 
 
 def backfill_sweep(

@@ -14,7 +14,8 @@ from sweep.config.diff import flatten_block
 from sweep.config.schema import SweepConfig
 from sweep.records import INTERRUPTED_REASON, Setting, TrackingRun, TrialRecord, format_value, now
 from sweep.redaction import redact
-from sweep.tracking.store import get_or_create_experiment, get_tracking_uri, open_client
+from sweep.tracking.address import get_tracking_uri
+from sweep.tracking.store import get_or_create_experiment, open_client
 
 RunStatus: TypeAlias = Literal["FINISHED", "FAILED", "KILLED"]
 STATUS_BY_STATE: Mapping[str, RunStatus] = {"finished": "FINISHED", "failed": "FAILED", "pruned": "KILLED"}

@@ -1,6 +1,5 @@
-"""The MLflow store: its tracking URI, its client, and its errors without passwords."""
+"""The MLflow store: its client, and its errors without passwords."""
 
-import os
 import shlex
 import shutil
 import sys
@@ -8,24 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
-from sqlalchemy import make_url
 
+from sweep import databases
 from sweep.redaction import redact
-
-DATABASE_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql")
-"""URL schemes of databases that `mlflow ui` opens itself; other URIs name servers."""
+from sweep.tracking.address import is_database
 
 
 class TrackingError(RuntimeError):
     """Refusal by MLflow, or failure to reach it; the message is one sentence without a password."""
-
-
-def get_tracking_uri() -> str:
-    """Return MLFLOW_TRACKING_URI, else the URI of mlflow.db in the working directory; it may hold a password."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
 
 
 def open_client(uri: str) -> MlflowClient:
@@ -33,14 +24,15 @@ def open_client(uri: str) -> MlflowClient:
 
     MLflow creates its tables in dozens of steps, and never again opens a file in which only some of them exist.
     """
-    name = make_url(uri).database if uri.startswith("sqlite") else None
-    if name and name != ":memory:" and not Path(name).exists():
-        _create_database(Path(name))
+    file = databases.find_sqlite_file(uri) if is_database(uri) else None
+    if file is not None and not file.exists():
+        _create_database(file)
     return MlflowClient(tracking_uri=uri)
 
 
 def _create_database(file: Path) -> None:
     """Create the database in a temporary folder, then move it here, unless another process was faster."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
         made = Path(folder).absolute() / file.name
         MlflowClient(tracking_uri=f"sqlite:///{made}")
@@ -71,7 +63,7 @@ def summarize_error(error: Exception) -> str:
 
 def format_ui_command(uri: str) -> str:
     """Return the command that shows the runs of a store; for a server its address."""
-    if urlsplit(uri).scheme.partition("+")[0] not in DATABASE_SCHEMES:
+    if not is_database(uri):
         return redact(uri)
     shown = shlex.quote(uri) if uri == redact(uri) else '"$MLFLOW_TRACKING_URI"'
     return f"{_find_mlflow_command()} ui --backend-store-uri {shown}"

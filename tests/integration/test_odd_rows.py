@@ -17,8 +17,9 @@ from sweep.plan.sweep_plan import SweepPlan
 from sweep.records import TrialRecord
 from sweep.run import SweepResult
 from sweep.search.queue import pending_trials
+from sweep.tracking.address import get_tracking_uri
 from sweep.tracking.backfill import backfill_sweep
-from sweep.tracking.store import format_ui_command, get_tracking_uri
+from sweep.tracking.store import format_ui_command
 from sweep.trial.runner import run_trial
 
 WORDS = [str(ROOT / "configs" / "wtnpo.yaml"), "data=tofu-forget01", "target.epochs=1", "train.epochs=1"]
