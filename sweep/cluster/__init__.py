@@ -1,6 +1,7 @@
 """Run sweeps on Ray, on one machine or on a cluster; the only package that imports Ray.
 
     connection        start Ray on this machine, or join a cluster
+    access_token      the token that Ray's processes show one another
     tuner             run trials with Ray Tune, on warm workers
     searcher          give Tune the next trials, and keep their results
     worker            make the function that Tune runs for each trial

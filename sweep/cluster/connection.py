@@ -9,7 +9,8 @@ from typing import Any
 
 import ray
 
-from sweep.cluster.head_watch import check_reachable
+from sweep.cluster.access_token import check_token_file, provide_local_token, send_token
+from sweep.cluster.head_watch import check_reachable, is_host_and_port
 from sweep.cluster.resources import count_slots, no_slot_message
 from sweep.config.schema import ClusterConfig
 from sweep.errors import BrokenOffError, ConfigError, Interrupted
@@ -30,7 +31,7 @@ def connect_ray(cluster: ClusterConfig) -> Iterator[int]:
         The number of trials to run at once.
 
     Raises:
-        ConfigError: no Ray answers at the address, or this machine is too small for one trial.
+        ConfigError: no Ray answers at the address, it wants another token, or this machine is too small for a trial.
         BrokenOffError: Ray did not start.
         Interrupted: SIGTERM arrived while Ray started.
     """
@@ -39,13 +40,20 @@ def connect_ray(cluster: ClusterConfig) -> Iterator[int]:
         {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False} if address == "local" else {}
     )
     try:
-        check_reachable(address)
+        check_token_file()
+        check_reachable(address.removeprefix("ray://"))
+        if address == "local":
+            provide_local_token()
+        elif is_host_and_port(address):
+            send_token(address)
         with hold_sighup():
             ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **local)
-    except (OSError, ValueError) as error:
-        why = str(error).splitlines()[0]
-        raise ConfigError(f"cluster.address = {address!r}: no Ray answers there ({why}).") from None
+    except ConfigError:
+        raise
     except Exception as error:  # Ray raises many types, for a slow machine or a full disk
+        if address != "local" and isinstance(error, OSError | ValueError):
+            why = str(error).splitlines()[0]
+            raise ConfigError(f"cluster.address = {address!r}: no Ray answers there ({why}).") from None
         raise BrokenOffError(f"Ray did not start: {to_single_line(str(error))}") from None
     except SystemExit:  # Ray's own handler of the signal raises it
         raise Interrupted(signal.SIGTERM) from None

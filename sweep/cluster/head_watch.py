@@ -43,8 +43,14 @@ def poll_head(head: str, stopped: Event, on_lost: Callable[[str], object]) -> No
                 return
 
 
+def is_host_and_port(address: str) -> bool:
+    """Return True for host:port, False for `auto`, URLs and all else."""
+    host, _, port = address.rpartition(":")
+    return port.isdigit() and "/" not in host
+
+
 def check_reachable(address: str) -> None:
     """Raise OSError if nothing listens at host:port, for which Ray itself would wait minutes; skip other addresses."""
     host, _, port = address.rpartition(":")
-    if port.isdigit() and "/" not in host:
+    if is_host_and_port(address):
         socket.create_connection((host, int(port)), timeout=5).close()

@@ -71,8 +71,10 @@ def connect_client(address: str) -> "JobSubmissionClient":
     url = urlsplit(address)
     if url.scheme not in ("http", "https") or not url.hostname:
         raise ConfigError(f"--address {address} must be the URL of the head's dashboard, as http://HOST:8265.")
+    from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
+    from sweep.cluster.access_token import adopt_token, check_token_file
     from sweep.cluster.head_watch import check_reachable
 
     for talkative in ("dashboard_sdk", "job.sdk"):
@@ -80,8 +82,14 @@ def connect_client(address: str) -> "JobSubmissionClient":
     # Ray prefers this variable to its argument, and RAY_ADDRESS to both.
     os.environ["RAY_API_SERVER_ADDRESS"] = address
     with translate_errors(address):
+        check_token_file()
         check_reachable(f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}")
-        return JobSubmissionClient(address)
+        try:
+            return JobSubmissionClient(address)
+        except AuthenticationError:
+            if not adopt_token():
+                raise
+            return JobSubmissionClient(address)
 
 
 def send_job(job: ClusterJob, client: "JobSubmissionClient", variables: dict[str, str]) -> None:
