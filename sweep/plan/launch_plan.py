@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchPlan:
-    """The sweeps of one command; planning them has written nothing.
+    """The sweeps of one command; planning them has written nothing, but digests of a local model's files.
 
     Attributes:
         name: the sweep's name, or the comparison's, which is the prefix of the names of its sweeps.

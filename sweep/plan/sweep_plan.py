@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepPlan:
-    """A sweep that is ready to start; planning it has written nothing.
+    """A sweep that is ready to start; planning it has written nothing, but digests of a local model's files.
 
     Attributes:
         config: the resolved configuration.

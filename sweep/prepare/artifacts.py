@@ -19,10 +19,13 @@ from filelock import FileLock
 
 from eval.rows.refusals import choose_refusal
 from eval.rows.types import DataError, Dataset
-from sweep.config.schema import SweepConfig
+from sweep.config.schema import ModelConfig, SweepConfig, TargetConfig
 from sweep.errors import ConfigError
 from sweep.prepare import object_store
+from sweep.prepare.digests import digest_model, hash_file
 
+ARTIFACTS_DIR = ".artifacts"
+"""Folder of the artifacts, in the storage."""
 ROWS_FILE = "rows.json"
 TEMPLATE_FILE = "template.json"
 RETAIN_VALUES_FILE = "retain.json"
@@ -109,7 +112,7 @@ class Artifacts:
 def content_address(storage: Path, inputs: Mapping[str, object]) -> Path:
     """Return the folder of the artifact that is made from these inputs."""
     text = json.dumps(inputs, sort_keys=True, default=str)
-    return storage / ".artifacts" / hashlib.sha256(text.encode()).hexdigest()[:16]
+    return storage / ARTIFACTS_DIR / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def is_intact(folder: Path) -> bool:
@@ -122,12 +125,20 @@ def is_intact(folder: Path) -> bool:
 
 
 def locate_artifacts(config: SweepConfig, dataset: Dataset) -> Artifacts:
-    """Return the folders of the sweep's artifacts, made or not; make nothing."""
+    """Return the folders of the sweep's artifacts, made or not; make nothing.
+
+    A model on the hub counts by its commit, and one in a folder by its content, wherever it lies. The content is read
+    here, on the driver when it plans, or known from an earlier time.
+
+    Raises:
+        DataError: a file of a local model cannot be read.
+    """
+    store = config.storage / ARTIFACTS_DIR
     inputs: dict[str, object] = {
         "format": FORMAT_VERSION,
         "rows": dataset.digest,
-        "model": config.model.model_dump(exclude={"name", "layers", "deepest"}),
-        "target": config.target.model_dump(exclude={"min_es"}),
+        "model": _describe_model(config.model, store),
+        "target": _describe_model(config.target, store),
         "precision": config.train.precision,
     }
     target = content_address(config.storage, inputs)
@@ -140,6 +151,14 @@ def locate_artifacts(config: SweepConfig, dataset: Dataset) -> Artifacts:
         retain_model=retain_model if config.eval.suite == "full" else None,
         url=config.artifacts,
     )
+
+
+def _describe_model(block: ModelConfig | TargetConfig, store: Path) -> dict[str, object]:
+    """Return what a model is made from: its configuration, with the content of a folder instead of its path."""
+    values = block.model_dump(exclude={"name", "layers", "deepest", "min_es"})
+    if block.path is None or not Path(block.path).is_dir():
+        return values
+    return values | {"path": digest_model(Path(block.path), store), "revision": None}
 
 
 @contextmanager
@@ -214,9 +233,4 @@ def _parse_mapping(text: str) -> dict[str, Any]:
 
 def _checksum_files(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_FILE)
-    return {str(path.relative_to(folder)): _hash_file(path) for path in files}
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {str(path.relative_to(folder)): hash_file(path) for path in files}

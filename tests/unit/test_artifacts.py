@@ -1,6 +1,7 @@
 """Artifacts: whole or not there, found again, made by one of two."""
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -9,6 +10,7 @@ import pytest
 
 from eval.rows.types import DataError
 from support.toys import config, dataset
+from sweep.prepare import digests
 from sweep.prepare.artifacts import (
     MANIFEST_FILE,
     METRICS_FILE,
@@ -144,3 +146,74 @@ def test_two_at_once_make_it_once(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(both, range(2))) == [False, True]
+
+
+def model_folder(folder: Path, **texts: str) -> Path:
+    """A folder with the files of a model; the name of each without its ending is the key."""
+    files = {"config": "{}", "weights": "abc", "note": "x"} | texts
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, ending in (("config", "json"), ("weights", "safetensors"), ("note", "md")):
+        (folder / f"{name}.{ending}").write_text(files[name])
+    return folder
+
+
+def places(storage: Path, path: Path, block: str = "model") -> tuple[Path, Path]:
+    """Target and reference of the toy sweep on a model, or a target, in a folder."""
+    sweep = config(storage)
+    own = getattr(sweep, block).model_copy(update={"path": str(path)})
+    found = locate_artifacts(sweep.model_copy(update={block: own}), dataset())
+    return found.target, found.reference
+
+
+@pytest.mark.parametrize("block", ["model", "target"])
+def test_a_model_in_a_folder_counts_by_its_content(tmp_path: Path, block: str) -> None:
+    """Another weight or another configuration is another model; another folder or a file that is not read is none."""
+    storage, first = tmp_path / "runs", model_folder(tmp_path / "a")
+    found = places(storage, first, block)
+    assert places(storage, model_folder(tmp_path / "b"), block) == found
+    assert places(storage, model_folder(first, note="y"), block) == found
+    seen = [found]
+    for change in ({"weights": "abd"}, {"config": "[]"}, {"config": "{ }"}):
+        changed = places(storage, model_folder(first, **change), block)
+        assert all(one != other for earlier in seen for one, other in zip(changed, earlier, strict=True))
+        seen.append(changed)
+    assert places(storage, model_folder(first), block) == found
+    (first / "tokenizer.json").write_text("{}")
+    assert places(storage, first, block) not in seen
+
+
+def test_a_model_on_the_hub_counts_by_its_commit(tmp_path: Path) -> None:
+    """It is not read for its address."""
+    sweep = config(tmp_path)
+    models = [sweep.model.model_copy(update={"path": "some/model", "revision": commit}) for commit in ("1", "1", "2")]
+    first, same, other = (locate_artifacts(sweep.model_copy(update={"model": m}), dataset()).target for m in models)
+    assert first == same != other
+
+
+def test_a_large_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its digest lies beside the artifacts, also for another process, until its size or one of its times changes."""
+    read: list[str] = []
+    monkeypatch.setattr(digests, "hash_file", lambda path: (read.append(path.name), path.read_text())[1])
+    monkeypatch.setattr(digests, "SETTLED_NS", -(10**18))
+    folder, store = model_folder(tmp_path / "a"), tmp_path / "artifacts"
+    store.mkdir()
+
+    def digest() -> str:
+        monkeypatch.setattr(digests, "_known", {})
+        return digests.digest_model(folder, store)
+
+    first = digest()
+    assert digest() == first and sorted(read) == ["config.json", "weights.safetensors"]
+    os.utime(folder / "weights.safetensors", ns=(0, 0))
+    assert digest() == first and read[2:] == ["weights.safetensors"]
+    (store / digests.DIGESTS_FILE).write_text("{")
+    assert digest() == first and len(read) == 5
+
+
+def test_a_file_that_has_just_changed_is_read_again(tmp_path: Path) -> None:
+    """It may change once more at the same time of its clock; without artifacts nothing is written."""
+    folder, store = model_folder(tmp_path / "a"), tmp_path / "artifacts"
+    first = digests.digest_model(folder, store)
+    model_folder(folder, weights="abd")
+    assert digests.digest_model(folder, store) != first
+    assert not store.exists()
