@@ -1,14 +1,26 @@
 """The paper's table: its settings are found where they belong, and what is not the paper's is said to be so."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
+from eval.rows.types import Dataset, Row
 from eval.shipped_configs import CONFIGS
+from support import tofu
 from support.composing import load_shipped
 from sweep.config.schema import SweepConfig
-from sweep.search.paper import find_paper_setting, is_stand_in, list_qualifiers, load_paper_table, recipe_differences
+from sweep.search import paper
+from sweep.search.paper import (
+    digest_rows,
+    find_paper_setting,
+    is_stand_in,
+    list_qualifiers,
+    load_paper_table,
+    recipe_differences,
+)
 
 PRECISIONS = ("float32", "master", "kahan")
 SPLITS = ("forget01", "forget05", "forget10")
@@ -56,6 +68,12 @@ def test_layer_of_rmu_keeps_its_depth(model: str, layer: int, c: float) -> None:
     assert setting is not None and type(setting["layer"]) is int
 
 
+def test_layer_of_rmu_on_a_small_model_under_the_paper_s_name() -> None:
+    """9/24 · 2 = 0.75, rounded: layer 9 is not there."""
+    setting = find_paper_setting(load_shipped("rmu", "model=phi-1.5", "model.layers=2", "model.deepest=1"))
+    assert setting == {"layer": 1, "c": 4.0, "normalize": False}
+
+
 def test_paper_setting_has_a_value_for_all_that_the_sweep_searches() -> None:
     """λ = 1 and 5 epochs of its recipe; its learning rate on its own model, the model's own on another."""
     wanted = ["space.retain.weight={low: 0.1, high: 9}", "space.train.lr={low: 1e-6, high: 1}", "fixed.train.epochs=3"]
@@ -76,12 +94,91 @@ PHI, FORGET10 = "model=phi-1.5", "data=tofu-forget10"
 
 
 @pytest.mark.parametrize("model", ["phi-1.5", "llama-2-7b"])
-def test_model_data_and_recipe_of_the_paper_need_no_qualifier(model: str, tmp_path: Path) -> None:
-    """Both models on all splits; where the data lies, on how many GPUs and with how many trials makes no difference."""
+def test_model_data_and_recipe_of_the_paper_need_no_qualifier(model: str) -> None:
+    """Both models on all splits; on how many GPUs and with how many trials makes no difference."""
     for split in SPLITS:
         assert list_qualifiers(with_split(split, load_shipped("wtnpo", f"model={model}"))) == []
-    elsewhere = (f"data.path={tmp_path}", "cluster=a100", "search.trials=3", "seed=5")
+    elsewhere = ("cluster=a100", "search.trials=3", "seed=5")
     assert list_qualifiers(load_shipped("wtnpo", f"model={model}", FORGET10, *elsewhere)) == []
+
+
+def config_json(folder: Path, **changes: object) -> Path:
+    """A folder with the config.json of Phi-1.5, as the paper has it, and changes."""
+    values = {
+        "architectures": ["PhiForCausalLM"],
+        "num_hidden_layers": 24,
+        "hidden_size": 2048,
+        "intermediate_size": 8192,
+        "num_attention_heads": 32,
+        "vocab_size": 51200,
+        "torch_dtype": "float16",
+    }
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(values | changes))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"architectures": ["Qwen2ForCausalLM"]},
+        {"num_hidden_layers": 2},
+        {"hidden_size": 64},
+        {"intermediate_size": 128},
+        {"num_attention_heads": 16},
+        {"vocab_size": 51201},
+    ],
+)
+@pytest.mark.parametrize("block", ["model", "target"])
+def test_a_model_in_a_folder_is_told_by_its_architecture(block: str, change: dict[str, object], tmp_path: Path) -> None:
+    """Whatever its group is called: the same is the paper's, and with one value changed it is a stand-in."""
+    path = f"{block}.path={config_json(tmp_path / 'm')}"
+    assert not is_stand_in(load_shipped("wtnpo", PHI, FORGET10, path))
+    config_json(tmp_path / "m", **change)
+    assert is_stand_in(load_shipped("wtnpo", PHI, FORGET10, path))
+    assert is_stand_in(load_shipped("wtnpo", "model=llama-2-7b", FORGET10, path))
+
+
+@pytest.mark.parametrize("path", ["someone/phi", "NousResearch/Llama-2-7b-chat-hf", "/nowhere", "null"])
+def test_a_model_that_is_not_known_is_a_stand_in(path: str) -> None:
+    """Another id that the hub's cache does not have, the other model's id, no folder, one made from a shape."""
+    shape = "model.shape={layers: 24, hidden: 8, intermediate: 8, heads: 1, vocabulary: 300}"
+    assert is_stand_in(load_shipped("wtnpo", PHI, FORGET10, f"model.path={path}", shape))
+
+
+def test_rows_in_a_folder_are_told_by_their_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows that the table knows are the paper's wherever they lie; others, fewer, or none are a stand-in."""
+    known = tofu.write(tmp_path / "known", tofu.toy())
+    digests = {"forget01": digest_rows(paper.datasets.load(tofu.config(known)))}
+    table = load_paper_table()
+    rows = table.rows.model_copy(update={"digests": digests})
+    monkeypatch.setattr(paper, "load_paper_table", lambda: table.model_copy(update={"rows": rows}))
+
+    def qualifiers(folder: Path, *more: str) -> list[str]:
+        return list_qualifiers(load_shipped("wtnpo", PHI, "data=tofu-forget01", f"data.path={folder}", *more))
+
+    assert qualifiers(known) == qualifiers(tofu.write(tmp_path / "copy", tofu.toy())) == []
+    assert qualifiers(known, "data.max_retain=1") == ["stand-in"]
+    for number, change in enumerate(
+        (
+            tofu.both(tofu.put("forget01", 1, answer="A!"), tofu.put("forget01_perturbed", 1, answer="A!")),
+            tofu.put("forget01_perturbed", 2, paraphrased_question="Who?"),
+            tofu.put("retain99", 5, answer="G!"),
+            tofu.add("retain99", tofu.plain("H")),
+        )
+    ):
+        change(splits := tofu.toy())
+        assert qualifiers(tofu.write(tmp_path / str(number), splits)) == ["stand-in"]
+    assert qualifiers(tmp_path) == ["stand-in"]
+
+
+def test_the_digest_of_rows_is_of_their_texts() -> None:
+    """SHA-256 of the JSON of forget, retain and holdout rows."""
+    rows = [Row(question="q", answer=answer, paraphrased_question="p") for answer in "abc"]
+    made = Dataset(forget=(rows[0],), retain=(rows[1],), holdout=(rows[2],))
+    text = '[[["q", "a", "p"]], [["q", "b", "p"]], [["q", "c", "p"]]]'
+    assert digest_rows(made) == hashlib.sha256(text.encode()).hexdigest()
+    assert {*load_paper_table().rows.digests} == {*SPLITS}
 
 
 @pytest.mark.parametrize("same", ["train.clip=1", "train.clip=null", *(f"train.precision={p}" for p in PRECISIONS)])
