@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ray._raylet import AuthenticationTokenLoader, Config
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
 from sweep.errors import ConfigError
 

@@ -7,6 +7,7 @@ from eval.models.hub import RepoKind, is_repo_id, resolve_commit
 from eval.rows.types import DataError
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
+from sweep.waiting import tell_wait
 
 REPOSITORY_KINDS: Mapping[str, RepoKind] = {"model": "model", "target": "model", "data": "dataset"}
 """Kind of repository on the hub, by the block that may name one."""
@@ -32,7 +33,8 @@ def pin_commits(config: SweepConfig) -> SweepConfig:
     commits = {}
     for block, path in _hub_paths(config).items():
         try:
-            commits[block] = resolve_commit(path, REPOSITORY_KINDS[block], getattr(config, block).revision)
+            with tell_wait(f"the hub to answer for {block}.path = {path!r}"):
+                commits[block] = resolve_commit(path, REPOSITORY_KINDS[block], getattr(config, block).revision)
         except DataError as error:
             raise ConfigError(f"{block}.path = {error}.") from error
     pinned = _with_commits(config, commits)

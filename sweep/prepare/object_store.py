@@ -12,6 +12,8 @@ from uuid import uuid4
 from pyarrow.fs import FileSystem, FileType, LocalFileSystem, copy_files
 
 from sweep.errors import ConfigError
+from sweep.redaction import redact
+from sweep.waiting import tell_wait
 
 CURRENT_FILE = "current"
 
@@ -22,7 +24,7 @@ def has_artifact(url: str, name: str) -> bool:
     Raises:
         ConfigError: the URL cannot be used.
     """
-    with _open_url(url) as (files, base):
+    with tell_wait(f"artifacts = {redact(url)!r}"), _open_url(url) as (files, base):
         return bool(files.get_file_info(f"{base}/{name}/{CURRENT_FILE}").type == FileType.File)
 
 

@@ -1,6 +1,5 @@
 """Tracker of a sweep: logs to MLflow in a background thread, so that calls return at once and never raise."""
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +9,7 @@ from sweep.config.schema import SweepConfig
 from sweep.records import TrackingRun, TrialRecord
 from sweep.tracking.runs import RunStatus, SweepRuns, format_attempt_key
 from sweep.tracking.store import format_ui_command, summarize_error
+from sweep.waiting import tell_wait
 
 GATHER_INTERVAL_S = 0.3
 """Delay in seconds before updates are logged: just after a trial's end, its worker waits for the driver."""
@@ -17,8 +17,6 @@ RETRY_INTERVAL_S = 30.0
 """Pause in seconds after a failed request."""
 FINISH_TIMEOUT_S = 120.0
 """Time in seconds that the end of a sweep waits for the remaining logging."""
-NOTICE_AFTER_S = 10.0
-"""Time in seconds after which the user is told what the end of a sweep waits for."""
 INTERRUPT_TIMEOUT_S = 6.0
 """The same for an interrupted sweep: the user was promised an end within ten seconds."""
 
@@ -69,10 +67,8 @@ class Tracker:
         self._final_job = partial(self._runs.finish, status, tuple(records))
         self._wake.set()
         patience = INTERRUPT_TIMEOUT_S if status == "KILLED" else FINISH_TIMEOUT_S
-        self._thread.join(min(patience, NOTICE_AFTER_S))
-        if self._thread.is_alive() and patience > NOTICE_AFTER_S:
-            print(f"waiting for MLflow at {self.tracking_run.tracking_uri}, at most {patience:.0f} s", file=sys.stderr)
-            self._thread.join(patience - NOTICE_AFTER_S)
+        with tell_wait(f"MLflow at {self.tracking_run.tracking_uri}, at most {patience:.0f} s"):
+            self._thread.join(patience)
         error = f"no answer within {patience:.0f} s" if self._thread.is_alive() else self._last_error
         over, missing = sum(r.state != "running" for r in records), len(self._runs.find_missing(records))
         return (

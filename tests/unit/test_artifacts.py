@@ -193,7 +193,12 @@ def test_a_model_on_the_hub_counts_by_its_commit(tmp_path: Path) -> None:
 def test_a_large_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its digest lies beside the artifacts, also for another process, until its size or one of its times changes."""
     read: list[str] = []
-    monkeypatch.setattr(digests, "hash_file", lambda path: (read.append(path.name), path.read_text())[1])
+
+    def read_once_more(path: Path) -> str:
+        read.append(path.name)
+        return path.read_text()
+
+    monkeypatch.setattr(digests, "hash_file", read_once_more)
     monkeypatch.setattr(digests, "SETTLED_NS", -(10**18))
     folder, store = model_folder(tmp_path / "a"), tmp_path / "artifacts"
     store.mkdir()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from eval import datasets
 from eval.rows.types import Dataset, Row
 from eval.shipped_configs import CONFIGS
 from support import tofu
@@ -149,7 +150,7 @@ def test_a_model_that_is_not_known_is_a_stand_in(path: str) -> None:
 def test_rows_in_a_folder_are_told_by_their_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rows that the table knows are the paper's wherever they lie; others, fewer, or none are a stand-in."""
     known = tofu.write(tmp_path / "known", tofu.toy())
-    digests = {"forget01": digest_rows(paper.datasets.load(tofu.config(known)))}
+    digests = {"forget01": digest_rows(datasets.load(tofu.config(known)))}
     table = load_paper_table()
     rows = table.rows.model_copy(update={"digests": digests})
     monkeypatch.setattr(paper, "load_paper_table", lambda: table.model_copy(update={"rows": rows}))
