@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
 from urllib.parse import urlsplit
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
@@ -108,9 +109,17 @@ def _check_file(uri: str) -> None:
     if file is None:
         return
     there = next(path for path in (file.absolute(), *file.absolute().parents) if path.exists())
-    is_kind = there.is_file() if there == file.absolute() else there.is_dir()
-    if not (is_kind and os.access(there, os.W_OK)):
+    if not (_can_write_in(there) if there != file.absolute() else there.is_file() and os.access(there, os.W_OK)):
         raise _refusal(uri, f"must be a file that can be written, but {there} cannot")
+
+
+def _can_write_in(folder: Path) -> bool:
+    """Return True if a file can be created in the folder; permissions alone say too little, as of /proc."""
+    try:
+        with TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def _has_host(uri: str) -> bool:

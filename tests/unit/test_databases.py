@@ -187,6 +187,7 @@ def test_a_folder_that_mlflow_was_told_to_allow(monkeypatch: pytest.MonkeyPatch)
     [
         ("mssql+nodriver://host/db", "cannot be opened: "),
         ("sqlite:////dev/null/mlflow.db", "must be a file that can be written, but /dev/null cannot"),
+        ("sqlite:////proc/mlflow.db", "must be a file that can be written, but /proc cannot"),
         ("sqlite:///sub", "must be a file that can be written, but "),
         ("sqlite:///text.db", "cannot be opened: "),
     ],
