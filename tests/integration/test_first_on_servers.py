@@ -13,6 +13,8 @@ from psycopg.sql import SQL, Identifier
 
 from support import toys
 from support.tracked import live, record, runs
+from sweep.databases import is_same_database
+from sweep.errors import ConfigError
 from sweep.search import storage
 from sweep.tracking.tracker import Tracker
 
@@ -40,6 +42,20 @@ def test_in_a_database(postgres: str, tmp_path: Path, database: str) -> None:
     names = at_once(lambda number: storage.open_studies(config, f"sweep-{number}")["search"].study_name)
     assert names == [f"sweep-{number}" for number in range(MANY)]
     assert {*names} < {*optuna.get_all_study_names(f"{postgres}/{database}")}
+
+
+def test_in_the_database_of_an_mlflow_server(postgres: str, mlflow_server: str, tmp_path: Path) -> None:
+    """Its tables are there: the study is refused, and makes none."""
+
+    def count_tables() -> int:
+        with psycopg.connect(f"{postgres}/mlflow") as connection:
+            return int(connection.execute("select count(*) from pg_tables").fetchall()[0][0])
+
+    before = count_tables()
+    with pytest.raises(ConfigError, match=r"/mlflow': MLflow's database is there; give the study one of its own\.$"):
+        storage.open_studies(toys.config(tmp_path, ledger=f"{postgres}/mlflow"), "sweep")
+    assert count_tables() == before
+    assert is_same_database(f"{postgres}/mlflow", f"{postgres.replace('://sweep@', '+psycopg2://other@')}/mlflow")
 
 
 def test_in_an_experiment(mlflow_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
