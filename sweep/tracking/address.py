@@ -109,7 +109,8 @@ def _check_file(uri: str) -> None:
     if file is None:
         return
     there = next(path for path in (file.absolute(), *file.absolute().parents) if path.exists())
-    if not (_can_write_in(there) if there != file.absolute() else there.is_file() and os.access(there, os.W_OK)):
+    is_made = there == file.absolute()
+    if not (there.is_file() and os.access(there, os.W_OK) if is_made else _can_write_in(there)):
         raise _refusal(uri, f"must be a file that can be written, but {there} cannot")
 
 
