@@ -162,6 +162,8 @@ def _read_config(block: ModelConfig | TargetConfig) -> Mapping[str, object]:
 def _has_paper_rows(data: datasets.DatasetOptions) -> bool:
     """Return True if the rows are the paper's: as the dataset itself says, and for files by their content."""
     path, known = getattr(data, "path", None), load_paper_table().rows
+    if data.paper_split is None:
+        return False
     if not data.is_paper_data or path is None or path in known.repositories:
         return data.is_paper_data
     try:
