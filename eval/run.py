@@ -134,15 +134,18 @@ def _load_checkpoint(checkpoint: str, task: EvalRequest) -> "tuple[PreTrainedMod
         UsageError: the checkpoint cannot be measured.
         DataError: it cannot be loaded, needs code of its own, or has too few positions for a row.
     """
-    from eval.models.forward import is_head_last
+    from eval.models.forward import has_known_logits
     from eval.rows import length_check
     from eval.rows.encode import encode_rows
 
     model, tokenizer = _load_on_device(checkpoint)
     most = getattr(model.config, "max_position_embeddings", None)
     length_check.check_lengths(task.dataset, task.template, lambda: (tokenizer, most))
-    if not is_head_last(model, encode_rows(tokenizer, task.template, task.dataset.forget[:1])):
-        raise UsageError(f"{checkpoint} cannot be measured: it caps or scales its logits behind its output layer")
+    if not has_known_logits(model, encode_rows(tokenizer, task.template, task.dataset.forget[:1])):
+        raise UsageError(
+            f"{checkpoint} cannot be measured: it changes its logits ({model.config.model_type}) behind its output"
+            " layer in a way that is not known here"
+        )
     return model, tokenizer
 
 
@@ -156,8 +159,6 @@ def _load_on_device(checkpoint: str) -> "tuple[PreTrainedModel, PreTrainedTokeni
     transformers_logging.disable_progress_bar()
     revision = _find_commit(checkpoint)
     model, tokenizer = load_model(checkpoint, revision), load_tokenizer(checkpoint, revision)
-    if tokenizer.eos_token_id is None:
-        raise UsageError(f"{checkpoint} cannot be measured: its tokenizer has no EOS token")
     device: Any = "cuda" if torch.cuda.is_available() else "cpu"
     return model.to(device), tokenizer
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from eval.models.logits import head_of, output_layer
 from eval.rows.encode import Batch, EncodedRow, collate, group_by_length
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ MAX_CHUNK_POSITIONS = 1024
 """Positions whose logits are held at once."""
 MAX_PASS_POSITIONS = 4096
 """Padded positions of one forward pass without gradient."""
+PROBE_LOGIT = 100.0
+"""Largest output of the head at which the logits are compared: more than three times the caps in use."""
+MAX_PROBE_ERROR = 0.02
+"""Maximum error of a logit there, as a share of the largest: bfloat16 rounds by 0.004, a missing cap shows as 2."""
 MIN_DEVIATION = 1e-6
 """Lower bound of the deviation of ln p, so that it can be divided by even where one token has all of p."""
 
@@ -70,28 +75,34 @@ def _stop_forward(block: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, 
     raise _ReachedError(args[0] if args else kwargs["hidden_states"])
 
 
-def head_of(model: "PreTrainedModel") -> nn.Module:
-    """Return the output layer, from hidden states to logits, with its bias."""
-    head = model.get_output_embeddings()
-    assert isinstance(head, nn.Module)
-    return head
-
-
 @torch.no_grad()
-def is_head_last(model: "PreTrainedModel", rows: Sequence[EncodedRow]) -> bool:
-    """Return True if the logits are the head applied to the final hidden states, which all functions here assume.
+def has_known_logits(model: "PreTrainedModel", rows: Sequence[EncodedRow]) -> bool:
+    """Return True if the logits are the `output_layer` of the final hidden states, which all functions here assume.
 
-    It is False for models that cap or scale their logits afterwards (Gemma 2, Cohere, Granite).
+    The states are first made so large that the head's outputs reach `PROBE_LOGIT`: random weights would give logits too
+    small for a cap to show.
     """
     batch = collate(rows, model.device)
-    ours = head_of(model)(hidden_states(model, batch)).float()
-    # The full forward comes last: a model that several processes share frees its gathered weights at the end of it.
-    logits = model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits.float()
-    return torch.allclose(logits, ours, rtol=1e-3, atol=1e-3, equal_nan=True)
+    head, states = head_of(model), hidden_states(model, batch)
+    scale = PROBE_LOGIT / float(head(states).abs().max())
+    handle = head.register_forward_pre_hook(lambda _, inputs: (inputs[0] * scale, *inputs[1:]))
+    try:
+        ours = output_layer(model)(states)
+        # The full forward comes last: a model that several processes share frees its gathered weights at its end.
+        logits = model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits.float()
+    finally:
+        handle.remove()
+    return torch.allclose(logits, ours, rtol=0, atol=MAX_PROBE_ERROR * float(ours.abs().max()), equal_nan=True)
 
 
 def label_logp(head: nn.Module, hidden: Tensor, label: Tensor) -> Tensor:
-    """Return the log-probability of each label [N], float32, with gradient, from the hidden states [N, d]."""
+    """Return the log-probability of each label [N], float32, with gradient, from the hidden states [N, d].
+
+    Args:
+        head: the model's `output_layer`, or a head whose logits are neither scaled nor capped.
+        hidden: the final hidden states [N, d].
+        label: the labels [N].
+    """
     if len(hidden) <= MAX_CHUNK_POSITIONS:
         return _chunk_logp(head, hidden, label)
     parts = zip(hidden.split(MAX_CHUNK_POSITIONS), label.split(MAX_CHUNK_POSITIONS), strict=True)
@@ -186,7 +197,7 @@ def _run_group(
     batch = collate([rows[i] for i in group], model.device)
     hidden = hidden_states(model, batch)[batch.row, batch.position]
     chunks = zip(hidden.split(MAX_CHUNK_POSITIONS), batch.label.split(MAX_CHUNK_POSITIONS), strict=True)
-    parts = [statistics(head_of(model)(h).float(), label) for h, label in chunks]
+    parts = [statistics(output_layer(model)(h), label) for h, label in chunks]
     return [torch.cat(column).cpu() for column in zip(*parts, strict=True)]
 
 

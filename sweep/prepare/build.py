@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from eval.metrics.calibrated_score import extraction_strengths
 from eval.models.checkpoint import load_tokenizer
+from eval.models.forward import has_known_logits
 from eval.rows.encode import EncodedRow, encode_rows
 from eval.rows.types import Dataset, Row
 from eval.suite import Probes, evaluate, measure_retain_model
@@ -76,6 +77,7 @@ def _make_model(
         model, tokenizer = models.load_for_training(path, config.train, revision), load_tokenizer(path, revision)
     rows = encode_rows(tokenizer, config.model.row_template, known)
     _check_tokens(config, model, rows)
+    _check_logits(config, model, rows)
     base_metrics: dict[str, float] = {}
     if path is None:
         base_metrics = _measure_es(config, dataset, model, tokenizer)
@@ -99,10 +101,28 @@ def _check_tokens(config: SweepConfig, model: PreTrainedModel, rows: Sequence[En
     """
     token, known = max(max(row.ids) for row in rows), len(model.get_input_embeddings().get_parameter("weight"))
     if token >= known:
-        key, path = ("target", config.target.path) if config.target.path else ("model", config.model.path)
         raise ConfigError(
-            f"{key}.path = {path!r}: its tokenizer gives token {token}, but its weights end at {known - 1}."
+            f"{_name_path(config)}: its tokenizer gives token {token}, but its weights end at {known - 1}."
         )
+
+
+def _check_logits(config: SweepConfig, model: PreTrainedModel, rows: Sequence[EncodedRow]) -> None:
+    """Reject a model that makes its logits in a way that the loss and the reference do not know.
+
+    Raises:
+        ConfigError: its logits are not its `output_layer` of its final hidden states.
+    """
+    if not distributed.run_with_weights(model, partial(has_known_logits, model, rows[:1])):
+        raise ConfigError(
+            f"{_name_path(config)}: its logits ({model.config.model_type}) are not its head applied to its final hidden"
+            " states, scaled and capped by a key of its configuration that is known here: choose another."
+        )
+
+
+def _name_path(config: SweepConfig) -> str:
+    """Return the key and the value that name the model that is loaded."""
+    key, path = ("target", config.target.path) if config.target.path else ("model", config.model.path)
+    return f"{key}.path = {path!r}"
 
 
 def _check_finite(stage: str, config: SweepConfig, model: PreTrainedModel) -> None:

@@ -119,8 +119,8 @@ class ModelInfo:
 
 
 @cache
-def load_model_info(model: ModelConfig, target: TargetConfig, dataset: Dataset) -> ModelInfo:
-    """Load what can be known of a sweep's model without its weights.
+def load_model_info(model: ModelConfig, target: TargetConfig, dataset: Dataset, attention: str) -> ModelInfo:
+    """Load what can be known of a sweep's model without its weights; `attention` is as in `train.attention`.
 
     Raises:
         ConfigError: its tokenizer cannot be loaded.
@@ -143,7 +143,7 @@ def load_model_info(model: ModelConfig, target: TargetConfig, dataset: Dataset) 
     return ModelInfo(
         architecture=architecture,
         tokenizer=tokenizer,
-        n_parameters=count_parameters(architecture),
+        n_parameters=count_parameters(architecture, attention),
         other_file_bytes=files + len(dataset.to_json().encode()),
     )
 
@@ -154,7 +154,7 @@ def encode_sweep_rows(config: SweepConfig, dataset: Dataset) -> SweepRows:
     Raises:
         ConfigError: the model's tokenizer cannot be loaded.
     """
-    tokenizer = load_model_info(config.model, config.target, dataset).tokenizer
+    tokenizer = load_model_info(config.model, config.target, dataset, config.train.attention).tokenizer
     return _encode_sweep_rows(tokenizer, config.model.row_template, config.retain.reduction, dataset)
 
 
@@ -179,7 +179,10 @@ def estimate_budget(config: SweepConfig, dataset: Dataset, places: Artifacts) ->
     Raises:
         ConfigError: the model's tokenizer cannot be loaded.
     """
-    own, rows = load_model_info(config.model, config.target, dataset), encode_sweep_rows(config, dataset)
+    own, rows = (
+        load_model_info(config.model, config.target, dataset, config.train.attention),
+        encode_sweep_rows(config, dataset),
+    )
     trained, read = _count_trained_positions(config, rows), _count_read_positions(config, rows)
     return Budget(
         n_trials=count_planned_trials(config, find_paper_setting(config)),

@@ -82,7 +82,7 @@ def forecast_sweep(config: SweepConfig, dataset: Dataset, artifacts: Artifacts) 
     Raises:
         ConfigError: the model's tokenizer cannot be loaded.
     """
-    architecture = cost.load_model_info(config.model, config.target, dataset).architecture
+    architecture = cost.load_model_info(config.model, config.target, dataset, config.train.attention).architecture
     rows = cost.encode_sweep_rows(config, dataset)
     return Forecast(
         stages=memory.measure_stages(config, _deepest_objective(config), architecture, rows),

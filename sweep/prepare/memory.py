@@ -19,7 +19,8 @@ from torch.utils._pytree import tree_leaves
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from eval.models.checkpoint import make_empty_model
-from eval.models.forward import MAX_PASS_POSITIONS, find_blocks, head_of, label_statistics
+from eval.models.forward import MAX_PASS_POSITIONS, find_blocks, label_statistics
+from eval.models.logits import head_of, output_layer
 from eval.rows.encode import EncodedRow, group_by_length
 from objectives._base import Objective
 from sweep.config.schema import SweepConfig
@@ -108,13 +109,21 @@ class MemoryTracker(FakeTensorMode):
             return super().__torch_dispatch__(func, types, args, kwargs)
         self._is_dispatching = True
         try:
-            made = super().__torch_dispatch__(func, types, args, kwargs)
+            made = self._find_result(func, types, args, kwargs)
         finally:
             self._is_dispatching = False
         for leaf in tree_leaves(made):
             if isinstance(leaf, Tensor):
                 self._count_storage(leaf.untyped_storage())
         return made
+
+    def _find_result(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """Find the result of an operation; torch knows that of a product per expert only in bfloat16."""
+        if func is not torch.ops.aten._grouped_mm.default or args[0].dtype == torch.bfloat16:
+            return super().__torch_dispatch__(func, types, args, kwargs)
+        left, right = (matrix.to(torch.bfloat16) for matrix in args[:2])
+        made = super().__torch_dispatch__(func, types, (left, right, *args[2:]), kwargs)
+        return made.to(args[0].dtype)
 
     def _count_storage(self, storage: torch.UntypedStorage) -> None:
         if storage in self._counted:
@@ -135,10 +144,19 @@ class MemoryTracker(FakeTensorMode):
         return self.peak - before
 
 
-def count_parameters(architecture: PreTrainedConfig) -> int:
-    """Count the parameters of a model from its configuration alone."""
+def make_bare_model(architecture: PreTrainedConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:
+    """Make a model without weights; sdpa replaces flash attention, which saves no more and may not be installed.
+
+    Raises:
+        DataError: it needs code of its own, or lacks that attention.
+    """
+    return make_empty_model(architecture, dtype, "eager" if attention == "eager" else "sdpa")
+
+
+def count_parameters(architecture: PreTrainedConfig, attention: str) -> int:
+    """Count the parameters of a model from its configuration alone; `attention` is as in `train.attention`."""
     with FakeTensorMode():
-        return _make_bare_model(architecture, torch.float32, "sdpa").num_parameters()
+        return make_bare_model(architecture, torch.float32, attention).num_parameters()
 
 
 def measure_stages(
@@ -158,7 +176,7 @@ def measure_stages(
     train, tuned = config.train, texts.fine_tuning_rows(config)
     with MemoryTracker() as alive:
         model = apply_precision(
-            _make_bare_model(architecture, WEIGHT_DTYPES[train.precision], train.attention), train.precision
+            make_bare_model(architecture, WEIGHT_DTYPES[train.precision], train.attention), train.precision
         )
         rows, several = _heaviest_training_rows(config, texts.training_rows)
         reference = _fake_reference(model, rows, COMPUTE_DTYPES[train.precision])
@@ -224,11 +242,6 @@ def _touch_weights(model: PreTrainedModel) -> Iterator[Tensor]:
     yield torch.stack([parameter.sum() for parameter in model.parameters()]).sum()
 
 
-def _make_bare_model(architecture: PreTrainedConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:
-    """Make a model without weights; sdpa replaces flash attention, which saves no more and may not be installed."""
-    return make_empty_model(architecture, dtype, "eager" if attention == "eager" else "sdpa")
-
-
 def _heaviest_training_rows(config: SweepConfig, training_rows: TrainingRows) -> tuple[TrainingRows, bool]:
     """Return the rows of a trial's heaviest passes, and True if its step has more than one pass."""
     forget, one = _heaviest_pass(config, training_rows.forget, config.train.batch)
@@ -258,9 +271,9 @@ def _heaviest_probes(probes: Sequence[EncodedRow]) -> list[EncodedRow]:
 
 def _fake_reference(model: PreTrainedModel, training_rows: TrainingRows, dtype: torch.dtype) -> Reference:
     """Return the reference's outputs for the rows, as tensors without data."""
-    width = model.config.hidden_size
+    width = head_of(model).get_parameter("weight").shape[1]
     return Reference(
-        head=copy_frozen_head(head_of(model), dtype),
+        head=copy_frozen_head(output_layer(model), dtype),
         forget=_fake_outputs(training_rows.forget, width, dtype),
         refusal=_fake_outputs(training_rows.refusals, width, dtype),
         retain=tuple(torch.empty(positions, width, dtype=dtype) for positions in training_rows.retain_lengths),

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from eval.models.forward import MAX_CHUNK_POSITIONS, head_of, hidden_states, label_logp, layer_states
+from eval.models.forward import MAX_CHUNK_POSITIONS, hidden_states, label_logp, layer_states
+from eval.models.logits import output_layer
 from eval.rows.encode import Batch, EncodedRow, collate, group_by_length
 from objectives._base import Answers, Objective
 from sweep.config.schema import SweepConfig
@@ -68,7 +69,7 @@ def nll_parts(
     count = sum(len(rows[i].labels) for i in chosen)
     for group, weight in plan_passes(rows, chosen, tokens):
         batch = collate([rows[i] for i in group], model.device)
-        yield -weight * (label_logp(head_of(model), _answer_states(model, batch), batch.label).sum() / count)
+        yield -weight * (label_logp(output_layer(model), _answer_states(model, batch), batch.label).sum() / count)
 
 
 def _answer_states(model: PreTrainedModel, batch: Batch) -> Tensor:
@@ -128,7 +129,7 @@ class ForgetTerm:
         """Compute what `needs` names for the answers of some rows, with the reference's cached outputs for them."""
         batch = collate([rows[i] for i in group], model.device)
         states = _answer_states(model, batch) if needs & {"logp", "logits"} else None
-        logp = label_logp(head_of(model), states, batch.label) if states is not None and "logp" in needs else None
+        logp = label_logp(output_layer(model), states, batch.label) if states is not None and "logp" in needs else None
         ref_logp = select_rows(cached.logp, group, model.device) if "ref_logp" in needs else None
         ref_hidden = select_rows(cached.hidden, group, model.device) if "ref_logits" in needs else None
         return Answers(
@@ -139,7 +140,7 @@ class ForgetTerm:
             nll=None if logp is None else sum_by_row(-logp, batch),
             ref_logp=ref_logp,
             ref_nll=None if ref_logp is None else sum_by_row(-ref_logp, batch),
-            logits=head_of(model)(states).float() if states is not None and "logits" in needs else None,
+            logits=output_layer(model)(states) if states is not None and "logits" in needs else None,
             ref_logits=None if ref_hidden is None else self.reference.compute_logits(ref_hidden),
             hidden=self._layer_states(model, batch) if "hidden" in needs else None,
             direction=self.direction if "direction" in needs else None,
@@ -204,7 +205,7 @@ class KLRetainTerm:
             states = hidden_states(model, batch)
             hidden = torch.cat([row[: self._count_positions(i)] for i, row in zip(group, states, strict=True)])
             ref = select_rows(self.reference.retain, group, model.device)
-            yield weight * (self.weight * sum_kl(head_of(model), hidden, self.reference.head, ref) / positions)
+            yield weight * (self.weight * sum_kl(output_layer(model), hidden, self.reference.head, ref) / positions)
 
     def _count_positions(self, row: int) -> int:
         return max(self.min_length, len(self.rows[row].inputs))

@@ -17,7 +17,7 @@ from torch.optim import AdamW, Optimizer
 from transformers import PreTrainedModel
 from transformers.utils.import_utils import is_flash_attn_2_available
 
-from eval.models.forward import head_of
+from eval.models.logits import head_of
 from sweep.errors import ConfigError
 
 WEIGHT_DTYPES = {"float32": torch.float32, "master": torch.float32, "kahan": torch.bfloat16}

@@ -1,14 +1,13 @@
 """The reference's outputs for the rows, computed once and cached, so that no trial holds a second model.
 
-Label log-probabilities, final hidden states and a frozen copy of the head yield the reference's exact distribution.
-This holds only for models whose logits are their head applied to their final hidden states: it is checked, and a model
-that caps or scales its logits is rejected.
+Label log-probabilities, final hidden states and a frozen copy of the output layer yield the reference's exact
+distribution. This holds for models whose logits are their `output_layer` of their final hidden states, which
+preparation checks.
 """
 
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,11 +15,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from eval.models.forward import MAX_PASS_POSITIONS, head_of, hidden_states, is_head_last, label_logp
+from eval.models.forward import MAX_PASS_POSITIONS, hidden_states, label_logp
+from eval.models.logits import output_layer
 from eval.rows.encode import EncodedRow, collate, encode_refusals, encode_rows, group_by_length
 from eval.rows.types import Dataset
 from sweep.config.template import Template
-from sweep.errors import ConfigError
 from sweep.training.distributed import distributed_map, full_tensor, rank, run_with_weights
 
 REFERENCE_FILE = "reference.safetensors"
@@ -51,7 +50,7 @@ class Reference:
     """The reference's cached outputs, memory-mapped, and its head; both have the type in which the head computes.
 
     Attributes:
-        head: the output layer, frozen.
+        head: the model's `output_layer`, frozen.
         forget: its outputs for the forget rows' answers.
         refusal: its outputs for the refusals.
         retain: final hidden states of each retain row [T, d].
@@ -66,7 +65,7 @@ class Reference:
     def compute_logits(self, hidden: Tensor) -> Tensor:
         """Return the reference's logits [N, V], in float32, from its final hidden states [N, d]."""
         logits: Tensor = self.head(hidden)
-        return logits.float()
+        return logits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +94,7 @@ def read_reference(folder: Path, model: PreTrainedModel, training_rows: Training
     """Read what `write_reference` wrote for these rows; copy the head from `model`, which holds the reference."""
     tensors = load_file(folder / REFERENCE_FILE)
     return Reference(
-        head=copy_frozen_head(head_of(model), tensors["retain.hidden"].dtype),
+        head=copy_frozen_head(output_layer(model), tensors["retain.hidden"].dtype),
         forget=_split_outputs(tensors, "forget", training_rows.forget),
         refusal=_split_outputs(tensors, "refusal", training_rows.refusals),
         retain=tensors["retain.hidden"].split(training_rows.retain_lengths),
@@ -118,11 +117,7 @@ def write_reference(folder: Path, model: PreTrainedModel, training_rows: Trainin
 
     Hidden states are saved in `dtype`, the type in which the head computes, so that nothing is lost. All of several
     processes compute, and process 0 saves.
-
-    Raises:
-        ConfigError: the model's logits are not its head applied to its final hidden states.
     """
-    check_head(model, training_rows.forget[:1])
     tensors = {
         "retain.hidden": torch.cat(_compute_states(model, training_rows.retain, training_rows.min_length, dtype))
     }
@@ -132,20 +127,6 @@ def write_reference(folder: Path, model: PreTrainedModel, training_rows: Trainin
         tensors |= {f"{name}.hidden": hidden, f"{name}.logp": _compute_logp(model, hidden, rows)}
     if rank() == 0:
         save_file(tensors, folder / REFERENCE_FILE)
-
-
-@torch.no_grad()
-def check_head(model: PreTrainedModel, rows: Sequence[EncodedRow]) -> None:
-    """Reject a model whose logits are not its head applied to its final hidden states.
-
-    Raises:
-        ConfigError: the logits differ (the model caps or scales them).
-    """
-    if not run_with_weights(model, partial(is_head_last, model, rows)):
-        raise ConfigError(
-            f"model {model.config.name_or_path or model.config.model_type!r}: its logits are not its head applied to"
-            " its final hidden states (it caps or scales them), so the reference cannot be cached: choose another."
-        )
 
 
 @torch.no_grad()
@@ -168,7 +149,7 @@ def _compute_states(
 @torch.no_grad()
 def _compute_logp(model: PreTrainedModel, hidden: Tensor, rows: Sequence[EncodedRow]) -> Tensor:
     label = torch.tensor([label for row in rows for label in row.labels], device=model.device)
-    return run_with_weights(model, lambda: label_logp(head_of(model), hidden.to(model.device), label).cpu())
+    return run_with_weights(model, lambda: label_logp(output_layer(model), hidden.to(model.device), label).cpu())
 
 
 def encode_training_rows(

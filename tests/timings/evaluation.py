@@ -23,7 +23,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from eval import datasets, shipped_configs
 from eval.cli import TextTemplate
-from eval.models.forward import MAX_PASS_POSITIONS, head_of, hidden_states
+from eval.models.forward import MAX_PASS_POSITIONS, hidden_states
+from eval.models.logits import head_of
 from eval.rows.encode import Batch, collate, group_by_length
 from eval.rows.types import Dataset
 from eval.suite import Probes, evaluate

@@ -28,7 +28,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
 
 import objectives
-from eval.models.forward import head_of, hidden_states
+from eval.models.forward import hidden_states
+from eval.models.logits import head_of
 from eval.rows.encode import Batch, EncodedRow, collate
 from sweep.config.schema import SweepConfig
 from sweep.training.loop import Schedule, StepResult, get_accelerator, shuffled_batches, train_steps

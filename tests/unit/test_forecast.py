@@ -38,11 +38,11 @@ def test_bytes_of_a_parameter(precision: str, bytes_each: int, tmp_path: Path) -
     asked = TrainingRows(forget=ROWS, refusals=ROWS, retain=ROWS, min_length=0)
     texts = SweepRows(training_rows=asked, target_rows=ROWS, retain_model_rows=ROWS, probes=ROWS)
     layer = 4 * 128 * 128 + 3 * 128 * 384 + 2 * 128  # attention, MLP, two norms
-    assert count_parameters(LLAMA) == 1000 * 128 + 3 * layer + 128 == 767_872
+    assert count_parameters(LLAMA, "sdpa") == 1000 * 128 + 3 * layer + 128 == 767_872
     for stage in measure_stages(config(tmp_path, train={"precision": precision}), OBJECTIVE, LLAMA, texts).values():
         if stage.gradients:
             assert stage.weights + stage.gradients + stage.optimizer == pytest.approx(
-                bytes_each * count_parameters(LLAMA), rel=1e-3
+                bytes_each * count_parameters(LLAMA, "sdpa"), rel=1e-3
             )
 
 
@@ -121,7 +121,7 @@ def estimated(sweep: SweepConfig) -> Budget:
 
 def model_info(sweep: SweepConfig) -> cost.ModelInfo:
     """What is known of a sweep's model."""
-    return cost.load_model_info(sweep.model, sweep.target, dataset())
+    return cost.load_model_info(sweep.model, sweep.target, dataset(), sweep.train.attention)
 
 
 def on_card(sweep: SweepConfig, **cluster: object) -> SweepConfig:
@@ -198,9 +198,9 @@ def test_no_model_is_looked_at_twice(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Sweeps of the same model and rows share what has to be found out about them, whatever their objective."""
     counted: list[PreTrainedConfig] = []
 
-    def count(architecture: PreTrainedConfig) -> int:
+    def count(architecture: PreTrainedConfig, attention: str) -> int:
         counted.append(architecture)
-        return count_parameters(architecture)
+        return count_parameters(architecture, attention)
 
     monkeypatch.setattr(cost, "count_parameters", count)
     monkeypatch.setattr(cost, "load_model_info", cache(cost.load_model_info.__wrapped__))

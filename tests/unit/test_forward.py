@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from eval.models import forward
-from eval.models.forward import head_of, hidden_states, label_logp, label_statistics, layer_states
+from eval.models.forward import hidden_states, label_logp, label_statistics, layer_states
+from eval.models.logits import head_of
 from eval.rows.encode import EncodedRow, collate
 from support.toys import encoded, llama
 

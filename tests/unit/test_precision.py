@@ -10,7 +10,8 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from transformers import OPTConfig, OPTForCausalLM, PreTrainedModel
 
-from eval.models.forward import find_blocks, head_of, hidden_states, label_logp
+from eval.models.forward import find_blocks, hidden_states, label_logp
+from eval.models.logits import head_of
 from eval.rows.encode import collate
 from objectives._base import Objective
 from objectives.rmu import RMU

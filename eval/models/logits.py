@@ -1,0 +1,65 @@
+"""From final hidden states to logits, as the model itself computes them: its head, then its scale and its cap."""
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel  # takes seconds to import
+
+
+FACTOR_KEYS = ("logit_scale", "lm_head_multiplier", "output_multiplier")
+"""Keys of a configuration by which logits are multiplied (Cohere, Falcon-H1)."""
+DIVISOR_KEYS = ("logits_scaling", "logits_mup_width_multiplier")
+"""Keys by which they are divided (Granite, MiniCPM)."""
+CAP_KEYS = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
+"""Keys of the value c beyond which no logit z goes: c · tanh(z / c) takes its place (Gemma)."""
+MULTIPLIED_BY_DIVISOR = frozenset({"hyperclovax"})
+"""Types of models that multiply by a key of `DIVISOR_KEYS`."""
+
+
+class OutputLayer(nn.Module):
+    """A head with what its model does to the logits: [N, d] to [N, V], float32.
+
+    Attributes:
+        head: the model's head, with its bias.
+        factor: what logits are multiplied by.
+        divisor: what they are divided by.
+        cap: c of c · tanh(z / c); None: not capped.
+    """
+
+    def __init__(self, head: nn.Module, config: "PreTrainedConfig") -> None:
+        """Read scale and cap from the model's configuration."""
+        super().__init__()
+        self.head = head
+        self.factor, self.divisor = _read_number(config, FACTOR_KEYS), _read_number(config, DIVISOR_KEYS)
+        self.cap = _read_number(config, CAP_KEYS)
+        if config.model_type in MULTIPLIED_BY_DIVISOR:
+            self.factor, self.divisor = self.divisor, None
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return the logits [N, V], in float32, of final hidden states [N, d]."""
+        logits: Tensor = self.head(hidden).float()
+        if self.factor is not None:
+            logits = logits * self.factor
+        if self.divisor is not None:
+            logits = logits / self.divisor
+        return logits if self.cap is None else (logits / self.cap).tanh() * self.cap
+
+
+def _read_number(config: "PreTrainedConfig", keys: tuple[str, ...]) -> float | None:
+    """Return the value of the first key that the configuration has as a number; None without one."""
+    values = (getattr(config, key, None) for key in keys)
+    return next((float(value) for value in values if isinstance(value, int | float)), None)
+
+
+def head_of(model: "PreTrainedModel") -> nn.Module:
+    """Return the head alone, a layer from hidden states to unscaled logits, with its bias."""
+    head = model.get_output_embeddings()
+    assert isinstance(head, nn.Module)
+    return head
+
+
+def output_layer(model: "PreTrainedModel") -> OutputLayer:
+    """Return the model's head with its scale and cap; it shares the head's weights."""
+    return OutputLayer(head_of(model), model.config)
