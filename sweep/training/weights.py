@@ -42,8 +42,14 @@ def snapshot_weights(model: PreTrainedModel) -> dict[str, Tensor]:
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write model and tokenizer into a folder, all weights into one file; process 0 writes what all gather."""
-    weights = {name: full_tensor(parameter.detach()).cpu() for name, parameter in model.named_parameters()}
+    """Write model and tokenizer into a folder, all weights into one file; process 0 writes what all gather.
+
+    The weights have the names and shapes that they have in the model, by which `TargetWeights` finds them, and not
+    those that the family's checkpoints have (as a tensor for each expert); transformers reads both.
+    """
+    kept = model.state_dict().keys()  # with the buffers that are saved, and with tied weights under each name
+    own = {name: buffer for name, buffer in model.named_buffers() if name in kept} | dict(model.named_parameters())
+    weights = {name: full_tensor(weight.detach()).cpu() for name, weight in own.items()}
     if rank() == 0:
-        model.save_pretrained(folder, state_dict=weights, max_shard_size="1TB")
+        model.save_pretrained(folder, state_dict=weights, max_shard_size="1TB", save_original_format=False)
         tokenizer.save_pretrained(folder)
