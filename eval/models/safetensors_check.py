@@ -14,6 +14,8 @@ from eval.rows.types import DataError
 
 WEIGHTS_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
 """File of all weights, or index of the files that hold parts of them."""
+ADAPTER_FILE = "adapter_config.json"
+ADAPTER_MESSAGE = f"holds an adapter ({ADAPTER_FILE}): merge it into its model first, or give that model"
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -23,8 +25,8 @@ def check_folder(folder: Path) -> None:
     Raises:
         DataError: they are not; the message names what the folder has instead.
     """
-    if (folder / "adapter_config.json").is_file():
-        raise DataError(f"{folder} holds an adapter (adapter_config.json): merge it into its model first")
+    if (folder / ADAPTER_FILE).is_file():
+        raise DataError(f"{folder} {ADAPTER_MESSAGE}")
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder} is no checkpoint: it has no config.json")
     for file in _list_weight_files(folder):
@@ -47,8 +49,10 @@ def check_file_names(path: str, names: Sequence[str]) -> None:
     """Refuse a repository by the names of its files, if they are known.
 
     Raises:
-        DataError: no file is named as weights in safetensors are.
+        DataError: it is an adapter, or no file is named as weights in safetensors are.
     """
+    if ADAPTER_FILE in names:
+        raise DataError(f"{path} {ADAPTER_MESSAGE}")
     if names and not {WEIGHTS_FILE, INDEX_FILE} & {*names}:
         raise DataError(_describe_missing(path, names))
 

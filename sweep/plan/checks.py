@@ -38,7 +38,7 @@ def check_row_lengths(config: SweepConfig, dataset: Dataset) -> None:
     def load_tokenizer() -> "tuple[PreTrainedTokenizerFast, int | None]":
         from sweep.prepare.cost import load_model_info
 
-        own = load_model_info(config.model, config.target, dataset)
+        own = load_model_info(config.model, config.target, dataset, config.train.attention)
         return own.tokenizer, getattr(own.architecture, "max_position_embeddings", None)
 
     length_check.check_lengths(dataset, config.model.row_template, load_tokenizer)
@@ -67,7 +67,12 @@ def _find_fewest_epochs(config: SweepConfig) -> int:
 
 
 def check_model_loadable(config: SweepConfig) -> None:
-    """Refuse a model that is missing, has pickled weights, or has another number of layers; no weight is read."""
+    """Refuse a model that cannot be loaded or trained, or has another number of layers; no weight is read.
+
+    Raises:
+        ConfigError: it is missing or no causal language model, has pickled or quantised weights, lacks a tokenizer or
+            the attention of `train.attention`, or has another number of layers than `model.layers`.
+    """
     for block, path, revision in (
         ("model", config.model.path, config.model.revision),
         ("target", config.target.path, config.target.revision),
@@ -79,10 +84,30 @@ def check_model_loadable(config: SweepConfig) -> None:
         try:
             _check_safetensors(path, revision)
             found = count_layers(path, revision)
+            _check_trainable(path, revision, config.train.attention)
         except DataError as error:
             raise ConfigError(f"{block}.path = {error}") from error
         if found != config.model.layers:
-            raise ConfigError(f"model.layers = {config.model.layers} must be {found}, as {block}.path = {path!r} has.")
+            raise ConfigError(
+                f"model.layers = {config.model.layers} must be {found}, as {block}.path = {path!r} has, or null, which"
+                " reads it there."
+            )
+
+
+def _check_trainable(path: str, revision: str | None, attention: str) -> None:
+    """Refuse a model with quantised weights, without a tokenizer, or without that attention or an output layer."""
+    import torch
+
+    from eval.models.checkpoint import find_quantisation, load_config, load_tokenizer
+    from sweep.prepare.memory import make_bare_model
+
+    architecture = load_config(path, revision)
+    if (method := find_quantisation(architecture)) is not None:
+        raise DataError(f"{path} is quantised ({method}): its weights cannot be trained; give the unquantised model")
+    load_tokenizer(path, revision)
+    with torch.device("meta"):
+        if make_bare_model(architecture, torch.float32, attention).get_output_embeddings() is None:
+            raise DataError(f"{path} has no single output layer ({architecture.model_type}), whose logits are trained")
 
 
 def _check_safetensors(path: str, revision: str | None) -> None:
