@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         typed = parse_arguments(argv)
-        from sweep.plan import launch_plan
+        from sweep.plan import hub_commits, launch_plan
 
         wanted = (
             launch_plan.plan_resume(typed.words, typed.resume)
@@ -39,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if typed.dry_run:
             print(wanted, flush=True)
             return 0
+        for plan in wanted.plans:
+            hub_commits.check_commits(plan.config)
         return run_plan(wanted, began)
     except (ConfigError, DataError) as error:
         print(f"error: {to_single_line(str(error))}", file=sys.stderr)

@@ -4,7 +4,7 @@ Files on the hub are first fetched into a folder of its cache; transformers itse
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -133,6 +133,13 @@ def _take_text_part(path: str | Path, whole: PreTrainedConfig) -> PreTrainedConf
         if (quantisation := getattr(whole, "quantization_config", None)) is not None:
             text.quantization_config = quantisation
     return text
+
+
+def make_config(values: Mapping[str, Any]) -> PreTrainedConfig:
+    """Make a configuration from values of a config.json, of which one is its `model_type`."""
+    config = AutoConfig.for_model(**values)
+    assert isinstance(config, PreTrainedConfig)
+    return config
 
 
 def make_empty_model(config: PreTrainedConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:

@@ -20,6 +20,10 @@ MAX_ERROR_CHARS = 300
 # huggingface_hub is slow to import, so a function that needs it imports it; a local folder needs none of it.
 
 
+class HubUnreachableError(DataError):
+    """Raised if neither the hub nor its cache has an answer, so that a repository may or may not exist."""
+
+
 def is_repo_id(path: str, kind: RepoKind) -> bool:
     """Return True if the path is a valid repository id; any other path can only be a folder."""
     return re.fullmatch(ID_PATTERNS[kind], path) is not None
@@ -29,7 +33,8 @@ def resolve_commit(path: str, kind: RepoKind, revision: str | None = None) -> st
     """Resolve a revision (None: the newest) to its current commit, or offline to the one that the cache has.
 
     Raises:
-        DataError: there is no such repository or revision, or neither hub nor cache has an answer.
+        DataError: there is no such repository or revision.
+        HubUnreachableError: neither hub nor cache has an answer.
     """
     from huggingface_hub import HfApi
 
@@ -56,6 +61,7 @@ def fetch_files(path: str, kind: RepoKind, revision: str | None, patterns: Seque
 
     Raises:
         DataError: they cannot be fetched.
+        HubUnreachableError: neither hub nor cache has an answer.
     """
     from huggingface_hub import snapshot_download
 
@@ -69,6 +75,7 @@ def fetch_files(path: str, kind: RepoKind, revision: str | None, patterns: Seque
 @contextmanager
 def _silence_hub(path: str) -> Iterator[None]:
     """Silence the hub's progress bars (our display is live) and its log; translate its errors into one sentence."""
+    from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     has_bars, log = not are_progress_bars_disabled(), logging.getLogger("huggingface_hub")
@@ -79,7 +86,8 @@ def _silence_hub(path: str) -> Iterator[None]:
         yield
     except Exception as error:  # errors of the hub, httpx and the file system have no common class
         reason = shorten(str(error) or type(error).__name__, MAX_ERROR_CHARS, placeholder="…").rstrip(".")
-        raise DataError(f"{path} is no folder and cannot be had from the hub ({reason})") from error
+        kind = DataError if isinstance(error, HfHubHTTPError) else HubUnreachableError
+        raise kind(f"{path} is no folder and cannot be had from the hub ({reason})") from error
     finally:
         log.setLevel(level)
         if has_bars:

@@ -4,6 +4,7 @@
     template      the block `model.template`, the text of a row
     compose       build a `SweepConfig` from a file and overrides, with Hydra and pydantic
     yaml_files    read YAML safely
+    model_layers  read the number of a model's layers from its configuration where it is null
     messages      error messages for input that YAML, Hydra or pydantic reject
     search_also   add the hyper-parameters of `search.also` to the space
     space         check the search space against the objective's fields; convert it to Optuna's distributions
@@ -13,5 +14,5 @@
     stored        find and load the sweeps of a storage
     diff          differences between two configurations
 
-Every later package imports this one; it imports neither Ray nor torch.
+Every later package imports this one; it imports no Ray, and torch only to read a model's configuration.
 """

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from eval.shipped_configs import CONFIGS
 from sweep.config.messages import GROUPS, nearest_hint, translate_errors, unknown_option_message, validate_block
+from sweep.config.model_layers import fill_layers
 from sweep.config.schema import SweepConfig
 from sweep.config.search_also import add_searched_keys
 from sweep.config.yaml_files import check_config_path, check_texts, compose_yaml
@@ -41,7 +42,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
 
     Groups are looked up beside the file, then among the shipped ones. The file's values take precedence over those of
     the groups that it chooses, and overrides take precedence over both. Relative local folders are resolved against the
-    working directory. `search.also` is replaced by ranges in `space`.
+    working directory. `search.also` is replaced by ranges in `space`, and a null number of layers by the model's.
 
     Raises:
         ConfigError: the file, an override or a value is invalid.
@@ -68,6 +69,7 @@ def compose_values(path: str | Path, overrides: Sequence[str] = ()) -> dict[str,
             if change not in choices:
                 with translate_errors(f"override {change.input_line!r}"):
                     _apply_override(config, change)
+        fill_layers(config)
         return _resolve_values(config)
 
 

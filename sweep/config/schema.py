@@ -55,6 +55,18 @@ class Shape(Frozen):
         return self
 
 
+class Architecture(Frozen):
+    """Values of a model's config.json that tell its size, as transformers names them; `layers` is in the model."""
+
+    model_type: str
+    vocab_size: Count
+    hidden_size: Count
+    intermediate_size: Count
+    num_attention_heads: SmallCount
+    num_key_value_heads: SmallCount
+    tie_word_embeddings: bool
+
+
 class ModelConfig(Frozen):
     """The base model of the sweep."""
 
@@ -64,10 +76,12 @@ class ModelConfig(Frozen):
     revision: str | None
     """Hub revision (a commit); null uses the newest when the sweep begins."""
     shape: Shape | None
+    architecture: Architecture | None = Field(default=None, exclude=True)
+    """The size of the model at `path`, for --dry-run where the hub cannot be reached; not stored."""
     layers: SmallCount
-    """Number of transformer layers; RMU's layer is checked against it before anything is loaded."""
+    """Number of transformer layers; null in a file reads it from the configuration of `path`."""
     deepest: SmallCount
-    """The deepest layer that RMU may read, `layers` − 1."""
+    """The deepest layer that RMU may read, `layers` − 1; null in a file stands for it."""
     template: RowTemplate | None
     """The text of a row, or the name of a shipped model whose text it is; null renders the tokenizer's chat template,
     and is `Question: {question}\\nAnswer: {answer}` where it has none."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.models.hub import is_repo_id
+from eval.models import hub
 from eval.rows.types import DataError, Dataset
 from sweep.config.schema import Choices, Range, SweepConfig
 from sweep.errors import ConfigError
@@ -86,6 +86,8 @@ def check_model_loadable(config: SweepConfig) -> None:
             found = count_layers(path, revision)
             _check_trainable(path, revision, config.train.attention)
         except DataError as error:
+            if isinstance(error, hub.HubUnreachableError) and config.model.architecture is not None:
+                continue  # `hub_commits.check_commits` refuses all but a dry run
             raise ConfigError(f"{block}.path = {error}") from error
         if found != config.model.layers:
             raise ConfigError(
@@ -112,9 +114,9 @@ def _check_trainable(path: str, revision: str | None, attention: str) -> None:
 
 def _check_safetensors(path: str, revision: str | None) -> None:
     """Refuse a folder or a repository without safetensors."""
-    from eval.models import hub, safetensors_check
+    from eval.models import safetensors_check
 
     if Path(path).is_dir():
         safetensors_check.check_folder(Path(path))
-    elif is_repo_id(path, "model"):
+    elif hub.is_repo_id(path, "model"):
         safetensors_check.check_file_names(path, hub.list_files(path, revision))

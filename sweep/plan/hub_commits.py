@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from eval.models.hub import RepoKind, is_repo_id, resolve_commit
+from eval.models.hub import HubUnreachableError, RepoKind, is_repo_id, resolve_commit
 from eval.rows.types import DataError
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
@@ -26,6 +26,9 @@ def adopt_commits(config: SweepConfig, begun: SweepConfig) -> SweepConfig:
 def pin_commits(config: SweepConfig) -> SweepConfig:
     """Set the current commit of each repository on the hub, so that all nodes and later runs use the same.
 
+    A model whose size `model.architecture` tells stays without a commit if the hub is unreachable; `check_commits`
+    refuses it before anything starts.
+
     Raises:
         ConfigError: a repository does not exist, or the hub is unreachable and the cache does not have it.
         DataError: the same of a repository of rows of the user's own, or the rows cannot be loaded.
@@ -36,10 +39,22 @@ def pin_commits(config: SweepConfig) -> SweepConfig:
             with tell_wait(f"the hub to answer for {block}.path = {path!r}"):
                 commits[block] = resolve_commit(path, REPOSITORY_KINDS[block], getattr(config, block).revision)
         except DataError as error:
-            raise ConfigError(f"{block}.path = {error}.") from error
+            is_known = block != "data" and config.model.architecture is not None
+            if not (is_known and isinstance(error, HubUnreachableError)):
+                raise ConfigError(f"{block}.path = {error}.") from error
     pinned = _with_commits(config, commits)
     rows = pinned.data.pin_rows(lambda path, revision: resolve_commit(path, "dataset", revision))
     return pinned.model_copy(update={"data": rows})
+
+
+def check_commits(config: SweepConfig) -> None:
+    """Refuse a sweep with a repository whose commit is not known, which only a dry run may have."""
+    for block, path in _hub_paths(config).items():
+        if getattr(config, block).revision is None:
+            raise ConfigError(
+                f"{block}.path = {path} is no folder and cannot be had from the hub, which is not reached: only"
+                " --dry-run does without."
+            )
 
 
 def _hub_paths(config: SweepConfig) -> dict[str, str]:

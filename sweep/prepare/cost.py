@@ -9,11 +9,12 @@ from tempfile import TemporaryDirectory
 from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
 from eval.metrics.calibrated_score import MIX_GRID, N_BISECTIONS
-from eval.models.checkpoint import load_config, load_tokenizer
+from eval.models.checkpoint import load_config, load_tokenizer, make_config
+from eval.models.hub import HubUnreachableError
 from eval.rows.encode import EncodedRow, encode_rows
 from eval.rows.types import DataError, Dataset
 from eval.suite import Probes
-from sweep.config.schema import ModelConfig, SweepConfig, TargetConfig
+from sweep.config.schema import Architecture, ModelConfig, SweepConfig, TargetConfig
 from sweep.config.template import Template
 from sweep.errors import ConfigError
 from sweep.prepare.artifacts import Artifacts
@@ -33,6 +34,8 @@ PEAK_FLOPS = {
 """Peak operations per second of a card, by `cluster.accelerator` and type (NVIDIA's data sheets: SXM, dense)."""
 ASSUMED_PEAK_SHARE = 0.4
 """Share of the peak that a trial is assumed to reach; not measured."""
+OFFLINE_VOCABULARY = 8192
+"""Size of the vocabulary of a tokenizer that stands in for the model's."""
 MAX_MIX_EVALUATIONS = len(MIX_GRID) - 1 + N_BISECTIONS
 """Maximum number of evaluations for a trial's score, beside those of its curve."""
 
@@ -110,12 +113,14 @@ class ModelInfo:
         tokenizer: its tokenizer.
         n_parameters: number of its parameters.
         other_file_bytes: bytes of all files of a target but its weights: model, tokenizer and rows.
+        is_offline: True if `model.architecture` and a tokenizer of the rows stand in for those of the hub.
     """
 
     architecture: PreTrainedConfig
     tokenizer: PreTrainedTokenizerFast
     n_parameters: int
     other_file_bytes: int
+    is_offline: bool
 
 
 @cache
@@ -125,17 +130,16 @@ def load_model_info(model: ModelConfig, target: TargetConfig, dataset: Dataset, 
     Raises:
         ConfigError: its tokenizer cannot be loaded.
     """
-    key, of = ("target", target) if target.path else ("model", model)
-    path, revision = of.path, of.revision
+    is_offline = False
     try:
-        if path is None:
-            assert model.shape is not None
-            tokenizer = models.make_tokenizer(models.collect_known_texts(dataset), model.shape.vocabulary)
-            architecture: PreTrainedConfig = models.make_llama_config(model.shape, tokenizer)
-        else:
-            tokenizer, architecture = load_tokenizer(path, revision), load_config(path, revision)
+        tokenizer, architecture = _load_description(model, target, dataset)
+    except HubUnreachableError as error:
+        if model.architecture is None:
+            raise ConfigError(_name_path(model, target, error)) from error
+        tokenizer, architecture = _make_description(model, model.architecture, dataset)
+        is_offline = True
     except DataError as error:
-        raise ConfigError(f"{key}.path = {error}") from error
+        raise ConfigError(_name_path(model, target, error)) from error
     with TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
         architecture.save_pretrained(folder)
@@ -145,7 +149,32 @@ def load_model_info(model: ModelConfig, target: TargetConfig, dataset: Dataset, 
         tokenizer=tokenizer,
         n_parameters=count_parameters(architecture, attention),
         other_file_bytes=files + len(dataset.to_json().encode()),
+        is_offline=is_offline,
     )
+
+
+def _name_path(model: ModelConfig, target: TargetConfig, error: DataError) -> str:
+    return f"{'target' if target.path else 'model'}.path = {error}"
+
+
+def _load_description(
+    model: ModelConfig, target: TargetConfig, dataset: Dataset
+) -> tuple[PreTrainedTokenizerFast, PreTrainedConfig]:
+    """Load tokenizer and configuration of the model that trials start from, or make them from its shape."""
+    of = target if target.path else model
+    if of.path is not None:
+        return load_tokenizer(of.path, of.revision), load_config(of.path, of.revision)
+    assert model.shape is not None
+    tokenizer = models.make_tokenizer(models.collect_known_texts(dataset), model.shape.vocabulary)
+    return tokenizer, models.make_llama_config(model.shape, tokenizer)
+
+
+def _make_description(
+    model: ModelConfig, architecture: Architecture, dataset: Dataset
+) -> tuple[PreTrainedTokenizerFast, PreTrainedConfig]:
+    """Make a tokenizer from the rows, about as fine as a model's own, and a configuration from `architecture`."""
+    tokenizer = models.make_tokenizer(models.collect_known_texts(dataset), OFFLINE_VOCABULARY)
+    return tokenizer, make_config(architecture.model_dump() | {"num_hidden_layers": model.layers})
 
 
 def encode_sweep_rows(config: SweepConfig, dataset: Dataset) -> SweepRows:

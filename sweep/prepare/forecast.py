@@ -19,6 +19,8 @@ from sweep.prepare.memory import StageMemory
 from sweep.records import Value
 from sweep.training.out_of_memory import MEMORY_SAVING_HINT
 
+OFFLINE_NOTE = "the hub is not reached: by model.architecture, with tokens of a tokenizer made from the rows"
+"""First line of a forecast without the model's own configuration and tokenizer."""
 CUDA_OVERHEAD_BYTES = 1e9
 """Bytes of a card that CUDA and its libraries are assumed to take for a process."""
 
@@ -31,11 +33,13 @@ class Forecast:
         stages: peak memory of each stage in bytes, by part.
         card_bytes: bytes of a card that a trial may use; None if they are not known, or if it has no GPU.
         budget: time and disk.
+        is_offline: True if the model could not be had from the hub, so that `model.architecture` stands in for it.
     """
 
     stages: Mapping[str, StageMemory]
     card_bytes: float | None
     budget: Budget
+    is_offline: bool = False
 
     @property
     def peak_bytes(self) -> int:
@@ -49,7 +53,8 @@ class Forecast:
 
     def __str__(self) -> str:
         """Format the parts of the memory as a table, then the verdict, time and disk."""
-        return f"{self._memory_table}\nmemory: {self._memory_verdict}\n{self.budget}"
+        first = f"{OFFLINE_NOTE}\n" if self.is_offline else ""
+        return f"{first}{self._memory_table}\nmemory: {self._memory_verdict}\n{self.budget}"
 
     @property
     def _memory_verdict(self) -> str:
@@ -82,12 +87,13 @@ def forecast_sweep(config: SweepConfig, dataset: Dataset, artifacts: Artifacts) 
     Raises:
         ConfigError: the model's tokenizer cannot be loaded.
     """
-    architecture = cost.load_model_info(config.model, config.target, dataset, config.train.attention).architecture
+    own = cost.load_model_info(config.model, config.target, dataset, config.train.attention)
     rows = cost.encode_sweep_rows(config, dataset)
     return Forecast(
-        stages=memory.measure_stages(config, _deepest_objective(config), architecture, rows),
+        stages=memory.measure_stages(config, _deepest_objective(config), own.architecture, rows),
         card_bytes=_usable_card_bytes(config),
         budget=cost.estimate_budget(config, dataset, artifacts),
+        is_offline=own.is_offline,
     )
 
 

@@ -13,6 +13,7 @@ from eval.shipped_configs import CONFIGS
 from support.toys import SHAPE, TEMPLATE, dataset, tokenizer
 from sweep.training.models import make_llama
 
+MODELS = sorted(file.stem for file in (CONFIGS / "model").glob("*.yaml"))
 TEXT = ["--question", TEMPLATE.question, "--answer", TEMPLATE.answer]
 
 
@@ -55,7 +56,7 @@ def test_shipped_configs_are_the_sweeps() -> None:
         (["--frobnicate"], "unrecognized arguments: --frobnicate (see --help)."),
         (
             ["--template", "tini"],
-            "--template tini: there are llama-2-7b, phi-1.5, smollm2-135m, tiny; did you mean tiny?",
+            f"--template tini: there are {', '.join(MODELS)}; did you mean tiny?",
         ),
         (["--question", "{question}"], "--question and --answer belong together, and replace --template"),
         (["--question", "Q", "--answer", "{answer}"], "--question 'Q' must have {question} in it"),
@@ -75,8 +76,7 @@ def test_shipped_configs_are_the_sweeps() -> None:
         ([*TEXT, "--reference", "./nowhere"], "./nowhere: there is no such folder"),
         (
             [],
-            "no text of a row: give --template llama-2-7b or phi-1.5 or smollm2-135m or tiny,"
-            " or --question and --answer",
+            f"no text of a row: give --template {' or '.join(MODELS)}, or --question and --answer",
         ),
     ],
 )

@@ -20,15 +20,16 @@ def chosen(turn: int) -> dict[str, str]:
 
 
 def composed(name: str, turn: int) -> SweepConfig:
-    """A shipped sweep with the options of a turn."""
+    """A shipped sweep with the options of a turn; the group of any model gets one, and that of own rows tables."""
     options = chosen(turn)
     tables = ["data.forget=forget.jsonl", "data.retain=retain.jsonl"] if options["data"] == "own" else []
-    return load_shipped(name, *(f"{group}={option}" for group, option in options.items()), *tables)
+    path = ["model.path=a/b", "model.layers=4", "model.deepest=3"] if options["model"] == "hf" else []
+    return load_shipped(name, *(f"{group}={option}" for group, option in options.items()), *tables, *path)
 
 
 def test_groups_have_the_options_that_the_readme_names() -> None:
     """The options of each group; a lost file would not be missed by the tests below."""
-    assert {"llama-2-7b", "phi-1.5", "smollm2-135m", "tiny"} <= set(OPTIONS["model"])
+    assert {"hf", "llama-2-7b", "llama-3.2-1b", "phi-1.5", "smollm2-135m", "tiny"} <= set(OPTIONS["model"])
     assert {"authors", "own", *SPLITS} <= set(OPTIONS["data"])
     assert {"a100", "local"} <= set(OPTIONS["cluster"])
     assert OPTIONS["recipe"] == ["default", "paper"]
