@@ -74,7 +74,7 @@ def compose_values(path: str | Path, overrides: Sequence[str] = ()) -> dict[str,
 
 
 def dump(config: SweepConfig) -> str:
-    """Convert the configuration to YAML from which `load` restores an equal one."""
+    """Convert the configuration to YAML from which `load` restores one with equal stored values."""
     # `${` is plain text after an odd number of backslashes; JSON, too, writes two for each.
     text = re.sub(r"(\\*)\$\{", r"\1\1\\\\${", config.model_dump_json())
     return OmegaConf.to_yaml(OmegaConf.create(json.loads(text)))

@@ -155,11 +155,11 @@ def test_quoted_values_may_have_any_letter(tmp_path: Path) -> None:
     ],
 )
 def test_dump_and_load_are_inverse(tmp_path: Path, overrides: list[str]) -> None:
-    """The resolved file has no defaults, loads to an equal object from any folder, and takes overrides."""
+    """The resolved file has no defaults, loads to the same stored values from any folder, and takes overrides."""
     config = load(WTNPO, overrides)
     path = written(tmp_path, dump(config))
-    assert load(path) == config
-    assert load(path, ["seed=7"]) == config.model_copy(update={"seed": 7})
+    assert load(path).model_dump() == config.model_dump()
+    assert load(path, ["seed=7"]).model_dump() == config.model_dump() | {"seed": 7}
 
 
 def test_dump_keeps_every_text(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_refused_override_is_told_in_one_sentence(override: str, said: str) -> N
         (HEAD.replace("_self_", "_self_, {override hydra/job_logging: none}") + SPACE, "hydra is not allowed"),
         (HEAD + SPACE + "storage: ${oc.env:HOME}\n", "'${oc.env:HOME}' is not allowed"),
         (HEAD.replace("tiny", '"${oc.env:HOME}"') + SPACE, "'${oc.env:HOME}' is not allowed"),
-        (HEAD.replace("tiny", "tinny") + SPACE, "model=tinny is not known: allowed are llama-2-7b"),
+        (HEAD.replace("tiny", "tinny") + SPACE, "model=tinny is not known: allowed are hf, llama-2-7b"),
         (
             HEAD.replace("model: tiny", "modle: tiny") + SPACE,
             "names modle/tiny, which does not exist (nearest: model).",

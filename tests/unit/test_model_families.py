@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import CONFIG_MAPPING
+import torch
+from transformers import CONFIG_MAPPING, Gemma3Config, Gemma3ForConditionalGeneration
 
+from eval.models.checkpoint import load_model
 from support.families import check_family, make_model
 
 SIZES: dict[str, Any] = {
@@ -39,3 +41,19 @@ FAMILIES: dict[str, dict[str, Any]] = {
 def test_a_sweep_can_have_any_family(family: str, tmp_path: Path) -> None:
     """Every number is that of the model's own logits; reset and mix are right; what is saved loads again."""
     check_family(make_model(CONFIG_MAPPING[family](**SIZES | FAMILIES[family])), tmp_path)
+
+
+def test_the_text_part_of_an_image_text_model_is_used(tmp_path: Path) -> None:
+    """Gemma 3 as it ships: the language model in it gives the same logits, and is itself a family as above."""
+    torch.manual_seed(0)
+    text = SIZES | WIDE | {"head_dim": 8}
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = Gemma3Config(text_config=text, vision_config=vision | {"image_size": 28, "patch_size": 14})
+    whole = Gemma3ForConditionalGeneration(config)
+    whole.eval()
+    whole.save_pretrained(tmp_path / "whole")
+    model = load_model(tmp_path / "whole")
+    ids = torch.arange(1, 9)[None]
+    assert torch.equal(model(input_ids=ids).logits, whole(input_ids=ids).logits)
+    assert sum(weight.numel() for weight in model.parameters()) < sum(weight.numel() for weight in whole.parameters())
+    check_family(model, tmp_path)

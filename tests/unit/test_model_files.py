@@ -126,6 +126,12 @@ def adapter(folder: Path, flag: Path) -> None:
     (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "a/b"}')
 
 
+def without_tokenizer(folder: Path, flag: Path) -> None:
+    """Take the tokenizer away."""
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+
+
 PICKLE = "a pickle, which can run code when it is read"
 REFUSED: list[tuple[Plant, str]] = [
     (pickled("pytorch_model.bin"), f"has no model.safetensors, only pytorch_model.bin, {PICKLE}"),
@@ -173,6 +179,40 @@ def test_a_sweep_refuses_it(
     assert said in line
     assert not flag.exists()
     assert not Path("runs").exists()
+
+
+UNFIT: list[tuple[Plant, str]] = [
+    (
+        configured(quantization_config={"quant_method": "gptq", "bits": 4}),
+        "is quantised (gptq): its weights cannot be trained; give the unquantised model",
+    ),
+    (
+        configured(quantization_config={"load_in_4bit": True}),
+        "is quantised (bitsandbytes): its weights cannot be trained; give the unquantised model",
+    ),
+    (without_tokenizer, "has no tokenizer (tokenizer.json): save that of the model from which it was made beside it"),
+    (configured("tokenizer_config.json", eos_token=None), "has no EOS token, which ends every answer"),
+    (
+        written("config.json", b'{"model_type": "t5"}'),
+        "is an encoder-decoder model (t5): give a causal language model",
+    ),
+    (written("config.json", b'{"model_type": "vit"}'), "is no causal language model that transformers knows (vit)"),
+    (
+        configured(model_type="gemma2", head_dim=16),
+        "cannot be loaded: Gemma2ForCausalLM does not support this attention: give another, as train.attention=eager",
+    ),
+]
+"""Models that can be read but not trained."""
+
+
+@pytest.mark.parametrize(("plant", "said"), UNFIT)
+def test_a_sweep_refuses_what_cannot_be_trained(
+    plant: Plant, said: str, folder: Path, flag: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its small files alone, in a dry run too, with the key, the path and the reason."""
+    plant(folder, flag)
+    line = refusal(launch.main, capsys, *SWEEP, f"model.path={folder}", "--dry-run")
+    assert line.startswith(f"error: model.path = {folder} {said}")
 
 
 @pytest.mark.parametrize(("plant", "said"), REFUSED[::4])
