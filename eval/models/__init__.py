@@ -3,7 +3,7 @@
     checkpoint          models and tokenizers from folders and hub ids
     hub                 commits and files of the Hugging Face hub
     safetensors_check   refuses a folder that cannot be read without running code from it
-    logits              the head of a model with its scale and its cap
+    logits              the parts of a model, and the scale and cap of its logits
     forward             the teacher-forced forward
     generation          greedy answers
     answers             the outputs for all texts of a dataset, in one pass

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from eval.models.logits import head_of, output_layer
+from eval.models.logits import body_of, head_of, output_layer
 from eval.rows.encode import Batch, EncodedRow, collate, group_by_length
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class MapFn(Protocol):
 
 def hidden_states(model: "PreTrainedModel", batch: Batch) -> Tensor:
     """Return the final hidden states [B, T, d], the input of the model's head."""
-    states: Tensor = model.base_model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).last_hidden_state
+    body = body_of(model)
+    states: Tensor = body(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).last_hidden_state
     return states
 
 
@@ -84,6 +85,8 @@ def has_known_logits(model: "PreTrainedModel", rows: Sequence[EncodedRow]) -> bo
     """
     batch = collate(rows, model.device)
     head, states = head_of(model), hidden_states(model, batch)
+    if head.get_parameter("weight").shape[-1] != states.shape[-1]:
+        return False
     scale = PROBE_LOGIT / float(head(states).abs().max())
     handle = head.register_forward_pre_hook(lambda _, inputs: (inputs[0] * scale, *inputs[1:]))
     try:

@@ -1,4 +1,4 @@
-"""From final hidden states to logits, as the model itself computes them: its head, then its scale and its cap."""
+"""The parts of a model: its body, and the way from final hidden states to logits (head, scale, cap) as its own."""
 
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,12 @@ def _read_number(config: "PreTrainedConfig", keys: tuple[str, ...]) -> float | N
     """Return the value of the first key that the configuration has as a number; None without one."""
     values = (getattr(config, key, None) for key in keys)
     return next((float(value) for value in values if isinstance(value, int | float)), None)
+
+
+def body_of(model: "PreTrainedModel") -> nn.Module:
+    """Return the model without its head, from tokens to final hidden states."""
+    # Llama 4's text model names its body as the image-text model does, by which it would be its own body.
+    return model.get_submodule("model") if model.base_model is model else model.base_model
 
 
 def head_of(model: "PreTrainedModel") -> nn.Module:

@@ -122,7 +122,7 @@ class MemoryTracker(FakeTensorMode):
         if func is not torch.ops.aten._grouped_mm.default or args[0].dtype == torch.bfloat16:
             return super().__torch_dispatch__(func, types, args, kwargs)
         left, right = (matrix.to(torch.bfloat16) for matrix in args[:2])
-        made = super().__torch_dispatch__(func, types, (left, right, *args[2:]), kwargs)
+        made: Any = super().__torch_dispatch__(func, types, (left, right, *args[2:]), kwargs)
         return made.to(args[0].dtype)
 
     def _count_storage(self, storage: torch.UntypedStorage) -> None:

@@ -17,7 +17,7 @@ from torch.optim import AdamW, Optimizer
 from transformers import PreTrainedModel
 from transformers.utils.import_utils import is_flash_attn_2_available
 
-from eval.models.logits import head_of
+from eval.models.logits import body_of, head_of
 from sweep.errors import ConfigError
 
 WEIGHT_DTYPES = {"float32": torch.float32, "master": torch.float32, "kahan": torch.bfloat16}
@@ -59,7 +59,7 @@ def enable_autocast(model: PreTrainedModel, precision: str) -> PreTrainedModel:
     """
     if WEIGHT_DTYPES[precision] != COMPUTE_DTYPES[precision]:
         cast = torch.autocast(model.device.type, COMPUTE_DTYPES[precision], cache_enabled=False)
-        for part in (model.base_model, head_of(model)):
+        for part in (body_of(model), head_of(model)):
             part.forward = MethodType(cast(type(part).forward), part)
     return model
 

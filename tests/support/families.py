@@ -77,7 +77,7 @@ def check_numbers(model: PreTrainedModel, folder: Path) -> None:
     for objective in OBJECTIVES:
         forget, retain = build_terms(own, objective, 0, model, ROWS, reference)
         assert abs(float(sum(part.detach() for part in retain.loss_parts(model, [0, 1])))) < 1e-4
-        sum(forget.loss_parts(model, [0, 1]), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
+        sum(forget.loss_parts(model, [0, 1]), torch.zeros(())).backward()
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
         assert gradients and all(bool(gradient.isfinite().all()) for gradient in gradients)
         model.zero_grad()
