@@ -10,12 +10,12 @@ from sweep.config.space import validate_space
 from sweep.search.paper import find_paper_setting
 
 OPTIONS = {group: sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")) for group in GROUPS}
-ROUNDS = range(max(map(len, OPTIONS.values())))
+ROUNDS = range(max(len(options) for group, options in OPTIONS.items() if group != "model"))
 SPLITS = {"tofu-forget01", "tofu-forget05", "tofu-forget10"}
 
 
 def chosen(turn: int) -> dict[str, str]:
-    """An option of each group: in each turn the next, until each has had all of its own."""
+    """An option of each group: in each turn the next, until each has had all of its own, but for the many models."""
     return {group: options[turn % len(options)] for group, options in OPTIONS.items()}
 
 
@@ -43,6 +43,14 @@ def test_every_config_composes_with_every_option(name: str, turn: int) -> None:
     validate_space(config)
     names = {"model": config.model.name, "data": config.data.name, "cluster": config.cluster.name}
     assert names | {"recipe": config.recipe} == chosen(turn)
+
+
+@pytest.mark.parametrize("turn", range(len(OPTIONS["model"])))
+def test_every_model_composes(turn: int) -> None:
+    """With RMU, whose space ends at the model's deepest layer."""
+    config = composed("rmu", turn)
+    validate_space(config)
+    assert config.model.name == OPTIONS["model"][turn]
 
 
 @pytest.mark.parametrize("name", SWEEPS)
