@@ -107,7 +107,7 @@ def _read_config(path: str | Path, revision: str | None = None) -> PreTrainedCon
     with _translate_errors(path):
         whole = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     assert isinstance(whole, PreTrainedConfig)
-    for config in (whole, *(getattr(whole, name) for name in whole.sub_configs)):
+    for config in (whole, *(getattr(whole, name, None) for name in whole.sub_configs)):
         if "/" in str(getattr(config, "_attn_implementation", None)):
             raise DataError(f"{path} cannot be loaded: its attention is code from the hub, which is never run")
         if getattr(config, "transformers_weights", None) is not None:
@@ -123,7 +123,8 @@ def _take_text_part(path: str | Path, whole: PreTrainedConfig) -> PreTrainedConf
     """
     if whole.is_encoder_decoder:
         raise DataError(f"{path} is an encoder-decoder model ({whole.model_type}): give a causal language model")
-    text = whole.get_text_config(decoder=True)
+    with _translate_errors(path):
+        text = whole.get_text_config(decoder=True)
     if type(text) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         text = whole
     if type(text) not in MODEL_FOR_CAUSAL_LM_MAPPING:

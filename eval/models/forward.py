@@ -87,7 +87,7 @@ def has_known_logits(model: "PreTrainedModel", rows: Sequence[EncodedRow]) -> bo
     head, states = head_of(model), hidden_states(model, batch)
     if head.get_parameter("weight").shape[-1] != states.shape[-1]:
         return False
-    scale = PROBE_LOGIT / float(head(states).abs().max())
+    scale = PROBE_LOGIT / (float(head(states).abs().max()) or PROBE_LOGIT)
     handle = head.register_forward_pre_hook(lambda _, inputs: (inputs[0] * scale, *inputs[1:]))
     try:
         ours = output_layer(model)(states)
@@ -95,7 +95,8 @@ def has_known_logits(model: "PreTrainedModel", rows: Sequence[EncodedRow]) -> bo
         logits = model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits.float()
     finally:
         handle.remove()
-    return torch.allclose(logits, ours, rtol=0, atol=MAX_PROBE_ERROR * float(ours.abs().max()), equal_nan=True)
+    error = MAX_PROBE_ERROR * float(ours.abs().max())
+    return logits.shape == ours.shape and torch.allclose(logits, ours, rtol=0, atol=error, equal_nan=True)
 
 
 def label_logp(head: nn.Module, hidden: Tensor, label: Tensor) -> Tensor:

@@ -50,7 +50,8 @@ class OutputLayer(nn.Module):
 def _read_number(config: "PreTrainedConfig", keys: tuple[str, ...]) -> float | None:
     """Return the value of the first key that the configuration has as a number; None without one."""
     values = (getattr(config, key, None) for key in keys)
-    return next((float(value) for value in values if isinstance(value, int | float)), None)
+    numbers = (value for value in values if isinstance(value, int | float) and not isinstance(value, bool))
+    return next(map(float, numbers), None)
 
 
 def body_of(model: "PreTrainedModel") -> nn.Module:

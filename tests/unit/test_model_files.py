@@ -17,6 +17,7 @@ from transformers import AutoConfig
 import eval.run
 from eval.models.checkpoint import count_layers, load_model, load_tokenizer
 from eval.models.generation import generate_greedy
+from eval.models.safetensors_check import check_file_names
 from eval.rows.encode import encode_rows
 from eval.rows.types import DataError
 from eval.shipped_configs import CONFIGS
@@ -203,6 +204,14 @@ UNFIT: list[tuple[Plant, str]] = [
     ),
 ]
 """Models that can be read but not trained."""
+
+
+def test_an_adapter_on_the_hub_is_refused_by_the_names_of_its_files() -> None:
+    """As in a folder; it has no weights of the model that it adapts."""
+    with pytest.raises(
+        DataError, match=r"^a/b holds an adapter \(adapter_config.json\): merge it into its model first"
+    ):
+        check_file_names("a/b", ["adapter_config.json", "adapter_model.safetensors"])
 
 
 @pytest.mark.parametrize(("plant", "said"), UNFIT)
