@@ -82,6 +82,7 @@ def test_a_dry_run_makes_nothing(here: Path, capsys: pytest.CaptureFixture[str])
     *planned, prompt, labels = rest.splitlines()
     assert planned == [
         "name: dry",
+        "rows: 8 forget, 16 retain, 8 holdout",
         "trials: 3, then a race of at most 2 runs, then 2 runs on report seeds",
         "to prepare: target, reference",
     ]
