@@ -15,7 +15,7 @@ MAX_SHOWN_TOKENS = 40
 
 def format_sample_row(config: SweepConfig, dataset: Dataset) -> str:
     """Format the first forget row in two lines: the tokens of its prompt, and those of its answer, the labels."""
-    tokenizer = load_model_info(config.model, config.target, dataset).tokenizer
+    tokenizer = load_model_info(config.model, config.target, dataset, config.train.attention).tokenizer
     first = dataset.forget[0]
     row = encode(tokenizer, config.model.row_template, first.question, first.answer)
     return (

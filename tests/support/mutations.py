@@ -12,9 +12,12 @@ from eval.shipped_configs import CONFIGS
 from sweep.config.compose import dump, load
 from sweep.config.messages import GROUPS
 
+MODELS = ("hf.yaml", "phi-1.5.yaml", "tiny.yaml")
+"""One of each kind of model: the others are as phi-1.5, and planning with them takes seconds."""
 FILES = {
     str(file.relative_to(CONFIGS)): file.read_text(encoding="utf-8")
     for file in (*CONFIGS.glob("*.yaml"), *(file for group in GROUPS for file in (CONFIGS / group).glob("*.yaml")))
+    if file.parent.name != "model" or file.name in MODELS
 } | {"config.yaml": dump(load(CONFIGS / "wtnpo.yaml"))}
 """Shipped files by path, and `config.yaml`, which has all keys, as in a sweep's folder."""
 ODD = (

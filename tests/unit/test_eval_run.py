@@ -13,7 +13,7 @@ from eval.shipped_configs import CONFIGS
 from support.toys import SHAPE, TEMPLATE, dataset, tokenizer
 from sweep.training.models import make_llama
 
-MODELS = sorted(file.stem for file in (CONFIGS / "model").glob("*.yaml"))
+MODELS = sorted(file.stem for file in (CONFIGS / "model").glob("*.yaml") if file.stem != "hf")  # its text is its own
 TEXT = ["--question", TEMPLATE.question, "--answer", TEMPLATE.answer]
 
 
