@@ -24,10 +24,10 @@ def single_trial_configs(sweep: SweepRecords) -> dict[str, str]:
     for file, setting in named.items():
         if setting is None:
             continue
-        trial = _describe_trial(sweep.find_search_trial(setting))
-        texts[file] = (
-            f"# {FILE_COMMENTS[file]} {sweep.name}: {trial}.\n{dump(_restrict_to_setting(sweep.config, setting))}"
-        )
+        trial = sweep.find_search_trial(setting)
+        seed = sweep.config.seed if trial is None else trial.seed
+        again = dump(_restrict_to_setting(sweep.config, setting, seed))
+        texts[file] = f"# {FILE_COMMENTS[file]} {sweep.name}: {_describe_trial(trial)}.\n{again}"
     return texts
 
 
@@ -43,13 +43,14 @@ def _describe_trial(record: TrialRecord | None) -> str:
     return f"trial {record.index}, score {record.score!r} (lower is better)"
 
 
-def _restrict_to_setting(config: SweepConfig, setting: Setting) -> SweepConfig:
-    """Return the sweep's configuration with everything fixed to one setting and nothing to search."""
+def _restrict_to_setting(config: SweepConfig, setting: Setting, seed: int) -> SweepConfig:
+    """Return the sweep's configuration with everything fixed to one setting and seed, and nothing to search."""
     one = {"sampler": "random", "trials": 1, "hours": None, "warm_start": (), "stop": "none", "race": 0}
     changed = {
         "space": {},
         "fixed": setting,
         "search": config.search.model_dump() | one,
+        "seed": seed,
         "seeds": 0,
         "ledger": None,  # a database of its own
     }

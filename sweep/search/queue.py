@@ -16,6 +16,8 @@ from sweep.search.study import SweepStudy, TrialRequest
 
 SEARCH_SEED_OFFSET = 2**21
 """Offset from the sweep's seed to the search's further seeds: above all race and report seeds."""
+MAX_SEED = 2**31
+"""Seeds of a configuration lie below it, so that a trial can be run again alone."""
 MAX_RACE_FAILURES = 2
 """Failures of a race run after which its setting leaves the race."""
 
@@ -124,7 +126,7 @@ def compute_busy_hours(attempts: Iterable[TrialRecord], at: float) -> float:
 def choose_search_seed(config: SweepConfig, index: int) -> int:
     """Return the seed of search trial `index`: the trials take turns on `search.seeds` seeds, `seed` the first."""
     turn = index % config.search.seeds
-    return config.seed + SEARCH_SEED_OFFSET + turn if turn else config.seed
+    return (config.seed + SEARCH_SEED_OFFSET + turn) % MAX_SEED if turn else config.seed
 
 
 def _pending_search_trials(config: SweepConfig, paper: Setting | None, ledger: SweepStudy) -> Iterator[TrialRequest]:

@@ -39,7 +39,7 @@ def test_each_file_says_what_it_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("file", "setting"), [("best.yaml", FOUND), ("found.yaml", FOUND), ("paper.yaml", PAPER)])
 def test_each_file_is_a_whole_configuration(tmp_path: Path, file: str, setting: Setting) -> None:
-    """Read back, it differs from the sweep only in these blocks; what makes the numbers is the sweep's."""
+    """Read back, it differs from the sweep only in these blocks: the seed is the trial's, 0, and not the sweep's."""
     config = toys.config(
         tmp_path,
         search={"epochs": "best", "hours": 1.5, "stop": "asha", "warm_start": ("first",)},
@@ -50,5 +50,5 @@ def test_each_file_is_a_whole_configuration(tmp_path: Path, file: str, setting: 
     path = tmp_path / file
     path.write_text(single_trial_configs(sweep_of(config, RECORDS))[file])
     search = config.search.model_copy(update=ALONE)
-    changed = {"space": {}, "fixed": setting, "search": search, "seeds": 0, "ledger": None}
+    changed = {"space": {}, "fixed": setting, "search": search, "seed": 0, "seeds": 0, "ledger": None}
     assert load(path) == config.model_copy(update=changed)

@@ -132,4 +132,5 @@ def test_searches_take_turns_on_seeds_of_their_own(tmp_path: Path) -> None:
     """The first is the sweep's seed, the others lie above all race and report seeds."""
     config = toys.config(tmp_path, seed=7, seeds=10**6, search={"seeds": 3, "race": 10_000})
     assert [choose_search_seed(config, i) for i in range(5)] == [7, 7 + 2**21 + 1, 7 + 2**21 + 2, 7, 7 + 2**21 + 1]
+    assert choose_search_seed(config.model_copy(update={"seed": 2**31 - 1}), 1) == 2**21
     assert max(list_race_seeds(config)[-1], config.seed + config.seeds) < choose_search_seed(config, 1)
