@@ -13,7 +13,7 @@ from pydantic import ValidationError
 import objectives
 from objectives._base import Objective
 from sweep.config.messages import describe_requirement, nearest_hint, translate_errors
-from sweep.config.schema import Choices, Range, SweepConfig
+from sweep.config.schema import Choices, Range, Space, SweepConfig
 from sweep.errors import ConfigError
 from sweep.records import Setting, Value
 
@@ -177,6 +177,14 @@ def _build_distribution(entry: Range | Choices, kind: type) -> BaseDistribution:
     if kind is int:
         return IntDistribution(int(entry.low), int(entry.high), log=entry.log, step=int(entry.step or 1))
     return FloatDistribution(entry.low, entry.high, log=entry.log, step=entry.step)
+
+
+def measure_distance(space: Space, one: Setting, other: Setting) -> float:
+    """Return the largest distance of two settings in a searched hyper-parameter, as a share of its range, from 0 to 1.
+
+    It is `measure_share` of each.
+    """
+    return max((measure_share(entry, one[name], other[name]) for name, entry in space.items()), default=0.0)
 
 
 def measure_share(entry: Range | Choices, one: Value, other: Value) -> float:

@@ -14,6 +14,7 @@ from statistics import fmean
 from scipy.special import stdtrit
 
 from sweep.config.schema import SweepConfig
+from sweep.config.space import measure_distance
 from sweep.records import INTERRUPTED_REASON, Setting, TrialRecord
 from sweep.search.samplers import SAMPLERS
 from sweep.search.score_model import rank_trials
@@ -23,6 +24,8 @@ RACE_SEED_OFFSET = 2**20
 MAX_ROUNDS = 4
 """Rounds of a race of at least 8 runs; a larger race has more settings."""
 MIN_RACERS = 2
+MIN_DISTANCE = 0.1
+"""Share of a searched range by which two racers differ in some hyper-parameter, if the search has such settings."""
 LEAVE_LEVEL = 0.1
 """A setting leaves where a one-sided test at this level finds its mean above the lowest."""
 
@@ -105,6 +108,15 @@ def list_own_trials(config: SweepConfig, paper: Setting | None, records: Iterabl
     return [*best.values()]
 
 
+def nominate_racers(config: SweepConfig, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Choose the racers among ranked trials: the best that are not nearly alike, and then the best of the others."""
+    apart: list[TrialRecord] = []
+    for trial in trials:
+        if all(measure_distance(config.space, trial.setting, one.setting) >= MIN_DISTANCE for one in apart):
+            apart.append(trial)
+    return [*apart, *(trial for trial in trials if trial not in apart)][: count_racers(config.search.race)]
+
+
 def hold_race(config: SweepConfig, paper: Setting | None, records: Sequence[TrialRecord]) -> Race:
     """Replay the race from the records alone: the same records give the same race, in whatever order they ended.
 
@@ -115,7 +127,7 @@ def hold_race(config: SweepConfig, paper: Setting | None, records: Sequence[Tria
         paper: the paper's setting, if there is one.
         records: the last attempts of the sweep's trials.
     """
-    own = list_own_trials(config, paper, records)[: count_racers(config.search.race)]
+    own = nominate_racers(config, list_own_trials(config, paper, records))
     ended = {
         (_setting_key(r.setting), r.seed): r
         for r in records

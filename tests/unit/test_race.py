@@ -68,6 +68,15 @@ def test_for_two_racers_the_limit_is_that_of_the_analysis_of_variance(scores: li
     assert compute_limit(scores) == pytest.approx(expected, abs=1e-9)
 
 
+def test_racers_are_not_nearly_alike(tmp_path: Path) -> None:
+    """Alpha 0, .4 and 4 of 0 to 5: the second lies .08 from the first and gives way; where it alone is left, it races."""
+    config = toys.config(tmp_path, search={"race": 8})
+    first, near, far = (dict[str, Value](alpha=alpha, beta=2.0) for alpha in (0.0, 0.4, 4.0))
+    found = [trial(i + 1, setting, 0.1 * (i + 1)) for i, setting in enumerate((first, near, far))]
+    assert [racer.setting for racer in hold_race(config, PAPER, found).racers] == [first, far]
+    assert [racer.setting for racer in hold_race(config, PAPER, found[:2]).racers] == [first, near]
+
+
 def test_before_it_begins_the_best_of_the_search_leads(config: SweepConfig) -> None:
     """The paper's setting, which the search was given, is no racer; every run is still to come, round by round."""
     race = hold_race(config, PAPER, SEARCH)
