@@ -69,7 +69,7 @@ def test_for_two_racers_the_limit_is_that_of_the_analysis_of_variance(scores: li
 
 
 def test_racers_are_not_nearly_alike(tmp_path: Path) -> None:
-    """Alpha 0, .4 and 4 of 0 to 5: the second lies .08 from the first and gives way; where it alone is left, it races."""
+    """Alpha 0, .4 and 4 of 0 to 5: the second, .08 from the first, gives way; where it alone is left, it races."""
     config = toys.config(tmp_path, search={"race": 8})
     first, near, far = (dict[str, Value](alpha=alpha, beta=2.0) for alpha in (0.0, 0.4, 4.0))
     found = [trial(i + 1, setting, 0.1 * (i + 1)) for i, setting in enumerate((first, near, far))]
