@@ -4,6 +4,8 @@
     storage       the databases that hold the studies
     queue         the trials still to be run, in order
     samplers      what differs between the samplers: algorithm, directions of the study, list of settings
+    gp_sampler    the sampler gp: the next setting by a Gaussian process of the scores
+    score_model   that process, which knows the seeds: estimated mean scores, and the trials ranked by them
     race          the best settings on fresh seeds: who leaves, who wins
     grid          every combination of a space
     asha          early stopping of trials that fall behind
