@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from eval.models.logits import body_of, head_of, output_layer
 from eval.rows.encode import Batch, EncodedRow, collate, group_by_length
+from eval.rows.types import DataError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel  # takes seconds to import
@@ -47,9 +48,17 @@ def hidden_states(model: "PreTrainedModel", batch: Batch) -> Tensor:
 
 
 def find_blocks(model: "PreTrainedModel") -> nn.ModuleList:
-    """Return the model's layers, from the first to the last."""
-    layers = model.config.num_hidden_layers
-    return next(m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == layers)
+    """Return the model's layers, from the first to the last.
+
+    Raises:
+        DataError: they are not one list of modules, so that the input of one of them cannot be read.
+    """
+    n_layers = model.config.num_hidden_layers
+    found = (m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == n_layers)
+    if (layers := next(found, None)) is None:
+        kind = model.config.model_type
+        raise DataError(f"a model of type {kind} has no list of its {n_layers} layers: choose another")
+    return layers
 
 
 class _ReachedError(Exception):

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from eval.models import forward
-from eval.models.forward import hidden_states, label_logp, label_statistics, layer_states
+from eval.models.forward import find_blocks, hidden_states, label_logp, label_statistics, layer_states
 from eval.models.logits import head_of
 from eval.rows.encode import EncodedRow, collate
+from eval.rows.types import DataError
 from support.toys import encoded, llama
 
 ROWS = encoded((5, 3), (2, 1), (9, 6), (4, 4))
@@ -95,3 +96,11 @@ def test_layer_states_stop_there(layer: int) -> None:
     real = batch.mask.bool()
     assert torch.allclose(states[real], whole[real], atol=1e-6)
     assert states.requires_grad
+
+
+def test_a_model_without_a_list_of_its_layers_is_named() -> None:
+    """Its configuration says one layer more than it has."""
+    model = llama()
+    model.config.num_hidden_layers += 1
+    with pytest.raises(DataError, match=r"^a model of type llama has no list of its 3 layers: choose another$"):
+        find_blocks(model)
