@@ -118,6 +118,15 @@ class TargetConfig(Frozen):
     """ES on forget and on holdout rows below which the target is refused: it does not know them (0: never)."""
 
 
+class RetainModelConfig(Frozen):
+    """The retain model, which forget quality and privleak compare with; it is used only where they are measured."""
+
+    path: str | None
+    """Folder or hub id of a model fine-tuned on retain and holdout rows alone; null fine-tunes `model`."""
+    revision: str | None
+    """Hub revision of `path`; null uses the newest when the sweep begins."""
+
+
 if TYPE_CHECKING:
     DataConfig: TypeAlias = datasets.DatasetOptions
 else:
@@ -310,6 +319,7 @@ class SweepConfig(Frozen):
     eval: EvalConfig
     model: ModelConfig
     target: TargetConfig
+    retain_model: RetainModelConfig = RetainModelConfig(path=None, revision=None)
     data: Annotated[DataConfig, Field(discriminator="source")]
     recipe: Literal["default", "paper"]
     cluster: ClusterConfig

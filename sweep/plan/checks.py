@@ -76,6 +76,7 @@ def check_model_loadable(config: SweepConfig) -> None:
     for block, path, revision in (
         ("model", config.model.path, config.model.revision),
         ("target", config.target.path, config.target.revision),
+        ("retain_model", config.retain_model.path, config.retain_model.revision),
     ):
         if path is None:
             continue

@@ -15,7 +15,7 @@ from sweep.config.schema import MAX_EXPERIMENT_CHARS, SweepConfig
 from sweep.config.stored import load_stored_config
 from sweep.errors import ConfigError
 from sweep.plan.checks import check_model_loadable, check_row_lengths, check_steps
-from sweep.plan.hub_commits import pin_commits
+from sweep.plan.hub_commits import hash_local_models, pin_commits
 from sweep.plan.row_template import fill_template
 from sweep.records import Setting
 
@@ -146,6 +146,7 @@ def plan_stored_sweep(storage: Path, name: str) -> SweepPlan:
     refuse_changed_config(config, name)
     validate_config(config)
     check_model_loadable(config)
+    hash_local_models(config)
     return _build_plan(config, name, partial(reopen_study, config, name))
 
 

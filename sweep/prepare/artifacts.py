@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from eval.rows.refusals import choose_refusal
 from eval.rows.types import DataError, Dataset
-from sweep.config.schema import ModelConfig, SweepConfig, TargetConfig
+from sweep.config.schema import ModelConfig, RetainModelConfig, SweepConfig, TargetConfig
 from sweep.errors import ConfigError
 from sweep.prepare import object_store
 from sweep.prepare.digests import digest_model, hash_file
@@ -144,7 +144,8 @@ def locate_artifacts(config: SweepConfig, dataset: Dataset) -> Artifacts:
     target = content_address(config.storage, inputs)
     refusals = [choose_refusal(row.question) for row in dataset.forget]
     said = {"target": target.name, "reduction": config.retain.reduction, "refusals": refusals}
-    retain_model = content_address(config.storage, inputs | {"without": "forget"})
+    given = {} if config.retain_model.path is None else {"retain_model": _describe_model(config.retain_model, store)}
+    retain_model = content_address(config.storage, inputs | {"without": "forget"} | given)
     return Artifacts(
         target=target,
         reference=content_address(config.storage, said),
@@ -153,7 +154,7 @@ def locate_artifacts(config: SweepConfig, dataset: Dataset) -> Artifacts:
     )
 
 
-def _describe_model(block: ModelConfig | TargetConfig, store: Path) -> dict[str, object]:
+def _describe_model(block: ModelConfig | TargetConfig | RetainModelConfig, store: Path) -> dict[str, object]:
     """Return what a model is made from: its configuration, with the content of a folder instead of its path."""
     values = block.model_dump(exclude={"name", "layers", "deepest", "min_es"})
     if block.path is None or not Path(block.path).is_dir():

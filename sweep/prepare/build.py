@@ -50,11 +50,12 @@ def make_reference(config: SweepConfig, dataset: Dataset, wanted: Artifacts) -> 
 
 
 def make_retain_model(config: SweepConfig, dataset: Dataset, wanted: Artifacts) -> Iterator[StageProgress]:
-    """Make the retain model, fine-tuned like the target but without the forget rows, and its values for them."""
+    """Make the retain model, fine-tuned like the target but without the forget rows or given, and its values."""
     assert wanted.retain_model is not None
     with on_rank_zero(make_once(wanted.retain_model, wanted.url)) as folder:
         if folder is not None:
-            without = config.model_copy(update={"target": config.target.model_copy(update={"path": None})})
+            source = config.target.model_copy(update=config.retain_model.model_dump())
+            without = config.model_copy(update={"target": source})
             yield from _make_model("retain model", without, dataset, dataset.retain + dataset.holdout, folder)
             model, tokenizer = models.load_for_training(folder, config.train), load_tokenizer(folder)
             values = measure_retain_model(model, tokenizer, config.model.row_template, dataset, distributed_map(model))
@@ -121,8 +122,9 @@ def _check_logits(config: SweepConfig, model: PreTrainedModel, rows: Sequence[En
 
 def _name_path(config: SweepConfig) -> str:
     """Return the key and the value that name the model that is loaded."""
-    key, path = ("target", config.target.path) if config.target.path else ("model", config.model.path)
-    return f"{key}.path = {path!r}"
+    path = config.target.path or config.model.path
+    paths = {"model": config.model.path, "target": config.target.path, "retain_model": config.retain_model.path}
+    return f"{next(key for key, own in reversed(paths.items()) if own == path)}.path = {path!r}"
 
 
 def _check_finite(stage: str, config: SweepConfig, model: PreTrainedModel) -> None:

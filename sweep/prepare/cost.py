@@ -263,7 +263,7 @@ def _estimate_artifacts(
         ),
     }
     if places.retain_model is not None:
-        tuned = config.target.epochs * _count_positions(rows.retain_model_rows)
+        tuned = 0 if config.retain_model.path else config.target.epochs * _count_positions(rows.retain_model_rows)
         made[places.retain_model] = ArtifactCost(disk_bytes=model_bytes, hours=hours(trained=tuned, read=0))
     return made
 

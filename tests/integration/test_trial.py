@@ -1,5 +1,6 @@
 """Preparation and one trial on the toy model, end to end without Ray."""
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from objectives.wtnpo import WTNPO
 from support.targets import FULL, Prepared, Toy, made
 from support.toys import config, dataset
 from sweep.config.schema import SweepConfig
-from sweep.prepare.artifacts import Artifacts, locate_artifacts
+from sweep.prepare.artifacts import RETAIN_VALUES_FILE, Artifacts, locate_artifacts
 from sweep.prepare.preparers import missing_preparers
 from sweep.records import TrialRecord
 from sweep.training.weights import snapshot_weights
@@ -214,6 +215,17 @@ def test_the_lower_of_last_and_kept_epoch_counts(toy: Toy, tau: float) -> None:
         return
     assert (outcome.metrics["score"], outcome.metrics["mix"]) == (extraction_strengths(lowest).forget, 1.0)
     assert {key: outcome.metrics.get(key) for key in lowest} == lowest
+
+
+def test_a_given_retain_model_takes_the_place_of_a_made_one(prepared: Prepared) -> None:
+    """The made one given by its folder: its values for forget quality are the same, and nothing is fine-tuned."""
+    _, made = prepared(eval=FULL)
+    _, given = prepared(eval=FULL, retain_model={"path": str(made.retain_model), "revision": None})
+    assert made.retain_model is not None and given.retain_model is not None
+    assert (given.target, given.reference) == (made.target, made.reference)
+    assert given.retain_model != made.retain_model
+    ours, theirs = ((one / RETAIN_VALUES_FILE).read_text() for one in (given.retain_model, made.retain_model))
+    assert json.loads(ours) == json.loads(theirs)
 
 
 def test_full_suite_beside_the_score(prepared: Prepared) -> None:

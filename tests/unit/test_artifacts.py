@@ -10,6 +10,8 @@ import pytest
 
 from eval.rows.types import DataError
 from support.toys import config, dataset
+from sweep.errors import ConfigError
+from sweep.plan.hub_commits import adopt_commits, hash_local_models, pin_commits
 from sweep.prepare import digests
 from sweep.prepare.artifacts import (
     MANIFEST_FILE,
@@ -222,3 +224,19 @@ def test_a_file_that_has_just_changed_is_read_again(tmp_path: Path) -> None:
     model_folder(folder, weights="abd")
     assert digests.digest_model(folder, store) != first
     assert not store.exists()
+
+
+def test_a_model_that_changed_since_the_sweep_began_is_refused(tmp_path: Path) -> None:
+    """A plan pins the content of a local model as its revision; a stored sweep, and one resumed, ask for it."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    weights = folder / "model.safetensors"
+    weights.write_bytes(b"one")
+    own = config(tmp_path)
+    own = own.model_copy(update={"target": own.target.model_copy(update={"path": str(folder)})})
+    pinned = pin_commits(own)
+    assert hash_local_models(pinned) == {"target": pinned.target.revision}
+    assert adopt_commits(own, pinned) == pinned
+    weights.write_bytes(b"two")
+    with pytest.raises(ConfigError, match=r"holds another model than target\.revision = '[0-9a-f]{16}', with which"):
+        hash_local_models(pinned)
