@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 # torch and transformers are imported only for a long text, so that short rows such as TOFU's are checked at once.
 
 MAX_UNCHECKED_BYTES = 1024
-"""Bytes of a question and an answer up to which every model has enough positions."""
+"""Bytes of a question and an answer up to which nearly every model has enough positions."""
 
 
 def check_lengths(
-    dataset: Dataset, template: "Template", known: "Callable[[], tuple[PreTrainedTokenizerFast, int | None]]"
+    dataset: Dataset,
+    template: "Template",
+    known: "Callable[[], tuple[PreTrainedTokenizerFast, int | None]]",
+    max_unchecked_bytes: float = MAX_UNCHECKED_BYTES,
 ) -> None:
     """Refuse rows with a text of more tokens than the model has positions.
 
@@ -27,11 +30,12 @@ def check_lengths(
         dataset: the rows.
         template: the text of a row.
         known: returns the tokenizer and the number of positions (None: unlimited); called only if a text is long.
+        max_unchecked_bytes: bytes of a question and an answer up to which the model is known to have enough positions.
 
     Raises:
         DataError: a text is too long; the message has the part, the row counted from 1, and both numbers.
     """
-    long = [one for one in _list_texts(dataset) if len("".join(one[1:]).encode()) > MAX_UNCHECKED_BYTES]
+    long = [one for one in _list_texts(dataset) if len("".join(one[1:]).encode()) > max_unchecked_bytes]
     if not long:
         return
     from eval.rows.encode import encode

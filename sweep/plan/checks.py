@@ -4,6 +4,7 @@ Study and MLflow have a database each, model and rows can be loaded, the model h
 trial has enough steps to change the model.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +42,24 @@ def check_row_lengths(config: SweepConfig, dataset: Dataset) -> None:
         own = load_model_info(config.model, config.target, dataset, config.train.attention)
         return own.tokenizer, getattr(own.architecture, "max_position_embeddings", None)
 
-    length_check.check_lengths(dataset, config.model.row_template, load_tokenizer)
+    template, positions = config.model.row_template, _read_positions(config)
+    # A token has at least one byte of the text, the template's included.
+    fitting = positions - len(f"{template.question}{template.answer}".encode())
+    unchecked = min(fitting, length_check.MAX_UNCHECKED_BYTES)
+    length_check.check_lengths(dataset, template, load_tokenizer, unchecked)
+
+
+def _read_positions(config: SweepConfig) -> float:
+    """Return the number of positions in the configuration of the model at `model.path`; infinite where not known."""
+    if config.model.path is None:
+        return math.inf
+    from eval.models.checkpoint import load_config
+
+    try:
+        found = getattr(load_config(config.model.path, config.model.revision), "max_position_embeddings", None)
+    except hub.HubUnreachableError:  # a dry run
+        return math.inf
+    return math.inf if found is None else float(found)
 
 
 def check_steps(config: SweepConfig, dataset: Dataset) -> None:

@@ -257,6 +257,14 @@ def test_a_row_longer_than_the_model_is_refused(row: Row) -> None:
         check_lengths(words(row), TEMPLATE, lambda: (tokens, positions - 1))
 
 
+def test_a_model_of_few_positions_has_short_rows_counted() -> None:
+    """A row of six bytes is not tokenized where the model is known to have room for as many, else it is."""
+    short = Row(question="what", answer="it")
+    check_lengths(words(short), TEMPLATE, lambda: (tokenizer(), 3), 6)
+    with pytest.raises(DataError, match=r"^retain row 2 has \d+ tokens, but the model has 3 positions"):
+        check_lengths(words(short), TEMPLATE, lambda: (tokenizer(), 3), 5)
+
+
 def test_a_long_answer_is_refused_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
