@@ -1,6 +1,6 @@
 """How near to the best setting a whole sweep comes, and how often its verdict is right, replayed on a table of trials.
 
-python tests/timings/search_quality.py         # replays 200 sweeps of each kind: about an hour on 2 cores
+python tests/timings/search_quality.py         # replays 200 sweeps of each kind, a second each on 2 cores
 python tests/timings/search_quality.py grid    # runs the trials that the table lacks, 1225: half an hour on 2 cores
 
 The table, search_quality.csv beside this file, holds the score of wtnpo on the embedded default by α and β, on a grid
