@@ -11,7 +11,6 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState
-from scipy.stats import qmc
 
 from sweep.records import Setting, Value
 from sweep.search.score_model import ScoreModel, encode, limit_threads, to_share
@@ -74,6 +73,8 @@ class GPSampler(BaseSampler):
 
     def _list_candidates(self, best: list[Setting], space: Mapping[str, BaseDistribution]) -> list[Setting]:
         """List settings that cover the space evenly, and some beside each of the best ones."""
+        from scipy.stats import qmc  # takes half a second to import
+
         even = qmc.Sobol(len(space), rng=self._rng).random(N_EVEN)
         near = np.repeat([[_locate(one[name], space[name]) for name in space] for one in best], N_NEAR, axis=0)
         near = np.clip(near + STEP * self._rng.standard_normal(near.shape), 0, 1)

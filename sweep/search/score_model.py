@@ -15,20 +15,20 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
-from typing import TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from scipy.special import ndtr, ndtri
-from scipy.stats import qmc
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, Matern
 from threadpoolctl import threadpool_limits
 
 from sweep.config.schema import SweepConfig
 from sweep.config.space import build_distributions
 from sweep.records import Setting, TrialRecord, Value
+
+if TYPE_CHECKING:
+    from sklearn.gaussian_process import GaussianProcessRegressor  # takes half a second to import, as scipy.stats does
 
 Array: TypeAlias = NDArray[np.float64]
 Distributions: TypeAlias = Mapping[str, BaseDistribution]
@@ -86,7 +86,7 @@ class ScoreModel:
         """Return the expected improvement [m] on the lowest predicted mean of a finished trial, in their deviations."""
         return np.asarray(np.sum([weight * self._improve(one, points) for weight, one in self._parts], axis=0))
 
-    def _improve(self, process: GaussianProcessRegressor, points: Array) -> Array:
+    def _improve(self, process: "GaussianProcessRegressor", points: Array) -> Array:
         lowest = process.predict(_on_no_seed(self._points)).min()
         mean, deviation = process.predict(_on_no_seed(points), return_std=True)
         seed_variance = process.kernel_.k2.diag(points[:1])[0]
@@ -95,8 +95,12 @@ class ScoreModel:
         return np.asarray(own * (z * ndtr(z) + np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)))
 
 
-def _draw_processes(n_coordinates: int) -> Iterator[GaussianProcessRegressor]:
+def _draw_processes(n_coordinates: int) -> "Iterator[GaussianProcessRegressor]":
     """Yield a process for each draw from the prior; the draws are spread evenly, and always the same."""
+    from scipy.stats import qmc
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, Matern
+
     draws = qmc.Sobol(n_coordinates + 3, seed=0).random(N_DRAWS)
     for *lengths, seed_variance, seed_offset, noise in np.exp(PRIOR_SPREAD * ndtri(draws)):
         within = [SEED_LENGTH] * n_coordinates + [WITHIN_SEED]
@@ -106,13 +110,13 @@ def _draw_processes(n_coordinates: int) -> Iterator[GaussianProcessRegressor]:
         yield GaussianProcessRegressor(setting + (seed + offset), alpha=NOISE * noise, optimizer=None)
 
 
-def _believe(process: GaussianProcessRegressor, pending: Array) -> GaussianProcessRegressor:
+def _believe(process: "GaussianProcessRegressor", pending: Array) -> "GaussianProcessRegressor":
     """Return the process as it is if the running trials come to their predictions."""
     if not len(pending):
         return process
     inputs = _on_no_seed(pending)
     values = np.concatenate([process.y_train_, process.predict(inputs)])
-    return GaussianProcessRegressor(process.kernel_, alpha=process.alpha, optimizer=None).fit(
+    return type(process)(process.kernel_, alpha=process.alpha, optimizer=None).fit(
         np.concatenate([process.X_train_, inputs]), values
     )
 

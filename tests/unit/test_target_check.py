@@ -59,9 +59,9 @@ def test_what_is_refused(target: dict[str, float], base: dict[str, float], is_re
 def test_what_a_refusal_says() -> None:
     """The key with its value, both numbers, and how to go on; for a target that was given, and for one made here."""
     with pytest.raises(ConfigError) as given:
-        refuse_ignorant_target(sweep(path="/tmp/m"), es(0, 0.015), {})  # noqa: S108
+        refuse_ignorant_target(sweep(path="base"), es(0, 0.015), {})
     assert str(given.value) == (
-        "target.path = '/tmp/m': the target has forget ES 0.000, retain ES 0.015, but must have at least"
+        "target.path = 'base': the target has forget ES 0.000, retain ES 0.015, but must have at least"
         " target.min_es = 0.1 on both, else it does not know its rows and there is nothing to forget: give a"
         " target.path that was fine-tuned on these rows with this model.template, or null to have one made, or"
         " target.min_es=0 to go on with it."
