@@ -180,10 +180,7 @@ def _build_distribution(entry: Range | Choices, kind: type) -> BaseDistribution:
 
 
 def measure_distance(space: Space, one: Setting, other: Setting) -> float:
-    """Return the largest distance of two settings in a searched hyper-parameter, as a share of its range, from 0 to 1.
-
-    It is `measure_share` of each.
-    """
+    """Return the distance of two settings, from 0 to 1: the largest `measure_share` of a searched hyper-parameter."""
     return max((measure_share(entry, one[name], other[name]) for name, entry in space.items()), default=0.0)
 
 
