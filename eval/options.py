@@ -1,10 +1,13 @@
-"""Types that every block of a configuration is made of, here and in `sweep.config.schema`; loads without torch."""
+"""Types that every block of a configuration is made of, here and in `sweep.config`; loads without torch."""
 
 from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Count: TypeAlias = Annotated[int, Field(gt=0, le=10**6)]
+SmallCount: TypeAlias = Annotated[int, Field(gt=0, le=1000)]
+"""Positive number up to 1000; a larger one is a typing error that would make a dry run endless."""
+Fraction: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 
 
 class Frozen(BaseModel):

@@ -1,6 +1,8 @@
 """Configurations: read YAML files and overrides, and return a validated `SweepConfig` or raise one clear error.
 
-    schema        the typed, frozen blocks of a configuration
+    schema        the typed, frozen blocks of a configuration: `SweepConfig`
+    model_schema  its blocks model, target and retain_model
+    search_schema its blocks space and search
     template      the block `model.template`, the text of a row
     compose       build a `SweepConfig` from a file and overrides, with Hydra and pydantic
     yaml_files    read YAML safely

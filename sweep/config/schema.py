@@ -1,32 +1,19 @@
 """The configuration of a sweep as typed, frozen objects; `compose.load` builds one from YAML and overrides."""
 
-from collections.abc import Mapping
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import (
-    Discriminator,
-    Field,
-    PositiveFloat,
-    Tag,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PositiveFloat, ValidationInfo, field_validator, model_validator
 
 from eval import datasets
-from eval.options import Count, Frozen
-from sweep.config.template import RowTemplate, Template
+from eval.options import Count, Fraction, Frozen, SmallCount
+from sweep.config.model_schema import ModelConfig, RetainModelConfig, TargetConfig
+from sweep.config.search_schema import SearchConfig, Space
 from sweep.records import Setting, Value
 from sweep.redaction import has_secret
 
-Fraction: TypeAlias = Annotated[float, Field(gt=0, le=1)]
-SmallCount: TypeAlias = Annotated[int, Field(gt=0, le=1000)]
-"""Positive number up to 1000; a larger one is a typing error that would make a dry run endless."""
-Bound: TypeAlias = Annotated[float, Field(ge=-1e15, le=1e15)]
-"""End of a range, limited so that every whole number in it is exact as a float."""
 MAX_EXPERIMENT_CHARS = 250
 """Maximum length of an MLflow experiment's name."""
 EXTRA_TAUS = (0.4, 0.6, 0.8, 0.9)
@@ -37,94 +24,6 @@ PASSWORD_HINTS = {
     "artifacts": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on all machines",
 }
 """Alternatives to a password in a URL, by key; the URLs are written to files."""
-
-
-class Shape(Frozen):
-    """Sizes of a Llama built from scratch, with a tokenizer trained on the rows."""
-
-    layers: Annotated[int, Field(gt=0, le=64)]
-    hidden: Count
-    intermediate: Count
-    heads: SmallCount
-    vocabulary: Count
-
-    @model_validator(mode="after")
-    def _check_hidden_size(self) -> Self:
-        if self.hidden % (2 * self.heads):
-            raise ValueError(f"must have a hidden size ({self.hidden}) that is a multiple of 2 × heads ({self.heads})")
-        return self
-
-
-class Architecture(Frozen):
-    """Values of a model's config.json that tell its size, as transformers names them; `layers` is in the model."""
-
-    model_type: str
-    vocab_size: Count
-    hidden_size: Count
-    intermediate_size: Count
-    num_attention_heads: SmallCount
-    num_key_value_heads: SmallCount
-    tie_word_embeddings: bool
-
-
-class ModelConfig(Frozen):
-    """The base model of the sweep."""
-
-    name: str
-    path: str | None
-    """Folder or hub id of the base model; null builds one from `shape`."""
-    revision: str | None
-    """Hub revision (a commit); null uses the newest when the sweep begins."""
-    shape: Shape | None
-    architecture: Architecture | None = Field(default=None, exclude=True)
-    """The size of the model at `path`, for --dry-run where the hub cannot be reached; not stored."""
-    layers: SmallCount
-    """Number of transformer layers; null in a file reads it from the configuration of `path`."""
-    deepest: SmallCount
-    """The deepest layer that RMU may read, `layers` − 1; null in a file stands for it."""
-    template: RowTemplate | None
-    """The text of a row, or the name of a shipped model whose text it is; null renders the tokenizer's chat template,
-    and is `Question: {question}\\nAnswer: {answer}` where it has none."""
-
-    @property
-    def row_template(self) -> Template:
-        """The text of a row, which a plan has."""
-        assert isinstance(self.template, Template), "the plan has rendered the chat template"
-        return self.template
-
-    @model_validator(mode="after")
-    def _check_layers(self) -> Self:
-        if self.path is None and (self.shape is None or self.shape.layers != self.layers):
-            raise ValueError("must have a path, or a shape with as many layers as `layers` says")
-        if self.deepest != self.layers - 1:
-            raise ValueError(f"must have deepest ({self.deepest}) one below layers ({self.layers})")
-        return self
-
-
-class TargetConfig(Frozen):
-    """Fine-tuning of the target on forget, retain and holdout rows."""
-
-    path: str | None
-    """Folder or hub id of an already fine-tuned model; null fine-tunes `model`."""
-    revision: str | None
-    """Hub revision of `path`; null uses the newest when the sweep begins."""
-    epochs: Count
-    lr: PositiveFloat
-    batch: Count
-    weight_decay: float = Field(ge=0)
-    until: Fraction | None = None
-    """ES that ends the fine-tuning, after the first epoch in which forget and holdout rows have it (null: `epochs`)."""
-    min_es: float = Field(default=0.1, ge=0, le=1)
-    """ES on forget and on holdout rows below which the target is refused: it does not know them (0: never)."""
-
-
-class RetainModelConfig(Frozen):
-    """The retain model, which forget quality and privleak compare with; it is used only where they are measured."""
-
-    path: str | None
-    """Folder or hub id of a model fine-tuned on retain and holdout rows alone; null fine-tunes `model`."""
-    revision: str | None
-    """Hub revision of `path`; null uses the newest when the sweep begins."""
 
 
 if TYPE_CHECKING:
@@ -165,91 +64,6 @@ class TrainConfig(Frozen):
     """Maximum padded positions in one forward pass with gradient; a larger batch is split, which changes no step."""
     parallel: Literal["ddp", "fsdp"]
     """Model in several processes: `ddp` copies it to each; `fsdp` shards weights, gradients and optimizer states."""
-
-
-class Range(Frozen):
-    """Range in which a hyper-parameter is searched: from low to high, both included."""
-
-    low: Bound
-    high: Bound
-    log: bool = False
-    step: PositiveFloat | None = None
-
-    @model_validator(mode="after")
-    def _check_bounds(self) -> Self:
-        if self.low > self.high:
-            raise ValueError(f"must have low ({self.low}) at most high ({self.high})")
-        if self.log and self.low <= 0:
-            raise ValueError(f"must have low above 0 (not {self.low}) where log is true")
-        if self.log and self.step is not None:
-            raise ValueError("must not have a step where log is true")
-        return self
-
-
-class Choices(Frozen):
-    """A hyper-parameter that takes one of a few values."""
-
-    choices: Annotated[tuple[Value, ...], Field(min_length=1, max_length=1000, strict=False)]
-
-
-def _entry_tag(entry: object) -> str:
-    """Return the tag of the type that an entry of the space is meant to have; a tag is never a key of the user."""
-    return "-choices" if isinstance(entry, Choices) or (isinstance(entry, Mapping) and "choices" in entry) else "-range"
-
-
-Space: TypeAlias = dict[
-    str,
-    Annotated[Annotated[Range, Tag("-range")] | Annotated[Choices, Tag("-choices")], Discriminator(_entry_tag)],
-]
-
-
-class SearchConfig(Frozen):
-    """Search for the best setting."""
-
-    sampler: Literal["auto", "gp", "tpe", "random", "grid", "nsga2", "paper"]
-    """`auto`: gp (a Gaussian process) for the first 250 trials of a space of numbers without `stop`, else tpe."""
-    also: Annotated[
-        tuple[Literal["train.lr", "retain.weight", "train.epochs"], ...], Field(strict=False, exclude=True)
-    ] = ()
-    """Hyper-parameters to search besides those of `space`: `compose.load` adds them to it, and this is not stored."""
-    trials: Annotated[int, Field(gt=0, le=100_000)] | None
-    """Number of trials of the search (null: as many as `hours` allows)."""
-    seeds: int = Field(ge=1, le=1000)
-    """Number of seeds on which its trials take turns (1: all on `seed`), so that no seed's luck decides."""
-    hours: PositiveFloat | None
-    """Hours after which no further trial of the search is started (null: no limit)."""
-    epochs: Literal["last", "best"]
-    """Epoch by which a trial is scored: its last, mixed with the target; or, if it forgets more, an earlier one that
-    keeps τ without a mix (`best`)."""
-    warm_start: Annotated[tuple[str, ...], Field(strict=False)]
-    """Earlier sweeps of the same storage that the sampler learns from; all that a score depends on must be equal."""
-    stop: Literal["none", "asha"]
-    """`asha`: after 2, 6, 18, ... epochs only the third of the trials that has forgotten most continues."""
-    race: int = Field(ge=0, le=10_000)
-    """Maximum number of runs in which the best settings race on fresh seeds (0: no race; else at least 2)."""
-
-    @field_validator("race")
-    @classmethod
-    def _check_race(cls, race: int) -> int:
-        if race == 1:
-            raise ValueError("must be 0, for no race, or at least 2: one run is no race")
-        return race
-
-    @model_validator(mode="after")
-    def _check_limits(self) -> Self:
-        if self.trials is None and self.hours is None:
-            raise ValueError("must have trials or hours, or both")
-        return self
-
-    @model_validator(mode="after")
-    def _check_sampler(self) -> Self:
-        if self.warm_start and self.sampler not in ("auto", "gp", "tpe"):
-            raise ValueError(f"must have no warm_start with sampler {self.sampler!r}, which learns nothing from it")
-        if self.stop == "asha" and self.sampler == "nsga2":
-            raise ValueError("must have no stop with sampler 'nsga2': trials are stopped by their score alone")
-        if self.stop == "asha" and self.sampler == "gp":
-            raise ValueError("must have no stop with sampler 'gp', which does not see stopped trials: take auto")
-        return self
 
 
 class ScoreConfig(Frozen):

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 
-from sweep.config.schema import Range, SweepConfig
+from sweep.config.schema import SweepConfig
+from sweep.config.search_schema import Range
 from sweep.errors import ConfigError
 
 LR_FACTOR = 5

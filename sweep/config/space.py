@@ -13,7 +13,8 @@ from pydantic import ValidationError
 import objectives
 from objectives._base import Objective
 from sweep.config.messages import describe_requirement, nearest_hint, translate_errors
-from sweep.config.schema import Choices, Range, Space, SweepConfig
+from sweep.config.schema import SweepConfig
+from sweep.config.search_schema import Choices, Range, Space
 from sweep.errors import ConfigError
 from sweep.records import Setting, Value
 

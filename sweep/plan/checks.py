@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from eval.models import hub
 from eval.rows.types import DataError, Dataset
-from sweep.config.schema import Choices, Range, SweepConfig
+from sweep.config.schema import SweepConfig
+from sweep.config.search_schema import Choices, Range
 from sweep.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from filelock import FileLock
 
 from eval.rows.refusals import choose_refusal
 from eval.rows.types import DataError, Dataset
-from sweep.config.schema import ModelConfig, RetainModelConfig, SweepConfig, TargetConfig
+from sweep.config.model_schema import ModelConfig, RetainModelConfig, TargetConfig
+from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 from sweep.prepare import object_store
 from sweep.prepare.digests import digest_model, hash_file

@@ -14,7 +14,8 @@ from eval.models.hub import HubUnreachableError
 from eval.rows.encode import EncodedRow, encode_rows
 from eval.rows.types import DataError, Dataset
 from eval.suite import Probes
-from sweep.config.schema import Architecture, ModelConfig, SweepConfig, TargetConfig
+from sweep.config.model_schema import Architecture, ModelConfig, TargetConfig
+from sweep.config.schema import SweepConfig
 from sweep.config.template import Template
 from sweep.errors import ConfigError
 from sweep.prepare.artifacts import Artifacts

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import altair as alt
 from optuna.distributions import IntDistribution
 
-from sweep.config.schema import Range, SweepConfig
+from sweep.config.schema import SweepConfig
+from sweep.config.search_schema import Range
 from sweep.config.space import build_distributions
 from sweep.records import Value
 

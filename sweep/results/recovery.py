@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal, TypeAlias
 
-from sweep.config.schema import Choices, Range
+from sweep.config.search_schema import Choices, Range
 from sweep.config.space import measure_share
 from sweep.records import Setting, Value, format_setting
 from sweep.results.statistics import PairedDifference, collect_repeat_values, compare_shared_seeds

@@ -6,7 +6,8 @@ A target that does not know the rows has nothing to forget: every setting scores
 from collections.abc import Mapping
 
 from eval.metrics.calibrated_score import ExtractionStrengths, extraction_strengths
-from sweep.config.schema import SweepConfig, TargetConfig
+from sweep.config.model_schema import TargetConfig
+from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 
 WEAK_ES = 0.3

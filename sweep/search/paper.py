@@ -19,7 +19,8 @@ from eval.models.hub import is_repo_id
 from eval.options import Frozen
 from eval.rows.types import DataError, Dataset
 from eval.shipped_configs import CONFIGS
-from sweep.config.schema import ModelConfig, SweepConfig, TargetConfig
+from sweep.config.model_schema import ModelConfig, TargetConfig
+from sweep.config.schema import SweepConfig
 from sweep.records import Setting, Value
 
 Recipe: TypeAlias = dict[str, list[Value | None]]

@@ -13,7 +13,8 @@ from optuna.samplers import (
 )
 from optuna.study import StudyDirection
 
-from sweep.config.schema import Range, SweepConfig
+from sweep.config.schema import SweepConfig
+from sweep.config.search_schema import Range
 from sweep.records import Setting
 from sweep.search.gp_sampler import GPSampler
 from sweep.search.grid import build_grid

@@ -9,7 +9,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrai
 
 from eval.models.checkpoint import load_model, load_tokenizer
 from eval.rows.types import Dataset
-from sweep.config.schema import Shape, SweepConfig, TrainConfig
+from sweep.config.model_schema import Shape
+from sweep.config.schema import SweepConfig, TrainConfig
 from sweep.training.distributed import shard_model
 from sweep.training.loop import get_accelerator
 from sweep.training.precision import WEIGHT_DTYPES, cast_weights, check_attention, enable_autocast

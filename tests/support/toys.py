@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.rows.types import Dataset, Row
-from sweep.config.schema import Shape, SweepConfig
+from sweep.config.model_schema import Shape
+from sweep.config.schema import SweepConfig
 from sweep.config.template import Template
 
 if TYPE_CHECKING:

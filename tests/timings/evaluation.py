@@ -28,7 +28,7 @@ from eval.models.logits import head_of
 from eval.rows.encode import Batch, collate, group_by_length
 from eval.rows.types import Dataset
 from eval.suite import Probes, evaluate
-from sweep.config.schema import Shape
+from sweep.config.model_schema import Shape
 from sweep.training.models import collect_known_texts, make_llama, make_tokenizer
 
 BAR = 1.20

@@ -29,7 +29,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from eval.rows.types import Dataset, Row
-from sweep.config.schema import Shape
+from sweep.config.model_schema import Shape
 from sweep.config.space import build_objective
 from sweep.training.models import END_OF_TEXT, make_llama
 from sweep.trial.unlearn import measure_search_suite, run_unlearning

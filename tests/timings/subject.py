@@ -14,7 +14,8 @@ from eval import datasets
 from eval.rows.types import Dataset
 from eval.shipped_configs import CONFIGS
 from sweep.config.compose import load
-from sweep.config.schema import Shape, SweepConfig
+from sweep.config.model_schema import Shape
+from sweep.config.schema import SweepConfig
 from sweep.prepare.artifacts import Artifacts, locate_artifacts
 from sweep.prepare.build import make_reference
 from sweep.training.models import collect_known_texts, make_llama, make_tokenizer

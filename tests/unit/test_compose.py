@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from eval.datasets import tofu
 from eval.shipped_configs import CONFIGS
 from sweep.config.compose import default_name, dump, load, validate_name
-from sweep.config.schema import Choices, Range
+from sweep.config.search_schema import Choices, Range
 from sweep.config.template import Template
 from sweep.errors import ConfigError
 from sweep.records import Value

@@ -8,7 +8,7 @@ from eval.models.checkpoint import make_config
 from eval.models.hub import HubUnreachableError
 from support.composing import load_shipped
 from support.toys import SHAPE, dataset, llama
-from sweep.config.schema import Range
+from sweep.config.search_schema import Range
 from sweep.errors import ConfigError
 from sweep.plan import hub_commits
 from sweep.prepare import cost

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from support.bowl import NAME, grown, score, settings, sweep, work
 from support.toys import SHAPE, TEMPLATE
 from support.trials import PAPER, sweep_of
-from sweep.config.schema import SearchConfig
+from sweep.config.search_schema import SearchConfig
 from sweep.config.space import validate_space
 from sweep.records import Setting, TrialRecord
 from sweep.search.gp_sampler import GPSampler

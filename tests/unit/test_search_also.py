@@ -6,7 +6,8 @@ import pytest
 
 from eval.shipped_configs import CONFIGS
 from sweep.config.compose import dump, load
-from sweep.config.schema import Range, SweepConfig
+from sweep.config.schema import SweepConfig
+from sweep.config.search_schema import Range
 from sweep.config.space import validate_space
 from sweep.errors import ConfigError
 

@@ -5,7 +5,8 @@ import pytest
 from eval.shipped_configs import CONFIGS
 from support.composing import SWEEPS, load_shipped
 from sweep.config.messages import GROUPS
-from sweep.config.schema import Range, SweepConfig
+from sweep.config.schema import SweepConfig
+from sweep.config.search_schema import Range
 from sweep.config.space import validate_space
 from sweep.search.paper import find_paper_setting
 

@@ -12,7 +12,7 @@ from objectives.ga import GA
 from objectives.rmu import RMU
 from objectives.wtnpo import WTNPO
 from support.composing import load_shipped
-from sweep.config.schema import Range
+from sweep.config.search_schema import Range
 from sweep.config.space import build_distributions, build_objective, validate_space
 from sweep.errors import ConfigError
 from sweep.records import Setting

@@ -1,0 +1,96 @@
+"""The blocks `model`, `target` and `retain_model` of a sweep's configuration."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, PositiveFloat, model_validator
+
+from eval.options import Count, Fraction, Frozen, SmallCount
+from sweep.config.template import RowTemplate, Template
+
+
+class Shape(Frozen):
+    """Sizes of a Llama built from scratch, with a tokenizer trained on the rows."""
+
+    layers: Annotated[int, Field(gt=0, le=64)]
+    hidden: Count
+    intermediate: Count
+    heads: SmallCount
+    vocabulary: Count
+
+    @model_validator(mode="after")
+    def _check_hidden_size(self) -> Self:
+        if self.hidden % (2 * self.heads):
+            raise ValueError(f"must have a hidden size ({self.hidden}) that is a multiple of 2 × heads ({self.heads})")
+        return self
+
+
+class Architecture(Frozen):
+    """Values of a model's config.json that tell its size, as transformers names them; `layers` is in the model."""
+
+    model_type: str
+    vocab_size: Count
+    hidden_size: Count
+    intermediate_size: Count
+    num_attention_heads: SmallCount
+    num_key_value_heads: SmallCount
+    tie_word_embeddings: bool
+
+
+class ModelConfig(Frozen):
+    """The base model of the sweep."""
+
+    name: str
+    path: str | None
+    """Folder or hub id of the base model; null builds one from `shape`."""
+    revision: str | None
+    """Hub revision (a commit); null uses the newest when the sweep begins."""
+    shape: Shape | None
+    architecture: Architecture | None = Field(default=None, exclude=True)
+    """The size of the model at `path`, for --dry-run where the hub cannot be reached; not stored."""
+    layers: SmallCount
+    """Number of transformer layers; null in a file reads it from the configuration of `path`."""
+    deepest: SmallCount
+    """The deepest layer that RMU may read, `layers` − 1; null in a file stands for it."""
+    template: RowTemplate | None
+    """The text of a row, or the name of a shipped model whose text it is; null renders the tokenizer's chat template,
+    and is `Question: {question}\\nAnswer: {answer}` where it has none."""
+
+    @property
+    def row_template(self) -> Template:
+        """The text of a row, which a plan has."""
+        assert isinstance(self.template, Template), "the plan has rendered the chat template"
+        return self.template
+
+    @model_validator(mode="after")
+    def _check_layers(self) -> Self:
+        if self.path is None and (self.shape is None or self.shape.layers != self.layers):
+            raise ValueError("must have a path, or a shape with as many layers as `layers` says")
+        if self.deepest != self.layers - 1:
+            raise ValueError(f"must have deepest ({self.deepest}) one below layers ({self.layers})")
+        return self
+
+
+class TargetConfig(Frozen):
+    """Fine-tuning of the target on forget, retain and holdout rows."""
+
+    path: str | None
+    """Folder or hub id of an already fine-tuned model; null fine-tunes `model`."""
+    revision: str | None
+    """Hub revision of `path`; null uses the newest when the sweep begins."""
+    epochs: Count
+    lr: PositiveFloat
+    batch: Count
+    weight_decay: float = Field(ge=0)
+    until: Fraction | None = None
+    """ES that ends the fine-tuning, after the first epoch in which forget and holdout rows have it (null: `epochs`)."""
+    min_es: float = Field(default=0.1, ge=0, le=1)
+    """ES on forget and on holdout rows below which the target is refused: it does not know them (0: never)."""
+
+
+class RetainModelConfig(Frozen):
+    """The retain model, which forget quality and privleak compare with; it is used only where they are measured."""
+
+    path: str | None
+    """Folder or hub id of a model fine-tuned on retain and holdout rows alone; null fine-tunes `model`."""
+    revision: str | None
+    """Hub revision of `path`; null uses the newest when the sweep begins."""
