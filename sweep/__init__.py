@@ -8,5 +8,6 @@ The path of the data, with the type that each arrow carries; no package imports 
       -dict[str, float]-> eval.metrics.calibrated_score -TrialRecord (finished)-> search.study, tracking
       -SweepResult-> results -statistics, verdict-> report
 
-Commands: launch, submit, sync and report. `run` holds the steps of a launch; `outputs` writes its files and reports.
+Commands: launch, submit, sync and report; `__main__` has all under one name. `run` holds the steps of a launch;
+`outputs` writes its files and reports.
 """

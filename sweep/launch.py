@@ -23,9 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     began = time.monotonic()
     from eval.rows.types import DataError
-    from sweep.cli import parse_arguments
     from sweep.errors import ConfigError
     from sweep.redaction import to_single_line
+    from sweep.shell.arguments import parse_arguments
 
     try:
         typed = parse_arguments(argv)

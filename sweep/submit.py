@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sweep.cli import Parser
 from sweep.cluster import jobs
 from sweep.errors import ConfigError
+from sweep.shell.arguments import Parser
 
 # Slow imports stand where they are used: --help and errors need not wait for them.
 

@@ -18,8 +18,8 @@ SCORES_FORMAT = 1
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 2 for an invalid file or sweep, 1 if MLflow refused or could not be reached, else 0."""
     from eval.rows.types import DataError
-    from sweep.cli import Parser
     from sweep.errors import ConfigError
+    from sweep.shell.arguments import Parser
 
     parser = Parser(prog="python -m sweep.sync", description=__doc__.partition("\n")[0])
     parser.add_argument("what", metavar="scores.json | NAME", help="a file of python -m eval.run, or a sweep's name")

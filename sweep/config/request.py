@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
 
+from eval.shipped_configs import CONFIGS
 from sweep.config.compose import default_name, load, validate_name
 from sweep.config.diff import find_differences
 from sweep.config.matrix import SweepSource, expand_files, is_matrix
@@ -43,7 +44,10 @@ def parse_request(words: Sequence[str], name: str | None) -> SweepRequest:
     files = leading_files(words)
     overrides = words[len(files) :]
     if not files:
-        raise ConfigError("a config file must come first, as in python -m sweep.launch configs/wtnpo.yaml.")
+        raise ConfigError(
+            "a config file must come first, or the name of a shipped one,"
+            " as in python -m sweep.launch configs/wtnpo.yaml."
+        )
     if len(files) > 1 or is_matrix(files[0]):
         return _parse_comparison(files, overrides, wanted)
     config = load(files[0], overrides)
@@ -53,8 +57,14 @@ def parse_request(words: Sequence[str], name: str | None) -> SweepRequest:
 
 
 def leading_files(words: Sequence[str]) -> list[Path]:
-    """Return the arguments before the first override."""
-    return [Path(word) for word in takewhile(lambda word: "=" not in word and not word.startswith("~"), words)]
+    """Return the config files that the arguments before the first override name."""
+    return [find_config(word) for word in takewhile(lambda word: "=" not in word and not word.startswith("~"), words)]
+
+
+def find_config(word: str) -> Path:
+    """Find a config file by its path, else by the name of a shipped one: `configs/wtnpo.yaml`, or `wtnpo`."""
+    shipped = {path.stem: path for path in CONFIGS.glob("*.yaml")}
+    return shipped[word] if word in shipped and not Path(word).exists() else Path(word)
 
 
 def _parse_comparison(files: Sequence[Path], overrides: Sequence[str], wanted: str | None) -> SweepRequest:

@@ -14,8 +14,8 @@ from sweep.signals import enable_fast_exit
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 2 if the arguments are invalid or name no sweep."""
-    from sweep.cli import Parser
     from sweep.errors import ConfigError
+    from sweep.shell.arguments import Parser
 
     parser = Parser(prog="python -m sweep.report", description=__doc__.partition("\n")[0])
     parser.add_argument("name", metavar="NAME", help="a sweep's name, or a comparison's")
