@@ -25,10 +25,14 @@ def prepare_artifact(
     """
     # Imported here, on the worker: the driver needs no transformers.
     from sweep.prepare.build import PREPARERS
+    from sweep.training.freed_memory import return_freed_memory
     from sweep.training.out_of_memory import translate_out_of_memory
 
-    with translate_out_of_memory():
-        yield from PREPARERS[what](config, dataset, artifacts)
+    try:
+        with translate_out_of_memory():
+            yield from PREPARERS[what](config, dataset, artifacts)
+    finally:
+        return_freed_memory()
 
 
 def missing_preparers(config: SweepConfig, dataset: "Dataset", artifacts: Artifacts) -> list[Preparer]:

@@ -8,6 +8,7 @@
     precision       `train.precision`
     distributed     several processes a trial: ddp and fsdp
     out_of_memory   one error message for memory that ran out
+    freed_memory    give memory that was freed back to the system
 
 Imported by prepare and trial; imports neither Ray nor Optuna nor MLflow.
 """

@@ -17,12 +17,16 @@ def unlearn(config: SweepConfig, artifacts: Artifacts, record: TrialRecord) -> I
     """Unlearn with a trial's setting and seed; with config and artifacts bound by `partial` this is a `TrialFn`."""
     # Imported here, on the worker: the driver of a cluster job needs no torch.
     from sweep.config.space import build_objective
+    from sweep.training.freed_memory import return_freed_memory
     from sweep.trial.unlearn import measure_full_suite, measure_search_suite, run_unlearning
 
     is_first_report = (record.phase, record.seed) == ("finalist", config.seed + 1)
     suite = measure_full_suite if is_first_report or config.eval.suite == "full" else measure_search_suite
     own = config.with_setting(record.setting)
-    yield from run_unlearning(own, artifacts, build_objective(config, record.setting), record.seed, suite)
+    try:
+        yield from run_unlearning(own, artifacts, build_objective(config, record.setting), record.seed, suite)
+    finally:
+        return_freed_memory()
 
 
 def run_trial(run: TrialFn, record: TrialRecord) -> Iterator[TrialRecord]:
