@@ -58,6 +58,7 @@ def run_plan(wanted: "LaunchPlan", began: float) -> int:
     with InterruptHandler(lambda: wanted.resume_command) as interrupts:
         try:
             with translate_disk_full(wanted.folder.parent):
+                print(*(f"note: {note}\n" for note in wanted.notes), sep="", end="", flush=True)
                 ran = run.run_sweeps(wanted.plans, wanted.preparers, interrupts)
                 interrupts.raise_on_signal()  # safe: every file is written atomically
                 outputs.write_outputs(wanted, ran, time.monotonic() - began)

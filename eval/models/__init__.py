@@ -1,7 +1,8 @@
 """Models: loaded safely, and their outputs for rows.
 
-    checkpoint          models and tokenizers from folders and hub ids
+    checkpoint          models and tokenizers from folders, hub ids and packages
     hub                 commits and files of the Hugging Face hub
+    packaged            models in installed Python packages, where no hub is in reach
     safetensors_check   refuses a folder that cannot be read without running code from it
     logits              the parts of a model, and the scale and cap of its logits
     forward             the teacher-forced forward

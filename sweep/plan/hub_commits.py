@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from eval.models import packaged
 from eval.models.hub import HubUnreachableError, RepoKind, is_repo_id, resolve_commit
 from eval.rows.types import DataError
 from sweep.config.schema import SweepConfig
@@ -19,7 +20,13 @@ REPOSITORY_KINDS: Mapping[str, RepoKind] = {
 
 
 def adopt_commits(config: SweepConfig, begun: SweepConfig) -> SweepConfig:
-    """Fill in missing revisions with the commits of `begun`, the configuration of a sweep that was already started."""
+    """Fill in missing revisions with the commits of `begun`, the configuration of a sweep that was already started.
+
+    If `begun` has the model of a package instead of the one on the hub, so has the result.
+    """
+    stand_in = _find_stand_in(config)
+    if stand_in is not None and begun.model.path == stand_in.path:
+        config = _with_model_path(config, stand_in.path)
     ours, theirs = _hub_paths(config) | _local_models(config), _hub_paths(begun) | _local_models(begun)
     unpinned = [block for block in ours if block in theirs and getattr(config, block).revision is None]
     adopted = _with_commits(config, {block: getattr(begun, block).revision for block in unpinned})
@@ -33,8 +40,8 @@ def pin_commits(config: SweepConfig) -> SweepConfig:
 
     All nodes and later runs then use the same.
 
-    A model whose size `model.architecture` tells stays without a commit if the hub is unreachable; `check_commits`
-    refuses it before anything starts.
+    If the hub is unreachable, the model of an installed package stands in for its repository, and another whose size
+    `model.architecture` tells stays without a commit; `check_commits` refuses it before anything starts.
 
     Raises:
         ConfigError: a repository does not exist, the hub is unreachable and the cache does not have it, or a local
@@ -47,16 +54,45 @@ def pin_commits(config: SweepConfig) -> SweepConfig:
             with tell_wait(f"the hub to answer for {block}.path = {path!r}"):
                 commits[block] = resolve_commit(path, REPOSITORY_KINDS[block], getattr(config, block).revision)
         except DataError as error:
-            is_known = block != "data" and config.model.architecture is not None
-            if not (is_known and isinstance(error, HubUnreachableError)):
+            if not isinstance(error, HubUnreachableError):
                 raise ConfigError(f"{block}.path = {error}.") from error
+            if not _is_known(config, block):
+                raise ConfigError(f"{block}.path = {error}: {_name_remedy(config, block)}.") from error
+            stand_in = _find_stand_in(config) if block == "model" else None
+            if stand_in is not None and packaged.is_installed(stand_in):
+                config = _with_model_path(config, stand_in.path)
     pinned = _with_commits(config, commits | hash_local_models(config))
     rows = pinned.data.pin_rows(lambda path, revision: resolve_commit(path, "dataset", revision))
     return pinned.model_copy(update={"data": rows})
 
 
+def _name_remedy(config: SweepConfig, block: str) -> str:
+    """Name what to do without the hub about the repository of a block."""
+    stand_in = _find_stand_in(config) if block == "model" else None
+    if stand_in is None:
+        return f"give {block}.path=FOLDER"
+    return (
+        f"give {block}.path=FOLDER, or install {stand_in.distribution}, which has its weights quantised to"
+        f" {stand_in.quantisation} ({stand_in.install_hint})"
+    )
+
+
+def _is_known(config: SweepConfig, block: str) -> bool:
+    """Return True if a dry run can do without the repository of this block."""
+    return block != "data" and config.model.architecture is not None
+
+
+def _find_stand_in(config: SweepConfig) -> packaged.PackagedModel | None:
+    """Return the packaged model that can stand in for the sweep's on the hub, unless a commit of that is asked for."""
+    return None if config.model.revision else packaged.find_stand_in(config.model.path)
+
+
+def _with_model_path(config: SweepConfig, path: str) -> SweepConfig:
+    return config.model_copy(update={"model": config.model.model_copy(update={"path": path})})
+
+
 def hash_local_models(config: SweepConfig) -> dict[str, str]:
-    """Return the hash of the content of each model in a local folder, by block.
+    """Return the hash of the content of each model in a local folder or a package, by block.
 
     Raises:
         ConfigError: a revision is given, and the content has another hash.
@@ -67,7 +103,10 @@ def hash_local_models(config: SweepConfig) -> dict[str, str]:
     from sweep.prepare.digests import digest_model
 
     store = config.storage / ARTIFACTS_DIR
-    found = {block: digest_model(Path(path), store)[:16] for block, path in local.items()}
+    found = {
+        block: packaged.digest_package(path) if packaged.is_packaged(path) else digest_model(Path(path), store)[:16]
+        for block, path in local.items()
+    }
     for block, now in found.items():
         if (known := getattr(config, block).revision) not in (None, now):
             raise ConfigError(
@@ -78,9 +117,13 @@ def hash_local_models(config: SweepConfig) -> dict[str, str]:
 
 
 def _local_models(config: SweepConfig) -> dict[str, str]:
-    """Return the paths of models that are local folders, by block."""
+    """Return the paths of models that are local folders or in packages, by block."""
     paths = {block: getattr(config, block).path for block, kind in REPOSITORY_KINDS.items() if kind == "model"}
-    return {block: path for block, path in paths.items() if path is not None and Path(path).is_dir()}
+    return {
+        block: path
+        for block, path in paths.items()
+        if path is not None and (packaged.is_packaged(path) or Path(path).is_dir())
+    }
 
 
 def check_commits(config: SweepConfig) -> None:
@@ -88,8 +131,8 @@ def check_commits(config: SweepConfig) -> None:
     for block, path in _hub_paths(config).items():
         if getattr(config, block).revision is None:
             raise ConfigError(
-                f"{block}.path = {path} is no folder and cannot be had from the hub, which is not reached: only"
-                " --dry-run does without."
+                f"{block}.path = {path} is no folder and cannot be had from the hub, which is not reached:"
+                f" {_name_remedy(config, block)}; only --dry-run does without."
             )
 
 

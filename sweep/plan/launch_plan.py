@@ -73,7 +73,13 @@ class LaunchPlan:
         from sweep.prepare.cost import estimate_budget, summarize_budgets
 
         needs = summarize_budgets([estimate_budget(plan.config, plan.dataset, plan.artifacts) for plan in self.plans])
-        return "\n".join([f"comparison: {self.name}", *(plan.summary_line for plan in self.plans), needs])
+        lines = [*(plan.summary_line for plan in self.plans), *(f"note: {note}" for note in self.notes)]
+        return "\n".join([f"comparison: {self.name}", *lines, needs])
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences that a reader of the sweeps' numbers has to know, once each."""
+        return list(dict.fromkeys(note for plan in self.plans for note in plan.notes))
 
 
 def plan_new(words: Sequence[str], name: str | None) -> LaunchPlan:

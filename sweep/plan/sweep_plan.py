@@ -18,6 +18,7 @@ from sweep.plan.checks import check_model_loadable, check_row_lengths, check_ste
 from sweep.plan.hub_commits import hash_local_models, pin_commits
 from sweep.plan.row_template import fill_template
 from sweep.records import Setting
+from sweep.results.notes import list_notes
 
 if TYPE_CHECKING:
     from sweep.prepare.artifacts import Artifacts
@@ -79,6 +80,7 @@ class SweepPlan:
             f"{dump(self.config)}\nname: {self.name}\nrows: {self.rows_summary}\ntrials: {self.trials_summary}\n"
             f"to prepare: {self.missing_summary}"
         )
+        asked = "\n".join([asked, *(f"note: {note}" for note in self.notes)])
         row = format_sample_row(self.config, self.dataset)
         return f"{asked}\n{row}\n\n{forecast_sweep(self.config, self.dataset, self.artifacts)}"
 
@@ -86,6 +88,11 @@ class SweepPlan:
     def summary_line(self) -> str:
         """The planned trials and missing artifacts, in one line."""
         return f"{self.name}: {self.trials_summary}; to prepare: {self.missing_summary}"
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences that a reader of the sweep's numbers has to know."""
+        return list_notes(self.config)
 
     @property
     def rows_summary(self) -> str:

@@ -20,6 +20,7 @@ from sweep.report.plots.tradeoff import plot_tradeoff
 from sweep.report.tables import build_comparison_table, build_trial_table
 from sweep.report.verdict import Evidence, build_evidence
 from sweep.results.comparison import WINS, ObjectiveResult, compare_objectives
+from sweep.results.notes import list_notes
 from sweep.results.statistics import TIED, Finalist
 from sweep.results.target_check import warn_of_weak_target
 from sweep.search.queue import count_search_trials
@@ -37,6 +38,7 @@ class SweepSection:
         title: objective, model and dataset.
         status: progress of the sweep, in one line.
         warning: sentence on a target that knows little of its rows, else empty.
+        notes: sentences that a reader of the numbers has to know.
         evidence: the verdict with its evidence.
         figures: the sweep's plots.
         trials: table of all trials.
@@ -47,6 +49,7 @@ class SweepSection:
     title: str
     status: str
     warning: str
+    notes: Sequence[str]
     evidence: Evidence
     figures: Sequence[Figure]
     trials: Table
@@ -80,6 +83,7 @@ def build_sweep_section(sweep: ReportData) -> SweepSection:
         title=f"{config.objective} on {config.model.name}, {config.data.name}",
         status=describe_status(safe),
         warning=warn_of_weak_target(safe.target_metrics),
+        notes=list_notes(config),
         evidence=build_evidence(safe),
         figures=plot_sweep(safe),
         trials=build_trial_table(safe),

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 from mlflow.entities import Metric, Param, Run, RunTag
 
 from eval.definitions import DEFINITIONS, define_score
+from eval.models.packaged import describe_weights
 from eval.provenance import find_revision, list_versions
 from sweep.config.compose import dump
 from sweep.config.diff import flatten_block
@@ -225,11 +226,13 @@ def _format_run_name(objective: str, record: TrialRecord) -> str:
 def _build_shared_tags(config: SweepConfig) -> dict[str, str]:
     """Return the tags that parent and nested runs share, so that one table can compare objectives."""
     split = {} if config.data.paper_split is None else {"split": config.data.paper_split}
+    weights = describe_weights(config.model.path)
     return {
         "objective": config.objective,
         "model": config.model.name,
         "data": config.data.name,
         **split,
+        **({} if weights is None else {"weights": weights}),
         "recipe": config.recipe,
         "git": find_revision(),
     }

