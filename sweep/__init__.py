@@ -8,6 +8,22 @@ The path of the data, with the type that each arrow carries; no package imports 
       -dict[str, float]-> eval.metrics.calibrated_score -TrialRecord (finished)-> search.study, tracking
       -SweepResult-> results -statistics, verdict-> report
 
-Commands: launch, submit, sync and report; `__main__` has all under one name. `run` holds the steps of a launch;
-`outputs` writes its files and reports.
+Commands: launch, submit, sync and report; `__main__` has all under one name. In Python: `from sweep import run_sweep`.
+`run` holds the steps of a launch; `outputs` writes its files and reports.
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sweep.api import FinishedSweep, run_sweep
+
+__all__ = ["FinishedSweep", "run_sweep"]
+
+
+def __getattr__(name: str) -> object:
+    """Import what Python programs use when they use it, so that importing sweep costs nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from sweep import api
+
+    return getattr(api, name)

@@ -31,5 +31,9 @@ class BrokenOffError(BaseException):
     """
 
 
+class SweepFailedError(RuntimeError):
+    """A sweep that `run_sweep` ran stopped, because something that it needs failed; it can be resumed."""
+
+
 class ProcessDiedError(Exception):
     """Death of one of a trial's processes; another attempt may succeed."""

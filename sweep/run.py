@@ -15,7 +15,6 @@ from sweep.cluster.searcher import Search, StudySearcher
 from sweep.cluster.tuner import StepCallback, run_trials
 from sweep.config.stored import sweep_arguments
 from sweep.display import open_display
-from sweep.errors import Interrupted
 from sweep.plan.sweep_plan import SweepPlan
 from sweep.prepare.preparers import Preparer
 from sweep.records import TrackingRun, TrialRecord
@@ -23,7 +22,7 @@ from sweep.results.sweep_records import SweepRecords
 from sweep.results.target_check import describe_target, refuse_ignorant_target, warn_of_weak_target
 from sweep.search.queue import pending_trials
 from sweep.search.study import SweepStudy
-from sweep.signals import InterruptHandler
+from sweep.signals import CallerSignals, InterruptHandler
 from sweep.tracking.runs import RunStatus
 from sweep.tracking.tracker import Tracker
 
@@ -46,14 +45,14 @@ class SweepResult(SweepRecords):
 
 
 def run_sweeps(
-    plans: Sequence[SweepPlan], preparers: Sequence[Preparer], interrupts: InterruptHandler
+    plans: Sequence[SweepPlan], preparers: Sequence[Preparer], interrupts: InterruptHandler | CallerSignals
 ) -> list[SweepResult]:
     """Run the remaining trials of the sweeps side by side; open their studies once everything is prepared.
 
     Args:
         plans: the sweeps, at least one, all with the same cluster settings.
         preparers: make the missing artifacts that the trials share; pickled and run on the workers.
-        interrupts: the handler that holds the signals.
+        interrupts: the handler that holds the signals, or leaves them to the caller.
 
     Returns:
         The result of each sweep, in the same order.
@@ -149,7 +148,7 @@ def track_sweep(plan: SweepPlan, study: SweepStudy) -> Iterator[Tracker]:
     try:
         yield tracker
         status = "FINISHED"
-    except Interrupted:
+    except KeyboardInterrupt:  # Interrupted, or Ctrl-C in the program that called `run_sweep`
         status = "KILLED"
         raise
     finally:

@@ -8,10 +8,11 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 from types import FrameType
 from typing import Any, NoReturn, TypeAlias
 
-from sweep.errors import Interrupted
+from sweep.errors import BrokenOffError, Interrupted
 
 Handler: TypeAlias = Callable[[int, FrameType | None], None]
 
@@ -76,6 +77,30 @@ class InterruptHandler:
         if self._received_signal:
             _exit_process(128 + self._received_signal)
         self._received_signal = signum
+
+
+class CallerSignals:
+    """Stand-in for `InterruptHandler` in a program of somebody else's, whose signal handlers stay in place."""
+
+    def __init__(self) -> None:
+        """Remember the handlers of the caller."""
+        self._handlers = {signum: signal.getsignal(signum) for signum in SIGNALS}
+        self._problem = ""
+
+    def install_handlers(self) -> None:
+        """Put the caller's handlers back after `ray.init`, which replaces that of SIGTERM in the main thread."""
+        if current_thread() is main_thread():
+            for signum, handler in self._handlers.items():
+                signal.signal(signum, handler)
+
+    def raise_if_interrupted(self) -> None:
+        """Raise BrokenOffError if the cluster is lost."""
+        if self._problem:
+            raise BrokenOffError(self._problem)
+
+    def abort_process(self, why: str) -> None:
+        """Remember why the sweep cannot go on: the process is the caller's, and does not end."""
+        self._problem = why
 
 
 @contextmanager

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 def check_databases(configs: Mapping[str, SweepConfig]) -> None:
     """Refuse a tracking URI that never works, and one that names the database of a sweep; the key is a sweep's name."""
-    from sweep.databases import is_same_database
     from sweep.search.storage import locate_database
+    from sweep.services.databases import is_same_database
     from sweep.tracking.address import check_tracking_uri, get_tracking_uri, is_database
 
     uri = get_tracking_uri()

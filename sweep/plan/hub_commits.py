@@ -8,7 +8,7 @@ from eval.models.hub import HubUnreachableError, RepoKind, is_repo_id, resolve_c
 from eval.rows.types import DataError
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
-from sweep.waiting import tell_wait
+from sweep.services.waiting import tell_wait
 
 REPOSITORY_KINDS: Mapping[str, RepoKind] = {
     "model": "model",

@@ -13,7 +13,7 @@ from pyarrow.fs import FileSystem, FileType, LocalFileSystem, copy_files
 
 from sweep.errors import ConfigError
 from sweep.redaction import redact
-from sweep.waiting import tell_wait
+from sweep.services.waiting import tell_wait
 
 CURRENT_FILE = "current"
 

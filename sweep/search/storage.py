@@ -13,12 +13,12 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from eval.definitions import define_score
-from sweep import databases
 from sweep.config.diff import find_differences
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 from sweep.records import INTERRUPTED_REASON, Phase, State, TrialRecord
 from sweep.search.samplers import SAMPLERS
+from sweep.services import databases
 
 DATABASE_FILE = "study.db"
 """The database file in the sweep's folder; used where the config key `ledger` is not set."""

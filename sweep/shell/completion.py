@@ -46,7 +46,7 @@ def build_parser(commands: Iterable[str]) -> ArgumentParser:
     return parser
 
 
-def list_words(command: str, prefix: str = "", **_: object) -> list[str]:
+def list_words(command: str, prefix: str = "", **parsed: object) -> list[str]:
     """List the words that may begin with `prefix` in a command: configs, files, `key=` or `group=NAME`."""
     if command == "configs":
         return [name for name in find_names() if name.startswith(prefix)]

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from sweep import databases
 from sweep.config.messages import nearest_hint
 from sweep.errors import ConfigError
+from sweep.services import databases
 
 DATABASE_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql")
 """URL schemes of databases that `mlflow ui` opens itself; other URIs name servers."""

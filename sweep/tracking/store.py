@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 from mlflow import MlflowClient
 
-from sweep import databases
 from sweep.redaction import redact
+from sweep.services import databases
 from sweep.tracking.address import is_database
 
 

@@ -7,9 +7,9 @@ from functools import partial
 
 from sweep.config.schema import SweepConfig
 from sweep.records import TrackingRun, TrialRecord
+from sweep.services.waiting import tell_wait
 from sweep.tracking.runs import RunStatus, SweepRuns, format_attempt_key
 from sweep.tracking.store import format_ui_command, summarize_error
-from sweep.waiting import tell_wait
 
 GATHER_INTERVAL_S = 0.3
 """Delay in seconds before updates are logged: just after a trial's end, its worker waits for the driver."""

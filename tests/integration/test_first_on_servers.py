@@ -13,9 +13,9 @@ from psycopg.sql import SQL, Identifier
 
 from support import toys
 from support.tracked import live, record, runs
-from sweep.databases import is_same_database
 from sweep.errors import ConfigError
 from sweep.search import storage
+from sweep.services.databases import is_same_database
 from sweep.tracking.tracker import Tracker
 
 MANY = 8

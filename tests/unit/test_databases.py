@@ -9,10 +9,10 @@ import pytest
 
 from eval.shipped_configs import CONFIGS
 from support.toys import config as toy_config
-from sweep.databases import find_other_owner, is_same_database
 from sweep.errors import ConfigError
 from sweep.plan.launch_plan import plan_new
 from sweep.search.storage import open_studies
+from sweep.services.databases import find_other_owner, is_same_database
 from sweep.sync import main as sync
 from sweep.tracking.address import check_tracking_uri, check_uri_kind
 

@@ -8,7 +8,7 @@ import pytest
 
 from support.waiting import until
 from sweep import waiting
-from sweep.waiting import tell_wait
+from sweep.services.waiting import tell_wait
 
 
 def test_a_long_wait_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
