@@ -30,3 +30,4 @@ os.environ |= {
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # the study is the state; snapshots would only cost time
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # a trial's threads sleep, not spin, while a core serves others

@@ -1,9 +1,12 @@
 """What a trial is given of a cluster, and what is refused before Ray is asked for anything."""
 
+import os
+from importlib import reload
 from pathlib import Path
 
 import pytest
 
+import sweep.cluster
 from support.toys import config as toy_config
 from sweep.cluster.connection import connect_ray
 from sweep.cluster.resources import trial_resources
@@ -24,3 +27,13 @@ def test_a_cluster_that_is_not_there_is_one_sentence(address: str) -> None:
     cluster = toy_config(Path()).cluster.model_copy(update={"address": address})
     with pytest.raises(ConfigError, match=r"^cluster\.address = "), connect_ray(cluster):
         pass
+
+
+def test_threads_that_wait_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial's threads give up their core while they wait for one another, unless the user's environment differs."""
+    for given, kept in (("", "passive"), ("active", "active")):
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+        if not given:
+            monkeypatch.delenv("OMP_WAIT_POLICY")
+        reload(sweep.cluster)
+        assert os.environ["OMP_WAIT_POLICY"] == kept
