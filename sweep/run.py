@@ -15,6 +15,7 @@ from sweep.cluster.searcher import Search, StudySearcher
 from sweep.cluster.tuner import StepCallback, run_trials
 from sweep.config.stored import sweep_arguments
 from sweep.display import open_display
+from sweep.plan.machine_check import find_narrowest_share
 from sweep.plan.sweep_plan import SweepPlan
 from sweep.prepare.preparers import Preparer
 from sweep.records import TrackingRun, TrialRecord
@@ -58,8 +59,8 @@ def run_sweeps(
         The result of each sweep, in the same order.
 
     Raises:
-        ConfigError: the cluster cannot be reached or has no room for a trial, a target does not know its rows,
-            or `SweepPlan.open_study` raised it.
+        ConfigError: the cluster cannot be reached or has no room for a trial, nor has this machine's memory, a target
+            does not know its rows, or `SweepPlan.open_study` raised it.
         DataError: the preparation rejected the rows.
         Interrupted: a signal came; the finished trials are in the studies.
         BrokenOffError: the preparation failed.
@@ -67,12 +68,15 @@ def run_sweeps(
     began = time.monotonic()
     if not preparers:  # what is known already needs no cluster
         check_targets(plans)
-    cluster = plans[0].config.cluster
+    cluster, share = plans[0].config.cluster, find_narrowest_share(plans)
     with connect_ray(cluster) as n_slots, watch_head(interrupts.abort_process), open_display(plans) as display:
         interrupts.install_handlers()
         if plans[0].config.artifacts is None:
             shared_storage.check_storage(plans[0].config.storage)
         print("sweep", ", ".join(plan.name for plan in plans), flush=True)
+        if share is not None and share.n_fitting < n_slots:
+            n_slots = share.n_fitting
+            print(f"warning: {share}", flush=True)
 
         def on_step() -> None:
             interrupts.raise_if_interrupted()

@@ -6,6 +6,7 @@
     preparers      functions for the cluster that make the missing artifacts
     memory         peak memory of a trial, found without a GPU
     cost           hours and disk
+    machine        what this machine has for trials without a GPU: memory, matrix units
     sample_row     one row as tokens, for --dry-run
     forecast       memory, hours and disk as a table, for --dry-run
 

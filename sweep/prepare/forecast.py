@@ -15,6 +15,7 @@ from sweep.config.schema import SweepConfig
 from sweep.prepare import cost, memory
 from sweep.prepare.artifacts import Artifacts
 from sweep.prepare.cost import Budget, format_bytes
+from sweep.prepare.machine import MachineShare, hint_precision, share_machine
 from sweep.prepare.memory import StageMemory
 from sweep.records import Value
 from sweep.training.out_of_memory import MEMORY_SAVING_HINT
@@ -33,12 +34,16 @@ class Forecast:
         stages: peak memory of each stage in bytes, by part.
         card_bytes: bytes of a card that a trial may use; None if they are not known, or if it has no GPU.
         budget: time and disk.
+        machine: this machine's memory beside that of its trials; None where they run elsewhere, or on GPUs.
+        hint: what would be quicker; empty where nothing is known.
         is_offline: True if the model could not be had from the hub, so that `model.architecture` stands in for it.
     """
 
     stages: Mapping[str, StageMemory]
     card_bytes: float | None
     budget: Budget
+    machine: MachineShare | None = None
+    hint: str = ""
     is_offline: bool = False
 
     @property
@@ -54,11 +59,14 @@ class Forecast:
     def __str__(self) -> str:
         """Format the parts of the memory as a table, then the verdict, time and disk."""
         first = f"{OFFLINE_NOTE}\n" if self.is_offline else ""
-        return f"{first}{self._memory_table}\nmemory: {self._memory_verdict}\n{self.budget}"
+        last = f"\nhint: {self.hint}" if self.hint else ""
+        return f"{first}{self._memory_table}\nmemory: {self._memory_verdict}\n{self.budget}{last}"
 
     @property
     def _memory_verdict(self) -> str:
         peak = format_bytes(self.peak_bytes)
+        if self.machine is not None:
+            return f"{peak}; {self.machine}"
         if self.card_bytes is None:
             return f"{peak}; a trial's share of a card is not known (cluster.gpus, cluster.memory)"
         card = format_bytes(self.card_bytes)
@@ -89,10 +97,13 @@ def forecast_sweep(config: SweepConfig, dataset: Dataset, artifacts: Artifacts) 
     """
     own = cost.load_model_info(config.model, config.target, dataset, config.train.attention)
     rows = cost.encode_sweep_rows(config, dataset)
+    stages = memory.measure_stages(config, _deepest_objective(config), own.architecture, rows)
     return Forecast(
-        stages=memory.measure_stages(config, _deepest_objective(config), own.architecture, rows),
+        stages=stages,
         card_bytes=_usable_card_bytes(config),
         budget=cost.estimate_budget(config, dataset, artifacts),
+        machine=share_machine(config.cluster, max((stage.total_bytes for stage in stages.values()), default=0)),
+        hint=hint_precision(config),
         is_offline=own.is_offline,
     )
 
