@@ -4,12 +4,10 @@ THOROUGH=1 python -m pytest tests/integration/test_forecast_measured.py     # ev
 """
 
 import os
-from collections.abc import Callable
 from itertools import chain, product
 from pathlib import Path
 
 import pytest
-from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig, PhiConfig, PreTrainedConfig
 
 from eval.models.checkpoint import make_empty_model
@@ -19,6 +17,7 @@ from objectives.idk import IDK
 from objectives.rmu import RMU
 from objectives.undial import UNDIAL
 from objectives.wtnpo import WTNPO
+from support.allocations import measure_allocations
 from support.targets import FULL, Prepared
 from support.toys import config, dataset, encoded
 from sweep.config.schema import SweepConfig
@@ -57,19 +56,6 @@ LOSSES = [(RMU_2, "none"), (UNDIAL_1, "kl"), (IDK(), "nll")]
 EVERY_LOSS = [*product([RMU_2, UNDIAL_1, IDK()], ["none", "nll", "kl"])]
 
 
-def most(work: Callable[[], object]) -> int:
-    """Bytes that PyTorch's allocator has handed out at once while some work was done, by the profiler's account."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        work()
-    assert seen.profiler is not None and seen.profiler.kineto_results is not None
-    events = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
-    now = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        now += event.nbytes()
-        peak = max(peak, now)
-    return peak
-
-
 def measured(sweep: SweepConfig, architecture: PreTrainedConfig, objective: Objective, folder: Path) -> int:
     """Bytes that two real steps of all rows take, each with an evaluation after it, and the weights before them."""
     train = sweep.train
@@ -96,7 +82,9 @@ def measured(sweep: SweepConfig, architecture: PreTrainedConfig, objective: Obje
         for _ in train_steps(model, schedule, losses):
             label_statistics(model, ROWS)
 
-    return most(trial) + sum(weight.nbytes for weight in chain(model.parameters(), said.head.parameters()))
+    return measure_allocations(trial) + sum(
+        weight.nbytes for weight in chain(model.parameters(), said.head.parameters())
+    )
 
 
 @pytest.mark.parametrize(("architecture", "precision", "checkpointing"), EVERY_KIND if THOROUGH else KINDS)
