@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sweep.callbacks import SweepsDisplay
 from sweep.cluster import shared_storage
@@ -26,6 +27,9 @@ from sweep.search.study import SweepStudy
 from sweep.signals import CallerSignals, InterruptHandler
 from sweep.tracking.runs import RunStatus
 from sweep.tracking.tracker import Tracker
+
+if TYPE_CHECKING:
+    from sweep.prepare.machine import MachineShare  # loads transformers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +78,6 @@ def run_sweeps(
         if plans[0].config.artifacts is None:
             shared_storage.check_storage(plans[0].config.storage)
         print("sweep", ", ".join(plan.name for plan in plans), flush=True)
-        if share is not None and share.n_fitting < n_slots:
-            n_slots = share.n_fitting
-            print(f"warning: {share}", flush=True)
 
         def on_step() -> None:
             interrupts.raise_if_interrupted()
@@ -85,7 +86,7 @@ def run_sweeps(
         run_preparation(cluster, preparers, display, on_step)
         print(*(f"{line}\n" for line in check_targets(plans)), sep="", end="", flush=True)
         ready = time.monotonic()
-        trackers, records = _tune_sweeps(plans, n_slots, display, StepCallback(on_step))
+        trackers, records = _tune_sweeps(plans, limit_slots(n_slots, share), display, StepCallback(on_step))
     seconds = {"prepare_s": ready - began, "trials_s": time.monotonic() - ready}
     return [
         SweepResult(
@@ -98,6 +99,14 @@ def run_sweeps(
         )
         for plan, own, tracker in zip(plans, records, trackers, strict=True)
     ]
+
+
+def limit_slots(n_slots: int, share: "MachineShare | None") -> int:
+    """Return the number of trials to run at once, and print a line where memory allows fewer than `n_slots`."""
+    if share is None or share.n_fitting >= n_slots:
+        return n_slots
+    print(f"warning: {share}", flush=True)
+    return share.n_fitting
 
 
 def check_targets(plans: Sequence[SweepPlan]) -> list[str]:
