@@ -19,7 +19,7 @@ from sweep.report.plots.timeline import plot_timeline
 from sweep.report.plots.tradeoff import plot_tradeoff
 from sweep.report.tables import build_comparison_table, build_trial_table
 from sweep.report.verdict import Evidence, build_evidence
-from sweep.results.comparison import WINS, ObjectiveResult, compare_objectives
+from sweep.results.comparison import WINS, ObjectiveResult, compare_objectives, explain_no_verdict
 from sweep.results.notes import list_notes
 from sweep.results.statistics import TIED, Finalist
 from sweep.results.target_check import warn_of_weak_target
@@ -63,12 +63,14 @@ class ComparisonSection:
     Attributes:
         title: the model and the dataset.
         sentence: the objective that wins, or those that are tied.
+        measured_on: the seeds of the table: of the report, or of the search.
         table: one row for each sweep.
         figure: scores of the sweeps over report seeds.
     """
 
     title: str
     sentence: str
+    measured_on: str
     table: Table
     figure: Figure
 
@@ -139,8 +141,11 @@ def _build_comparison_section(group: Sequence[ObjectiveResult]) -> ComparisonSec
     return ComparisonSection(
         title=f"Objectives on {where}",
         sentence=_describe_winner(group),
+        measured_on=group[0].measured_on,
         table=build_comparison_table(group),
-        figure=plot_scores_by_seed(_sanitize_key(f"objectives-{group[0].model}-{group[0].data}"), settings),
+        figure=plot_scores_by_seed(
+            _sanitize_key(f"objectives-{group[0].model}-{group[0].data}"), settings, group[0].measured_on
+        ),
     )
 
 
@@ -154,4 +159,7 @@ def _describe_winner(group: Sequence[ObjectiveResult]) -> str:
     tied = [one.objective for one in group if one.verdict == TIED]
     if winner:
         return f"{winner} wins: all others are behind it."
-    return f"No objective wins; tied at the top: {', '.join(tied)}." if tied else "There is nothing to compare yet."
+    if tied:
+        return f"No objective wins; tied at the top: {', '.join(tied)}."
+    why = explain_no_verdict(group)
+    return f"{why[0].upper()}{why[1:]}."

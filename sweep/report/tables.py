@@ -43,7 +43,7 @@ def _build_trial_row(record: TrialRecord, names: Sequence[str]) -> Sequence[Cell
 
 
 def build_comparison_table(group: Sequence[ObjectiveResult]) -> Table:
-    """Build the table of objectives on one model and dataset, best first, with mean ± std over report seeds.
+    """Build the table of objectives on one model and dataset, best first, with mean ± std over seeds.
 
     Its form is that of the paper's table.
     """

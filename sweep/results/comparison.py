@@ -11,6 +11,7 @@ from sweep.results.statistics import (
     TIED,
     PairedDifference,
     collect_repeat_values,
+    collect_search_values,
     compare_shared_seeds,
     mean,
 )
@@ -19,6 +20,8 @@ from sweep.results.sweep_records import SweepRecords
 SIGNIFICANCE_LEVEL = 0.05
 """The largest corrected p-value at which an objective counts as behind the best."""
 WINS, BEHIND = "wins", "behind"
+REPORT, SEARCH = "report", "search"
+"""Seeds on which a setting is measured: those of the report, or where there are none those of search and race."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +35,9 @@ class ObjectiveResult:
         data: the dataset.
         setting: the setting that is compared: the best one that the search found by itself, else the paper's; None
             where there is neither.
-        scores: score of its repeats, by report seed; lower is better.
+        measured_on: the seeds of its metrics: of the report, or with seeds=0 those of the search, on which nothing is
+            compared, since they chose the setting.
+        scores: score of its repeats, by seed; lower is better.
         forget_es: extraction strength of its repeats on forget rows, before any mix; lower is better.
         retain_es: extraction strength of its repeats on holdout rows, before any mix; higher is better.
         difference: its scores minus those of the best objective (lowest mean score), paired by seed; the 95 % interval
@@ -48,6 +53,7 @@ class ObjectiveResult:
     model: str
     data: str
     setting: Setting | None
+    measured_on: str
     scores: Mapping[int, float]
     forget_es: Mapping[int, float]
     retain_es: Mapping[int, float]
@@ -85,20 +91,29 @@ def _summarize_sweep(sweep: SweepRecords) -> ObjectiveResult:
     """Collect a sweep's setting and the metrics of its repeats; the comparison is still empty."""
     config, records = sweep.config, sweep.records
     setting = sweep.paper if sweep.found is None else sweep.found
+    measured_on, collect = (REPORT, collect_repeat_values) if config.seeds else (SEARCH, collect_search_values)
     return ObjectiveResult(
         name=sweep.name,
         objective=_name_objective(config),
         model=config.model.name,
         data=config.data.name,
         setting=setting,
-        scores=collect_repeat_values(records, setting),
-        forget_es=collect_repeat_values(records, setting, "forget/es"),
-        retain_es=collect_repeat_values(records, setting, "retain/es"),
+        measured_on=measured_on,
+        scores=collect(records, setting),
+        forget_es=collect(records, setting, "forget/es"),
+        retain_es=collect(records, setting, "retain/es"),
         difference=None,
         p=None,
         verdict="",
         recovery=judge_recovery(sweep),
     )
+
+
+def explain_no_verdict(group: Sequence[ObjectiveResult]) -> str:
+    """Tell why no sweep of a group has a verdict."""
+    if any(one.scores for one in group if one.measured_on == SEARCH):
+        return "nothing is compared without report seeds (seeds=0): the scores are the search's, which chose by them"
+    return "nothing to compare yet"
 
 
 def _name_objective(config: SweepConfig) -> str:
@@ -108,7 +123,7 @@ def _name_objective(config: SweepConfig) -> str:
 
 def _compare_group(group: Sequence[ObjectiveResult]) -> list[ObjectiveResult]:
     """Compare each sweep of a group with the best, which has the lowest mean score."""
-    scored = [one for one in group if one.scores]
+    scored = [one for one in group if one.scores and one.measured_on == REPORT]
     if not scored:
         return list(group)
     best = min(scored, key=lambda one: mean(one.scores))

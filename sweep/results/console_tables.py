@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.records import Setting, TrialRecord, escape_unprintable, format_value
-from sweep.results.comparison import WINS, ObjectiveResult, compare_objectives
+from sweep.results.comparison import WINS, ObjectiveResult, compare_objectives, explain_no_verdict
 from sweep.results.recovery import judge_recovery
 from sweep.results.statistics import (
     TIED,
@@ -121,7 +121,7 @@ def _build_finalist_table(repeated: Iterable[Finalist]) -> Table:
 def _build_comparison_table(group: Sequence[ObjectiveResult]) -> Table:
     """Build a table with a row for each sweep on one model and one dataset; it fits into 80 columns."""
     table = Table(
-        title=_to_plain_text(f"{group[0].model}, {group[0].data}: mean ± std on report seeds"),
+        title=_to_plain_text(f"{group[0].model}, {group[0].data}: mean ± std on {group[0].measured_on} seeds"),
         title_justify="left",
         caption="each interval is of one difference alone; p is corrected for all of them (Holm)",
         caption_justify="left",
@@ -154,7 +154,7 @@ def _describe_winner(group: Sequence[ObjectiveResult]) -> str:
     if winner := next((one.objective for one in group if one.verdict == WINS), None):
         return f"{where}: {winner} wins."
     tied = ", ".join(one.objective for one in group if one.verdict == TIED)
-    return f"{where}: nobody wins; tied: {tied}." if tied else f"{where}: nothing to compare yet."
+    return f"{where}: nobody wins; tied: {tied}." if tied else f"{where}: {explain_no_verdict(group)}."
 
 
 def _to_plain_text(text: str) -> Text:
@@ -168,8 +168,10 @@ def _format_setting(setting: Setting) -> Text:
 
 
 def _format_mean_std(by_seed: Mapping[int, float], between: str = " ") -> str:
-    """Return `mean ± std` over seeds, with `between` before the sign; `-` without a seed."""
-    return f"{mean(by_seed):.3f}{between}± {std(by_seed):.3f}" if by_seed else "-"
+    """Return `mean ± std` over seeds, with `between` before the sign; the mean alone of one seed, `-` without any."""
+    if len(by_seed) > 1:
+        return f"{mean(by_seed):.3f}{between}± {std(by_seed):.3f}"
+    return f"{mean(by_seed):.3f}" if by_seed else "-"
 
 
 def _format_interval(gap: PairedDifference | None) -> Text:

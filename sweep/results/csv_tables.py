@@ -16,7 +16,7 @@ COMPARISON_KEY_COLUMNS = ("sweep", "objective", "model", "data")
 """The first columns of comparison.csv; the hyper-parameters follow them."""
 COMPARISON_RESULT_COLUMNS = (
     *("seeds", "score", "score/std", "forget/es", "forget/es/std", "retain/es", "retain/es/std"),
-    *("above_best", "low", "high", "p", "verdict", "recovery"),
+    *("above_best", "low", "high", "p", "verdict", "recovery", "measured_on"),
 )
 """The last columns of comparison.csv."""
 FORMULA_PREFIXES = ("=", "+", "-", "@")
@@ -54,7 +54,7 @@ def format_times_csv(records: Iterable[TrialRecord]) -> str:
 
 
 def format_comparison_csv(rows: Sequence[ObjectiveResult]) -> str:
-    """Format comparison.csv: a line for each sweep with its setting, metrics over report seeds, and gap to the best."""
+    """Format comparison.csv: a line for each sweep with its setting, metrics over seeds, and gap to the best."""
     params = sorted({key for one in rows for key in one.setting or {}})
     return _format_csv(
         [
@@ -81,6 +81,7 @@ def _build_comparison_row(one: ObjectiveResult, params: Sequence[str]) -> list[s
         "" if one.p is None else one.p,
         one.verdict,
         one.recovery.verdict if one.recovery else "",
+        one.measured_on,
     ]
     return [_format_cell(cell) for cell in cells]
 

@@ -127,6 +127,14 @@ def collect_repeat_values(
     return {record.seed: record.metrics[key] for record in sorted(own, key=lambda r: r.seed) if key in record.metrics}
 
 
+def collect_search_values(
+    records: Iterable[TrialRecord], setting: Setting | None, key: str = "score"
+) -> dict[int, float]:
+    """Return a metric of a setting's finished trials in search and race, whose seeds chose it; by seed."""
+    own = [r for r in records if r.phase != "finalist" and r.state == "finished" and r.setting == setting]
+    return {record.seed: record.metrics[key] for record in sorted(own, key=lambda r: r.seed) if key in record.metrics}
+
+
 def summarize_finalists(sweep: SweepRecords) -> list[Finalist]:
     """Summarise the settings that ran on report seeds, in the order of their first run there."""
     over = sorted((r for r in sweep.records if r.phase == "finalist" and r.state != "running"), key=lambda r: r.index)

@@ -86,7 +86,8 @@ def list_measured(sweep: ReportData) -> list[Measured]:
     """List the settings on report seeds, or the best and the paper's in the search where there are no such seeds."""
     over = [record for record in sweep.records if record.state == "finished"]
     repeats = [record for record in over if record.phase == "finalist"]
-    found = [setting for setting in (sweep.best and sweep.best.setting, sweep.paper) if setting is not None]
+    best = None if sweep.best is None else sweep.best.setting
+    found = [setting for setting in (best, sweep.paper) if setting is not None]
     settings = [record.setting for record in repeats] or found
     distinct = [setting for place, setting in enumerate(settings) if setting not in settings[:place]]
     records = repeats or over

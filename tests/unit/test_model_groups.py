@@ -61,7 +61,7 @@ def test_layers_of_a_model_that_is_not_there() -> None:
 def test_only_a_dry_run_does_without_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model of known size stays without a commit, which a launch refuses; another is refused at once."""
     monkeypatch.setattr(hub_commits, "resolve_commit", unreachable)
-    monkeypatch.setattr(hub_commits.packaged, "is_installed", lambda model: False)
+    monkeypatch.setattr("eval.models.packaged.is_installed", lambda model: False)
     pinned = hub_commits.pin_commits(load_shipped("wtnpo", "model=smollm2-135m"))
     assert pinned.model.revision is None
     with pytest.raises(ConfigError, match=r"^model\.path = HuggingFaceTB/SmolLM2-135M-Instruct is no folder") as said:

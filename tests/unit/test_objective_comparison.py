@@ -1,6 +1,7 @@
 """Several sweeps against the best of them, from numbers worked out by hand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support import toys
-from support.trials import PAPER, repeats, trial
+from support.trials import PAPER, races, repeats, trial
 from sweep.records import Setting, TrialRecord
-from sweep.results.comparison import ObjectiveResult, apply_holm_correction, compare_objectives
+from sweep.report.data import ReportData
+from sweep.report.sections import build_comparison_sections
+from sweep.results.comparison import (
+    ObjectiveResult,
+    apply_holm_correction,
+    compare_objectives,
+    explain_no_verdict,
+)
+from sweep.results.csv_tables import format_comparison_csv
 from sweep.results.statistics import compare_pairs
 from sweep.results.sweep_records import SweepRecords
 
@@ -125,6 +134,23 @@ def test_without_repeats_nothing_is_compared() -> None:
     ]
     ((one, other),) = compare_objectives([sweep("a", (0.1,)), sweep("b", (0.9,))])
     assert (one.verdict, other.verdict, other.p) == ("tied", "tied", 1.0)
+
+
+def test_without_report_seeds_it_is_the_search_that_is_shown() -> None:
+    """The setting's search trial and its race, (.5 + .2 + .5) / 3 = .4 and forget ES of .3; chosen by, not compared."""
+    config = toys.config(Path("/nowhere"), seeds=0, search={"race": 4})
+    runs = [replace(one, metrics=one.metrics | {"forget/es": 0.3}) for one in races(config, FOUND, 0.2, 0.5)]
+    told = SweepRecords(name="a", config=config, records=[trial(0, PAPER, 0.9), trial(1, FOUND, 0.5), *runs])
+    ((one, other),) = compare_objectives([told, replace(told, name="b")])
+    assert (one.setting, one.measured_on) == (FOUND, "search")
+    assert sorted(one.scores.values()) == [0.2, 0.5, 0.5] and [*one.forget_es.values()] == [0.3, 0.3]
+    assert (one.verdict, one.p, other.verdict, other.difference) == ("", None, "", None)
+    assert explain_no_verdict([one, other]).startswith("nothing is compared without report seeds (seeds=0)")
+    line = format_comparison_csv([one]).splitlines()[1]
+    assert line.startswith("a,wtnpo + kl,toy,authors,1.0,2.0,3,0.4,") and line.endswith(",search")
+    (section,) = build_comparison_sections([ReportData(**vars(told)), ReportData(**vars(replace(told, name="b")))])
+    assert section.measured_on == "search" and section.sentence.startswith("Nothing is compared")
+    assert section.figure.title.endswith("scores lowest over search seeds: 0.400 ± 0.173")
 
 
 def test_a_sweep_that_lost_a_seed_is_compared_on_the_others() -> None:

@@ -116,6 +116,16 @@ def test_a_winner_is_named(config: SweepConfig) -> None:
     assert lines[-2] == "toy, authors: ga + kl wins."
 
 
+def test_without_report_seeds_the_search_is_shown(config: SweepConfig) -> None:
+    """Called so, one seed without a spread, and the reason why nobody wins."""
+    bare = config.model_copy(update={"seeds": 0})
+    sweeps = [SweepRecords(name=name, config=bare, records=[trial(0, BEST, 0.125)]) for name in ("a", "b")]
+    lines = shown(render_comparison(sweeps)).splitlines()
+    assert lines[0] == "toy, authors: mean ± std on search seeds"
+    assert ["wtnpo + kl", "0.125", "-", "-", ""] in [row[:5] for row in cells("\n".join(lines))]
+    assert any(line.startswith("toy, authors: nothing is compared without report seeds (seeds=0)") for line in lines)
+
+
 def test_nothing_to_compare(config: SweepConfig) -> None:
     """A sweep without repeats."""
     assert "toy, authors: nothing to compare yet." in compared(config, [])

@@ -11,6 +11,7 @@ from sweep.report.figure import Figure, Plot, Table
 from sweep.report.highlights import mark_stand_in
 from sweep.report.marks import SCORE_TITLE, Row, build_tooltips, embed_rows, encode_colour, encode_shape
 from sweep.report.tables import format_mean_std
+from sweep.results.comparison import REPORT
 from sweep.results.statistics import Finalist, summarize_finalists, summarize_race
 
 ROW_HEIGHT_PX = 44
@@ -40,15 +41,15 @@ def _mark_stand_ins(sweep: ReportData, settings: Iterable[Finalist]) -> list[Fin
     return [replace(one, label=mark_stand_in(one.label, sweep.config)) for one in settings]
 
 
-def plot_scores_by_seed(key: str, settings: Iterable[Finalist]) -> Figure:
+def plot_scores_by_seed(key: str, settings: Iterable[Finalist], measured_on: str = REPORT) -> Figure:
     """Plot a point for each seed, and each setting's mean ± one standard deviation, lowest mean first."""
     found = sorted((one for one in settings if one.scores), key=lambda one: one.mean)
     spreads = [f"{one.label}: {format_mean_std(one.scores)}" for one in found]
     return Figure(
         key=key,
-        title=f"“{found[0].label}” scores lowest over report seeds: {format_mean_std(found[0].scores)}"
+        title=f"“{found[0].label}” scores lowest over {measured_on} seeds: {format_mean_std(found[0].scores)}"
         if found
-        else "No setting has run on report seeds yet",
+        else f"No setting has run on {measured_on} seeds yet",
         note="Small: one seed each. Large: their mean, with a bar of ± one standard deviation. Left is better.",
         alt=f"Dot plot of scores over seeds. {'; '.join(spreads)}.",
         plot=_draw_plot(found) if found else None,
