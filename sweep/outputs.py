@@ -54,7 +54,11 @@ def publish_report(plan: SweepPlan, records: Sequence[TrialRecord], tracking_run
 
 def _build_report_data(plan: SweepPlan, records: Sequence[TrialRecord]) -> ReportData:
     return ReportData(
-        name=plan.name, config=plan.config, records=records, target_metrics=plan.artifacts.reference_metrics
+        name=plan.name,
+        config=plan.config,
+        records=records,
+        target_metrics=plan.artifacts.reference_metrics,
+        n_holdout=len(plan.dataset.holdout),
     )
 
 

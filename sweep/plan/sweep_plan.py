@@ -92,7 +92,7 @@ class SweepPlan:
     @property
     def notes(self) -> list[str]:
         """Sentences that a reader of the sweep's numbers has to know."""
-        return list_notes(self.config)
+        return list_notes(self.config, len(self.dataset.holdout))
 
     @property
     def rows_summary(self) -> str:

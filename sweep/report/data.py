@@ -17,9 +17,11 @@ class ReportData(SweepRecords):
 
     Attributes:
         target_metrics: metrics of the target, from which every trial starts; empty if they are not (yet) available.
+        n_holdout: number of the holdout rows; None if the dataset cannot be loaded.
     """
 
     target_metrics: Mapping[str, float] = field(default_factory=dict)
+    n_holdout: int | None = None
 
 
 def load_report_data(config: SweepConfig, name: str) -> ReportData:
@@ -28,14 +30,10 @@ def load_report_data(config: SweepConfig, name: str) -> ReportData:
     Raises:
         ConfigError: The sweep's study cannot be opened.
     """
-    return ReportData(
-        name=name, config=config, records=read_records(config, name), target_metrics=_load_target_metrics(config)
-    )
-
-
-def _load_target_metrics(config: SweepConfig) -> Mapping[str, float]:
-    """Load the target's metrics; none if the dataset, whose rows determine the target's folder, cannot be loaded."""
+    records = read_records(config, name)
     try:
-        return locate_artifacts(config, datasets.load(config.data)).reference_metrics
-    except DataError:
-        return {}
+        rows = datasets.load(config.data)
+        metrics = locate_artifacts(config, rows).reference_metrics
+    except DataError:  # the rows, which determine the target's folder, or a local model are gone
+        return ReportData(name=name, config=config, records=records)
+    return ReportData(name=name, config=config, records=records, target_metrics=metrics, n_holdout=len(rows.holdout))

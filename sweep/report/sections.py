@@ -85,7 +85,7 @@ def build_sweep_section(sweep: ReportData) -> SweepSection:
         title=f"{config.objective} on {config.model.name}, {config.data.name}",
         status=describe_status(safe),
         warning=warn_of_weak_target(safe.target_metrics),
-        notes=list_notes(config),
+        notes=list_notes(config, safe.n_holdout),
         evidence=build_evidence(safe),
         figures=plot_sweep(safe),
         trials=build_trial_table(safe),

@@ -10,6 +10,7 @@ import yaml
 from support.commands import ROOT, SMALL, refusal
 from sweep.launch import main
 from sweep.plan.launch_plan import plan_new, plan_resume
+from sweep.results.notes import warn_of_few_rows
 from sweep.search.study import create_study
 
 WTNPO = str(ROOT / "configs" / "wtnpo.yaml")
@@ -85,6 +86,7 @@ def test_a_dry_run_makes_nothing(here: Path, capsys: pytest.CaptureFixture[str])
         "rows: 8 forget, 16 retain, 8 holdout",
         "trials: 3, then a race of at most 2 runs, then 2 runs on report seeds",
         "to prepare: target, reference",
+        f"note: {warn_of_few_rows(0.95, 8)}",
     ]
     assert re.match(r"a row's prompt, \d+ tokens: 'Q.* ':'$", prompt)
     assert re.match(r"and its labels, \d+ tokens: ' .*' '<\|end\|>'$", labels)

@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import mmap
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +100,11 @@ def test_a_sweep_keeps_it(file: Path) -> None:
 def test_its_weights_are_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the terminal, in the tags of all runs, and above the report's verdict; the hub's own need no word."""
     taken, plain = pin_commits(load_shipped("wtnpo", GROUP)), load_shipped("wtnpo", GROUP)
-    assert list_notes(taken) == [f"model.path = {SMOLLM2.path}: {WEIGHTS}"]
-    assert list_notes(plain) == []
+    assert list_notes(taken, None) == [f"model.path = {SMOLLM2.path}: {WEIGHTS}"]
+    assert list_notes(plain, None) == []
     assert _build_shared_tags(taken)["weights"] == WEIGHTS
     assert "weights" not in _build_shared_tags(plain)
-    monkeypatch.setattr("sweep.report.sections.list_notes", lambda config: list_notes(taken))
-    assert build_sweep_section(reported()).notes == list_notes(taken)
+    assert build_sweep_section(replace(reported(), config=taken)).notes == list_notes(taken, None)
 
 
 def test_it_is_made_once(file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
