@@ -5,6 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from eval.models.hub import HubUnreachableError
 from eval.rows.types import DataError
 from sweep.errors import ConfigError
 
@@ -37,4 +38,6 @@ def _count_layers(model: dict[str, Any]) -> int | None:
         return count_layers(folder if folder.is_dir() else path, revision if isinstance(revision, str) else None)
     except DataError as error:
         hint = "" if folder.is_dir() else ": give model.layers=N and model.deepest=N-1 if only the cluster has it"
+        if isinstance(error, HubUnreachableError):
+            hint = f"{hint}, else model.path=FOLDER"
         raise ConfigError(f"model.path = {str(error).rstrip('.')}{hint}.") from error

@@ -62,7 +62,10 @@ def pin_commits(config: SweepConfig) -> SweepConfig:
             if stand_in is not None and packaged.is_installed(stand_in):
                 config = _with_model_path(config, stand_in.path)
     pinned = _with_commits(config, commits | hash_local_models(config))
-    rows = pinned.data.pin_rows(lambda path, revision: resolve_commit(path, "dataset", revision))
+    try:
+        rows = pinned.data.pin_rows(lambda path, revision: resolve_commit(path, "dataset", revision))
+    except HubUnreachableError as error:
+        raise ConfigError(f"{error}: give files of these rows, as data.forget=FILE.") from error
     return pinned.model_copy(update={"data": rows})
 
 

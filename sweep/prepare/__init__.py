@@ -1,6 +1,7 @@
 """Artifacts that are made once for all trials of a sweep, and the forecast of what the sweep will cost.
 
     artifacts      folders addressed by the hash of their inputs
+    artifact_list  README.txt in their folder, which tells what each is
     object_store   artifacts at a URL
     build          make the target, the reference and the retain model
     preparers      functions for the cluster that make the missing artifacts

@@ -23,6 +23,7 @@ from sweep.config.model_schema import ModelConfig, RetainModelConfig, TargetConf
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 from sweep.prepare import object_store
+from sweep.prepare.artifact_list import list_artifact
 from sweep.prepare.digests import digest_model, hash_file
 
 ARTIFACTS_DIR = ".artifacts"
@@ -164,12 +165,13 @@ def _describe_model(block: ModelConfig | TargetConfig | RetainModelConfig, store
 
 
 @contextmanager
-def make_once(folder: Path, url: str | None = None) -> Iterator[Path | None]:
+def make_once(folder: Path, url: str | None = None, title: str | None = None) -> Iterator[Path | None]:
     """Yield a temporary folder to write into, which becomes `folder` at the end; None if the artifact is there already.
 
     Args:
         folder: the artifact's.
         url: location that stores artifacts as well: download from there, or upload what it lacks.
+        title: what it is, for the list of artifacts in their folder; None: it is not listed.
 
     Raises:
         ConfigError: the URL cannot be used, or the artifact there is damaged.
@@ -185,6 +187,8 @@ def make_once(folder: Path, url: str | None = None) -> Iterator[Path | None]:
         else:
             with _write_with_manifest(folder) as part:
                 yield part
+            if title is not None:
+                list_artifact(folder, title)
         if url is not None and not kept:
             object_store.upload_artifact(url, folder)
 

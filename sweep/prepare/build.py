@@ -19,6 +19,7 @@ from eval.rows.types import Dataset, Row
 from eval.suite import Probes, evaluate, measure_retain_model
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
+from sweep.prepare.artifact_list import describe_reference, describe_retain_model, describe_target
 from sweep.prepare.artifacts import (
     BASE_METRICS_FILE,
     METRICS_FILE,
@@ -39,10 +40,11 @@ from sweep.training.reference import encode_training_rows
 
 def make_reference(config: SweepConfig, dataset: Dataset, wanted: Artifacts) -> Iterator[StageProgress]:
     """Make the target, then the reference's outputs from it; a second maker at the same time waits and reuses them."""
-    with on_rank_zero(make_once(wanted.target, wanted.url)) as folder:
+    with on_rank_zero(make_once(wanted.target, wanted.url, describe_target(config))) as folder:
         if folder is not None:
             yield from _make_model("target", config, dataset, dataset.target_rows, folder)
-    with on_rank_zero(make_once(wanted.reference, wanted.url)) as folder:
+    outputs = describe_reference(config, wanted.target)
+    with on_rank_zero(make_once(wanted.reference, wanted.url, outputs)) as folder:
         if folder is not None:
             yield StageProgress(stage="reference", done=0, total=1)
             _make_reference_values(config, wanted.target, folder)
@@ -52,7 +54,7 @@ def make_reference(config: SweepConfig, dataset: Dataset, wanted: Artifacts) -> 
 def make_retain_model(config: SweepConfig, dataset: Dataset, wanted: Artifacts) -> Iterator[StageProgress]:
     """Make the retain model, fine-tuned like the target but without the forget rows or given, and its values."""
     assert wanted.retain_model is not None
-    with on_rank_zero(make_once(wanted.retain_model, wanted.url)) as folder:
+    with on_rank_zero(make_once(wanted.retain_model, wanted.url, describe_retain_model(config))) as folder:
         if folder is not None:
             source = config.target.model_copy(update=config.retain_model.model_dump())
             without = config.model_copy(update={"target": source})
