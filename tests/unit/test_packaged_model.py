@@ -1,9 +1,9 @@
 """The model of an installed package: taken where no hub is in reach, named as what it is, converted once."""
 
 import hashlib
-import importlib
 import mmap
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -167,4 +167,4 @@ def test_the_file_has_that_chat_template() -> None:
 def test_no_package_is_imported() -> None:
     """Looking for its file runs none of its code, of which `llm` would be needed."""
     packaged.is_installed(SMOLLM2)
-    assert SMOLLM2.module not in importlib.import_module("sys").modules
+    assert SMOLLM2.module not in sys.modules
