@@ -11,6 +11,7 @@ from sweep.records import Setting, TrialRecord
 from sweep.results.sweep_records import SweepRecords
 from sweep.search.race import Race, Racer
 
+FORGET_METRIC, RETAIN_METRIC = "forget/es", "retain/es"
 TIED = "tied"
 """The verdict where neither of two settings wins."""
 
@@ -188,3 +189,17 @@ def _list_distinct_settings(records: Iterable[TrialRecord]) -> list[Setting]:
         if record.setting not in settings:
             settings.append(record.setting)
     return settings
+
+
+def find_pareto_front(records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Find the Pareto-optimal trials, lowest forget ES first; lower forget ES and higher retain ES are better."""
+    front: list[TrialRecord] = []
+    for record in sorted(records, key=lambda r: (r.metrics[FORGET_METRIC], -r.metrics[RETAIN_METRIC])):
+        if not front or record.metrics[RETAIN_METRIC] > front[-1].metrics[RETAIN_METRIC]:
+            front.append(record)
+    return front
+
+
+def has_both_es(metrics: Mapping[str, float]) -> bool:
+    """Return True if forget and retain ES are there and finite."""
+    return all(math.isfinite(metrics.get(key, math.nan)) for key in (FORGET_METRIC, RETAIN_METRIC))

@@ -26,8 +26,9 @@ from sweep.report.plots.seeds import plot_seeds
 from sweep.report.plots.slices import plot_slices
 from sweep.report.plots.surface import N_CELLS, fit_surface, plot_surfaces
 from sweep.report.plots.timeline import plot_timeline
-from sweep.report.plots.tradeoff import find_pareto_front, plot_tradeoff
+from sweep.report.plots.tradeoff import plot_tradeoff
 from sweep.report.sections import plot_sweep
+from sweep.results.statistics import find_pareto_front
 
 GOOD: Setting = {"alpha": 0.5, "beta": 1.0}
 NEXT: Setting = {"alpha": 1.0, "beta": 2.0}

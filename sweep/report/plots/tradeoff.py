@@ -1,7 +1,6 @@
 """Plot forget ES against retain ES of each trial, with the Pareto front."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 import altair as alt
@@ -12,22 +11,22 @@ from sweep.report.figure import PLOT_HEIGHT_PX, Figure, Plot, Table
 from sweep.report.highlights import TARGET_LABEL, find_highlights
 from sweep.report.marks import TRIAL_KEYS, Row, build_trial_row, draw_highlights, draw_trials, embed_rows
 from sweep.report.theme import GREY
+from sweep.results.statistics import FORGET_METRIC, RETAIN_METRIC, find_pareto_front, has_both_es
 
-FORGET_METRIC, RETAIN_METRIC = "forget/es", "retain/es"
 ES_COLUMNS = ("forget ES", "retain ES")
 """Keys of forget ES and retain ES in a row."""
 
 
 def plot_tradeoff(sweep: ReportData) -> Figure:
     """Plot the search trials; the best, the runner-up, the paper's setting and the target are highlighted."""
-    trials = [r for r in sweep.records if r.phase == "search" and r.state == "finished" and _has_both_es(r.metrics)]
+    trials = [r for r in sweep.records if r.phase == "search" and r.state == "finished" and has_both_es(r.metrics)]
     front = find_pareto_front(trials)
     marks = [
         _build_row(role.record) | {"which": role.label} for role in find_highlights(sweep) if role.record in trials
     ]
-    marks += [_build_target_row(sweep.target_metrics)] if _has_both_es(sweep.target_metrics) else []
+    marks += [_build_target_row(sweep.target_metrics)] if has_both_es(sweep.target_metrics) else []
     seen = f"{len(front)} of {len(trials)} trials are Pareto-optimal in forgetting and keeping"
-    missing = "" if _has_both_es(sweep.target_metrics) else " The target is not marked: its metrics are not there."
+    missing = "" if has_both_es(sweep.target_metrics) else " The target is not marked: its metrics are not there."
     return Figure(
         key="tradeoff",
         title=seen if trials else "No trial has a forget ES and a retain ES yet",
@@ -42,19 +41,6 @@ def plot_tradeoff(sweep: ReportData) -> Figure:
             rows=[(*_build_row(record).values(), "yes" if record in front else "") for record in trials],
         ),
     )
-
-
-def find_pareto_front(records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """Find the Pareto-optimal trials, lowest forget ES first; lower forget ES and higher retain ES are better."""
-    front: list[TrialRecord] = []
-    for record in sorted(records, key=lambda r: (r.metrics[FORGET_METRIC], -r.metrics[RETAIN_METRIC])):
-        if not front or record.metrics[RETAIN_METRIC] > front[-1].metrics[RETAIN_METRIC]:
-            front.append(record)
-    return front
-
-
-def _has_both_es(metrics: Mapping[str, float]) -> bool:
-    return all(math.isfinite(metrics.get(key, math.nan)) for key in (FORGET_METRIC, RETAIN_METRIC))
 
 
 def _build_row(record: TrialRecord) -> Row:
