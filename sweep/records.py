@@ -28,6 +28,14 @@ def format_value(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def format_bytes(size: float) -> str:
+    """Format bytes with three digits, in the largest unit that fits: GB, MB or kB."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB")):
+        if size >= unit:
+            return f"{size / unit:.3g} {name}"
+    return f"{size / 1e3:.3g} kB"
+
+
 def format_setting(setting: Setting) -> str:
     """Format a setting as one line: `alpha=1.5 beta=7`."""
     return " ".join(f"{name}={format_value(value)}" for name, value in setting.items())

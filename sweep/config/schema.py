@@ -19,6 +19,9 @@ MAX_EXPERIMENT_CHARS = 250
 EXTRA_TAUS = (0.4, 0.6, 0.8, 0.9)
 """Retention levels besides `score.tau` at which the score is interpolated on the grid."""
 
+SAVING_KEYS = ("save", "save_as", "registry")
+"""Keys that say which models are kept and how: they change no number, and may differ when a sweep is resumed."""
+
 PASSWORD_HINTS = {
     "ledger": "set PGPASSWORD, or ~/.pgpass, on the machine of the driver",
     "artifacts": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on all machines",
@@ -148,6 +151,12 @@ class SweepConfig(Frozen):
     """Database URL of the study, without a password (null: study.db in the sweep's folder)."""
     experiment: Annotated[str, Field(min_length=1, max_length=MAX_EXPERIMENT_CHARS)] | None
     """MLflow's experiment (null: `<model>-<data>`); MLFLOW_EXPERIMENT_NAME takes precedence."""
+    save: Literal["none", "best", "finalists", "pareto"] = "none"
+    """Models that are kept: the best setting's; the paper's too; or those on the front of forget and retain ES too."""
+    save_as: Literal["unlearned", "compared", "both"] = "compared"
+    """Weights of a kept model: as unlearned (m = 1), the mix θ(m*) that was scored, or each in a folder of its own."""
+    registry: Annotated[str, Field(min_length=1, max_length=MAX_EXPERIMENT_CHARS)] | None = None
+    """Name in MLflow's model registry under which kept models are registered and copied (null: they are not)."""
 
     @field_validator("ledger", "artifacts")
     @classmethod
@@ -156,6 +165,13 @@ class SweepConfig(Frozen):
         if url is not None and has_secret(url):
             raise ValueError(f"must hold no password: {PASSWORD_HINTS[str(info.field_name)]}")
         return url
+
+    @field_validator("registry")
+    @classmethod
+    def _check_registry(cls, name: str | None) -> str | None:
+        if name is not None and ("/" in name or ":" in name):
+            raise ValueError("must be a name without / and :, as MLflow's registry wants it")
+        return name
 
     def with_setting(self, setting: Setting) -> "SweepConfig":
         """Return a copy with a setting's `retain.weight`, `train.lr` and `train.epochs`, where it has them."""

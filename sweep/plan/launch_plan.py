@@ -12,6 +12,7 @@ import yaml
 from sweep.atomic_io import create_folder
 from sweep.config.diff import find_differences
 from sweep.config.request import SweepRequest, leading_files, parse_request
+from sweep.config.schema import SAVING_KEYS
 from sweep.config.stored import (
     SWEEP_LIST_FILE,
     list_sweep_names,
@@ -128,9 +129,16 @@ def _plan_stored_sweeps(storage: Path, name: str) -> list[SweepPlan]:
 def _plan_same_request(request: SweepRequest) -> LaunchPlan:
     """Plan to resume sweeps that were begun with the same arguments."""
     storage = next(iter(request.configs.values())).storage
-    plans = _plan_stored_sweeps(storage, request.name)
+    plans = [_adopt_saving(plan, request) for plan in _plan_stored_sweeps(storage, request.name)]
     _check_same_configs(request, plans)
     return LaunchPlan(name=request.name, plans=plans)
+
+
+def _adopt_saving(plan: SweepPlan, request: SweepRequest) -> SweepPlan:
+    """Keep the models that the command line asks for, whatever the sweep was begun with."""
+    wished = request.configs.get(plan.name, plan.config)
+    saving = {key: getattr(wished, key) for key in SAVING_KEYS}
+    return replace(plan, config=plan.config.model_copy(update=saving))
 
 
 def _check_same_configs(request: SweepRequest, plans: Sequence[SweepPlan]) -> None:

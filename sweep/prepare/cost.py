@@ -20,6 +20,7 @@ from sweep.config.template import Template
 from sweep.errors import ConfigError
 from sweep.prepare.artifacts import Artifacts
 from sweep.prepare.memory import SweepRows, count_parameters
+from sweep.records import format_bytes
 from sweep.search.paper import find_paper_setting
 from sweep.search.queue import count_planned_trials
 from sweep.training import models
@@ -50,6 +51,15 @@ class ArtifactCost:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeptModels:
+    """Models that a sweep keeps: their number, the bytes of each, and if each trial on a front comes on top."""
+
+    number: int
+    each_bytes: int
+    has_front: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Budget:
     """Time and disk of a sweep.
 
@@ -57,11 +67,13 @@ class Budget:
         n_trials: number of trials; None if only `search.hours` ends the search.
         trial_hours: hours of one card for a trial, without the full metrics; None if the card's speed is not known.
         artifact_costs: cost of each artifact by its folder, so that sweeps that share one pay for it once.
+        models: the models that the sweep keeps.
     """
 
     n_trials: int | None
     trial_hours: float | None
     artifact_costs: Mapping[Path, ArtifactCost]
+    models: KeptModels = KeptModels(number=0, each_bytes=0)
 
     @property
     def total_hours(self) -> float | None:
@@ -97,7 +109,18 @@ def _sum_hours(budgets: Sequence[Budget]) -> float | None:
 
 
 def _format_disk(budgets: Sequence[Budget]) -> str:
-    return f"{format_bytes(sum(cost.disk_bytes for cost in _merge_artifacts(budgets)))} for what the trials share"
+    shared = f"{format_bytes(sum(cost.disk_bytes for cost in _merge_artifacts(budgets)))} for what the trials share"
+    return shared + _merge_models([one.models for one in budgets])
+
+
+def _merge_models(kept: Sequence[KeptModels]) -> str:
+    """Format the bytes of the kept models of all sweeps."""
+    number, size = sum(one.number for one in kept), sum(one.number * one.each_bytes for one in kept)
+    if not number:
+        return ""
+    fronts = [format_bytes(one.each_bytes) for one in kept if one.has_front]
+    more = f" and {' or '.join(dict.fromkeys(fronts))} for each trial on a front" if fronts else ""
+    return f", {format_bytes(size)} for {'the kept model' if number == 1 else f'{number} kept models'}{more}"
 
 
 def _merge_artifacts(budgets: Sequence[Budget]) -> Collection[ArtifactCost]:
@@ -218,7 +241,23 @@ def estimate_budget(config: SweepConfig, dataset: Dataset, places: Artifacts) ->
         n_trials=count_planned_trials(config, find_paper_setting(config)),
         trial_hours=_estimate_hours(config, own, trained=trained, read=read),
         artifact_costs=_estimate_artifacts(config, own, rows, places),
+        models=_estimate_models(config, own),
     )
+
+
+def _estimate_models(config: SweepConfig, own: ModelInfo) -> KeptModels:
+    """Estimate the models that the sweep keeps."""
+    of_paper = config.save == "finalists" and find_paper_setting(config) is not None
+    settings = 0 if config.save == "none" else 1 + of_paper
+    kinds = 2 if config.save_as == "both" else 1
+    return KeptModels(
+        number=settings * kinds, each_bytes=_count_model_bytes(config, own), has_front=config.save == "pareto"
+    )
+
+
+def _count_model_bytes(config: SweepConfig, own: ModelInfo) -> int:
+    """Count the bytes of a saved model, with its tokenizer and the rows."""
+    return int(own.n_parameters * WEIGHT_DTYPES[config.train.precision].itemsize + own.other_file_bytes)
 
 
 def _count_trained_positions(config: SweepConfig, rows: SweepRows) -> float:
@@ -254,7 +293,7 @@ def _estimate_artifacts(
 ) -> dict[Path, ArtifactCost]:
     """Estimate the cost of each artifact, by its folder."""
     hours, asked = partial(_estimate_hours, config, own), rows.training_rows
-    model_bytes = own.n_parameters * WEIGHT_DTYPES[config.train.precision].itemsize + own.other_file_bytes
+    model_bytes = _count_model_bytes(config, own)
     tuned = 0 if config.target.path else config.target.epochs * _count_positions(rows.target_rows)
     read = _count_positions([*asked.forget, *asked.refusals, *rows.probes]) + sum(asked.retain_lengths)
     made = {
@@ -278,11 +317,3 @@ def _count_reference_bytes(config: SweepConfig, own: ModelInfo, rows: TrainingRo
 
 def _count_positions(rows: Sequence[EncodedRow]) -> int:
     return sum(len(row.inputs) for row in rows)
-
-
-def format_bytes(size: float) -> str:
-    """Format bytes with three digits, in the largest unit that fits: GB, MB or kB."""
-    for unit, name in ((1e9, "GB"), (1e6, "MB")):
-        if size >= unit:
-            return f"{size / unit:.3g} {name}"
-    return f"{size / 1e3:.3g} kB"

@@ -14,10 +14,10 @@ from sweep.config import space
 from sweep.config.schema import SweepConfig
 from sweep.prepare import cost, memory
 from sweep.prepare.artifacts import Artifacts
-from sweep.prepare.cost import Budget, format_bytes
+from sweep.prepare.cost import Budget
 from sweep.prepare.machine import MachineShare, hint_precision, share_machine
 from sweep.prepare.memory import StageMemory
-from sweep.records import Value
+from sweep.records import Value, format_bytes
 from sweep.training.out_of_memory import MEMORY_SAVING_HINT
 
 OFFLINE_NOTE = "the hub is not reached: by model.architecture, with tokens of a tokenizer made from the rows"

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from eval.definitions import define_score
 from sweep.config.diff import find_differences
-from sweep.config.schema import SweepConfig
+from sweep.config.schema import SAVING_KEYS, SweepConfig
 from sweep.errors import ConfigError
 from sweep.records import INTERRUPTED_REASON, Phase, State, TrialRecord
 from sweep.search.samplers import SAMPLERS
@@ -26,8 +26,11 @@ SCORE_ATTRIBUTE = "score"
 """The study attribute that holds the definition of its scores."""
 CONFIG_ATTRIBUTE = "config"
 """The study attribute that holds the configuration with which it began, without `CHANGEABLE_BLOCKS`."""
-CHANGEABLE_BLOCKS = {"storage", "cluster"}
-"""Configuration blocks that may change between runs of a sweep: they say where it is stored and where trials run."""
+CHANGEABLE_BLOCKS = {"storage", "cluster", *SAVING_KEYS}
+"""Configuration blocks that may change between runs of a sweep, and change no number of a trial.
+
+They say where it is stored, where its trials run, and which models are kept.
+"""
 RECORD_PARTS = {
     "start": ("index", "setting", "seed", "started"),
     "end": ("state", "metrics", "curve", "reason", "run_id", "ended", "worker"),
