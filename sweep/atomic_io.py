@@ -35,8 +35,16 @@ def translate_disk_full(storage: Path) -> Iterator[None]:
 
 def _find_fullest(*folders: Path) -> Path:
     """Return the folder whose disk has the least free space; a missing folder stands for its nearest parent."""
-    there = [next(path for path in (folder, *folder.parents) if path.exists()) for folder in folders]
-    return min(there, key=lambda folder: shutil.disk_usage(folder).free)
+    return min(map(_find_existing, folders), key=count_free_bytes)
+
+
+def count_free_bytes(folder: Path) -> int:
+    """Return the free bytes of a folder's disk; a missing folder stands for its nearest parent."""
+    return shutil.disk_usage(_find_existing(folder)).free
+
+
+def _find_existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def create_folder(folder: Path, file: str, text: str) -> None:

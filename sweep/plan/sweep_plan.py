@@ -60,9 +60,11 @@ class SweepPlan:
     @property
     def trial_fn(self) -> "TrialFn":
         """Function that runs one trial on a worker, to which it is pickled."""
+        from sweep.results.chosen_models import choose_early_saves
         from sweep.trial.runner import unlearn
 
-        return partial(unlearn, self.config, self.artifacts)
+        early = choose_early_saves(self.config, self.name, self.paper)
+        return partial(unlearn, self.config, self.artifacts, saves=None if early is None else early.find_request)
 
     @property
     def preparers(self) -> "Sequence[Preparer]":

@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from eval.rows.refusals import choose_refusal
 from eval.rows.types import DataError, Dataset
+from sweep.atomic_io import atomic_write
 from sweep.config.model_schema import ModelConfig, RetainModelConfig, TargetConfig
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
@@ -182,10 +183,10 @@ def make_once(folder: Path, url: str | None = None, title: str | None = None) ->
         if is_intact(folder):
             yield None
         elif url is not None and kept:
-            _download_checked(folder, url)
+            download_folder(folder, url, folder.name)
             yield None
         else:
-            with _write_with_manifest(folder) as part:
+            with write_folder(folder) as part:
                 yield part
             if title is not None:
                 list_artifact(folder, title)
@@ -194,18 +195,30 @@ def make_once(folder: Path, url: str | None = None, title: str | None = None) ->
 
 
 @contextmanager
-def _write_with_manifest(folder: Path) -> Iterator[Path]:
+def write_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder, which gets a manifest of its files and replaces `folder` at the end."""
     with _replace_folder(folder) as part:
         yield part
         (part / MANIFEST_FILE).write_text(json.dumps(_checksum_files(part)), encoding="utf-8")
 
 
-def _download_checked(folder: Path, url: str) -> None:
+def download_folder(folder: Path, url: str, name: str) -> None:
+    """Replace a folder by the one that has this name at the URL, if its checksums are right.
+
+    Raises:
+        ConfigError: the URL cannot be used, or the folder there is damaged.
+    """
     with _replace_folder(folder) as part:
-        object_store.download_artifact(url, folder.name, part)
+        object_store.download_artifact(url, name, part)
         if not is_intact(part):
-            raise ConfigError(f"artifacts = {url!r}: {folder.name} is damaged there: remove it, and it is made again.")
+            raise ConfigError(f"artifacts = {url!r}: {name} is damaged there: remove it, and it is made again.")
+
+
+def add_text(folder: Path, name: str, text: str) -> None:
+    """Write a text into a folder of `write_folder`, and its checksum into the manifest."""
+    atomic_write(folder / name, text)
+    listed = _parse_mapping((folder / MANIFEST_FILE).read_text(encoding="utf-8", errors="replace"))
+    atomic_write(folder / MANIFEST_FILE, json.dumps(listed | {name: hash_file(folder / name)}))
 
 
 @contextmanager

@@ -10,6 +10,8 @@
     csv_tables       trials.csv, finalists.csv, times.csv and comparison.csv
     console_tables   the tables printed at the end
     rerun_configs    configurations that run one setting again
+    chosen_models    the trials whose models a sweep keeps
+    saved_models     the models in a sweep's folder, and requests to save one
 
-Imported by plan, run, report, outputs and sync.
+Imported by plan, trial, run, report, export, outputs and sync.
 """

@@ -3,7 +3,8 @@
     outcomes   the types of results that a trial yields
     session    the model and the rows that a worker keeps between trials
     unlearn    reset to the target, unlearn, measure, score
-    runner     run a trial and yield its record as it changes
+    runner     run a trial and yield its record as it changes; run one again and save its model
+    model_folder   write a trial's model into a folder
 
 Imported by cluster and plan; imports neither Ray nor MLflow.
 """

@@ -17,10 +17,17 @@ class EpochResult:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialOutcome:
-    """Outcome of a trial: its final metrics, and the reason for the worst score (empty if it got another)."""
+    """Outcome of a trial.
+
+    Attributes:
+        metrics: its final metrics.
+        reason: the reason for the worst score; empty if it got another.
+        unsaved: the reason why its model could not be saved; empty if it was, or was not to be.
+    """
 
     metrics: dict[str, float]
     reason: str = ""
+    unsaved: str = ""
 
 
 TrialFn: TypeAlias = Callable[[TrialRecord], Iterator[EpochResult | TrialOutcome]]

@@ -2,31 +2,66 @@
 
 import os
 import socket
+import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
+from typing import TypeAlias
 
 from sweep.config.schema import SweepConfig
-from sweep.errors import ProcessDiedError
-from sweep.prepare.artifacts import Artifacts
+from sweep.errors import ConfigError, ProcessDiedError
+from sweep.prepare.artifacts import Artifacts, StageProgress
 from sweep.records import TrialRecord
+from sweep.results.saved_models import SaveRequest
 from sweep.trial.outcomes import EpochResult, TrialFn, TrialOutcome
 
+SaveRule: TypeAlias = Callable[[TrialRecord], SaveRequest | None]
+"""Function that returns the request to save a trial's model; None where it is not to be saved."""
 
-def unlearn(config: SweepConfig, artifacts: Artifacts, record: TrialRecord) -> Iterator[EpochResult | TrialOutcome]:
-    """Unlearn with a trial's setting and seed; with config and artifacts bound by `partial` this is a `TrialFn`."""
+
+def unlearn(
+    config: SweepConfig, artifacts: Artifacts, record: TrialRecord, saves: SaveRule | None = None
+) -> Iterator[EpochResult | TrialOutcome]:
+    """Unlearn with a trial's setting and seed; with all but the record bound by `partial` this is a `TrialFn`."""
     # Imported here, on the worker: the driver of a cluster job needs no torch.
     from sweep.config.space import build_objective
     from sweep.training.freed_memory import return_freed_memory
-    from sweep.trial.unlearn import measure_full_suite, measure_search_suite, run_unlearning
+    from sweep.trial.model_folder import save_models
+    from sweep.trial.unlearn import measure_full_suite, measure_search_suite, run_unlearning, save_nothing
 
     is_first_report = (record.phase, record.seed) == ("finalist", config.seed + 1)
     suite = measure_full_suite if is_first_report or config.eval.suite == "full" else measure_search_suite
-    own = config.with_setting(record.setting)
+    request = None if saves is None else saves(record)
     try:
-        yield from run_unlearning(own, artifacts, build_objective(config, record.setting), record.seed, suite)
+        yield from run_unlearning(
+            config.with_setting(record.setting),
+            artifacts,
+            build_objective(config, record.setting),
+            record.seed,
+            suite,
+            measure_full_suite if is_first_report else measure_search_suite,
+            save_nothing if request is None else partial(save_models, request, artifacts, record),
+        )
     finally:
         return_freed_memory()
+
+
+def export_model(
+    config: SweepConfig, artifacts: Artifacts, record: TrialRecord, request: SaveRequest
+) -> Iterator[StageProgress]:
+    """Run a trial again and save its model; with all arguments bound by `partial` this is a `Preparer`.
+
+    Raises:
+        ConfigError: the model cannot be saved.
+    """
+    n_epochs, stage = config.with_setting(record.setting).train.epochs, f"model {request.label}"
+    for item in unlearn(config, artifacts, record, lambda _: request):
+        if isinstance(item, EpochResult):
+            yield StageProgress(stage=stage, done=item.epoch, total=n_epochs + 1)
+        elif item.unsaved:
+            raise ConfigError(f"the {stage} is not saved: {item.unsaved}.")
+    yield StageProgress(stage=stage, done=n_epochs + 1, total=n_epochs + 1)
 
 
 def run_trial(run: TrialFn, record: TrialRecord) -> Iterator[TrialRecord]:
@@ -44,6 +79,8 @@ def run_trial(run: TrialFn, record: TrialRecord) -> Iterator[TrialRecord]:
     try:
         for item in run(record):
             if isinstance(item, TrialOutcome):
+                if item.unsaved:
+                    print(f"the model of {record.phase} {record.index} is not saved: {item.unsaved}", file=sys.stderr)
                 ended = replace(record, state="finished", metrics=item.metrics, reason=item.reason)
                 break
             record = replace(record, curve=[*record.curve, {"epoch": item.epoch, **item.metrics}])

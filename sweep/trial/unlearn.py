@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, islice
 from statistics import fmean
 from typing import TypeAlias
@@ -21,6 +22,7 @@ from eval.suite import evaluate, evaluate_full
 from objectives._base import Objective
 from sweep.config.schema import EXTRA_TAUS, SweepConfig
 from sweep.prepare.artifacts import Artifacts
+from sweep.results.saved_models import COMPARED_PREFIX
 from sweep.training.distributed import distributed_map
 from sweep.training.loop import Schedule, StepResult, build_trial_schedule, shuffled_batches, train_steps
 from sweep.training.loss_terms import build_terms
@@ -56,6 +58,8 @@ class Candidates:
 
 
 SuiteFn: TypeAlias = Callable[[Session], dict[str, float]]
+SaveFn: TypeAlias = Callable[[Session, Callable[[float], None], TrialOutcome], str]
+"""Function that saves the weights of a trial with this outcome, which the second argument mixes into the model."""
 
 
 def measure_search_suite(session: Session) -> dict[str, float]:
@@ -71,8 +75,19 @@ def measure_full_suite(session: Session) -> dict[str, float]:
     ).metrics
 
 
+def save_nothing(session: Session, set_mix: Callable[[float], None], outcome: TrialOutcome) -> str:
+    """Save nothing; a `SaveFn`."""
+    return ""
+
+
 def run_unlearning(
-    config: SweepConfig, artifacts: Artifacts, objective: Objective, seed: int, suite: SuiteFn
+    config: SweepConfig,
+    artifacts: Artifacts,
+    objective: Objective,
+    seed: int,
+    suite: SuiteFn,
+    compared_suite: SuiteFn = measure_search_suite,
+    save: SaveFn = save_nothing,
 ) -> Generator[EpochResult | TrialOutcome, None, None]:
     """Run one trial; yield the results of its epochs, then the outcome.
 
@@ -81,7 +96,9 @@ def run_unlearning(
         artifacts: the prepared target, reference and retain model.
         objective: the forget term.
         seed: seeds everything random in the trial.
-        suite: measures further metrics at the end, which the score does not need.
+        suite: measures further metrics at the end (m = 1), which the score does not need.
+        compared_suite: measures the metrics of the mix θ(m*) that was scored.
+        save: saves the weights.
 
     Raises:
         MemoryError: memory ran out; the message names settings that take less.
@@ -93,7 +110,7 @@ def run_unlearning(
         yield (
             _worst_outcome(session, config, ended)
             if isinstance(ended, str)
-            else _score_candidates(session, config, ended, suite)
+            else _score_candidates(session, config, ended, suite, compared_suite, save)
         )
 
 
@@ -151,7 +168,14 @@ def _mean_loss(steps: Sequence[StepResult]) -> dict[str, float]:
     return {"loss": fmean(step.loss for step in steps)} if steps else {}
 
 
-def _score_candidates(session: Session, config: SweepConfig, trained: Candidates, suite: SuiteFn) -> TrialOutcome:
+def _score_candidates(
+    session: Session,
+    config: SweepConfig,
+    trained: Candidates,
+    suite: SuiteFn,
+    compared_suite: SuiteFn,
+    save: SaveFn,
+) -> TrialOutcome:
     """Score the last epoch, mixed as far as needed, or the kept one where that is lower, with its own metrics."""
     reference, chosen = extraction_strengths(session.reference_metrics), trained.last
 
@@ -168,9 +192,16 @@ def _score_candidates(session: Session, config: SweepConfig, trained: Candidates
         unmixed = extraction_strengths(trained.kept.result.metrics)
         chosen = trained.kept if unmixed.forget < found.score else trained.last
         found = take_lower(found, config.score.tau, unmixed, reference)
-    session.target_weights.mix(session.model, chosen.weights, 1.0)
     reason = "" if found.mix > 0 else f"no mix keeps {config.score.tau} of the reference's retain ES"
-    return TrialOutcome(metrics=chosen.result.metrics | suite(session) | _score_metrics(found), reason=reason)
+    set_mix = partial(session.target_weights.mix, session.model, chosen.weights)
+    set_mix(1.0)
+    compared = own = suite(session)
+    if found.mix < 1 or compared_suite is not suite:
+        set_mix(found.mix)
+        compared = compared_suite(session) if found.mix > 0 else {}
+    metrics = chosen.result.metrics | own | {f"{COMPARED_PREFIX}{key}": value for key, value in compared.items()}
+    outcome = TrialOutcome(metrics=metrics | _score_metrics(found), reason=reason)
+    return replace(outcome, unsaved=save(session, set_mix, outcome))
 
 
 def _worst_outcome(session: Session, config: SweepConfig, reason: str) -> TrialOutcome:

@@ -72,8 +72,9 @@ def toy_unlearn(
     config: object,
     artifacts: object,
     record: TrialRecord,
+    saves: object = None,
 ) -> Iterator[EpochResult | TrialOutcome]:
-    """Replace `sweep.trial.runner.unlearn`; a toy needs neither configuration nor artifacts."""
+    """Replace `sweep.trial.runner.unlearn`; a toy needs neither configuration nor artifacts, and has no model."""
     yield from run(record)
 
 
