@@ -8,8 +8,8 @@ The path of the data, with the type that each arrow carries; no package imports 
       -dict[str, float]-> eval.metrics.calibrated_score -TrialRecord (finished)-> search.study, tracking
       -SweepResult-> results -statistics, verdict-> report
 
-Commands: launch, submit, sync and report; `__main__` has all under one name. In Python: `from sweep import run_sweep`.
-`run` holds the steps of a launch; `outputs` writes its files and reports.
+Commands: launch, submit, sync, report and export; `__main__` has all under one name. In Python: `from sweep import
+run_sweep`. `run` holds the steps of a launch; `outputs` writes its files and reports.
 """
 
 from typing import TYPE_CHECKING

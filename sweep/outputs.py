@@ -6,16 +6,19 @@ from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
 
+from sweep.export.cards import write_cards
 from sweep.plan.launch_plan import LaunchPlan
 from sweep.plan.sweep_plan import SweepPlan
-from sweep.records import TrackingRun, TrialRecord
+from sweep.records import TrackingRun, TrialRecord, format_bytes
 from sweep.report import write_report
 from sweep.report.data import ReportData
 from sweep.results import console_tables, write_results
 from sweep.results.recovery import judge_recovery
+from sweep.results.saved_models import CARD_FILE, SavedModel, read_models
 from sweep.results.target_check import warn_of_weak_target
 from sweep.run import SweepResult
 from sweep.tracking.backfill import attach_files
+from sweep.tracking.logged_models import ModelEntry, log_models
 from sweep.tracking.store import TrackingError
 
 
@@ -30,12 +33,18 @@ def write_outputs(wanted: LaunchPlan, ran: Sequence[SweepResult], total_s: float
     for plan, one in zip(wanted.plans, ran, strict=True):
         seconds = write_results.SweepSeconds(prepare=one.prepare_s, sweep=one.trials_s, total=total_s)
         known = {"metrics": plan.artifacts.reference_metrics, "base": plan.artifacts.base_metrics}
-        write_results.write_sweep_files(plan.folder, one, seconds=seconds, logged=one.tracking_run, target=known)
+        models = read_models(plan.folder)
+        write_cards(plan, one, models)
+        write_results.write_sweep_files(
+            plan.folder, one, seconds=seconds, logged=one.tracking_run, target=known, models=models
+        )
         with _warn_on_tracking_error():
             publish_report(plan, one.records, one.tracking_run)
     Console(soft_wrap=True).print(
         _publish_comparison(wanted, ran) if wanted.is_comparison else console_tables.render_sweep(ran[0])
     )
+    for model in [model for plan in wanted.plans for model in read_models(plan.folder)]:
+        print(f"model:  {model.folder} ({format_bytes(model.size)})")
     print(f"files:  {wanted.folder}\nreport: {wanted.folder / write_report.PAGE_FILE}\nruns:   {ran[0].ui_command}")
 
 
@@ -50,6 +59,19 @@ def publish_report(plan: SweepPlan, records: Sequence[TrialRecord], tracking_run
     tags = {} if found is None else {"recovery": found.verdict, "verdict": found.sentence}
     warning = warn_of_weak_target(sweep.target_metrics)
     attach_files(tracking_run, plan.folder, written, tags | ({"warning": warning} if warning else {}))
+    log_models(tracking_run, [*map(_describe_entry, read_models(plan.folder))], plan.config.registry)
+
+
+def _describe_entry(model: SavedModel) -> ModelEntry:
+    """Describe a saved model for MLflow."""
+    return ModelEntry(
+        name=model.name,
+        trial=f"{model.trial_label} {model.kind} {model.trial['started']}",
+        folder=model.folder,
+        card=model.folder / CARD_FILE,
+        params={key: str(value) for key, value in {**model.record.setting, "mix": model.trial["mix"]}.items()},
+        tags={"path": str(model.folder), "bytes": str(model.size), "sweep": str(model.trial["sweep"])},
+    )
 
 
 def _build_report_data(plan: SweepPlan, records: Sequence[TrialRecord]) -> ReportData:
@@ -59,6 +81,7 @@ def _build_report_data(plan: SweepPlan, records: Sequence[TrialRecord]) -> Repor
         records=records,
         target_metrics=plan.artifacts.reference_metrics,
         n_holdout=len(plan.dataset.holdout),
+        models=read_models(plan.folder),
     )
 
 

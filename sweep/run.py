@@ -16,6 +16,7 @@ from sweep.cluster.searcher import Search, StudySearcher
 from sweep.cluster.tuner import StepCallback, run_trials
 from sweep.config.stored import sweep_arguments
 from sweep.display import open_display
+from sweep.export.delivery import deliver_models
 from sweep.plan.machine_check import find_narrowest_share
 from sweep.plan.sweep_plan import SweepPlan
 from sweep.prepare.preparers import Preparer
@@ -87,6 +88,9 @@ def run_sweeps(
         print(*(f"{line}\n" for line in check_targets(plans)), sep="", end="", flush=True)
         ready = time.monotonic()
         trackers, records = _tune_sweeps(plans, limit_slots(n_slots, share), display, StepCallback(on_step))
+        print(
+            *(f"{line}\n" for line in deliver_models(plans, records, display, on_step)), sep="", end="", file=sys.stderr
+        )
     seconds = {"prepare_s": ready - began, "trials_s": time.monotonic() - ready}
     return [
         SweepResult(

@@ -1,12 +1,13 @@
 """Load the data of a report: a sweep's records, and the metrics of its target."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from eval import datasets
 from eval.rows.types import DataError
 from sweep.config.schema import SweepConfig
 from sweep.prepare.artifacts import locate_artifacts
+from sweep.results.saved_models import SavedModel, read_models
 from sweep.results.sweep_records import SweepRecords
 from sweep.search.study import read_records
 
@@ -18,10 +19,12 @@ class ReportData(SweepRecords):
     Attributes:
         target_metrics: metrics of the target, from which every trial starts; empty if they are not (yet) available.
         n_holdout: number of the holdout rows; None if the dataset cannot be loaded.
+        models: the models in its folder.
     """
 
     target_metrics: Mapping[str, float] = field(default_factory=dict)
     n_holdout: int | None = None
+    models: Sequence[SavedModel] = ()
 
 
 def load_report_data(config: SweepConfig, name: str) -> ReportData:
@@ -30,10 +33,12 @@ def load_report_data(config: SweepConfig, name: str) -> ReportData:
     Raises:
         ConfigError: The sweep's study cannot be opened.
     """
-    records = read_records(config, name)
+    bare = ReportData(
+        name=name, config=config, records=read_records(config, name), models=read_models(config.storage / name)
+    )
     try:
         rows = datasets.load(config.data)
         metrics = locate_artifacts(config, rows).reference_metrics
     except DataError:  # the rows, which determine the target's folder, or a local model are gone
-        return ReportData(name=name, config=config, records=records)
-    return ReportData(name=name, config=config, records=records, target_metrics=metrics, n_holdout=len(rows.holdout))
+        return bare
+    return replace(bare, target_metrics=metrics, n_holdout=len(rows.holdout))

@@ -17,7 +17,7 @@ from sweep.report.plots.slices import plot_slices
 from sweep.report.plots.surface import plot_surfaces
 from sweep.report.plots.timeline import plot_timeline
 from sweep.report.plots.tradeoff import plot_tradeoff
-from sweep.report.tables import build_comparison_table, build_trial_table
+from sweep.report.tables import build_comparison_table, build_model_table, build_trial_table
 from sweep.report.verdict import Evidence, build_evidence
 from sweep.results.comparison import WINS, ObjectiveResult, compare_objectives, explain_no_verdict
 from sweep.results.notes import list_notes
@@ -42,6 +42,7 @@ class SweepSection:
         evidence: the verdict with its evidence.
         figures: the sweep's plots.
         trials: table of all trials.
+        models: table of the models in the sweep's folder.
         config: the resolved configuration as YAML.
     """
 
@@ -53,6 +54,7 @@ class SweepSection:
     evidence: Evidence
     figures: Sequence[Figure]
     trials: Table
+    models: Table
     config: str
 
 
@@ -89,6 +91,7 @@ def build_sweep_section(sweep: ReportData) -> SweepSection:
         evidence=build_evidence(safe),
         figures=plot_sweep(safe),
         trials=build_trial_table(safe),
+        models=build_model_table(safe),
         config=dump(config),
     )
 

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from sweep.records import TrialRecord, format_setting
+from sweep.records import TrialRecord, format_bytes, format_setting
 from sweep.report.data import ReportData
 from sweep.report.figure import Cell, Table
 from sweep.results.comparison import ObjectiveResult
+from sweep.results.saved_models import SavedModel
 from sweep.results.statistics import mean, std
 
 METRIC_COLUMNS = {"score": "score", "forget ES": "forget/es", "retain ES": "retain/es", "mix": "mix"}
@@ -40,6 +41,19 @@ def _build_trial_row(record: TrialRecord, names: Sequence[str]) -> Sequence[Cell
         round(record.ended - record.started, 1) if record.ended else None,
         record.reason,
     )
+
+
+def build_model_table(sweep: ReportData) -> Table:
+    """Build the table of the models in the sweep's folder."""
+    rows = [
+        (model.label, model.kind, model.trial_label, model.trial["seed"], model.trial["mix"], *_describe_files(model))
+        for model in sweep.models
+    ]
+    return Table(columns=("model", "weights", "trial", "seed", "m", "size", "folder"), rows=rows)
+
+
+def _describe_files(model: SavedModel) -> tuple[str, str]:
+    return format_bytes(model.size), str(model.folder)
 
 
 def build_comparison_table(group: Sequence[ObjectiveResult]) -> Table:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sweep.config.compose import dump
 from sweep.config.schema import SweepConfig
+from sweep.config.stored import DEFAULT_STORAGE
 from sweep.records import Setting, TrialRecord
 from sweep.results.sweep_records import SweepRecords
 
@@ -26,7 +27,7 @@ def single_trial_configs(sweep: SweepRecords) -> dict[str, str]:
             continue
         trial = sweep.find_search_trial(setting)
         seed = sweep.config.seed if trial is None else trial.seed
-        again = dump(_restrict_to_setting(sweep.config, setting, seed))
+        again = dump(restrict_to_setting(sweep.config, setting, seed))
         texts[file] = f"# {FILE_COMMENTS[file]} {sweep.name}: {_describe_trial(trial)}.\n{again}"
     return texts
 
@@ -43,7 +44,7 @@ def _describe_trial(record: TrialRecord | None) -> str:
     return f"trial {record.index}, score {record.score!r} (lower is better)"
 
 
-def _restrict_to_setting(config: SweepConfig, setting: Setting, seed: int) -> SweepConfig:
+def restrict_to_setting(config: SweepConfig, setting: Setting, seed: int) -> SweepConfig:
     """Return the sweep's configuration with everything fixed to one setting and seed, and nothing to search."""
     one = {"sampler": "random", "trials": 1, "hours": None, "warm_start": (), "stop": "none", "race": 0}
     changed = {
@@ -53,5 +54,14 @@ def _restrict_to_setting(config: SweepConfig, setting: Setting, seed: int) -> Sw
         "seed": seed,
         "seeds": 0,
         "ledger": None,  # a database of its own
+        "registry": None,
     }
     return SweepConfig.model_validate(config.model_dump() | changed)
+
+
+def format_shared_config(config: SweepConfig, record: TrialRecord) -> str:
+    """Return the configuration of one trial for readers on other machines: without this one's folders and cluster."""
+    alone = restrict_to_setting(config, record.setting, record.seed)
+    elsewhere = {"storage": DEFAULT_STORAGE, "artifacts": None}
+    cluster = alone.cluster.model_copy(update={"address": None})
+    return dump(alone.model_copy(update=elsewhere | {"cluster": cluster}))

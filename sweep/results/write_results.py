@@ -12,6 +12,7 @@ from sweep.results.comparison import SIGNIFICANCE_LEVEL, WINS, ObjectiveResult, 
 from sweep.results.csv_tables import format_comparison_csv, format_repeats_csv, format_times_csv, format_trials_csv
 from sweep.results.recovery import Recovery, judge_recovery
 from sweep.results.rerun_configs import format_launch_command, single_trial_configs
+from sweep.results.saved_models import SavedModel
 from sweep.results.statistics import (
     Finalist,
     PairedDifference,
@@ -34,7 +35,13 @@ class SweepSeconds:
 
 
 def write_sweep_files(
-    folder: Path, sweep: SweepRecords, *, seconds: SweepSeconds, logged: TrackingRun, target: Mapping[str, object]
+    folder: Path,
+    sweep: SweepRecords,
+    *,
+    seconds: SweepSeconds,
+    logged: TrackingRun,
+    target: Mapping[str, object],
+    models: Sequence[SavedModel] = (),
 ) -> None:
     """Write the files of a sweep, each atomically: into a temporary file that is then renamed.
 
@@ -46,8 +53,9 @@ def write_sweep_files(
         seconds: its durations.
         logged: the place of its MLflow runs.
         target: the metrics of its target, as summary.json shows them.
+        models: the models in its folder.
     """
-    summary = build_summary(sweep, seconds=seconds, logged=logged, target=target)
+    summary = build_summary(sweep, seconds=seconds, logged=logged, target=target, models=models)
     atomic_write(folder / "trials.csv", format_trials_csv(sweep.records))
     atomic_write(folder / "race.csv", format_repeats_csv(sweep, "race"))
     atomic_write(folder / "finalists.csv", format_repeats_csv(sweep, "finalist"))
@@ -73,7 +81,12 @@ def write_comparison(folder: Path, sweeps: Sequence[SweepRecords]) -> None:
 
 
 def build_summary(
-    sweep: SweepRecords, *, seconds: SweepSeconds, logged: TrackingRun, target: Mapping[str, object]
+    sweep: SweepRecords,
+    *,
+    seconds: SweepSeconds,
+    logged: TrackingRun,
+    target: Mapping[str, object],
+    models: Sequence[SavedModel],
 ) -> dict[str, object]:
     """Build the content of summary.json; numbers that are not finite become null only when it is written."""
     config = sweep.config
@@ -97,6 +110,7 @@ def build_summary(
         "race": _encode_race(sweep),
         "finalists": [_encode_finalist(one) for one in summarize_finalists(sweep)],
         "trials": {"planned": count_search_trials(config)} | counts,
+        "models": [model.summary for model in models],
         "seconds": asdict(seconds),
         "mlflow": asdict(logged),
     }

@@ -8,6 +8,7 @@ sweep, the tracker logs from the records whatever is still missing.
     runs       the parent and nested runs of a sweep: names, tags, params, metrics
     tracker    the background thread
     backfill   logging after a sweep: missing trials, reports, scores of a checkpoint
+    logged_models   saved models as logged models, and versions in the registry
 
 Imported by run, outputs and sync, and by plan and cluster for the URI; the only package that imports MLflow.
 """

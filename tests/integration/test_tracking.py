@@ -14,6 +14,7 @@ from support.waiting import until
 from sweep.config.schema import SweepConfig
 from sweep.records import INTERRUPTED_REASON
 from sweep.tracking.backfill import backfill_sweep
+from sweep.tracking.logged_models import ModelEntry, log_models
 from sweep.tracking.runs import MAX_TEXT_CHARS, SweepRuns
 from sweep.tracking.tracker import Tracker
 
@@ -206,6 +207,38 @@ def test_a_store_that_comes_late_gets_everything(here: Path, config: SweepConfig
     (parent,), nested = runs(client(store))
     assert parent.data.params["objective"] == "wtnpo"
     assert [history(client(store), run, "loss") for run in nested] == [[(1, -0.5), (2, -1.5)]] * 2
+
+
+@pytest.mark.parametrize("registry", [None, "mine"])
+def test_saved_models_are_logged_once(here: Path, config: SweepConfig, registry: str | None) -> None:
+    """On the sweep's run, with the folder as a tag; weights are copied only where a registry is named."""
+    tracker = Tracker.start(config, "first")
+    assert tracker.finish("FINISHED", []) == ""
+    folder = here / "model"
+    folder.mkdir()
+    (folder / "README.md").write_text("card")
+    (folder / "model.safetensors").write_bytes(b"weights")
+    entry = ModelEntry(
+        name="first-best-compared",
+        trial="finalist-0 compared",
+        folder=folder,
+        card=folder / "README.md",
+        params={"alpha": "1.5"},
+        tags={"path": str(folder)},
+    )
+    for _ in range(2):
+        log_models(tracker.tracking_run, [entry], registry)
+    store = client(here)
+    (parent,), _ = runs(store)
+    (logged,) = store.search_logged_models([parent.info.experiment_id])
+    assert (logged.name, str(logged.status)) == ("first-best-compared", "READY")
+    assert (logged.tags["path"], logged.params) == (str(folder), {"alpha": "1.5"})
+    (output,) = parent.outputs.model_outputs
+    assert output.model_id == logged.model_id
+    copied = {path.name for path in Path(logged.artifact_location).iterdir()}
+    assert copied == ({"README.md"} if registry is None else {path.name for path in folder.iterdir()})
+    versions = store.search_model_versions("name = 'mine'")
+    assert [version.source for version in versions] == ([] if registry is None else [logged.artifact_location])
 
 
 @pytest.mark.parametrize(

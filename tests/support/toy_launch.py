@@ -37,6 +37,7 @@ def use_toys() -> None:
     """Make every sweep of this process run toy trials."""
     import sweep.cluster  # noqa: F401 (Ray reads its variables when it is imported)
     from support import workers
+    from sweep.export import delivery
     from sweep.prepare import preparers
     from sweep.trial import runner
 
@@ -45,6 +46,7 @@ def use_toys() -> None:
     toy = partial(toy_run, None if folder is None else Path(folder), None if hold is None else int(hold))
     vars(runner)["unlearn"] = partial(workers.toy_unlearn, toy)
     vars(preparers)["missing_preparers"] = _toy_makers
+    vars(delivery)["choose_trials"] = lambda _: {}  # a toy has no model
     _leave_out_of_ray()
 
 

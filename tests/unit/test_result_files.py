@@ -174,6 +174,7 @@ def test_summary(folder: Path, config: SweepConfig) -> None:
         },
         "race": None,
         "trials": {"planned": 3, "finished": 2, "failed": 1, "pruned": 0},
+        "models": [],
         "seconds": {"prepare": 1.5, "sweep": 10.25, "total": 12.0},
         "mlflow": {"tracking_uri": "sqlite:////data/mlflow.db", "experiment": "toy-authors", "run_id": "abc"},
     }
