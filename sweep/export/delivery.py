@@ -1,6 +1,5 @@
 """Bring the models that sweeps keep into their folders: fetch them from the artifacts' URL, or run trials again."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -110,8 +109,8 @@ def _bring_models(wanted: Sequence[Delivery], display: SweepsDisplay, on_step: C
     except (ConfigError, DataError, OSError, BrokenOffError) as error:
         problem = str(error).rstrip(".")
     left = [part for one in wanted if (part := one.lacking)]
-    differing = [line for one in again if one.lacking is None for line in describe_repeat(one) if "differ" in line]
-    return [_describe_missing(one, one.disk_problem or problem) for one in left] + differing
+    made = [line for one in again if one.lacking is None and has_differences(one) for line in describe_repeat(one)]
+    return [_describe_missing(one, one.disk_problem or problem) for one in left] + made
 
 
 def place_models(
@@ -159,26 +158,30 @@ def _format_command(plan: SweepPlan, label: str) -> str:
 
 
 def find_differences(recorded: Mapping[str, float], again: Mapping[str, float]) -> list[str]:
-    """Describe the metrics that differ between a trial and the same trial run again; NaN equals NaN."""
+    """Describe the recorded metrics that the same trial run again does not repeat; NaN equals NaN."""
+    others = {key: (again.get(key), value) for key, value in recorded.items() if repr(again.get(key)) != repr(value)}
+    return [f"{key} {now!r}, not {before!r}" for key, (now, before) in others.items()]
 
-    def is_same(one: float | None, other: float | None) -> bool:
-        both_nan = one is not None and other is not None and math.isnan(one) and math.isnan(other)
-        return one == other or both_nan
 
-    keys = [key for key in {**recorded, **again} if not is_same(recorded.get(key), again.get(key))]
-    return [f"{key} {again.get(key)!r}, not {recorded.get(key)!r}" for key in keys]
+def has_differences(delivery: Delivery) -> bool:
+    """Return True if a trial run again gave other numbers than the sweep recorded."""
+    return any(others for _, others in _compare_numbers(delivery))
 
 
 def describe_repeat(delivery: Delivery) -> Iterator[str]:
-    """Say for each kind of weights if its trial gave the numbers that the sweep recorded."""
+    """Say for each folder if its trial gave the numbers that the sweep recorded."""
+    for place, others in _compare_numbers(delivery):
+        shown = "; ".join(others[:MAX_SHOWN_METRICS]) + ("; ..." if len(others) > MAX_SHOWN_METRICS else "")
+        yield f"{place}: " + (
+            f"{len(others)} of its trial's numbers differ from those that the sweep recorded: {shown}"
+            if others
+            else "its trial's numbers are those that the sweep recorded, bit for bit"
+        )
+
+
+def _compare_numbers(delivery: Delivery) -> Iterator[tuple[Path, list[str]]]:
+    """Yield the folders with the differences of their trials."""
     for place in delivery.request.folders.values():
         model = read_model(place)
         assert model is not None, "it was made"
-        others = find_differences(delivery.record.metrics, model.trial["metrics"])
-        shown = "; ".join(others[:MAX_SHOWN_METRICS]) + (" ..." if len(others) > MAX_SHOWN_METRICS else "")
-        said = (
-            f"{len(others)} of its numbers differ from the recorded ones: {shown}"
-            if others
-            else ("its numbers are the recorded ones, bit for bit")
-        )
-        yield f"{place}: {said}"
+        yield place, find_differences(delivery.record.metrics, model.trial["metrics"])

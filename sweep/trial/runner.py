@@ -55,7 +55,7 @@ def export_model(
     Raises:
         ConfigError: the model cannot be saved.
     """
-    n_epochs, stage = config.with_setting(record.setting).train.epochs, f"model {request.label}"
+    n_epochs, stage = config.with_setting(record.setting).train.epochs, f"model {request.label} of {request.sweep}"
     for item in unlearn(config, artifacts, record, lambda _: request):
         if isinstance(item, EpochResult):
             yield StageProgress(stage=stage, done=item.epoch, total=n_epochs + 1)

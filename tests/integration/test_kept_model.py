@@ -72,7 +72,7 @@ def test_a_trial_does_not_fail_for_its_model(
     assert again.metrics == record.metrics and read_models(plan.folder) == []
     assert "the model of finalist 0 is not saved: the disk of " in capsys.readouterr().err
     request = request_model("mine", plan.folder, "best", ("compared",))
-    with pytest.raises(ConfigError, match=r"^the model best is not saved: the disk of .* has 0 kB free"):
+    with pytest.raises(ConfigError, match=r"^the model best of mine is not saved: the disk of .* has 0 kB free"):
         list(export_model(plan.config, plan.artifacts, record, request))
 
 
@@ -92,7 +92,10 @@ def test_a_model_made_again_is_the_same(
     monkeypatch.setattr("sweep.search.study.read_records", lambda *_: list(sweep_of(plan.config, [record]).records))
     words = ["mine", "finalist-0", f"storage={tmp_path}"]
     assert export.main([*words, "--output", str(tmp_path / "out")]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'out'}: its numbers are the recorded ones, bit for bit\n"
+    assert (
+        capsys.readouterr().out
+        == f"{tmp_path / 'out'}: its trial's numbers are those that the sweep recorded, bit for bit\n"
+    )
     (first,) = [one for one in read_models(plan.folder) if one.kind == "compared"]
     name = "model.safetensors"
     assert (tmp_path / "out" / name).read_bytes() == (first.folder / name).read_bytes()

@@ -20,7 +20,7 @@ from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 from sweep.export.__main__ import find_trial, parse_arguments
 from sweep.export.cards import build_card, write_cards
-from sweep.export.delivery import find_differences, place_models
+from sweep.export.delivery import fetch_models, find_differences, place_models
 from sweep.prepare.artifacts import Artifacts, is_intact
 from sweep.prepare.cost import ArtifactCost, Budget, KeptModels, summarize_budgets
 from sweep.records import Setting, TrialRecord
@@ -108,13 +108,13 @@ def test_a_trial_has_no_weights_that_are_not_there() -> None:
 # Writing
 
 
-def save(folder: Path, mixed: list[float] | None = None) -> str:
+def save(folder: Path, mixed: list[float] | None = None, url: str | None = None) -> str:
     """Save both kinds of weights of a toy whose mix is recorded, and return the problem if there is one."""
     request = request_model("mine", folder, "best", ("unlearned", "compared"))
     session: Any = SimpleNamespace(
         model=toys.llama(), tokenizer=toys.tokenizer(), dataset=toys.dataset(), template=toys.TEMPLATE
     )
-    places = Artifacts(target=folder / "t", reference=folder / "r", retain_model=None, url=None)
+    places = Artifacts(target=folder / "t", reference=folder / "r", retain_model=None, url=url)
     tell: Any = (mixed if mixed is not None else []).append
     outcome = TrialOutcome(metrics=METRICS)
     return model_folder.save_models(request, places, replace(RECORDS[5], metrics={}), session, tell, outcome)
@@ -168,6 +168,21 @@ def test_a_disk_without_room_is_not_begun(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(saved_models, "count_free_bytes", lambda _: 2 * 10**7)
     assert save(tmp_path).startswith(f"the disk of {tmp_path / 'models' / 'best'} has 20 MB free, and the model")
     assert [*tmp_path.iterdir()] == []
+
+
+def test_a_model_of_another_machine_comes_by_the_url(tmp_path: Path) -> None:
+    """The worker leaves nothing on its own disk; the driver fetches both kinds of weights, without another trial."""
+    plan = toy_plan(config(tmp_path / "runs"), "mine")
+    plan = replace(plan, artifacts=replace(plan.artifacts, url=(tmp_path / "store").as_uri()))
+    wanted = place_models(plan, "best", RECORDS[5], ("unlearned", "compared"))
+    assert fetch_models([wanted]) == [wanted]
+    assert save(plan.folder, url=plan.artifacts.url) == ""
+    assert read_models(plan.folder) == [] and not [*plan.folder.rglob("*.safetensors")]
+    assert fetch_models([wanted]) == []
+    assert [(one.kind, is_intact(one.folder)) for one in read_models(plan.folder)] == [
+        ("compared", True),
+        ("unlearned", True),
+    ]
 
 
 # The card
