@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import yaml
 
 from eval import shipped_configs
-from eval.models import hub, packaged, safetensors_check
+from eval.models import adapters, hub, packaged
 from eval.rows.types import DataError, Dataset
 
 TOFU_PREFIX = "tofu-"
@@ -265,7 +265,7 @@ def check_checkpoint(checkpoint: str) -> None:
     """
     folder = Path(checkpoint)
     if folder.is_dir():
-        safetensors_check.check_folder(folder)
+        adapters.check_model_folder(folder)
     elif packaged.is_packaged(checkpoint):
         packaged.digest_package(checkpoint)
     elif not hub.is_repo_id(checkpoint, "model"):

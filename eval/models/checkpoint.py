@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from eval.models import hub, packaged, safetensors_check
+from eval.models.adapters import find_adapter, merge_adapter
 from eval.rows.types import DataError
 
 DESCRIPTION_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
@@ -45,10 +46,10 @@ def load_model(
     dtype: torch.dtype = torch.float32,
     attention: str | None = None,
 ) -> PreTrainedModel:
-    """Load a causal language model in evaluation mode (dropout off, for training too).
+    """Load a causal language model in evaluation mode (dropout off, for training too); adapters are merged.
 
     Args:
-        path: folder or hub id.
+        path: folder or hub id, or folder of an adapter.
         revision: commit on the hub; None: the newest.
         dtype: of the weights.
         attention: name of an attention implementation in transformers; None: the model's default.
@@ -57,6 +58,11 @@ def load_model(
         DataError: there is no such model, its weights are incomplete or not safetensors, it needs code of its own, or
             it lacks that attention implementation.
     """
+    if (adapter := find_adapter(path)) is not None:
+        with adapter.name_base():
+            base = load_model(adapter.base, adapter.revision, dtype=dtype, attention=attention)
+        with _translate_errors(path):
+            return merge_adapter(base, adapter)
     folder = _find_folder(path, revision, [*DESCRIPTION_FILES, *WEIGHT_FILES])
     safetensors_check.check_folder(folder)
     whole = _read_config(folder)
@@ -102,7 +108,13 @@ def load_config(path: str | Path, revision: str | None = None) -> PreTrainedConf
 
 
 def _read_config(path: str | Path, revision: str | None = None) -> PreTrainedConfig:
-    """Read a whole configuration, and refuse one that names code from the hub or other files of weights."""
+    """Read a whole configuration, and refuse one that names code from the hub or other files of weights.
+
+    That of an adapter is its base's.
+    """
+    if (adapter := find_adapter(path)) is not None:
+        with adapter.name_base():
+            return _read_config(adapter.base, adapter.revision)
     folder = _find_folder(path, revision, DESCRIPTION_FILES)
     with _translate_errors(path):
         whole = AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -182,11 +194,16 @@ def find_quantisation(config: PreTrainedConfig) -> str | None:
 def load_tokenizer(path: str | Path, revision: str | None = None) -> PreTrainedTokenizerFast:
     """Load the model's fast tokenizer, which maps each token to the characters that it covers.
 
+    An adapter without one has its base's.
+
     Raises:
         DataError: the model has no tokenizer, or no fast one, or one without an EOS token.
     """
     folder = _find_folder(path, revision, DESCRIPTION_FILES)
     if not any(fnmatch(file.name, pattern) for file in folder.iterdir() for pattern in TOKENIZER_FILES):
+        if (adapter := find_adapter(path)) is not None:
+            with adapter.name_base():
+                return load_tokenizer(adapter.base, adapter.revision)
         raise DataError(
             f"{path} has no tokenizer (tokenizer.json): save that of the model from which it was made beside it, as"
             f" AutoTokenizer.from_pretrained(BASE).save_pretrained({str(path)!r}) does."

@@ -30,10 +30,25 @@ def check_folder(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder} is no checkpoint: it has no config.json")
     for file in _list_weight_files(folder):
-        try:
-            safe_open(file, framework="numpy")
-        except (OSError, SafetensorError) as error:
-            raise DataError(f"{file} is no safetensors file ({error})") from error
+        _check_header(file)
+
+
+def check_adapter_weights(folder: Path, name: str) -> None:
+    """Refuse the folder of an adapter whose weights, in a file of this name, are not there as safetensors.
+
+    Raises:
+        DataError: they are not; the message names what the folder has instead.
+    """
+    if not (folder / name).is_file():
+        raise DataError(_describe_missing(str(folder), [file.name for file in folder.iterdir()], name))
+    _check_header(folder / name)
+
+
+def _check_header(file: Path) -> None:
+    try:
+        safe_open(file, framework="numpy")
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{file} is no safetensors file ({error})") from error
 
 
 def _list_weight_files(folder: Path) -> Iterable[Path]:
@@ -57,11 +72,11 @@ def check_file_names(path: str, names: Sequence[str]) -> None:
         raise DataError(_describe_missing(path, names))
 
 
-def _describe_missing(path: str, names: Sequence[str]) -> str:
+def _describe_missing(path: str, names: Sequence[str], wanted: str = WEIGHTS_FILE) -> str:
     """Describe the missing safetensors, and the pickle that is there instead, for an error message."""
     pickles = sorted(name for name in names if name.endswith(PICKLE_SUFFIXES))
     why = f"only {pickles[0]}, a pickle, which can run code when it is read" if pickles else "no weights at all"
-    return f"{path} has no {WEIGHTS_FILE}, {why}"
+    return f"{path} has no {wanted}, {why}"
 
 
 def _read_index(index: Path) -> set[str]:

@@ -98,7 +98,7 @@ def hash_local_models(config: SweepConfig) -> dict[str, str]:
     """Return the hash of the content of each model in a local folder or a package, by block.
 
     Raises:
-        ConfigError: a revision is given, and the content has another hash.
+        ConfigError: a revision is given, and the content has another hash; or it cannot be read.
     """
     if not (local := _local_models(config)):
         return {}
@@ -106,10 +106,13 @@ def hash_local_models(config: SweepConfig) -> dict[str, str]:
     from sweep.prepare.digests import digest_model
 
     store = config.storage / ARTIFACTS_DIR
-    found = {
-        block: packaged.digest_package(path) if packaged.is_packaged(path) else digest_model(Path(path), store)[:16]
-        for block, path in local.items()
-    }
+    found = {}
+    for block, path in local.items():
+        try:
+            is_packaged = packaged.is_packaged(path)
+            found[block] = packaged.digest_package(path) if is_packaged else digest_model(Path(path), store)[:16]
+        except DataError as error:
+            raise ConfigError(f"{block}.path = {error}.") from error
     for block, now in found.items():
         if (known := getattr(config, block).revision) not in (None, now):
             raise ConfigError(

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 from eval.rows.types import DataError
@@ -29,13 +30,16 @@ _known: dict[str, str] = {}
 def digest_model(folder: Path, store: Path) -> str:
     """Return the digest of a model's folder: of the names and bytes of all files that loading it may read.
 
+    That of an adapter depends on its base too, by the content of a folder or the commit on the hub.
+
     Args:
         folder: a folder of this machine.
         store: folder of the artifacts, in which the digests are kept if it exists.
 
     Raises:
-        DataError: a file cannot be read.
+        DataError: a file cannot be read, or an adapter's base cannot be had.
     """
+    from eval.models.adapters import find_adapter
     from eval.models.checkpoint import DESCRIPTION_FILES, WEIGHT_FILES
 
     files = sorted({file for kind in (*DESCRIPTION_FILES, *WEIGHT_FILES) for file in folder.glob(kind)})
@@ -49,8 +53,21 @@ def digest_model(folder: Path, store: Path) -> str:
         raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
     _keep_digests(made, store / DIGESTS_FILE)
     digests = kept | made
-    listed = json.dumps([[file.name, digests[stamps[file]]] for file in files])
-    return hashlib.sha256(listed.encode()).hexdigest()
+    listed = [[file.name, digests[stamps[file]]] for file in files]
+    if (adapter := find_adapter(folder)) is not None:
+        with adapter.name_base():
+            base = Path(adapter.base)
+            content = digest_model(base, store) if base.is_dir() else _find_commit(adapter.base, adapter.revision)
+            listed.append(["base", content])
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+
+
+@cache
+def _find_commit(base: str, revision: str | None) -> str:
+    """Return the commit on the hub of an adapter's base, which is asked for once."""
+    from eval.models.hub import resolve_commit
+
+    return resolve_commit(base, "model", revision)
 
 
 def hash_file(path: Path) -> str:

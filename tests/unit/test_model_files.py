@@ -147,7 +147,7 @@ REFUSED: list[tuple[Plant, str]] = [
     (lambda folder, flag: (folder / WEIGHTS).rename(folder / INDEX), f"{INDEX} lists no files of weights"),
     (written(WEIGHTS, b""), "model.safetensors is no safetensors file ("),
     (gone, "has no model.safetensors, no weights at all"),
-    (adapter, "holds an adapter (adapter_config.json): merge it into its model first"),
+    (adapter, f"has no adapter_model.safetensors, only adapter_model.bin, {PICKLE}"),
     (configured(model_type="mine", auto_map={"AutoConfig": "mine.C"}), "it needs code of its own, which is never run"),
     (configured(attn_implementation="some/kernel"), "its attention is code from the hub, which is never run"),
     (configured(transformers_weights="a.safetensors"), "its config.json names weights of its own"),
