@@ -22,7 +22,7 @@ from sweep.config.messages import GROUPS, nearest_hint, translate_errors, unknow
 from sweep.config.model_layers import fill_layers
 from sweep.config.schema import SweepConfig
 from sweep.config.search_also import add_searched_keys
-from sweep.config.yaml_files import check_config_path, check_texts, compose_yaml
+from sweep.config.yaml_files import check_config_path, check_texts, compose_yaml, read_config_file
 from sweep.errors import ConfigError
 
 OPEN_BLOCKS = ("space", "fixed")
@@ -33,6 +33,8 @@ INTERPOLATION_PATTERN = re.compile(r"(?<!\\)(?:\\\\)*\$\{")
 """Start of an interpolation `${key}`; a backslash in front makes it plain text."""
 MAX_INTERPOLATIONS = 20
 """Maximum number of interpolations in a configuration, because nested ones can grow without bound."""
+LORA_LR_FACTOR = 10
+"""Learning rate of adapters, as a multiple of the model's for all weights: 1e-4 to 5e-4 for language models."""
 MAX_OVERRIDE_CHARS = 2_000
 """Maximum length of an override, because the time to parse one grows with its length."""
 
@@ -42,7 +44,8 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
 
     Groups are looked up beside the file, then among the shipped ones. The file's values take precedence over those of
     the groups that it chooses, and overrides take precedence over both. Relative local folders are resolved against the
-    working directory. `search.also` is replaced by ranges in `space`, and a null number of layers by the model's.
+    working directory. `search.also` is replaced by ranges in `space`, a null number of layers by the model's, and the
+    model's learning rate by that of adapters where `lora` trains these.
 
     Raises:
         ConfigError: the file, an override or a value is invalid.
@@ -70,6 +73,7 @@ def compose_values(path: str | Path, overrides: Sequence[str] = ()) -> dict[str,
                 with translate_errors(f"override {change.input_line!r}"):
                     _apply_override(config, change)
         fill_layers(config)
+        _fill_lora_rates(config, read_config_file(file), changes)
         return _resolve_values(config)
 
 
@@ -173,6 +177,18 @@ def _apply_override(config: DictConfig, change: Override) -> None:
     if name not in names:
         raise ConfigError(f"override '~{block}.{name}': {block} has no {name}{nearest_hint(name, names)}.")
     del entries[name]
+
+
+def _fill_lora_rates(config: DictConfig, own: dict[str, Any], changes: Sequence[Override]) -> None:
+    """Multiply the model's learning rates where adapters are trained; one that the file or an override gives stays."""
+    for block in ("train", "target"):
+        values = config.get(block)
+        given = [own.get(block), *(change.value() for change in changes if change.key_or_group == block)]
+        is_given = any(isinstance(each, dict) and "lr" in each for each in given)
+        if is_given or any(change.key_or_group == f"{block}.lr" for change in changes):
+            continue
+        if isinstance(values, DictConfig) and values.get("lora") and isinstance(lr := values.get("lr"), float):
+            values.lr = float(f"{LORA_LR_FACTOR * lr:.6g}")
 
 
 def _resolve_values(config: DictConfig) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The blocks `model`, `target` and `retain_model` of a sweep's configuration."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
@@ -70,6 +70,33 @@ class ModelConfig(Frozen):
         return self
 
 
+class LoraConfig(Frozen):
+    """Adapters (LoRA) that are trained in place of a model's weights, in float32, without dropout."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_alpha(cls, block: Any) -> Any:
+        if isinstance(block, dict) and block.get("alpha") is None and isinstance(block.get("rank"), int):
+            return block | {"alpha": 2.0 * block["rank"]}
+        return block
+
+    rank: Annotated[int, Field(gt=0, le=10_000)]
+    """r: a layer's update is the product of two matrices, B [out, r] and A [r, in]."""
+    alpha: PositiveFloat
+    """The update counts alpha / r times (null: twice)."""
+    targets: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = None
+    """Names of the layers with an adapter, such as q_proj (null: all linear layers of the model's blocks)."""
+
+
+def is_target(layer: str, targets: tuple[str, ...]) -> bool:
+    """Return True if one of `targets` is the layer's name in the model, or the end of it."""
+    return any(f".{layer}".endswith(f".{target}") for target in targets)
+
+
+LORA: Any = Field(default=None, exclude_if=lambda block: block is None)
+"""Field of a block that trains adapters or, by null, the model's own weights; a stored null has no key."""
+
+
 class TargetConfig(Frozen):
     """Fine-tuning of the target on forget, retain and holdout rows."""
 
@@ -80,6 +107,8 @@ class TargetConfig(Frozen):
     epochs: Count
     lr: PositiveFloat
     batch: Count
+    lora: LoraConfig | None = LORA
+    """Fine-tune by adapters, which are merged into the weights in the end, for a small card (null: all weights)."""
     weight_decay: float = Field(ge=0)
     until: Fraction | None = None
     """ES that ends the fine-tuning, after the first epoch in which forget and holdout rows have it (null: `epochs`)."""

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, ValidationInfo, field_validator, mode
 
 from eval import datasets
 from eval.options import Count, Fraction, Frozen, SmallCount
-from sweep.config.model_schema import ModelConfig, RetainModelConfig, TargetConfig
+from sweep.config.model_schema import LORA, LoraConfig, ModelConfig, RetainModelConfig, TargetConfig
 from sweep.config.search_schema import SearchConfig, Space
 from sweep.records import Setting, Value
 from sweep.redaction import has_secret
@@ -70,6 +70,8 @@ class TrainConfig(Frozen):
     """Maximum padded positions in one forward pass with gradient; a larger batch is split, which changes no step."""
     parallel: Literal["ddp", "fsdp"]
     """Model in several processes: `ddp` copies it to each; `fsdp` shards weights, gradients and optimizer states."""
+    lora: LoraConfig | None = LORA
+    """Train adapters over the frozen target (null: all its weights)."""
 
 
 class ScoreConfig(Frozen):

@@ -17,7 +17,7 @@ def validate_training(config: SweepConfig) -> None:
     Raises:
         ConfigError: flash attention in float32, without a GPU, or without its package if the workers run on this
             machine; a weight decay that bfloat16 weights would lose; a number of processes that differs from the
-            number of GPUs; `fsdp` with one process or with compensated updates.
+            number of GPUs; `fsdp` with one process, with compensated updates or with adapters.
     """
     train, cluster = config.train, config.cluster
     if train.attention == FLASH_ATTENTION and train.precision == "float32":
@@ -34,7 +34,7 @@ def validate_training(config: SweepConfig) -> None:
         raise ConfigError(
             f"train.attention = {FLASH_ATTENTION!r} needs the package flash-attn, which is not installed."
         )
-    decay = 0.0 if config.target.path else config.target.weight_decay
+    decay = 0.0 if config.target.path or config.target.lora else config.target.weight_decay
     if train.precision == "kahan" and decay:
         raise ConfigError(
             f"target.weight_decay = {decay:g} must be 0 where train.precision = 'kahan': bfloat16 weights lose it."
@@ -52,3 +52,6 @@ def _check_processes(config: SweepConfig) -> None:
         raise ConfigError("train.parallel = 'fsdp' needs cluster.processes > 1 (it is 1); use ddp.")
     if train.parallel == "fsdp" and train.precision == "kahan":
         raise ConfigError("train.parallel = 'fsdp' must be ddp where train.precision = 'kahan'.")
+    for key, lora in (("train.lora", train.lora), ("target.lora", config.target.lora)):
+        if train.parallel == "fsdp" and lora is not None:
+            raise ConfigError(f"train.parallel = 'fsdp' must be ddp where {key} trains adapters alone.")

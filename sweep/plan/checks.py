@@ -5,12 +5,14 @@ trial has enough steps to change the model.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eval.models import hub
 from eval.rows.types import DataError, Dataset
+from sweep.config.messages import nearest_hint
+from sweep.config.model_schema import is_target
 from sweep.config.schema import SweepConfig
 from sweep.config.search_schema import Choices, Range
 from sweep.errors import ConfigError
@@ -48,6 +50,44 @@ def check_row_lengths(config: SweepConfig, dataset: Dataset) -> None:
     fitting = positions - len(f"{template.question}{template.answer}".encode())
     unchecked = min(fitting, length_check.MAX_UNCHECKED_BYTES)
     length_check.check_lengths(dataset, template, load_tokenizer, unchecked)
+
+
+def check_lora_targets(config: SweepConfig, dataset: Dataset) -> None:
+    """Refuse adapters for layers that the model's blocks do not have as linear ones; no weight is read."""
+    for key, lora in (("train.lora", config.train.lora), ("target.lora", config.target.lora)):
+        if lora is None:
+            continue
+        names = _list_linear_layers(config, dataset, key)
+        ends = sorted({name.rsplit(".", 1)[-1] for name in names})
+        for target in lora.targets or ():
+            if not any(is_target(name, (target,)) for name in names):
+                raise ConfigError(
+                    f"{key}.targets = {target!r} must be a linear layer of the model's blocks: allowed are"
+                    f" {', '.join(ends)}{nearest_hint(target, ends)}."
+                )
+
+
+def _list_linear_layers(config: SweepConfig, dataset: Dataset, key: str) -> Collection[str]:
+    """Return the names of the linear layers of the model's blocks.
+
+    Raises:
+        ConfigError: the model has none that adapters could be trained for.
+    """
+    import torch
+
+    from sweep.prepare.cost import load_model_info
+    from sweep.prepare.memory import make_bare_model
+    from sweep.training.lora import find_linear_layers
+
+    own = load_model_info(config.model, config.target, dataset, config.train.attention)
+    try:
+        with torch.device("meta"):
+            names = find_linear_layers(make_bare_model(own.architecture, torch.float32, config.train.attention))
+    except DataError as error:
+        raise ConfigError(f"{key}: {error}.") from error
+    if not names:
+        raise ConfigError(f"{key} must be null: a model of type {own.architecture.model_type} has no linear layers.")
+    return names
 
 
 def _read_positions(config: SweepConfig) -> float:
@@ -134,9 +174,9 @@ def _check_trainable(path: str, revision: str | None, attention: str) -> None:
 
 def _check_safetensors(path: str, revision: str | None) -> None:
     """Refuse a folder or a repository without safetensors."""
-    from eval.models import safetensors_check
+    from eval.models import adapters, safetensors_check
 
     if Path(path).is_dir():
-        safetensors_check.check_folder(Path(path))
+        adapters.check_model_folder(Path(path))
     elif hub.is_repo_id(path, "model"):
         safetensors_check.check_file_names(path, hub.list_files(path, revision))

@@ -14,7 +14,7 @@ from sweep.config.compose import dump
 from sweep.config.schema import MAX_EXPERIMENT_CHARS, SweepConfig
 from sweep.config.stored import load_stored_config
 from sweep.errors import ConfigError
-from sweep.plan.checks import check_model_loadable, check_row_lengths, check_steps
+from sweep.plan.checks import check_lora_targets, check_model_loadable, check_row_lengths, check_steps
 from sweep.plan.hub_commits import hash_local_models, pin_commits
 from sweep.plan.row_template import fill_template
 from sweep.records import Setting
@@ -190,6 +190,7 @@ def _build_plan(
     dataset = _load_rows(config.data)
     check_steps(config, dataset)
     check_row_lengths(config, dataset)
+    check_lora_targets(config, dataset)
     from sweep.prepare.artifacts import locate_artifacts
 
     return SweepPlan(

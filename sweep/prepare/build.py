@@ -30,7 +30,7 @@ from sweep.prepare.artifacts import (
     StageProgress,
     make_once,
 )
-from sweep.training import distributed, models, reference, weights
+from sweep.training import distributed, lora, models, reference, weights
 from sweep.training.distributed import distributed_map, local_tensor, on_rank_zero
 from sweep.training.loop import Schedule, shuffled_batches, train_steps
 from sweep.training.loss_terms import nll_parts
@@ -87,6 +87,9 @@ def _make_model(
         # The retain model is not to know the forget rows.
         learned = dataset if {*dataset.forget} <= {*known} else replace(dataset, forget=dataset.holdout)
         is_learned = partial(_has_reached_es, config, learned, model, tokenizer)
+        if config.target.lora is not None:
+            lora.add_adapters(model, config.target.lora, config.train.precision)
+            lora.reset_adapters(model, seed)
         yield from _fine_tune(stage, config, model, rows, seed, is_learned)
     _check_finite(stage, config, model)
     weights.save_model(model, tokenizer, folder)
@@ -155,7 +158,8 @@ def _measure_es(
 ) -> dict[str, float]:
     """Measure the metrics of the search on the rows, with the model's current weights."""
     probes = Probes.from_dataset(dataset, tokenizer, config.model.row_template)
-    return evaluate(model, probes, distributed_map(model))
+    with lora.compute_merged(model):
+        return evaluate(model, probes, distributed_map(model))
 
 
 def _has_reached_es(

@@ -14,7 +14,7 @@ from eval.models.hub import HubUnreachableError
 from eval.rows.encode import EncodedRow, encode_rows
 from eval.rows.types import DataError, Dataset
 from eval.suite import Probes
-from sweep.config.model_schema import Architecture, ModelConfig, TargetConfig
+from sweep.config.model_schema import Architecture, LoraConfig, ModelConfig, TargetConfig
 from sweep.config.schema import SweepConfig
 from sweep.config.template import Template
 from sweep.errors import ConfigError
@@ -239,7 +239,7 @@ def estimate_budget(config: SweepConfig, dataset: Dataset, places: Artifacts) ->
     trained, read = _count_trained_positions(config, rows), _count_read_positions(config, rows)
     return Budget(
         n_trials=count_planned_trials(config, find_paper_setting(config)),
-        trial_hours=_estimate_hours(config, own, trained=trained, read=read),
+        trial_hours=_estimate_hours(config, own, config.train.lora, trained=trained, read=read),
         artifact_costs=_estimate_artifacts(config, own, rows, places),
         models=_estimate_models(config, own),
     )
@@ -275,16 +275,20 @@ def _count_read_positions(config: SweepConfig, rows: SweepRows) -> float:
     return (points + MAX_MIX_EVALUATIONS) * _count_positions(rows.probes)
 
 
-def _estimate_hours(config: SweepConfig, own: ModelInfo, trained: float, read: float) -> float | None:
+def _estimate_hours(
+    config: SweepConfig, own: ModelInfo, lora: LoraConfig | None, trained: float, read: float
+) -> float | None:
     """Estimate the hours of one card for `trained` positions and `read` ones; None if its speed is not known.
 
-    Forward and backward cost 6 operations per parameter and position, 8 if activations are recomputed, and a forward
-    alone 2 (Kaplan et al., 2020, Scaling Laws for Neural Language Models, section 2.1).
+    A forward costs 2 operations per parameter and position, the gradients of activations 2, those of weights 2, which
+    adapters do without, and activations that are recomputed 2 (Kaplan et al., 2020, Scaling Laws for Neural Language
+    Models, section 2.1).
     """
     if not config.cluster.gpus or config.cluster.accelerator not in PEAK_FLOPS:
         return None
     peak = PEAK_FLOPS[config.cluster.accelerator][str(COMPUTE_DTYPES[config.train.precision]).removeprefix("torch.")]
-    operations = own.n_parameters * ((8 if config.train.checkpointing else 6) * trained + 2 * read)
+    each = (6 if lora is None else 4) + (2 if config.train.checkpointing else 0)
+    operations = own.n_parameters * (each * trained + 2 * read)
     return operations / (ASSUMED_PEAK_SHARE * peak) / 3600
 
 
@@ -292,7 +296,7 @@ def _estimate_artifacts(
     config: SweepConfig, own: ModelInfo, rows: SweepRows, places: Artifacts
 ) -> dict[Path, ArtifactCost]:
     """Estimate the cost of each artifact, by its folder."""
-    hours, asked = partial(_estimate_hours, config, own), rows.training_rows
+    hours, asked = partial(_estimate_hours, config, own, config.target.lora), rows.training_rows
     model_bytes = _count_model_bytes(config, own)
     tuned = 0 if config.target.path else config.target.epochs * _count_positions(rows.target_rows)
     read = _count_positions([*asked.forget, *asked.refusals, *rows.probes]) + sum(asked.retain_lengths)

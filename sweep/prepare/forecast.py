@@ -22,6 +22,8 @@ from sweep.training.out_of_memory import MEMORY_SAVING_HINT
 
 OFFLINE_NOTE = "the hub is not reached: by model.architecture, with tokens of a tokenizer made from the rows"
 """First line of a forecast without the model's own configuration and tokenizer."""
+LORA_KEYS = {"unlearning": "train.lora", "fine-tuning": "target.lora"}
+"""Keys that have a stage train adapters, by stage."""
 CUDA_OVERHEAD_BYTES = 1e9
 """Bytes of a card that CUDA and its libraries are assumed to take for a process."""
 
@@ -73,9 +75,19 @@ class Forecast:
         takes = f"{peak}, and {format_bytes(CUDA_OVERHEAD_BYTES)} for CUDA, of the {card} that a trial has"
         if self.has_enough_memory:
             return f"it fits: {takes}"
-        return (
-            f"it does not fit: {takes}; {MEMORY_SAVING_HINT}, as does train.parallel=fsdp on several cluster.processes"
+        return f"it does not fit: {takes}; {MEMORY_SAVING_HINT}{self._other_remedies}"
+
+    @property
+    def _other_remedies(self) -> str:
+        """Further ways to take less memory: shards where all weights are trained, adapters where those do not fit."""
+        full = [name for name, stage in self.stages.items() if stage.gradients == stage.weights]
+        shards = (
+            ", as does train.parallel=fsdp on several cluster.processes"
+            if {*LORA_KEYS} & {*self.stages} <= {*full}
+            else ""
         )
+        large = [name for name in full if self.stages[name].total_bytes + CUDA_OVERHEAD_BYTES > (self.card_bytes or 0)]
+        return shards + "".join(f"; {LORA_KEYS[name]}.rank=16 has the {name} train adapters alone" for name in large)
 
     @property
     def _memory_table(self) -> str:

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -23,11 +24,13 @@ from eval.models.forward import MAX_PASS_POSITIONS, find_blocks, label_statistic
 from eval.models.logits import head_of, output_layer
 from eval.rows.encode import EncodedRow, group_by_length
 from objectives._base import Objective
+from sweep.config.model_schema import LoraConfig
 from sweep.config.schema import SweepConfig
 from sweep.training.loop import Schedule, train_steps
+from sweep.training.lora import add_adapters, compute_merged
 from sweep.training.loss_terms import build_terms, deal_micro_batches, nll_parts
-from sweep.training.precision import COMPUTE_DTYPES, WEIGHT_DTYPES, apply_precision
-from sweep.training.reference import CachedOutputs, Reference, TrainingRows, copy_frozen_head
+from sweep.training.precision import COMPUTE_DTYPES, WEIGHT_DTYPES, apply_precision, trainable_parameters
+from sweep.training.reference import CachedOutputs, Reference, TrainingRows, take_frozen_head
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +39,8 @@ class StageMemory:
 
     Attributes:
         weights: the model's weights.
-        head: the frozen copy of the reference's head.
-        gradients: one for each weight.
+        head: the frozen copy of the reference's head; none where the model's own is frozen.
+        gradients: one for each weight that is trained.
         optimizer: its state.
         activations: everything else: activations, logits, the reference's outputs for the batch, and with sharded
             weights those that are gathered.
@@ -173,45 +176,81 @@ def measure_stages(
         architecture: the model's configuration.
         texts: the rows.
     """
-    train, tuned = config.train, texts.fine_tuning_rows(config)
+    tuned = texts.fine_tuning_rows(config)
     with MemoryTracker() as alive:
-        model = apply_precision(
-            make_bare_model(architecture, WEIGHT_DTYPES[train.precision], train.attention), train.precision
-        )
-        rows, several = _heaviest_training_rows(config, texts.training_rows)
-        reference = _fake_reference(model, rows, COMPUTE_DTYPES[train.precision])
-        unlearn = _unlearning_loss(config, objective, model, rows, reference)
-        weights, head = _sum_bytes(model.parameters()), _sum_bytes(reference.head.parameters())
-        before = alive.current
-        losses = [
-            _touch_weights(model),
-            chain(_touch_weights(model) if several else (), unlearn),
-            _fine_tuning_loss(config, model, tuned),
-        ]
-        with closing(train_steps(model, _three_steps(train.checkpointing), losses)) as steps:
-            next(steps)
-            training = StageMemory(
-                weights=weights, head=head, gradients=weights, optimizer=alive.current - before, activations=0
-            )
-            unlearning = alive.measure_peak(lambda: next(steps)) - weights
-            evaluation = alive.measure_peak(lambda: label_statistics(model, _heaviest_probes(texts.probes)))
-            tuning = alive.measure_peak(lambda: next(steps)) - weights if tuned else 0
-    found = {
-        "unlearning": replace(training, activations=unlearning),
-        "evaluation": replace(training, activations=evaluation, gradients=0),
-    }
-    found |= {"fine-tuning": replace(training, activations=tuning, head=0)} if tuned else {}
-    if train.parallel == "ddp":
+        model = _make_trained_model(config, architecture, config.train.lora)
+        found = _measure_trial(alive, config, objective, model, texts)
+        if tuned:
+            if config.target.lora != config.train.lora:
+                model = _make_trained_model(config, architecture, config.target.lora)
+            loss = _fine_tuning_loss(config, model, tuned)
+            found["fine-tuning"], _ = _measure_training(alive, config, model, loss, lambda: None)
+    if config.train.parallel == "ddp":
         return found
     gathered = _gathered_bytes(model)
     return {name: stage.shard_over(config.cluster.processes, gathered) for name, stage in found.items()}
 
 
-def _three_steps(checkpointing: bool) -> Schedule:
-    """Return the schedule of three steps of one row each."""
+def _make_trained_model(
+    config: SweepConfig, architecture: PreTrainedConfig, lora: LoraConfig | None
+) -> PreTrainedModel:
+    """Make a model without weights in the precision of the training, with adapters where these are trained."""
+    precision = config.train.precision
+    bare = make_bare_model(architecture, WEIGHT_DTYPES[precision], config.train.attention)
+    model = apply_precision(bare, precision)
+    if lora is not None:
+        add_adapters(model, lora, precision)
+    return model
+
+
+def _measure_trial(
+    alive: MemoryTracker, config: SweepConfig, objective: Objective, model: PreTrainedModel, texts: SweepRows
+) -> dict[str, StageMemory]:
+    """Measure a trial: a step of unlearning, and an evaluation while the optimizer is there."""
+    rows, several = _heaviest_training_rows(config, texts.training_rows)
+    reference = _fake_reference(model, rows, COMPUTE_DTYPES[config.train.precision])
+    unlearn = _unlearning_loss(config, objective, model, rows, reference)
+    loss = chain(_touch_weights(model) if several else (), unlearn)
+    probes = _heaviest_probes(texts.probes)
+    step, evaluation = _measure_training(alive, config, model, loss, partial(_evaluate, model, probes))
+    own = {id(parameter) for parameter in model.parameters()}
+    head = _sum_bytes(weight for weight in reference.head.parameters() if id(weight) not in own)
+    return {
+        "unlearning": replace(step, head=head),
+        "evaluation": replace(step, head=head, activations=evaluation, gradients=0),
+    }
+
+
+def _evaluate(model: PreTrainedModel, probes: Sequence[EncodedRow]) -> None:
+    with compute_merged(model):
+        label_statistics(model, probes)
+
+
+def _measure_training(
+    alive: MemoryTracker,
+    config: SweepConfig,
+    model: PreTrainedModel,
+    loss: Iterable[Tensor],
+    evaluate: Callable[[], object],
+) -> tuple[StageMemory, int]:
+    """Measure a training step after the first, and the peak bytes of `evaluate` after it."""
+    trained, before = _sum_bytes(weight for _, weight in trainable_parameters(model)), alive.current
+    schedule = _two_steps(config.train.checkpointing)
+    with closing(train_steps(model, schedule, [_touch_weights(model), loss])) as steps:
+        next(steps)
+        optimizer = alive.current - before
+        activations = alive.measure_peak(lambda: next(steps)) - trained
+        evaluation = alive.measure_peak(evaluate)
+    weights = _sum_bytes(model.parameters())
+    stage = StageMemory(weights=weights, head=0, gradients=trained, optimizer=optimizer, activations=activations)
+    return stage, evaluation
+
+
+def _two_steps(checkpointing: bool) -> Schedule:
+    """Return the schedule of two steps of one row each."""
     return Schedule(
         n_rows=1,
-        n_epochs=3,
+        n_epochs=2,
         batch_size=1,
         lr=1e-5,
         warmup_from=0,
@@ -238,8 +277,8 @@ def _fine_tuning_loss(config: SweepConfig, model: PreTrainedModel, tuned: Sequen
 
 
 def _touch_weights(model: PreTrainedModel) -> Iterator[Tensor]:
-    """Yield one loss part that sets the gradient of every weight, and so the optimizer's state, as any pass does."""
-    yield torch.stack([parameter.sum() for parameter in model.parameters()]).sum()
+    """Yield one loss part that sets the gradients of all trained weights, and so the optimizer's state, as any pass."""
+    yield torch.stack([parameter.sum() for _, parameter in trainable_parameters(model)]).sum()
 
 
 def _heaviest_training_rows(config: SweepConfig, training_rows: TrainingRows) -> tuple[TrainingRows, bool]:
@@ -273,7 +312,7 @@ def _fake_reference(model: PreTrainedModel, training_rows: TrainingRows, dtype: 
     """Return the reference's outputs for the rows, as tensors without data."""
     width = head_of(model).get_parameter("weight").shape[1]
     return Reference(
-        head=copy_frozen_head(output_layer(model), dtype),
+        head=take_frozen_head(output_layer(model), dtype),
         forget=_fake_outputs(training_rows.forget, width, dtype),
         refusal=_fake_outputs(training_rows.refusals, width, dtype),
         retain=tuple(torch.empty(positions, width, dtype=dtype) for positions in training_rows.retain_lengths),

@@ -19,7 +19,7 @@ from eval.models.hub import is_repo_id
 from eval.options import Frozen
 from eval.rows.types import DataError, Dataset
 from eval.shipped_configs import CONFIGS
-from sweep.config.model_schema import ModelConfig, TargetConfig
+from sweep.config.model_schema import LoraConfig, ModelConfig, TargetConfig
 from sweep.config.schema import SweepConfig
 from sweep.records import Setting, Value
 
@@ -107,7 +107,8 @@ def recipe_differences(config: SweepConfig) -> list[str]:
     and none of our precisions loses an update that this keeps, so that only rounding differs.
     """
     own, recipe = config.with_setting(config.fixed), _resolve_recipe(config)
-    found = {key: attrgetter(key)(own) for key in recipe.keys() - config.space.keys()}
+    values = {key: attrgetter(key)(own) for key in recipe.keys() - config.space.keys()}
+    found = {key: value.model_dump() if isinstance(value, LoraConfig) else value for key, value in values.items()}
     return [
         f"{key} = {json.dumps(found[key])}, not {' or '.join(map(json.dumps, recipe[key]))}"
         for key in recipe
@@ -198,8 +199,12 @@ def _resolve_recipe(config: SweepConfig) -> Recipe:
 
 
 def _select_recipe_values(config: SweepConfig) -> Setting:
-    """Return the recipe's values of the searchable training keys; a model without a paper rate keeps its own `lr`."""
-    recipe: Recipe = {"train.lr": [config.train.lr], **_resolve_recipe(config)}
+    """Return the recipe's values of the searchable training keys.
+
+    Adapters, and models without a paper rate, keep their own `lr`.
+    """
+    own: Recipe = {"train.lr": [config.train.lr]}
+    recipe = own | _resolve_recipe(config) | ({} if config.train.lora is None else own)
     first = {key: recipe[key][0] for key in ("retain.weight", "train.lr", "train.epochs")}
     return {key: value for key, value in first.items() if value is not None}
 

@@ -6,6 +6,7 @@
     models          load models and tokenizers, or make them
     weights         reset, mix, copy and write weights
     precision       `train.precision`
+    lora            `train.lora` and `target.lora`: adapters over frozen weights
     distributed     several processes a trial: ddp and fsdp
     out_of_memory   one error message for memory that ran out
     freed_memory    give memory that was freed back to the system

@@ -6,13 +6,18 @@
 | master    | float32  | bfloat16   | AdamW                               | 16 to 18          |
 | kahan     | bfloat16 | bfloat16   | AdamW, updates compensated (Kahan)  | 10                |
 
-Losses and log-probabilities are float32 in each.
+Losses and log-probabilities are float32 in each. Adapters (`train.lora`, `target.lora`) are float32 in each too, with
+AdamW: 16 bytes for each of their few parameters; they compute as their layer does. The weights below them have no
+gradient and no optimizer, so that float32 and master take 4 bytes for each of them (master more for what it casts), and
+kahan takes 2.
 """
 
+from collections.abc import Iterator
 from types import MethodType
 
 import optimi
 import torch
+from torch import nn
 from torch.optim import AdamW, Optimizer
 from transformers import PreTrainedModel
 from transformers.utils.import_utils import is_flash_attn_2_available
@@ -64,6 +69,11 @@ def enable_autocast(model: PreTrainedModel, precision: str) -> PreTrainedModel:
     return model
 
 
+def trainable_parameters(model: PreTrainedModel) -> Iterator[tuple[str, nn.Parameter]]:
+    """Yield the model's parameters that are trained, by name: all of its weights, or its adapters' alone."""
+    return ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
+
+
 def build_optimizer(model: PreTrainedModel, lr: float, weight_decay: float) -> Optimizer:
     """Build AdamW (β .9/.999, ε 1e-8), with Kahan summation for bfloat16 weights, which would round small updates away.
 
@@ -71,9 +81,8 @@ def build_optimizer(model: PreTrainedModel, lr: float, weight_decay: float) -> O
     too, but have no such compensation: after some 250 steps (a trial has fewer, a fine-tuning may have more) the second
     moment can rise but hardly fall, so that late steps tend to be too short.
     """
-    if model.dtype == torch.bfloat16:
-        compensated: Optimizer = optimi.AdamW(
-            model.parameters(), lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=weight_decay
-        )
+    parameters = [parameter for _, parameter in trainable_parameters(model)]
+    if parameters[0].dtype == torch.bfloat16:
+        compensated: Optimizer = optimi.AdamW(parameters, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=weight_decay)
         return compensated
-    return AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
+    return AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=True)

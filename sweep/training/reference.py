@@ -1,8 +1,8 @@
 """The reference's outputs for the rows, computed once and cached, so that no trial holds a second model.
 
-Label log-probabilities, final hidden states and a frozen copy of the output layer yield the reference's exact
-distribution. This holds for models whose logits are their `output_layer` of their final hidden states, which
-preparation checks.
+Label log-probabilities, final hidden states and a frozen output layer (a copy, unless the model's own is frozen) yield
+the reference's exact distribution. This holds for models whose logits are their `output_layer` of their final hidden
+states, which preparation checks.
 """
 
 import copy
@@ -91,14 +91,19 @@ class TrainingRows:
 
 
 def read_reference(folder: Path, model: PreTrainedModel, training_rows: TrainingRows) -> Reference:
-    """Read what `write_reference` wrote for these rows; copy the head from `model`, which holds the reference."""
+    """Read what `write_reference` wrote for these rows; take the head from `model`, which holds the reference."""
     tensors = load_file(folder / REFERENCE_FILE)
     return Reference(
-        head=copy_frozen_head(output_layer(model), tensors["retain.hidden"].dtype),
+        head=take_frozen_head(output_layer(model), tensors["retain.hidden"].dtype),
         forget=_split_outputs(tensors, "forget", training_rows.forget),
         refusal=_split_outputs(tensors, "refusal", training_rows.refusals),
         retain=tensors["retain.hidden"].split(training_rows.retain_lengths),
     )
+
+
+def take_frozen_head(head: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Return the head itself where adapters are trained, so that its weights stay as they are; else a frozen copy."""
+    return copy_frozen_head(head, dtype) if any(p.requires_grad for p in head.parameters()) else head
 
 
 def copy_frozen_head(head: nn.Module, dtype: torch.dtype) -> nn.Module:

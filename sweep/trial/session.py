@@ -14,6 +14,7 @@ from eval.suite import Probes, RetainValues
 from sweep.config.schema import SweepConfig
 from sweep.config.template import Template
 from sweep.prepare.artifacts import METRICS_FILE, RETAIN_VALUES_FILE, ROWS_FILE, Artifacts
+from sweep.training.lora import AdapterWeights, add_adapters
 from sweep.training.models import load_for_training
 from sweep.training.reference import Reference, TrainingRows, encode_training_rows, read_reference
 from sweep.training.weights import TargetWeights
@@ -28,8 +29,8 @@ class Session:
         tokenizer: the target's.
         template: the wording of the rows.
         retain_values: the retain model's values; None if no metric needs them.
-        model: the model, whose weights each trial resets.
-        target_weights: the target's weights.
+        model: the model, whose weights or adapters each trial resets.
+        target_weights: the way back to the target's weights.
         training_rows: the rows of unlearning as tokens.
         probes: the rows of the evaluation as tokens.
         reference: the reference's cached outputs.
@@ -41,7 +42,7 @@ class Session:
     template: Template
     retain_values: RetainValues | None
     model: PreTrainedModel
-    target_weights: TargetWeights
+    target_weights: TargetWeights | AdapterWeights
     training_rows: TrainingRows
     probes: Probes
     reference: Reference
@@ -55,7 +56,8 @@ _CACHED_SESSION: dict[Hashable, Session] = {}
 def get_session(config: SweepConfig, artifacts: Artifacts) -> Session:
     """Return the session of the last trial if it fits this configuration; else load a new one in its place."""
     train, model = config.train, config.model
-    needs = (artifacts, model.row_template, config.retain.reduction, train.precision, train.attention, train.parallel)
+    way = (train.precision, train.attention, train.parallel, train.lora)
+    needs = (artifacts, model.row_template, config.retain.reduction, *way)
     if needs not in _CACHED_SESSION:
         _CACHED_SESSION.clear()
         gc.collect()  # free the old model now: there is memory for only one
@@ -68,6 +70,8 @@ def _load_session(config: SweepConfig, artifacts: Artifacts) -> Session:
     template = config.model.row_template
     dataset, tokenizer = Dataset.from_file(artifacts.target / ROWS_FILE), load_tokenizer(artifacts.target)
     model = load_for_training(artifacts.target, config.train)
+    if config.train.lora is not None:
+        add_adapters(model, config.train.lora, config.train.precision)
     rows = encode_training_rows(template, config.retain.reduction, dataset, tokenizer)
     return Session(
         dataset=dataset,
@@ -75,7 +79,7 @@ def _load_session(config: SweepConfig, artifacts: Artifacts) -> Session:
         template=template,
         retain_values=_read_retain_values(artifacts.retain_model),
         model=model,
-        target_weights=TargetWeights(artifacts.target),
+        target_weights=TargetWeights(artifacts.target) if config.train.lora is None else AdapterWeights(),
         training_rows=rows,
         probes=Probes.from_dataset(dataset, tokenizer, template),
         reference=read_reference(artifacts.reference, model, rows),

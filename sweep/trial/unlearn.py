@@ -25,6 +25,7 @@ from sweep.prepare.artifacts import Artifacts
 from sweep.results.saved_models import COMPARED_PREFIX
 from sweep.training.distributed import distributed_map
 from sweep.training.loop import Schedule, StepResult, build_trial_schedule, shuffled_batches, train_steps
+from sweep.training.lora import compute_merged
 from sweep.training.loss_terms import build_terms
 from sweep.training.out_of_memory import translate_out_of_memory
 from sweep.training.weights import snapshot_weights
@@ -70,9 +71,10 @@ def measure_search_suite(session: Session) -> dict[str, float]:
 def measure_full_suite(session: Session) -> dict[str, float]:
     """Measure all metrics with the model's current weights."""
     each = distributed_map(session.model)
-    return evaluate_full(
-        session.model, session.tokenizer, session.template, session.dataset, retain=session.retain_values, each=each
-    ).metrics
+    with compute_merged(session.model):
+        return evaluate_full(
+            session.model, session.tokenizer, session.template, session.dataset, retain=session.retain_values, each=each
+        ).metrics
 
 
 def save_nothing(session: Session, set_mix: Callable[[float], None], outcome: TrialOutcome) -> str:
@@ -105,7 +107,7 @@ def run_unlearning(
     """
     with translate_out_of_memory():
         session = get_session(config, artifacts)
-        session.target_weights.reset(session.model)
+        session.target_weights.reset(session.model, seed)
         ended = yield from _train_epochs(session, config, objective, seed)
         yield (
             _worst_outcome(session, config, ended)
@@ -139,7 +141,8 @@ def _train_epochs(
 
 def _measure_metrics(session: Session) -> dict[str, float]:
     """Measure the cheap metrics with the model's current weights."""
-    return evaluate(session.model, session.probes, distributed_map(session.model))
+    with compute_merged(session.model):
+        return evaluate(session.model, session.probes, distributed_map(session.model))
 
 
 def _is_better_kept(session: Session, config: SweepConfig, result: EpochResult, kept: Candidate | None) -> bool:

@@ -25,6 +25,7 @@ from sweep.prepare import cost
 from sweep.prepare.memory import SweepRows, measure_stages
 from sweep.training import reference
 from sweep.training.loop import Schedule, train_steps
+from sweep.training.lora import add_adapters, compute_merged, reset_adapters
 from sweep.training.loss_terms import build_terms
 from sweep.training.precision import COMPUTE_DTYPES, WEIGHT_DTYPES, apply_precision
 from sweep.training.reference import TrainingRows
@@ -62,6 +63,9 @@ def measured(sweep: SweepConfig, architecture: PreTrainedConfig, objective: Obje
     model = apply_precision(
         make_empty_model(architecture, WEIGHT_DTYPES[train.precision], train.attention), train.precision
     )
+    if train.lora is not None:
+        add_adapters(model, train.lora, train.precision)
+        reset_adapters(model, 0)
     asked = TrainingRows(forget=ROWS, refusals=ROWS, retain=ROWS, min_length=100)
     reference.write_reference(folder, model, asked, COMPUTE_DTYPES[train.precision])
     said = reference.read_reference(folder, model, asked)
@@ -80,11 +84,11 @@ def measured(sweep: SweepConfig, architecture: PreTrainedConfig, objective: Obje
     def trial() -> None:
         losses = (chain(forget.loss_parts(model, range(8)), retain.loss_parts(model, range(8))) for _ in range(2))
         for _ in train_steps(model, schedule, losses):
-            label_statistics(model, ROWS)
+            with compute_merged(model):
+                label_statistics(model, ROWS)
 
-    return measure_allocations(trial) + sum(
-        weight.nbytes for weight in chain(model.parameters(), said.head.parameters())
-    )
+    weights = {id(weight): weight.nbytes for weight in chain(model.parameters(), said.head.parameters())}
+    return measure_allocations(trial) + sum(weights.values())
 
 
 @pytest.mark.parametrize(("architecture", "precision", "checkpointing"), EVERY_KIND if THOROUGH else KINDS)
@@ -105,6 +109,15 @@ def test_memory_of_other_losses(objective: Objective, term: str, tmp_path: Path)
     """Whatever an objective needs, and with each retain term."""
     sweep = config(tmp_path, train={"batch": 8}, retain={"term": term, "weight": 1.0, "reduction": "tokens"})
     check_memory(sweep, LLAMA, objective, tmp_path)
+
+
+@pytest.mark.parametrize("precision", ["float32", "master", "kahan"])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_memory_of_adapters(precision: str, checkpointing: bool, tmp_path: Path) -> None:
+    """Gradients and moments of the adapters alone."""
+    lora = {"rank": 8, "alpha": 16.0}
+    sweep = config(tmp_path, train={"precision": precision, "checkpointing": checkpointing, "batch": 8, "lora": lora})
+    check_memory(sweep, LLAMA, OBJECTIVE, tmp_path)
 
 
 def check_memory(sweep: SweepConfig, architecture: PreTrainedConfig, objective: Objective, folder: Path) -> None:
