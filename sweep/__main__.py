@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, Command] = {
     "launch": Command("sweep.launch", "run a sweep, or several to compare; --resume NAME continues them"),
     "submit": Command("sweep.submit", "run a sweep on a Ray cluster, as a job on its head"),
     "report": Command("sweep.report.__main__", "write the report of a sweep, finished or still running"),
+    "export": Command("sweep.export.__main__", "save the model of any trial, by running the trial again"),
     "sync": Command("sweep.sync", "log to MLflow what is missing there"),
     "eval": Command("eval.run", "measure any checkpoint with the full suite"),
     "configs": Command("sweep.shell.copy_configs", "list the shipped configs, or copy some"),

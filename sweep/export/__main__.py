@@ -52,7 +52,7 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
     Raises:
         ConfigError: an option is unknown, or has a value that is not allowed.
     """
-    from sweep.cli import Parser
+    from sweep.shell.arguments import Parser
 
     parser = Parser(
         prog="python -m sweep.export",

@@ -18,9 +18,10 @@ from sweep.shell.copy_configs import GROUPS, find_names
 OPTIONS = {
     "launch": ("--name", "--resume", "--dry-run"),
     "submit": ("--name", "--resume", "--address", "--follow", "--detach"),
+    "export": ("--as", "--output"),
     "eval": (
         *("--data", "--split", "--unseen", "--template", "--question", "--answer"),
-        *("--reference", "--retain-model", "--ps", "--out"),
+        *("--reference", "--retain-model", "--rows", "--dtype", "--ps", "--out"),
     ),
     "configs": ("--to",),
 }
@@ -57,7 +58,7 @@ def list_words(command: str, prefix: str = "", **parsed: object) -> list[str]:
         shipped = [name for name in find_names() if "/" not in name and name != "base"]
         files = [file for file in FilesCompleter(["yaml"])(prefix) if file.endswith((".yaml", "/"))]
         return [word for word in [*shipped, *list_keys()] if word.startswith(prefix)] + files
-    return list_sweeps() if command in ("report", "sync") else []
+    return list_sweeps() if command in ("report", "sync", "export") else []
 
 
 def list_keys() -> list[str]:
