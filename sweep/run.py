@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from sweep.callbacks import SweepsDisplay
 from sweep.cluster import shared_storage
@@ -85,12 +85,10 @@ def run_sweeps(
             display.on_step()
 
         run_preparation(cluster, preparers, display, on_step)
-        print(*(f"{line}\n" for line in check_targets(plans)), sep="", end="", flush=True)
+        _print_lines(check_targets(plans), sys.stdout)
         ready = time.monotonic()
         trackers, records = _tune_sweeps(plans, limit_slots(n_slots, share), display, StepCallback(on_step))
-        print(
-            *(f"{line}\n" for line in deliver_models(plans, records, display, on_step)), sep="", end="", file=sys.stderr
-        )
+        _print_lines(deliver_models(plans, records, display, on_step), sys.stderr)
     seconds = {"prepare_s": ready - began, "trials_s": time.monotonic() - ready}
     return [
         SweepResult(
@@ -103,6 +101,10 @@ def run_sweeps(
         )
         for plan, own, tracker in zip(plans, records, trackers, strict=True)
     ]
+
+
+def _print_lines(lines: Sequence[str], file: TextIO) -> None:
+    print(*(f"{line}\n" for line in lines), sep="", end="", file=file, flush=True)
 
 
 def limit_slots(n_slots: int, share: "MachineShare | None") -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.config.schema import ClusterConfig, SweepConfig
-from sweep.prepare.cost import format_bytes
+from sweep.records import format_bytes
 from sweep.training.out_of_memory import MEMORY_SAVING_HINT
 
 WORKER_BYTES = 5e8
