@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from sweep.callbacks import SweepsDisplay
 from sweep.cluster import shared_storage
@@ -70,10 +70,9 @@ def run_sweeps(
         Interrupted: a signal came; the finished trials are in the studies.
         BrokenOffError: the preparation failed.
     """
-    began = time.monotonic()
+    began, cluster, share = time.monotonic(), plans[0].config.cluster, find_narrowest_share(plans)
     if not preparers:  # what is known already needs no cluster
         check_targets(plans)
-    cluster, share = plans[0].config.cluster, find_narrowest_share(plans)
     with connect_ray(cluster) as n_slots, watch_head(interrupts.abort_process), open_display(plans) as display:
         interrupts.install_handlers()
         if plans[0].config.artifacts is None:
@@ -85,10 +84,10 @@ def run_sweeps(
             display.on_step()
 
         run_preparation(cluster, preparers, display, on_step)
-        _print_lines(check_targets(plans), sys.stdout)
+        print(*(f"{line}\n" for line in check_targets(plans)), sep="", end="", flush=True)
         ready = time.monotonic()
         trackers, records = _tune_sweeps(plans, limit_slots(n_slots, share), display, StepCallback(on_step))
-        _print_lines(deliver_models(plans, records, display, on_step), sys.stderr)
+        deliver_models(plans, records, display, on_step)
     seconds = {"prepare_s": ready - began, "trials_s": time.monotonic() - ready}
     return [
         SweepResult(
@@ -101,10 +100,6 @@ def run_sweeps(
         )
         for plan, own, tracker in zip(plans, records, trackers, strict=True)
     ]
-
-
-def _print_lines(lines: Sequence[str], file: TextIO) -> None:
-    print(*(f"{line}\n" for line in lines), sep="", end="", file=file, flush=True)
 
 
 def limit_slots(n_slots: int, share: "MachineShare | None") -> int:

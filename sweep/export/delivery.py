@@ -1,5 +1,6 @@
 """Bring the models that sweeps keep into their folders: fetch them from the artifacts' URL, or run trials again."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -74,17 +75,16 @@ def deliver_models(
     records: Sequence[Sequence[TrialRecord]],
     display: SweepsDisplay,
     on_step: Callable[[], None],
-) -> list[str]:
+) -> None:
     """Bring the models that the sweeps keep into their folders; a sweep does not fail where one cannot be had.
+
+    Print a sentence to stderr for each model that is not there, with the command that saves it later.
 
     Args:
         plans: the sweeps, whose trials are over and whose Ray is up.
         records: the last attempts of each sweep's trials.
         display: is told the progress of trials that run again.
         on_step: is called several times a second; may raise to end it.
-
-    Returns:
-        A sentence for each model that is not there, with the command that saves it later.
     """
     wanted: list[Delivery] = []
     problems: list[str] = []
@@ -94,7 +94,8 @@ def deliver_models(
                 wanted.append(place_models(plan, label, record, kinds))
             else:
                 problems.append(_describe_nothing(plan, label, record))
-    return problems + _bring_models(wanted, display, on_step)
+    for line in problems + _bring_models(wanted, display, on_step):
+        print(line, file=sys.stderr)
 
 
 def _bring_models(wanted: Sequence[Delivery], display: SweepsDisplay, on_step: Callable[[], None]) -> list[str]:
