@@ -91,7 +91,8 @@ def _summarize_sweep(sweep: SweepRecords) -> ObjectiveResult:
     """Collect a sweep's setting and the metrics of its repeats; the comparison is still empty."""
     config, records = sweep.config, sweep.records
     setting = sweep.paper if sweep.found is None else sweep.found
-    measured_on, collect = (REPORT, collect_repeat_values) if config.seeds else (SEARCH, collect_search_values)
+    is_repeated = config.seeds > 0 or bool(collect_repeat_values(records, setting))
+    measured_on, collect = (REPORT, collect_repeat_values) if is_repeated else (SEARCH, collect_search_values)
     return ObjectiveResult(
         name=sweep.name,
         objective=_name_objective(config),
