@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from sweep.records import TrialRecord
+from sweep.records import StepProgress, TrialRecord
 
 
 class TrialListener(Protocol):
     """Listener to the trials of one sweep, as the live table and the MLflow tracker are."""
 
     def on_trial_update(self, record: TrialRecord) -> None:
-        """Handle a trial that has started, finished another epoch, or ended and been committed to the study."""
+        """Handle a trial that has started, made progress, ended an epoch, or ended and been committed to the study."""
 
 
 class SweepView(TrialListener, Protocol):
@@ -26,8 +26,8 @@ class SweepsDisplay(Protocol):
     def for_sweep(self, name: str) -> SweepView:
         """Return the display of the sweep with this name."""
 
-    def on_prepared(self, stage: str, done: int, total: int) -> None:
-        """Handle progress of a preparation stage: `done` of `total` steps."""
+    def on_prepared(self, stage: str, progress: StepProgress) -> None:
+        """Handle progress of a preparation stage."""
 
     def on_step(self) -> None:
         """Handle one step of the event loop; called several times a second."""

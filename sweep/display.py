@@ -13,11 +13,15 @@ from rich.text import Text
 
 from sweep.callbacks import SweepsDisplay
 from sweep.plan.sweep_plan import SweepPlan
-from sweep.records import Phase, TrialRecord, escape_unprintable, format_setting, format_value
+from sweep.records import Phase, StepProgress, TrialRecord, escape_unprintable, format_setting, format_value
 from sweep.search.queue import count_planned_trials
 
 REDRAW_INTERVAL_S = 0.25
 """Minimum time between two drawings of the table in seconds."""
+LINE_INTERVAL_S = 30.0
+"""Time between two printings of the progress of all that runs long, in seconds."""
+MAX_PROGRESS_LINES = 4
+"""Maximum number of lines of progress that are printed at once."""
 MAX_TABLE_ROWS = 12
 """Maximum number of trials in the live table: first the running ones, then the most recent."""
 
@@ -35,34 +39,77 @@ def open_display(plans: Sequence[SweepPlan]) -> Iterator[SweepsDisplay]:
         live.update(board.render(), refresh=True)
 
 
+class ProgressLines:
+    """Printer of the latest progress of all that runs long, every half minute; a short sweep prints none."""
+
+    def __init__(self, console: Console) -> None:
+        """Print to the console."""
+        self._console = console
+        self._began: dict[str, float] = {}
+        self._latest: dict[str, StepProgress] = {}
+        self._last_printed = 0.0
+
+    def update_line(self, title: str, progress: StepProgress) -> None:
+        """Keep the progress until it is printed; say at once that work goes on from a checkpoint."""
+        self._began.setdefault(title, time.monotonic())
+        if progress.goes_on:
+            _print_line(self._console, f"{title}: goes on at step {progress.done} of {progress.total}")
+        if progress.pace:
+            self._latest[title] = progress
+
+    def end_line(self, title: str) -> None:
+        """Forget what has ended."""
+        self._began.pop(title, None)
+        self._latest.pop(title, None)
+
+    def print_due(self) -> None:
+        """Print what has run for an interval, unless progress was printed less than an interval ago."""
+        limit = time.monotonic() - LINE_INTERVAL_S
+        due = [title for title in self._latest if self._began[title] <= limit]
+        if not due or self._last_printed > limit:
+            return
+        self._last_printed = time.monotonic()
+        for title in due[:MAX_PROGRESS_LINES]:
+            _print_line(self._console, f"{title}: {self._latest[title]}")
+        if more := len(due[MAX_PROGRESS_LINES:]):
+            _print_line(self._console, f"and {more} more")
+        self._latest.clear()
+
+
 class TextDisplay:
-    """Display that prints a line for each finished stage of the preparation and each trial that has ended."""
+    """Display that prints a line for each stage and trial that has ended, and progress where these run long."""
 
     def __init__(self, console: Console, *, several: bool) -> None:
         """Print to the console; with several sweeps, begin each line with the sweep's name."""
         self._console = console
         self._has_several_sweeps = several
+        self._progress = ProgressLines(console)
 
     def for_sweep(self, name: str) -> "TextSweepView":
         """Return the lines of one sweep."""
-        return TextSweepView(self._console, f"{name} " if self._has_several_sweeps else "")
+        return TextSweepView(self._console, f"{name} " if self._has_several_sweeps else "", self._progress)
 
-    def on_prepared(self, stage: str, done: int, total: int) -> None:
-        """Print a line when a stage is done."""
-        if done == total:
+    def on_prepared(self, stage: str, progress: StepProgress) -> None:
+        """Print a line when a stage is done, and its progress while it runs long."""
+        if progress.done == progress.total:
+            self._progress.end_line(stage)
             _print_line(self._console, f"prepared {stage}")
+        else:
+            self._progress.update_line(stage, progress)
 
     def on_step(self) -> None:
-        """Do nothing."""
+        """Print the progress that is due."""
+        self._progress.print_due()
 
 
 class TextSweepView:
-    """Display of one sweep that prints a line for each trial that has ended."""
+    """Display of one sweep that prints a line for each trial that has ended, and progress of trials that run long."""
 
-    def __init__(self, console: Console, front: str) -> None:
-        """Print to the console; begin each line with `front`."""
+    def __init__(self, console: Console, front: str, progress: ProgressLines) -> None:
+        """Print to the console, and progress by `progress`; begin each line with `front`."""
         self._console = console
         self._prefix = front
+        self._progress = progress
 
     def on_resume(self, records: Sequence[TrialRecord]) -> None:
         """Print how many trials are done; failed ones run again."""
@@ -70,13 +117,15 @@ class TextSweepView:
             _print_line(self._console, f"{self._prefix}resumed after {over} trials")
 
     def on_trial_update(self, record: TrialRecord) -> None:
-        """Print the outcome of a trial once it has ended."""
+        """Print the outcome of a trial once it has ended, and its progress while it runs long."""
+        trial = f"{self._prefix}{record.phase} {record.index}  {format_setting(record.setting)}"
         if record.state == "running":
+            self._progress.update_line(trial, record.progress or StepProgress(done=0, total=1))
             return
+        self._progress.end_line(trial)
         result = f"score {record.score:.4f}" if record.state == "finished" else record.state
         why = f" ({record.reason})" if record.reason else ""
-        trial = f"{record.phase} {record.index}  {format_setting(record.setting)}"
-        _print_line(self._console, f"{self._prefix}{trial}  {result}{why}  {record.ended - record.started:.1f} s")
+        _print_line(self._console, f"{trial}  {result}{why}  {record.ended - record.started:.1f} s")
 
 
 def _print_line(console: Console, line: str) -> None:
@@ -96,9 +145,9 @@ class LiveDisplay:
         """Return the view that puts a sweep's trials on the board."""
         return LiveSweepView(self._board, name)
 
-    def on_prepared(self, stage: str, done: int, total: int) -> None:
+    def on_prepared(self, stage: str, progress: StepProgress) -> None:
         """Update the bar of the stage, and draw."""
-        self._board.update_stage(stage, done, total)
+        self._board.update_stage(stage, progress)
         self.on_step()
 
     def on_step(self) -> None:
@@ -135,14 +184,18 @@ class Board:
         self._records: dict[tuple[str, Phase, int], TrialRecord] = {}
         self._n_resumed = 0
         self._started = 0.0
-        self._bars = Bars(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        title, pace = TextColumn("{task.description}"), TextColumn("{task.fields[pace]}")
+        self._bars = Bars(title, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), pace)
         self._stage_bars: dict[str, TaskID] = {}
 
-    def update_stage(self, stage: str, done: int, total: int) -> None:
+    def update_stage(self, stage: str, progress: StepProgress) -> None:
         """Update the bar of a preparation stage; add the bar at its first progress."""
         if stage not in self._stage_bars:
-            self._stage_bars[stage] = self._bars.add_task(f"preparing the {stage}")
-        self._bars.update(self._stage_bars[stage], completed=done, total=total)
+            self._stage_bars[stage] = self._bars.add_task(f"preparing the {stage}", pace="")
+        bar, is_done = self._stage_bars[stage], progress.done == progress.total
+        self._bars.update(bar, completed=progress.done, total=progress.total)
+        if progress.pace or is_done:
+            self._bars.update(bar, pace="" if is_done else str(progress.pace))
 
     def add_resumed(self, name: str, records: Sequence[TrialRecord]) -> None:
         """Add the trials that were done before the sweep was resumed; skip failed ones, which run again."""
@@ -218,7 +271,7 @@ class Board:
             self._format_searched(name, record),
             f"{done}/{epochs}",
             *(format_value(point.get(key, "")) for key in ("forget/es", "retain/es", "score")),
-            record.state if not record.reason else f"{record.state}: {record.reason}",
+            ": ".join([record.state, *filter(None, [str(record.progress or ""), record.reason])]),
         ]
 
     def _format_searched(self, name: str, record: TrialRecord) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Literal, TypeAlias, get_args
 
 _CLOCK_OFFSET_S = time.time() - time.monotonic()
@@ -47,6 +48,41 @@ def escape_unprintable(text: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pace:
+    """Pace of a training: the last step's loss, tokens a second, and seconds until its last step."""
+
+    loss: float
+    tokens_per_s: float
+    left_s: float
+
+    def __str__(self) -> str:
+        """Format it as text: `loss 1.234, 512 tokens/s, 0:12:30 left`."""
+        left = timedelta(seconds=round(self.left_s))
+        return f"loss {self.loss:.4g}, {self.tokens_per_s:.0f} tokens/s, {left} left"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepProgress:
+    """Progress of work within its steps.
+
+    Attributes:
+        done: steps done.
+        total: steps in all.
+        pace: pace of a training; None where it was not measured now.
+        goes_on: True where the work goes on from a checkpoint.
+    """
+
+    done: int
+    total: int
+    pace: Pace | None = None
+    goes_on: bool = False
+
+    def __str__(self) -> str:
+        """Format it as text: `120/625 steps, loss 1.234, 512 tokens/s, 0:12:30 left`."""
+        return ", ".join([f"{self.done}/{self.total} steps", *([str(self.pace)] if self.pace else [])])
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialRecord:
     """Record of one attempt at a trial: one setting, one seed.
 
@@ -64,6 +100,7 @@ class TrialRecord:
         started: Unix time in seconds.
         ended: Unix time in seconds; 0 while it runs.
         worker: the host and process that ran it.
+        progress: progress between two points of the curve while it runs long, for the display; else None; not stored.
     """
 
     phase: Phase
@@ -78,6 +115,7 @@ class TrialRecord:
     started: float = 0.0
     ended: float = 0.0
     worker: str = ""
+    progress: StepProgress | None = None
 
     @property
     def score(self) -> float:

@@ -1,5 +1,6 @@
 """Run sweeps: connect to Ray, prepare what the trials share, open the studies, tune, and collect the results."""
 
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -135,6 +136,8 @@ def _tune_sweeps(
         searches = [build_search(*three, display) for three in zip(plans, studies, trackers, strict=True)]
         searcher = StudySearcher(searches, explain_failure=step.failure_reason)
         run_trials(plans[0].config.cluster, [plan.trial_fn for plan in plans], searcher, n_slots, step)
+        for plan in plans:  # of trials that were stopped early, or failed
+            shutil.rmtree(plan.checkpoints_folder, ignore_errors=True)
         return trackers, [study.list_records() for study in studies]
 
 

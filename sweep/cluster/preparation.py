@@ -50,7 +50,7 @@ def run_preparation(
             on_step()
             for one in [one for one in running if one.stream in ready]:
                 if progress := one.next_progress():
-                    display.on_prepared(progress.stage, progress.done, progress.total)
+                    display.on_prepared(progress.stage, progress)
                 elif one.is_done:
                     running.remove(one)
 

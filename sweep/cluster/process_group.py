@@ -21,7 +21,7 @@ from sweep.cluster.failures import dump_stack_at_deadline, stack_path
 from sweep.cluster.resources import ray_options
 from sweep.errors import ProcessDiedError
 from sweep.records import TrialRecord, now
-from sweep.trial.outcomes import EpochResult, TrialFn, TrialOutcome
+from sweep.trial.outcomes import TrialFn, TrialItem
 from sweep.trial.runner import error_location
 
 LOST_PEER_MESSAGES = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
@@ -62,9 +62,7 @@ def run_in_processes(work: Callable[[], Iterator[Item]]) -> Iterator[Item]:
         raise
 
 
-def run_trial_in_processes(
-    deadline: float | None, run: TrialFn, record: TrialRecord
-) -> Iterator[EpochResult | TrialOutcome]:
+def run_trial_in_processes(deadline: float | None, run: TrialFn, record: TrialRecord) -> Iterator[TrialItem]:
     """Run a trial in the processes of this worker; a partial of all arguments but the record is a `TrialFn`.
 
     Args:
@@ -76,9 +74,7 @@ def run_trial_in_processes(
     return run_in_processes(partial(run_rank, deadline, stack, run, record))
 
 
-def run_rank(
-    deadline: float | None, stack: Path, run: TrialFn, record: TrialRecord
-) -> Iterator[EpochResult | TrialOutcome]:
+def run_rank(deadline: float | None, stack: Path, run: TrialFn, record: TrialRecord) -> Iterator[TrialItem]:
     """Run the trial in one process, which dumps its stack when the deadline comes."""
     left = deadline and deadline - (now() - record.started) / 3600
     with dump_stack_at_deadline(left, stack.with_suffix(f".{os.environ['RANK']}.stack")):

@@ -123,16 +123,16 @@ class StudySearcher(Searcher):
             return
         place, _ = self._running[trial_id]
         if record.state == "running":
-            self._running[trial_id] = place, record
+            self._running[trial_id] = place, replace(record, progress=None)
             self._searches[place].notify_listeners(record)
         else:
             del self._running[trial_id]
             self._searches[place].close_attempt(record)
 
     def should_stop(self, trial_id: str, result: Mapping[str, Any]) -> bool:
-        """Return True if ASHA prunes the trial here; Tune calls this before `on_trial_result`."""
+        """Return True if ASHA prunes the trial after this epoch; Tune calls this before `on_trial_result`."""
         record: TrialRecord = result["record"]
-        if trial_id not in self._running or record.state != "running":
+        if trial_id not in self._running or record.state != "running" or record.progress:
             return False
         place, _ = self._running[trial_id]
         lags = self._searches[place].study.should_prune(record)

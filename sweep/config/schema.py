@@ -121,6 +121,11 @@ class ClusterConfig(Frozen):
 
     The preparation has no deadline: it may wait for another sweep that makes the same artifacts.
     """
+    checkpoint: PositiveFloat | None = 10.0
+    """Minutes that a fine-tuning or a trial runs, from its start or its last checkpoint, before it writes a checkpoint.
+
+    After a kill or the loss of a node it goes on from there (null: it begins again).
+    """
 
 
 class SweepConfig(Frozen):

@@ -50,6 +50,13 @@ class SweepPlan:
         """Folder of the sweep's files."""
         return self.config.storage / self.name
 
+    @property
+    def checkpoints_folder(self) -> Path:
+        """Folder of the checkpoints of its trials, while it runs."""
+        from sweep.trial.runner import CHECKPOINTS_DIR
+
+        return self.folder / CHECKPOINTS_DIR
+
     @cached_property
     def paper(self) -> Setting | None:
         """The paper's setting for this sweep, if there is one."""
@@ -64,7 +71,8 @@ class SweepPlan:
         from sweep.trial.runner import unlearn
 
         early = choose_early_saves(self.config, self.name, self.paper)
-        return partial(unlearn, self.config, self.artifacts, saves=None if early is None else early.find_request)
+        saves = None if early is None else early.find_request
+        return partial(unlearn, self.config, self.artifacts, saves=saves, checkpoints=self.checkpoints_folder)
 
     @property
     def preparers(self) -> "Sequence[Preparer]":

@@ -26,6 +26,7 @@ from sweep.errors import ConfigError
 from sweep.prepare import object_store
 from sweep.prepare.artifact_list import list_artifact
 from sweep.prepare.digests import digest_model, hash_file
+from sweep.records import StepProgress
 
 ARTIFACTS_DIR = ".artifacts"
 """Folder of the artifacts, in the storage."""
@@ -37,23 +38,21 @@ METRICS_FILE = "metrics.json"
 """The reference's own metrics, in its folder."""
 BASE_METRICS_FILE = "base_metrics.json"
 """The same metrics of the model before it was fine-tuned, in the target's folder; empty if that was not done here."""
+CHECKPOINT_SUFFIX = ".checkpoint"
+"""Suffix of the folder beside an artifact from which its fine-tuning goes on after a kill."""
 FORMAT_VERSION = 3
 """Version of the artifacts' format: increased when the same inputs yield another content."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageProgress:
+class StageProgress(StepProgress):
     """Progress of a stage of the preparation; defined here, where the driver can import it without transformers.
 
     Attributes:
         stage: name of the artifact that is made.
-        done: steps done.
-        total: steps in all.
     """
 
     stage: str
-    done: int
-    total: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +222,7 @@ def add_text(folder: Path, name: str, text: str) -> None:
 
 @contextmanager
 def _replace_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder, which replaces `folder` at the end; after an error it is removed."""
+    """Yield an empty folder, which replaces `folder` at the end, and its checkpoint; after an error it is removed."""
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
@@ -231,6 +230,7 @@ def _replace_folder(folder: Path) -> Iterator[Path]:
         yield part
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
+        shutil.rmtree(folder.with_suffix(CHECKPOINT_SUFFIX), ignore_errors=True)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise

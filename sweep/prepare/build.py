@@ -22,6 +22,7 @@ from sweep.errors import ConfigError
 from sweep.prepare.artifact_list import describe_reference, describe_retain_model, describe_target
 from sweep.prepare.artifacts import (
     BASE_METRICS_FILE,
+    CHECKPOINT_SUFFIX,
     METRICS_FILE,
     RETAIN_VALUES_FILE,
     ROWS_FILE,
@@ -31,11 +32,18 @@ from sweep.prepare.artifacts import (
     make_once,
 )
 from sweep.training import distributed, lora, models, reference, weights
+from sweep.training.checkpoint import Checkpoint
 from sweep.training.distributed import distributed_map, local_tensor, on_rank_zero
 from sweep.training.loop import Schedule, shuffled_batches, train_steps
 from sweep.training.loss_terms import nll_parts
 from sweep.training.precision import COMPUTE_DTYPES
+from sweep.training.progress_meter import ProgressMeter
 from sweep.training.reference import encode_training_rows
+
+PACE_INTERVAL_S = 1.0
+"""Time between two measurements of a fine-tuning's pace: the bar of a terminal shows each."""
+CHECKPOINTED_KEYS = {"precision", "attention", "checkpointing", "tokens", "parallel"}
+"""Keys of `train` that a fine-tuning depends on to the bit."""
 
 
 def make_reference(config: SweepConfig, dataset: Dataset, wanted: Artifacts) -> Iterator[StageProgress]:
@@ -90,13 +98,20 @@ def _make_model(
         if config.target.lora is not None:
             lora.add_adapters(model, config.target.lora, config.train.precision)
             lora.reset_adapters(model, seed)
-        yield from _fine_tune(stage, config, model, rows, seed, is_learned)
+        checkpoint = _open_checkpoint(config, folder, model)
+        yield from _fine_tune(stage, config, model, rows, seed, is_learned, checkpoint)
     _check_finite(stage, config, model)
     weights.save_model(model, tokenizer, folder)
     # `python -m eval.run FOLDER` reads the wording of the rows from the template.
     template = config.model.row_template.model_dump_json()
     texts = {ROWS_FILE: dataset.to_json(), TEMPLATE_FILE: template, BASE_METRICS_FILE: json.dumps(base_metrics)}
     _write_texts(texts, folder)
+
+
+def _open_checkpoint(config: SweepConfig, folder: Path, model: PreTrainedModel) -> Checkpoint:
+    """Open the checkpoint of a fine-tuning beside its artifact, whose name is the hash of its inputs."""
+    inputs = {"artifact": folder.stem} | config.train.model_dump(include=CHECKPOINTED_KEYS)
+    return Checkpoint(folder.with_suffix(CHECKPOINT_SUFFIX), inputs, config.cluster.checkpoint, model)
 
 
 def _check_tokens(config: SweepConfig, model: PreTrainedModel, rows: Sequence[EncodedRow]) -> None:
@@ -177,6 +192,7 @@ def _fine_tune(
     rows: list[EncodedRow],
     seed: int,
     is_learned: Callable[[], bool],
+    checkpoint: Checkpoint,
 ) -> Iterator[StageProgress]:
     """Fine-tune the model for `target.epochs`, or until `is_learned` says so at the end of an epoch."""
     tuning, train = config.target, config.train
@@ -192,14 +208,17 @@ def _fine_tune(
     )
     batches = shuffled_batches(len(rows), tuning.batch, seed)
     losses = (nll_parts(model, rows, chosen, train.tokens) for chosen in batches)
-    with closing(train_steps(model, schedule, losses)) as steps:
-        done = 0
-        for epoch in range(1, schedule.n_epochs + 1):
-            for _ in islice(steps, schedule.count_steps_until(epoch) - done):
+    done, total = checkpoint.n_steps, schedule.n_steps
+    if done:
+        yield StageProgress(stage=stage, done=done, total=total, goes_on=True)
+    meter = ProgressMeter(schedule, [[len(r.inputs) for r in rows]], interval_s=PACE_INTERVAL_S, n_steps=done)
+    with closing(train_steps(model, schedule, losses, checkpoint)) as steps:
+        for epoch in range(schedule.find_epoch(done), schedule.n_epochs + 1):
+            for step in islice(steps, schedule.count_steps_until(epoch) - done):
                 done += 1
-                yield StageProgress(stage=stage, done=done, total=schedule.n_steps)
-            if done < schedule.n_steps and is_learned():
-                yield StageProgress(stage=stage, done=schedule.n_steps, total=schedule.n_steps)
+                yield StageProgress(stage=stage, done=done, total=total, pace=meter.measure_pace(step, done))
+            if done < total and is_learned():
+                yield StageProgress(stage=stage, done=total, total=total)
                 return
 
 

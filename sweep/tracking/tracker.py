@@ -50,7 +50,12 @@ class Tracker:
         return tracker
 
     def on_trial_update(self, record: TrialRecord) -> None:
-        """Queue the record for logging; it replaces an older record of the same attempt, which it contains."""
+        """Queue the record for logging; it replaces an older record of the same attempt, which it contains.
+
+        Progress within an epoch is not logged.
+        """
+        if record.progress:
+            return
         self._pending_records[format_attempt_key(record)] = record
         self._wake.set()
 

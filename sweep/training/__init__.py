@@ -1,6 +1,8 @@
 """Training with torch: one loop, for fine-tuning and for unlearning.
 
     loop            shuffled batches, AdamW, warm-up and decay
+    checkpoint      what a long training goes on from after a kill
+    progress_meter  loss, tokens a second and time left of a long training
     loss_terms      the loss of a step in parts: forget term and retain term
     reference       the reference's outputs for the rows, computed once
     models          load models and tokenizers, or make them

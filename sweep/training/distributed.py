@@ -7,6 +7,7 @@ code in the same order; any value that decides the control flow is summed or gat
 """
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
@@ -119,7 +120,8 @@ def distributed_map(model: "PreTrainedModel") -> MapFn:
 def gather_objects(own: Found) -> list[Found]:
     """Return the objects of all processes, ordered by rank, on every process."""
     together: list[Found] = [own] * world_size()
-    distributed.all_gather_object(together, own)
+    if world_size() > 1:
+        distributed.all_gather_object(together, own)
     return together
 
 
@@ -153,6 +155,14 @@ def local_shard(tensor: Tensor, parameter: Tensor) -> Tensor:
     return distribute_tensor(tensor, parameter.device_mesh, parameter.placements, src_data_rank=None).to_local()
 
 
+def wrap_shard(own: Tensor, parameter: Tensor) -> Tensor:
+    """Return this process's part of a tensor as a sharded one, if the weight to which it belongs is sharded."""
+    if not isinstance(parameter, DTensor):
+        return own
+    mesh, placements = parameter.device_mesh, parameter.placements
+    return DTensor.from_local(own, mesh, placements, shape=parameter.shape, stride=parameter.stride())
+
+
 def full_tensor(tensor: Tensor) -> Tensor:
     """Return the full tensor, gathered from all processes if it is sharded; all of them have to call this."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
@@ -173,6 +183,11 @@ def broadcast_object(own: Found | None) -> Found:
         distributed.broadcast_object_list(given)
     found: Found = given[0]
     return found
+
+
+def shared_clock() -> float:
+    """Return process 0's monotonic clock in seconds on every process, so that all decide alike what is due."""
+    return broadcast_object(time.monotonic())
 
 
 def wait_for_ranks() -> None:

@@ -19,7 +19,8 @@ from transformers import PreTrainedModel
 
 from eval.models.forward import find_blocks
 from sweep.config.schema import SweepConfig
-from sweep.training.distributed import full_tensor, run_with_weights, sum_gradients, sum_over_ranks
+from sweep.training.checkpoint import Checkpoint
+from sweep.training.distributed import full_tensor, run_with_weights, shared_clock, sum_gradients, sum_over_ranks
 from sweep.training.precision import build_optimizer
 
 
@@ -73,6 +74,10 @@ class Schedule:
         """Count the steps until the end of an epoch (from 1; 0: the start); the last epoch ends with the last step."""
         return self.n_steps if epoch == self.n_epochs else epoch * self.n_rows // self.batch_size
 
+    def find_epoch(self, n_steps: int) -> int:
+        """Return the epoch (from 1) that goes on after so many steps: all epochs that end with them are over."""
+        return next(e for e in range(1, self.n_epochs + 1) if self.count_steps_until(e) > n_steps) if n_steps else 1
+
     @property
     def n_warmup_steps(self) -> int:
         """Steps of the linear warm-up: those of one epoch, at least 1."""
@@ -93,10 +98,12 @@ class StepResult:
     Attributes:
         loss_parts: the parts of the loss [P], each summed over the trial's processes.
         grad_norm: the gradient's norm before clipping; not finite where the gradient was not.
+        at: the time of the step by `shared_clock`.
     """
 
     loss_parts: Tensor
     grad_norm: Tensor
+    at: float
 
     @property
     def loss(self) -> float:
@@ -111,22 +118,29 @@ class StepResult:
 
 
 def train_steps(
-    model: PreTrainedModel, schedule: Schedule, losses: Iterable[Iterable[Tensor]]
+    model: PreTrainedModel,
+    schedule: Schedule,
+    losses: Iterable[Iterable[Tensor]],
+    checkpoint: Checkpoint | None = None,
 ) -> Generator[StepResult, None, None]:
-    """Train the model in place, one optimizer step for each of `losses`.
+    """Train the model in place, one optimizer step for each of `losses`; go on after the checkpoint's steps, if any.
 
     A step's loss comes as parts that add up to it. Each part is computed when it is requested, and its graph is freed
     before the next, so that a batch of any length fits into memory. Between steps there are no gradients, and once the
     generator is exhausted or closed there is no optimizer either. Each of several processes computes its own parts, as
-    many as the others; the step uses the clipped sum of their gradients.
+    many as the others; the step uses the clipped sum of their gradients. A checkpoint that is due is written once the
+    next step is asked for, when the caller has dealt with the last one.
     """
+    kept = checkpoint or Checkpoint(None, {}, None, model)
     optimizer = build_optimizer(model, schedule.lr, schedule.weight_decay)
-    scheduler = LambdaLR(optimizer, schedule.scale_lr)
+    before = kept.restore(model, optimizer)
+    scheduler = LambdaLR(optimizer, schedule.scale_lr, last_epoch=before - 1)
     with checkpoint_layers(model) if schedule.checkpointing else nullcontext():
-        for parts in islice(losses, schedule.n_steps):
+        for done, parts in enumerate(islice(losses, before, schedule.n_steps), start=before + 1):
             step = _take_step(model, optimizer, parts, schedule.max_grad_norm)
             scheduler.step()
             yield step
+            kept.write_when_due(model, optimizer, done, step.at)
 
 
 def _take_step(model: PreTrainedModel, optimizer: Optimizer, parts: Iterable[Tensor], clip: float | None) -> StepResult:
@@ -137,7 +151,7 @@ def _take_step(model: PreTrainedModel, optimizer: Optimizer, parts: Iterable[Ten
         optimizer.step()
     finally:  # after an error too: the evaluation and the next trial must find no gradient
         optimizer.zero_grad()
-    return StepResult(loss_parts=losses, grad_norm=full_tensor(norm))
+    return StepResult(loss_parts=losses, grad_norm=full_tensor(norm), at=shared_clock())
 
 
 def _compute_parts(model: PreTrainedModel, parts: Iterable[Tensor]) -> Iterator[Tensor]:

@@ -1,10 +1,10 @@
-"""Results that a trial yields: one after each measured epoch, then the outcome."""
+"""Results that a trial yields: one after each measured epoch, then the outcome; in between its progress."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sweep.records import TrialRecord
+from sweep.records import StepProgress, TrialRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,5 +30,6 @@ class TrialOutcome:
     unsaved: str = ""
 
 
-TrialFn: TypeAlias = Callable[[TrialRecord], Iterator[EpochResult | TrialOutcome]]
-"""Function that runs a trial: it yields the results of its epochs, then the outcome."""
+TrialItem: TypeAlias = EpochResult | StepProgress | TrialOutcome
+TrialFn: TypeAlias = Callable[[TrialRecord], Iterator[TrialItem]]
+"""Function that runs a trial: it yields the results of its epochs, then the outcome; in between its progress."""

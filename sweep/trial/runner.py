@@ -7,23 +7,39 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TypeAlias
 
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError, ProcessDiedError
 from sweep.prepare.artifacts import Artifacts, StageProgress
-from sweep.records import TrialRecord
+from sweep.records import StepProgress, TrialRecord
 from sweep.results.saved_models import SaveRequest
-from sweep.trial.outcomes import EpochResult, TrialFn, TrialOutcome
+from sweep.trial.outcomes import EpochResult, TrialFn, TrialItem, TrialOutcome
+
+CHECKPOINTS_DIR = ".checkpoints"
+"""Folder of the checkpoints of trials that run long, in the sweep's folder while the sweep runs."""
 
 SaveRule: TypeAlias = Callable[[TrialRecord], SaveRequest | None]
 """Function that returns the request to save a trial's model; None where it is not to be saved."""
 
 
 def unlearn(
-    config: SweepConfig, artifacts: Artifacts, record: TrialRecord, saves: SaveRule | None = None
-) -> Iterator[EpochResult | TrialOutcome]:
-    """Unlearn with a trial's setting and seed; with all but the record bound by `partial` this is a `TrialFn`."""
+    config: SweepConfig,
+    artifacts: Artifacts,
+    record: TrialRecord,
+    saves: SaveRule | None = None,
+    checkpoints: Path | None = None,
+) -> Iterator[TrialItem]:
+    """Unlearn with a trial's setting and seed; with all other arguments bound by `partial` this is a `TrialFn`.
+
+    Args:
+        config: the sweep's configuration.
+        artifacts: what its trials share.
+        record: the trial.
+        saves: tells whether its model is saved; None: it is not.
+        checkpoints: folder of the checkpoints of the sweep's trials; None: there are none.
+    """
     # Imported here, on the worker: the driver of a cluster job needs no torch.
     from sweep.config.space import build_objective
     from sweep.training.freed_memory import return_freed_memory
@@ -42,6 +58,7 @@ def unlearn(
             suite,
             measure_full_suite if is_first_report else measure_search_suite,
             save_nothing if request is None else partial(save_models, request, artifacts, record),
+            checkpoints and checkpoints / f"{record.phase}-{record.index}",
         )
     finally:
         return_freed_memory()
@@ -59,13 +76,15 @@ def export_model(
     for item in unlearn(config, artifacts, record, lambda _: request):
         if isinstance(item, EpochResult):
             yield StageProgress(stage=stage, done=item.epoch, total=n_epochs + 1)
-        elif item.unsaved:
+        elif isinstance(item, TrialOutcome) and item.unsaved:
             raise ConfigError(f"the {stage} is not saved: {item.unsaved}.")
     yield StageProgress(stage=stage, done=n_epochs + 1, total=n_epochs + 1)
 
 
 def run_trial(run: TrialFn, record: TrialRecord) -> Iterator[TrialRecord]:
     """Run a trial and yield its record after each epoch result, then finished with metrics or failed with the reason.
+
+    In between it yields the record with the progress of its steps, if it runs long.
 
     An exception fails the trial without ending its process, since a second attempt would raise it again. Only a process
     that died or ran out of memory, which others on its card may have taken, is worth another attempt: these errors are
@@ -83,6 +102,9 @@ def run_trial(run: TrialFn, record: TrialRecord) -> Iterator[TrialRecord]:
                     print(f"the model of {record.phase} {record.index} is not saved: {item.unsaved}", file=sys.stderr)
                 ended = replace(record, state="finished", metrics=item.metrics, reason=item.reason)
                 break
+            if isinstance(item, StepProgress):
+                yield replace(record, progress=item)
+                continue
             record = replace(record, curve=[*record.curve, {"epoch": item.epoch, **item.metrics}])
             yield record
         else:

@@ -6,10 +6,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
+from pathlib import Path
 from statistics import fmean
 from typing import TypeAlias
-
-import torch
 
 from eval.metrics.calibrated_score import (
     Calibration,
@@ -22,26 +21,26 @@ from eval.suite import evaluate, evaluate_full
 from objectives._base import Objective
 from sweep.config.schema import EXTRA_TAUS, SweepConfig
 from sweep.prepare.artifacts import Artifacts
+from sweep.records import StepProgress
 from sweep.results.saved_models import COMPARED_PREFIX
+from sweep.training.checkpoint import Checkpoint
 from sweep.training.distributed import distributed_map
 from sweep.training.loop import Schedule, StepResult, build_trial_schedule, shuffled_batches, train_steps
 from sweep.training.lora import compute_merged
 from sweep.training.loss_terms import build_terms
 from sweep.training.out_of_memory import translate_out_of_memory
+from sweep.training.progress_meter import ProgressMeter
 from sweep.training.weights import snapshot_weights
-from sweep.trial.outcomes import EpochResult, TrialOutcome
+from sweep.trial.outcomes import EpochResult, TrialItem, TrialOutcome
 from sweep.trial.session import Session, get_session
+from sweep.trial.state import Candidate, TrialState
 
 RETAIN_SEED_OFFSET = 2**31
 """Offset from a trial's seed to the seed that orders the retain rows."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """Weights by which a trial is scored, on the CPU, and the epoch result that belongs to them."""
-
-    result: EpochResult
-    weights: dict[str, torch.Tensor]
+UNRELATED_KEYS = {"cluster", "storage", "artifacts", "ledger", "experiment"}
+"""Blocks and keys of the configuration that change no number of a trial."""
+REPORT_INTERVAL_S = 30.0
+"""Time between two reports of a trial's steps: the one driver handles those of all workers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +89,9 @@ def run_unlearning(
     suite: SuiteFn,
     compared_suite: SuiteFn = measure_search_suite,
     save: SaveFn = save_nothing,
-) -> Generator[EpochResult | TrialOutcome, None, None]:
-    """Run one trial; yield the results of its epochs, then the outcome.
+    checkpoint_folder: Path | None = None,
+) -> Generator[TrialItem, None, None]:
+    """Run one trial; yield the results of its epochs, in between its progress if it runs long, then the outcome.
 
     Args:
         config: the sweep, with the trial's setting.
@@ -101,6 +101,7 @@ def run_unlearning(
         suite: measures further metrics at the end (m = 1), which the score does not need.
         compared_suite: measures the metrics of the mix θ(m*) that was scored.
         save: saves the weights.
+        checkpoint_folder: where the trial keeps a checkpoint while it trains, and finds one to go on from; None: none.
 
     Raises:
         MemoryError: memory ran out; the message names settings that take less.
@@ -108,35 +109,59 @@ def run_unlearning(
     with translate_out_of_memory():
         session = get_session(config, artifacts)
         session.target_weights.reset(session.model, seed)
-        ended = yield from _train_epochs(session, config, objective, seed)
-        yield (
+        inputs = {"config": config.model_dump(exclude=UNRELATED_KEYS), "objective": repr(objective), "seed": seed}
+        inputs |= {"target": artifacts.target.name, "reference": artifacts.reference.name}
+        checkpoint = Checkpoint(checkpoint_folder, inputs, config.cluster.checkpoint, session.model)
+        ended = yield from _train_epochs(session, config, objective, seed, checkpoint)
+        outcome = (
             _worst_outcome(session, config, ended)
             if isinstance(ended, str)
             else _score_candidates(session, config, ended, suite, compared_suite, save)
         )
+        checkpoint.remove()
+        yield outcome
 
 
 def _train_epochs(
-    session: Session, config: SweepConfig, objective: Objective, seed: int
-) -> Generator[EpochResult, None, Candidates | str]:
+    session: Session, config: SweepConfig, objective: Objective, seed: int, checkpoint: Checkpoint
+) -> Generator[EpochResult | StepProgress, None, Candidates | str]:
     """Train the model and yield the results of its epochs; return the candidates, or the reason why there are none.
 
-    The optimizer and the gradients are freed before it returns.
+    A trial that goes on from a checkpoint yields its earlier results again. The optimizer and the gradients are freed
+    before it returns.
     """
     schedule = build_trial_schedule(config, len(session.training_rows.forget))
-    kept: Candidate | None = None
-    with closing(_iterate_steps(session, config, schedule, objective, seed)) as steps:
-        for epoch in range(1, schedule.n_epochs + 1):
-            taken = list(islice(steps, schedule.count_steps_until(epoch) - schedule.count_steps_until(epoch - 1)))
-            if flaw := next((step.non_finite_quantity for step in taken if step.non_finite_quantity), ""):
+    state, done = TrialState.from_notes(checkpoint.notes), checkpoint.n_steps
+    checkpoint.collect_notes = state.to_notes
+    yield from state.results
+    if done:
+        yield StepProgress(done=done, total=schedule.n_steps, goes_on=True)
+    meter = _start_meter(session, config, schedule, done)
+    with closing(_iterate_steps(session, config, schedule, objective, seed, checkpoint)) as steps:
+        for epoch in range(schedule.find_epoch(done), schedule.n_epochs + 1):
+            for step in islice(steps, schedule.count_steps_until(epoch) - done):
+                done += 1
+                state.taken.append(step)
+                if pace := meter.measure_pace(step, done):
+                    yield StepProgress(done=done, total=schedule.n_steps, pace=pace)
+            if flaw := next((step.non_finite_quantity for step in state.taken if step.non_finite_quantity), ""):
                 return f"the {flaw} was not finite in epoch {epoch} of {schedule.n_epochs}"
             if epoch == schedule.n_epochs or (config.eval.every and epoch % config.eval.every == 0):
-                result = EpochResult(epoch=epoch, metrics=_mean_loss(taken) | _measure_metrics(session))
-                is_earlier = epoch < schedule.n_epochs
-                if config.search.epochs == "best" and is_earlier and _is_better_kept(session, config, result, kept):
-                    kept = Candidate(result=result, weights=snapshot_weights(session.model))
+                result = EpochResult(epoch=epoch, metrics=_mean_loss(state.taken) | _measure_metrics(session))
+                state.results.append(result)
+                may_keep = config.search.epochs == "best" and epoch < schedule.n_epochs
+                if may_keep and _is_better_kept(session, config, result, state.kept):
+                    state.kept = Candidate(result=result, weights=snapshot_weights(session.model))
                 yield result
-    return Candidates(last=Candidate(result=result, weights=snapshot_weights(session.model)), kept=kept)
+            state.taken.clear()
+    return Candidates(last=Candidate(result=result, weights=snapshot_weights(session.model)), kept=state.kept)
+
+
+def _start_meter(session: Session, config: SweepConfig, schedule: Schedule, n_steps: int) -> ProgressMeter:
+    """Start the meter of a trial: a step has a batch of forget rows and, if there is a retain term, of retain rows."""
+    forget, retain = [len(row.inputs) for row in session.training_rows.forget], session.training_rows.retain_lengths
+    lengths = [forget] if config.retain.term == "none" else [forget, retain]
+    return ProgressMeter(schedule, lengths, interval_s=REPORT_INTERVAL_S, n_steps=n_steps)
 
 
 def _measure_metrics(session: Session) -> dict[str, float]:
@@ -154,7 +179,12 @@ def _is_better_kept(session: Session, config: SweepConfig, result: EpochResult, 
 
 
 def _iterate_steps(
-    session: Session, config: SweepConfig, schedule: Schedule, objective: Objective, seed: int
+    session: Session,
+    config: SweepConfig,
+    schedule: Schedule,
+    objective: Objective,
+    seed: int,
+    checkpoint: Checkpoint,
 ) -> Generator[StepResult, None, None]:
     """Take the training steps: each has a batch of forget rows and as many retain rows, one for each term."""
     forget, retain = build_terms(config, objective, seed, session.model, session.training_rows, session.reference)
@@ -163,7 +193,7 @@ def _iterate_steps(
     retain_rows = shuffled_batches(len(session.training_rows.retain), schedule.batch_size, seed + RETAIN_SEED_OFFSET)
     pairs = zip(forget_rows, retain_rows, strict=False)
     losses = (chain(forget.loss_parts(session.model, f), retain.loss_parts(session.model, r)) for f, r in pairs)
-    return train_steps(session.model, schedule, losses)
+    return train_steps(session.model, schedule, losses, checkpoint)
 
 
 def _mean_loss(steps: Sequence[StepResult]) -> dict[str, float]:

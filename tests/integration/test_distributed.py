@@ -1,8 +1,9 @@
 """Several processes against one: the same steps and weights, the same trial, the same artifacts."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from objectives._base import Answers, Objective, needed
 from objectives.rmu import RMU
@@ -19,11 +21,12 @@ from support.together import PROCESSES, together
 from support.toys import config, dataset, encoded, llama
 from sweep.config.schema import SweepConfig
 from sweep.prepare.artifacts import locate_artifacts
-from sweep.training import reference
-from sweep.training.distributed import full_tensor, shard_model
-from sweep.training.loop import Schedule, shuffled_batches, train_steps
+from sweep.training import checkpoint, reference
+from sweep.training.distributed import full_tensor, shard_model, world_size
+from sweep.training.loop import Schedule, StepResult, shuffled_batches, train_steps
 from sweep.training.loss_terms import build_terms
 from sweep.training.reference import TrainingRows
+from sweep.trial.outcomes import EpochResult, TrialOutcome
 from sweep.trial.unlearn import measure_full_suite, run_unlearning
 
 FORGET = encoded((3, 2), (2, 5), (6, 4), (4, 1), (9, 3))
@@ -71,8 +74,8 @@ Trained = dict[str, Tensor]
 """Losses and norms of the steps, and the weights after them, in float64."""
 
 
-def trained(case: Case, folder: Path) -> Trained:
-    """What a training comes to."""
+def begun(case: Case, folder: Path, place: Path | None = None) -> tuple[PreTrainedModel, Iterator[StepResult]]:
+    """A model and the steps of its training, with a checkpoint after each if there is a place for it."""
     sweep = config(folder, train={"tokens": 1}, retain={"term": case.retain, "weight": 0.7, "reduction": "tokens"})
     own = llama().double()
     model = shard_model(own, CPU) if case.parallel == "fsdp" else own
@@ -89,7 +92,26 @@ def trained(case: Case, folder: Path) -> Trained:
     )
     pairs = zip(shuffled_batches(len(FORGET), 3, 0), shuffled_batches(len(ASKED.retain), 3, 1), strict=False)
     parts = (chain(forget.loss_parts(model, f), retain.loss_parts(model, r)) for f, r in pairs)
-    steps = list(train_steps(model, schedule, parts))
+    return model, train_steps(model, schedule, parts, checkpoint.Checkpoint(place, {}, 1e-9, model))
+
+
+def trained(case: Case, folder: Path) -> Trained:
+    """What a training comes to."""
+    return told_of(*begun(case, folder))
+
+
+def continued(case: Case, folder: Path) -> Trained:
+    """What a training comes to whose second step was lost."""
+    place = folder / f"{case.parallel}-{world_size()}"
+    checkpoint.MAX_WRITING_SHARE = math.inf
+    _, lost = begun(case, folder, place)
+    list(islice(lost, 2))
+    return told_of(*begun(case, folder, place))
+
+
+def told_of(model: PreTrainedModel, training: Iterator[StepResult]) -> Trained:
+    """Train, and tell the steps and the weights."""
+    steps = list(training)
     weights = {name: full_tensor(weight.detach()) for name, weight in model.named_parameters()}
     told = {
         "loss": torch.tensor([step.loss for step in steps]),
@@ -110,6 +132,7 @@ def metrics(sweep: SweepConfig) -> list[dict[str, float]]:
         for item in run_unlearning(
             sweep, locate_artifacts(sweep, dataset()), WTNPO(alpha=1.0, beta=1.0), 0, measure_full_suite
         )
+        if isinstance(item, EpochResult | TrialOutcome)
     ]
 
 
@@ -119,10 +142,12 @@ class Told:
 
     Attributes:
         trained: of every case.
+        continued: of one case with each way to hold the model, from a checkpoint on.
         metrics: of a trial with each way to hold the model.
     """
 
     trained: dict[tuple[str, str], Trained]
+    continued: dict[str, Trained]
     metrics: dict[str, list[dict[str, float]]]
 
 
@@ -132,6 +157,7 @@ def told(folder: Path) -> Told:
         made(toy(folder / parallel, parallel))
     return Told(
         trained={name: trained(case, folder) for name, case in CASES.items()},
+        continued={parallel: continued(CASES["wtnpo + kl", parallel], folder) for parallel in PARALLEL},
         metrics={parallel: metrics(toy(folder / "alone", parallel)) for parallel in PARALLEL},
     )
 
@@ -177,6 +203,19 @@ def test_the_steps_are_those_of_one_process(name: str, parallel: str, work: Work
     for own in work.together:
         for key, value in expected.items():
             torch.testing.assert_close(own.trained[name, parallel][key], value, rtol=1e-9, atol=1e-9, equal_nan=True)
+
+
+@pytest.mark.parametrize("parallel", PARALLEL)
+def test_a_continued_training_has_the_same_bits(parallel: str, work: Work) -> None:
+    """On both; each wrote its shard, or the first one the whole model. A process alone does not go on from it."""
+    for own in work.together:
+        whole, after = own.trained["wtnpo + kl", parallel], own.continued[parallel]
+        assert len(after["loss"]) == 2
+        expected = whole | {key: whole[key][-2:] for key in ("loss", "norm")}
+        assert all(torch.equal(after[key], value) for key, value in expected.items())
+    place = work.folder / f"{parallel}-{PROCESSES}"
+    assert len(list(place.glob("*.pt"))) == (PROCESSES if parallel == "fsdp" else 1)
+    assert checkpoint.Checkpoint(place, {}, 1e-9, llama()).n_steps == 0
 
 
 @pytest.mark.parametrize("parallel", PARALLEL)

@@ -1,11 +1,14 @@
 """Preparation and one trial on the toy model, end to end without Ray."""
 
 import json
+import os
 import shutil
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,9 +23,10 @@ from objectives.wtnpo import WTNPO
 from support.targets import FULL, Prepared, Toy, made
 from support.toys import config, dataset
 from sweep.config.schema import SweepConfig
-from sweep.prepare.artifacts import RETAIN_VALUES_FILE, Artifacts, locate_artifacts
+from sweep.prepare.artifacts import MANIFEST_FILE, RETAIN_VALUES_FILE, Artifacts, StageProgress, locate_artifacts
 from sweep.prepare.preparers import missing_preparers
-from sweep.records import TrialRecord
+from sweep.records import StepProgress, TrialRecord
+from sweep.training import checkpoint
 from sweep.training.weights import snapshot_weights
 from sweep.trial.outcomes import EpochResult, TrialOutcome
 from sweep.trial.runner import run_trial, unlearn
@@ -247,3 +251,53 @@ def test_full_suite_beside_the_score(prepared: Prepared) -> None:
     assert isinstance(full, TrialOutcome) and isinstance(lean, TrialOutcome)
     assert {key: full.metrics[key] for key in lean.metrics} == lean.metrics
     assert full.metrics.keys() > {"forget/prob", "forget/truth_ratio", "retain/rouge_l", "forget_quality"}
+
+
+@pytest.fixture
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long writing takes, a checkpoint that is due is written."""
+    monkeypatch.setattr(checkpoint, "MAX_WRITING_SHARE", float("inf"))
+
+
+def often(sweep: SweepConfig, **changes: object) -> SweepConfig:
+    """The sweep with a checkpoint at every step."""
+    cluster = sweep.cluster.model_copy(update={"checkpoint": 1e-9})
+    return sweep.model_copy(update={"cluster": cluster, **changes})
+
+
+@pytest.mark.usefixtures("_often")
+def test_a_killed_preparation_goes_on(tmp_path: Path, toy: Toy) -> None:
+    """SIGKILL at step 50 of 120 leaves the checkpoint of step 49; what it makes in the end is the same to the byte."""
+    sweep, plain = often(toy[0], storage=tmp_path), toy[1]
+    artifacts = locate_artifacts(sweep, dataset())
+    (preparer,) = missing_preparers(sweep, dataset(), artifacts)
+    if (child := os.fork()) == 0:
+        next(step for step in preparer() if step.done == 50)
+        os.kill(os.getpid(), signal.SIGKILL)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    steps = list(preparer())
+    assert steps[0] == StageProgress(stage="target", done=49, total=120, goes_on=True)
+    assert (steps[1].done, steps[1].goes_on) == (50, False)
+    for made_here, made_there in ((artifacts.target, plain.target), (artifacts.reference, plain.reference)):
+        assert (made_here / MANIFEST_FILE).read_bytes() == (made_there / MANIFEST_FILE).read_bytes()
+    assert not list(tmp_path.glob(".artifacts/*.checkpoint"))
+
+
+@pytest.mark.usefixtures("_often")
+@pytest.mark.parametrize("epochs", ["last", "best"])
+def test_an_interrupted_trial_goes_on(tmp_path: Path, toy: Toy, epochs: str) -> None:
+    """Stopped at each epoch's end in turn, it tells the same points and the same outcome, and leaves nothing behind."""
+    search = toy[0].search.model_copy(update={"epochs": epochs})
+    score = toy[0].score.model_copy(update={"tau": 0.3})
+    sweep, folder = often(toy[0], search=search, score=score), tmp_path / "search-0"
+    asked = (toy[1], WTNPO(alpha=1.0, beta=1.0), 0, measure_search_suite)
+    plain = list(run_unlearning(sweep, *asked))
+    for n_epochs in (2, 3):
+        trial = run_unlearning(sweep, *asked, folder)
+        points = list(islice((item for item in trial if isinstance(item, EpochResult)), n_epochs))
+        trial.close()
+        assert points == plain[:n_epochs]
+    again = list(run_unlearning(sweep, *asked, folder))
+    assert [item for item in again if not isinstance(item, StepProgress)] == plain
+    assert [item for item in again if isinstance(item, StepProgress)] == [StepProgress(done=3, total=6, goes_on=True)]
+    assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ from support.trials import PAPER
 from sweep.callbacks import TrialListener
 from sweep.cluster.searcher import Search, StudySearcher
 from sweep.config.schema import SweepConfig
-from sweep.records import TrialRecord
+from sweep.records import StepProgress, TrialRecord
 from sweep.search.queue import pending_trials
 from sweep.search.study import SweepStudy
 from sweep.trial.outcomes import TrialFn
@@ -27,9 +27,9 @@ class RecordingDisplay:
         """Return the same display for every sweep."""
         return self
 
-    def on_prepared(self, stage: str, done: int, total: int) -> None:
+    def on_prepared(self, stage: str, progress: StepProgress) -> None:
         """Record the progress."""
-        self.progress.append((stage, done, total))
+        self.progress.append((stage, progress.done, progress.total))
 
     def on_resume(self, records: Sequence[TrialRecord]) -> None:
         """Ignore the earlier trials."""

@@ -73,6 +73,7 @@ def toy_unlearn(
     artifacts: object,
     record: TrialRecord,
     saves: object = None,
+    checkpoints: object = None,
 ) -> Iterator[EpochResult | TrialOutcome]:
     """Replace `sweep.trial.runner.unlearn`; a toy needs neither configuration nor artifacts, and has no model."""
     yield from run(record)

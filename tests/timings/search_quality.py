@@ -45,6 +45,7 @@ from sweep.search.paper import find_paper_setting
 from sweep.search.queue import choose_search_seed, pending_trials
 from sweep.search.race import list_race_seeds
 from sweep.search.study import SweepStudy
+from sweep.trial.outcomes import TrialOutcome
 from sweep.trial.runner import unlearn
 
 CONFIG = CONFIGS / "wtnpo.yaml"
@@ -238,6 +239,7 @@ def run_trial(planned: SweepPlan, setting: Setting, seed: int) -> list[str]:
     torch.set_num_threads(1)
     record = TrialRecord(phase="search", index=0, setting=setting, seed=seed, state="running")
     *_, outcome = unlearn(planned.config, planned.artifacts, record)
+    assert isinstance(outcome, TrialOutcome)
     return [f"{value:.6g}" for value in (*map(float, setting.values()), seed, outcome.metrics["score"])]
 
 

@@ -19,6 +19,7 @@ from sweep.plan.sweep_plan import SweepPlan
 from sweep.records import Setting, TrialRecord
 from sweep.results.statistics import compare_pairs
 from sweep.results.sweep_records import SweepRecords
+from sweep.trial.outcomes import TrialOutcome
 from sweep.trial.runner import unlearn
 
 SEEDS = (1, 2, 3)
@@ -30,6 +31,7 @@ def score(wanted: SweepPlan, task: tuple[Setting, int]) -> float:
     setting, seed = task
     record = TrialRecord(phase="search", index=0, setting=setting, seed=seed, state="running")
     *_, outcome = unlearn(wanted.config, wanted.artifacts, record)
+    assert isinstance(outcome, TrialOutcome)
     return outcome.metrics["score"]
 
 

@@ -9,9 +9,12 @@ from rich.console import Console
 
 from support.plans import toy_plan
 from support.toys import config as toy_config
+from sweep import display
 from sweep.display import MAX_TABLE_ROWS, Board, TextDisplay
 from sweep.plan.sweep_plan import SweepPlan
-from sweep.records import TrialRecord
+from sweep.records import Pace, StepProgress, TrialRecord
+
+PACE = Pace(loss=1.234, tokens_per_s=512.3, left_s=750.2)
 
 
 def record(index: int, score: float | None = None, **changes: object) -> TrialRecord:
@@ -55,7 +58,7 @@ def test_lines_say_how_trials_ended() -> None:
     lines = view.for_sweep("sweep")
     lines.on_resume([record(0, 0.5), record(1, state="failed")])
     for done in range(3):
-        view.on_prepared("target", done, 2)
+        view.on_prepared("target", StepProgress(done=done, total=2))
     lines.on_trial_update(record(2, 0.25))
     lines.on_trial_update(record(3, state="failed", reason="it [broke]", ended=13.5))
     assert out.getvalue().splitlines() == [
@@ -73,9 +76,62 @@ def test_lines_of_several_sweeps_begin_with_their_names() -> None:
     assert out.getvalue().startswith("a.npo search 2  alpha=1.5")
 
 
+def test_work_that_takes_long_prints_a_line_every_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not before 30 s are over, then each 30 s what is new, at most four at once; what has ended is forgotten."""
+    out, clock = io.StringIO(), [0.0]
+    monkeypatch.setattr(display.time, "monotonic", lambda: clock[0])
+    view = TextDisplay(Console(file=out, width=20), several=False)
+    trials = view.for_sweep("sweep")
+
+    def show(at: float, *done: int) -> list[str]:
+        clock[0] = 1000 + at
+        for step in done:
+            view.on_prepared("target", StepProgress(done=step, total=625, pace=PACE))
+        view.on_step()
+        shown = out.getvalue().splitlines()
+        out.seek(out.truncate(0))
+        return shown
+
+    assert show(0, 1) == show(29, 119) == []
+    assert show(30, 120) == ["target: 120/625 steps, loss 1.234, 512 tokens/s, 0:12:30 left"]
+    assert show(59, 240) == []
+    assert show(60) == ["target: 240/625 steps, loss 1.234, 512 tokens/s, 0:12:30 left"]
+    assert show(90) == []
+    view.on_prepared("target", StepProgress(done=241, total=625, goes_on=True))
+    assert show(91, 624) == [
+        "target: goes on at step 241 of 625",
+        "target: 624/625 steps, loss 1.234, 512 tokens/s, 0:12:30 left",
+    ]
+    view.on_prepared("target", StepProgress(done=625, total=625))
+    for index in range(6):
+        trials.on_trial_update(record(index))
+    assert show(100) == ["prepared target"]
+    clock[0] = 1130.0
+    for index in range(6):
+        trials.on_trial_update(record(index, progress=StepProgress(done=12, total=40, pace=PACE)))
+    trials.on_trial_update(record(0, 0.5))
+    shown = show(131)
+    assert shown[0] == "search 0  alpha=1.5 beta=0.3333  score 0.5000  2.0 s"
+    assert shown[1] == ("search 1  alpha=1.5 beta=0.3333: 12/40 steps, loss 1.234, 512 tokens/s, 0:12:30 left")
+    assert len(shown) == 6 and shown[-1] == "and 1 more"
+
+
+def test_the_board_shows_the_pace(board: Board) -> None:
+    """Beside the bar until the stage is done, and as the state of a trial until its next epoch."""
+    board.update_stage("target", StepProgress(done=1, total=4, pace=PACE))
+    board.update_stage("target", StepProgress(done=2, total=4))
+    assert "2/4" in shown(board)[0] and shown(board)[0].rstrip().endswith("loss 1.234, 512 tokens/s, 0:12:30 left")
+    board.update_stage("target", StepProgress(done=4, total=4))
+    assert "loss" not in shown(board)[0]
+    board.update_trial("sweep", record(0, progress=StepProgress(done=12, total=40, pace=PACE)))
+    assert shown(board, 160)[-1].rstrip().endswith("running: 12/40 steps, loss 1.234, 512 tokens/s, 0:12:30 left")
+    board.update_trial("sweep", record(0))
+    assert shown(board)[-1].rstrip().endswith("running")
+
+
 def test_bars_until_the_first_trial(board: Board) -> None:
     """While it prepares there is a bar for each stage, and no table."""
-    board.update_stage("target", 1, 4)
+    board.update_stage("target", StepProgress(done=1, total=4))
     text = "\n".join(shown(board))
     assert "preparing the target" in text
     assert "1/4" in text

@@ -10,7 +10,7 @@ from support.searches import search
 from support.trials import sides
 from sweep.cluster.searcher import StudySearcher
 from sweep.config.schema import SweepConfig
-from sweep.records import TrialRecord
+from sweep.records import StepProgress, TrialRecord
 from sweep.search.study import SweepStudy
 
 
@@ -59,6 +59,21 @@ def test_the_searcher_keeps_what_workers_report(tmp_path: Path) -> None:
     ]
     assert seen.events[:5] == [("started", 0), ("started", 1), ("epoch 1", 0), ("finished", 0), ("failed", 1)]
     assert seen.events[5:] == [("started", 1), ("failed", 1)]
+
+
+def test_progress_within_an_epoch_is_only_shown(tmp_path: Path) -> None:
+    """ASHA is not asked again, and an attempt that is lost afterwards is kept without it."""
+    ledger, seen, searcher = searching(sweep(tmp_path, search={"trials": 1}))
+    grown = replace(searcher.suggest("a")["record"], curve=[{"epoch": 1, **sides(0.5, 1.0)}])
+    moved = {"record": replace(grown, progress=StepProgress(done=3, total=8))}
+    asked = list[TrialRecord]()
+    ledger.should_prune = lambda record: bool(asked.append(record))  # type: ignore[func-returns-value, method-assign]
+    assert not searcher.should_stop("a", {"record": grown}) and not searcher.should_stop("a", moved)
+    assert asked == [grown]
+    searcher.on_trial_result("a", moved)
+    searcher.on_trial_complete("a", error=True)
+    assert seen.events == [("started", 0), ("epoch 1", 0), ("failed", 0)]
+    assert [(one.curve, one.progress) for one in ledger.list_attempts("search")] == [(grown.curve, None)]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from sweep.prepare.artifacts import BASE_METRICS_FILE, METRICS_FILE, locate_arti
 from sweep.report.sections import build_sweep_section
 from sweep.results.target_check import describe_target, refuse_ignorant_target, warn_of_weak_target
 from sweep.run import check_targets
+from sweep.training.checkpoint import Checkpoint
 
 
 def es(forget: float, retain: float) -> dict[str, float]:
@@ -120,7 +121,9 @@ def test_fine_tuning_ends_with_the_epoch_in_which_it_is_learned(learned_after: i
         return len(asked) == learned_after
 
     rows = toys.encoded(*[(2, 2)] * 8)
-    steps = [*build._fine_tune("target", sweep(epochs=3), toys.llama(), rows, 0, is_learned)]
+    model = toys.llama()
+    off = Checkpoint(None, {}, None, model)
+    steps = [*build._fine_tune("target", sweep(epochs=3), model, rows, 0, is_learned, off)]
     assert len(asked) == min(learned_after, 2)
     assert [step.done for step in steps[:n_steps]] == list(range(1, n_steps + 1))
     assert [step.done for step in steps].count(6) == 1
