@@ -68,12 +68,14 @@ class Budget:
         trial_hours: hours of one card for a trial, without the full metrics; None if the card's speed is not known.
         artifact_costs: cost of each artifact by its folder, so that sweeps that share one pay for it once.
         models: the models that the sweep keeps.
+        checkpoint_bytes: bytes of disk for the checkpoints of each training while it runs; 0 if none runs that long.
     """
 
     n_trials: int | None
     trial_hours: float | None
     artifact_costs: Mapping[Path, ArtifactCost]
     models: KeptModels = KeptModels(number=0, each_bytes=0)
+    checkpoint_bytes: int = 0
 
     @property
     def total_hours(self) -> float | None:
@@ -87,7 +89,8 @@ class Budget:
             time = f"not known (only for cluster.accelerator = {' or '.join(PEAK_FLOPS)})"
         else:
             time = f"{total}{self.trial_hours:.2g} hours a trial, assuming {ASSUMED_PEAK_SHARE:.0%} of the card's peak"
-        return f"time: {time}\ndisk: {_format_disk([self])}"
+        more = f", {format_bytes(self.checkpoint_bytes)} for each long training while it runs (cluster.checkpoint)"
+        return f"time: {time}\ndisk: {_format_disk([self])}{more if self.checkpoint_bytes else ''}"
 
 
 def summarize_budgets(budgets: Sequence[Budget]) -> str:
@@ -237,12 +240,24 @@ def estimate_budget(config: SweepConfig, dataset: Dataset, places: Artifacts) ->
         encode_sweep_rows(config, dataset),
     )
     trained, read = _count_trained_positions(config, rows), _count_read_positions(config, rows)
+    hours = _estimate_hours(config, own, config.train.lora, trained=trained, read=read)
+    artifacts = _estimate_artifacts(config, own, rows, places)
     return Budget(
         n_trials=count_planned_trials(config, find_paper_setting(config)),
-        trial_hours=_estimate_hours(config, own, config.train.lora, trained=trained, read=read),
-        artifact_costs=_estimate_artifacts(config, own, rows, places),
+        trial_hours=hours,
+        artifact_costs=artifacts,
+        checkpoint_bytes=_count_checkpoint_bytes(config, own, [hours, *(cost.hours for cost in artifacts.values())]),
         models=_estimate_models(config, own),
     )
+
+
+def _count_checkpoint_bytes(config: SweepConfig, own: ModelInfo, hours: Sequence[float | None]) -> int:
+    """Count the bytes of two checkpoints, since the next is written beside the last; 0 if no work takes long enough."""
+    minutes, precision = config.cluster.checkpoint, config.train.precision
+    if minutes is None or all(one is not None and 60 * one < minutes for one in hours):
+        return 0
+    n_values = 4 if precision == "kahan" else 3  # weight, two moments, rounding error
+    return 2 * n_values * own.n_parameters * WEIGHT_DTYPES[precision].itemsize
 
 
 def _estimate_models(config: SweepConfig, own: ModelInfo) -> KeptModels:

@@ -187,6 +187,18 @@ def test_sweeps_together_pay_once_for_what_they_share() -> None:
     assert second.total_hours == 3.0
 
 
+@pytest.mark.parametrize(("precision", "bytes_each"), [("float32", 12), ("master", 12), ("kahan", 8)])
+def test_disk_for_checkpoints(tmp_path: Path, precision: str, bytes_each: int) -> None:
+    """Two of weights and optimizer where the time is not known or long; none where it is short, or not wanted."""
+    sweep = config(tmp_path, train={"precision": precision})
+    assert estimated(sweep).checkpoint_bytes == 2 * bytes_each * model_info(sweep).n_parameters
+    assert " for each long training while it runs (cluster.checkpoint)" in str(estimated(sweep))
+    off, short = on_card(sweep, checkpoint=None), on_card(sweep, gpus=1.0, accelerator="A100")
+    for one in (off, short):
+        assert estimated(one).checkpoint_bytes == 0
+        assert "checkpoint" not in str(estimated(one))
+
+
 def test_hours_of_an_unknown_card(tmp_path: Path) -> None:
     """None, and it is said what would have to be known."""
     found = estimated(config(tmp_path))
