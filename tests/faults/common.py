@@ -230,7 +230,8 @@ def _check_files(storage: Path, name: str, last: Sequence[TrialRecord]) -> None:
     }, counts
     assert (folder / "trials.csv").read_bytes() == format_trials_csv(last).encode()
     assert (folder / "report.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
-    beside = [*storage.glob(".artifacts/*.part"), *storage.glob(".*.new")]
+    beside = [*storage.glob(".artifacts/*.part"), *storage.glob(".artifacts/*.checkpoint"), *storage.glob(".*.new")]
+    beside += folder.glob(".checkpoints")
     assert not beside, beside
 
 
