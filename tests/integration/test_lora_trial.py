@@ -7,17 +7,41 @@ import torch
 from safetensors.torch import load_file
 
 from eval.metrics.calibrated_score import extraction_strengths
+from eval.models.checkpoint import make_config
+from eval.shipped_configs import CONFIGS
 from eval.suite import evaluate
 from objectives.wtnpo import WTNPO
 from support.targets import Prepared, Toy, made
-from support.toys import config, tokenizer
+from support.toys import config, encoded, tokenizer
+from sweep.config.compose import load
+from sweep.prepare.forecast import CUDA_OVERHEAD_BYTES
+from sweep.prepare.memory import SweepRows, measure_stages
 from sweep.training.models import load_for_training
+from sweep.training.reference import TrainingRows
 from sweep.training.weights import save_model, snapshot_weights
 from sweep.trial.outcomes import TrialOutcome
 from sweep.trial.session import get_session
 from sweep.trial.unlearn import measure_search_suite, run_unlearning
 
 LORA = {"rank": 8, "alpha": 16.0}
+
+
+@pytest.mark.parametrize(
+    ("words", "length", "gigabytes"),
+    [
+        (["model=llama-2-7b", "train.lora.rank=16", "target.lora.rank=16"], 500, 24),
+        (["model=llama-3.2-1b", "train.lora.rank=16", "train.precision=kahan", "train.tokens=1024"], 0, 8),
+    ],
+)
+def test_adapters_fit_a_small_card(words: list[str], length: int, gigabytes: int) -> None:
+    """By the forecast, in bfloat16, with a gigabyte for CUDA: fine-tuning too where the target is made here."""
+    sweep, rows = load(CONFIGS / "wtnpo.yaml", words), encoded(*[(60, 60)] * 16)
+    assert sweep.model.architecture is not None
+    architecture = make_config(sweep.model.architecture.model_dump() | {"num_hidden_layers": sweep.model.layers})
+    asked = TrainingRows(forget=rows, refusals=rows, retain=rows, min_length=length)
+    texts = SweepRows(training_rows=asked, target_rows=rows, retain_model_rows=rows, probes=rows)
+    found = measure_stages(sweep, WTNPO(alpha=1.0, beta=1.0), architecture, texts)
+    assert max(stage.total_bytes for stage in found.values()) + CUDA_OVERHEAD_BYTES < gigabytes * 1e9
 
 
 def trial(toy: Toy, seed: int) -> TrialOutcome:
