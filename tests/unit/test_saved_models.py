@@ -246,7 +246,7 @@ def test_trials_by_their_names(tmp_path: Path) -> None:
         ("best", "best", 2),
         ("paper", "paper", 0),
         ("2", "search-2", 2),
-        ("finalist-3",) * 2 + (3,),
+        ("finalist-3", "finalist-3", 3),
     ):
         assert (find_trial(sweep, name)[0], find_trial(sweep, name)[1].index) == (label, index)
     with pytest.raises(ConfigError, match=r"^mine has no finished trial serch-2: allowed are best, paper, search-0 to"):
