@@ -33,8 +33,9 @@ INTERPOLATION_PATTERN = re.compile(r"(?<!\\)(?:\\\\)*\$\{")
 """Start of an interpolation `${key}`; a backslash in front makes it plain text."""
 MAX_INTERPOLATIONS = 20
 """Maximum number of interpolations in a configuration, because nested ones can grow without bound."""
-LORA_LR_FACTOR = 10
-"""Learning rate of adapters, as a multiple of the model's for all weights: 1e-4 to 5e-4 for language models."""
+LORA_LR_FACTOR, MAX_LORA_LR = 10, 5e-4
+"""Learning rate of adapters as a multiple of the model's for all weights, and the highest in use (from 1e-4); the small
+model's own is above it, and stays."""
 MAX_OVERRIDE_CHARS = 2_000
 """Maximum length of an override, because the time to parse one grows with its length."""
 
@@ -180,7 +181,7 @@ def _apply_override(config: DictConfig, change: Override) -> None:
 
 
 def _fill_lora_rates(config: DictConfig, own: dict[str, Any], changes: Sequence[Override]) -> None:
-    """Multiply the model's learning rates where adapters are trained; one that the file or an override gives stays."""
+    """Raise the model's learning rates where adapters are trained; one that the file or an override gives stays."""
     for block in ("train", "target"):
         values = config.get(block)
         given = [own.get(block), *(change.value() for change in changes if change.key_or_group == block)]
@@ -188,7 +189,7 @@ def _fill_lora_rates(config: DictConfig, own: dict[str, Any], changes: Sequence[
         if is_given or any(change.key_or_group == f"{block}.lr" for change in changes):
             continue
         if isinstance(values, DictConfig) and values.get("lora") and isinstance(lr := values.get("lr"), float):
-            values.lr = float(f"{LORA_LR_FACTOR * lr:.6g}")
+            values.lr = max(lr, min(float(f"{LORA_LR_FACTOR * lr:.6g}"), MAX_LORA_LR))
 
 
 def _resolve_values(config: DictConfig) -> dict[str, Any]:
