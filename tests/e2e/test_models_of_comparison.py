@@ -34,5 +34,6 @@ def test_the_model_is_where_one_looks_for_it(comparison: Comparison, name: str) 
     assert f"model:  {folder} (" in comparison.output
     assert str(folder) in (comparison.path(name) / "report.html").read_text()
     (parent,) = [run for run in comparison.runs if run.data.tags.get("sweep") == name]
+    assert parent.outputs is not None
     (output,) = parent.outputs.model_outputs
     assert comparison.client.get_logged_model(output.model_id).tags["path"] == str(folder)

@@ -233,6 +233,7 @@ def test_saved_models_are_logged_once(here: Path, config: SweepConfig, registry:
     (logged,) = store.search_logged_models([parent.info.experiment_id])
     assert (logged.name, str(logged.status)) == ("first-best-compared", "READY")
     assert (logged.tags["path"], logged.params) == (str(folder), {"alpha": "1.5"})
+    assert parent.outputs is not None
     (output,) = parent.outputs.model_outputs
     assert output.model_id == logged.model_id
     copied = {path.name for path in Path(logged.artifact_location).iterdir()}

@@ -293,11 +293,11 @@ def test_an_interrupted_trial_goes_on(tmp_path: Path, toy: Toy, epochs: str) -> 
     asked = (toy[1], WTNPO(alpha=1.0, beta=1.0), 0, measure_search_suite)
     plain = list(run_unlearning(sweep, *asked))
     for n_epochs in (2, 3):
-        trial = run_unlearning(sweep, *asked, folder)
+        trial = run_unlearning(sweep, *asked, checkpoint_folder=folder)
         points = list(islice((item for item in trial if isinstance(item, EpochResult)), n_epochs))
         trial.close()
         assert points == plain[:n_epochs]
-    again = list(run_unlearning(sweep, *asked, folder))
+    again = list(run_unlearning(sweep, *asked, checkpoint_folder=folder))
     assert [item for item in again if not isinstance(item, StepProgress)] == plain
     assert [item for item in again if isinstance(item, StepProgress)] == [StepProgress(done=3, total=6, goes_on=True)]
     assert list(tmp_path.iterdir()) == []

@@ -190,7 +190,7 @@ def digest_steps(case: Case) -> tuple[str, float]:
     steps.close()
     digest = sha256()
     for weight in training.model.parameters():
-        digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy())
+        digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest(), seconds[-1]
 
 

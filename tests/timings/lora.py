@@ -34,8 +34,10 @@ from sweep.prepare.artifacts import locate_artifacts
 from sweep.prepare.build import make_reference
 from sweep.records import Setting
 from sweep.results.statistics import compare_pairs
+from sweep.training.checkpoint import Checkpoint
 from sweep.training.loop import build_trial_schedule
 from sweep.training.lora import list_adapters
+from sweep.trial.outcomes import TrialOutcome
 from sweep.trial.session import get_session
 from sweep.trial.unlearn import _iterate_steps, measure_search_suite, run_unlearning
 
@@ -64,6 +66,7 @@ def score(setting: Setting, task: Task) -> float:
     own = config.with_setting({"train.lr": config.train.lr * factor})
     places = locate_artifacts(own, datasets.load(own.data))
     *_, outcome = run_unlearning(own, places, build_objective(own, setting), seed, measure_search_suite)
+    assert isinstance(outcome, TrialOutcome)
     return outcome.metrics["score"]
 
 
@@ -79,7 +82,8 @@ def time_reference(config: SweepConfig, setting: Setting) -> dict[str, float]:
     session = get_session(config, locate_artifacts(config, datasets.load(config.data)))
     session.target_weights.reset(session.model, 0)
     schedule = build_trial_schedule(config, len(session.training_rows.forget))
-    with closing(_iterate_steps(session, config, schedule, build_objective(config, setting), 0)) as steps:
+    checkpoint = Checkpoint(None, {}, None, session.model)
+    with closing(_iterate_steps(session, config, schedule, build_objective(config, setting), 0, checkpoint)) as steps:
         next(steps)
         step = median(seconds(lambda: next(steps)) for _ in range(ROUNDS))
     for layer in list_adapters(session.model).values():

@@ -1,6 +1,7 @@
 """A training that is interrupted goes on from its checkpoint to the bit, and never from one that does not fit."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -168,11 +169,15 @@ def test_a_fine_tuning_goes_on_and_says_where(tmp_path: Path) -> None:
     config = toys.config(tmp_path, target=target)
     rows, asked = toys.encoded(*[(2, 2)] * 8), list[str]()
 
+    def note_epoch(name: str) -> bool:
+        asked.append(name)
+        return False
+
     def tune(minutes: float | None, name: str) -> Iterator[StageProgress]:
         model = toys.llama()
         models.append(model)
         own = opened(tmp_path / "one", model, minutes)
-        return build._fine_tune("target", config, model, rows, 0, lambda: bool(asked.append(name)), own)
+        return build._fine_tune("target", config, model, rows, 0, partial(note_epoch, name), own)
 
     models = list[PreTrainedModel]()
     list(islice(tune(ALWAYS, "killed"), 4))

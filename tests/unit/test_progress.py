@@ -9,7 +9,6 @@ from rich.console import Console
 
 from support.plans import toy_plan
 from support.toys import config as toy_config
-from sweep import display
 from sweep.display import MAX_TABLE_ROWS, Board, TextDisplay
 from sweep.plan.sweep_plan import SweepPlan
 from sweep.records import Pace, StepProgress, TrialRecord
@@ -79,7 +78,7 @@ def test_lines_of_several_sweeps_begin_with_their_names() -> None:
 def test_work_that_takes_long_prints_a_line_every_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not before 30 s are over, then each 30 s what is new, at most four at once; what has ended is forgotten."""
     out, clock = io.StringIO(), [0.0]
-    monkeypatch.setattr(display.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("sweep.display.time.monotonic", lambda: clock[0])
     view = TextDisplay(Console(file=out, width=20), several=False)
     trials = view.for_sweep("sweep")
 

@@ -26,7 +26,7 @@ from sweep.prepare.cost import ArtifactCost, Budget, KeptModels, summarize_budge
 from sweep.records import Setting, TrialRecord
 from sweep.results import saved_models
 from sweep.results.chosen_models import choose_early_saves, choose_trials
-from sweep.results.saved_models import SavedModel, read_models, request_model, select_kinds
+from sweep.results.saved_models import KINDS, SavedModel, read_models, request_model, select_kinds
 from sweep.trial import model_folder
 from sweep.trial.outcomes import TrialOutcome
 
@@ -99,10 +99,9 @@ def test_a_sweep_of_one_trial_saves_it_at_once(tmp_path: Path) -> None:
 
 def test_a_trial_has_no_weights_that_are_not_there() -> None:
     """A trial that diverged has none; where no mix keeps τ there is nothing to compare."""
-    both = ("unlearned", "compared")
-    assert select_kinds(both, METRICS) == ["unlearned", "compared"]
-    assert select_kinds(both, {"forget/es": 0.5, "mix": 0.0, "score": 1.0}) == ["unlearned"]
-    assert select_kinds(both, {"mix": 0.0, "score": 1.0}) == []
+    assert select_kinds(KINDS, METRICS) == ["unlearned", "compared"]
+    assert select_kinds(KINDS, {"forget/es": 0.5, "mix": 0.0, "score": 1.0}) == ["unlearned"]
+    assert select_kinds(KINDS, {"mix": 0.0, "score": 1.0}) == []
 
 
 # Writing
@@ -199,8 +198,9 @@ def test_the_card_tells_numbers_seeds_and_lineage(tmp_path: Path) -> None:
     """Of compared weights: their own forget ES, .375, and the score over two seeds, .375 ± √(2 · .125²)."""
     plan, model = saved(tmp_path)
     card = ModelCard(build_card(plan, sweep_of(plan.config, RECORDS), model))
-    assert (card.data.library_name, card.data.tags) == ("transformers", ["machine-unlearning", "wtnpo"])
-    assert {one.metric_type: one.metric_value for one in card.data.eval_results or ()} == {
+    data: Any = card.data
+    assert (data.library_name, data.tags) == ("transformers", ["machine-unlearning", "wtnpo"])
+    assert {one.metric_type: one.metric_value for one in data.eval_results or ()} == {
         "forget/es": 0.375,
         "score": 0.25,
         "mix": 0.5,
@@ -269,11 +269,10 @@ def test_the_words_of_the_command() -> None:
 def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
     """The kinds that a folder lacks are left; another trial's model is none of this one."""
     plan, _ = saved(tmp_path)
-    both = ("unlearned", "compared")
-    assert place_models(plan, "best", RECORDS[5], both).lacking is None
-    assert place_models(plan, "best", RECORDS[6], both).lacking is not None
-    output = place_models(plan, "best", RECORDS[5], both, tmp_path / "out").lacking
-    assert output is not None and output.request.folders == {kind: tmp_path / "out" / kind for kind in both}
+    assert place_models(plan, "best", RECORDS[5], KINDS).lacking is None
+    assert place_models(plan, "best", RECORDS[6], KINDS).lacking is not None
+    output = place_models(plan, "best", RECORDS[5], KINDS, tmp_path / "out").lacking
+    assert output is not None and output.request.folders == {kind: tmp_path / "out" / kind for kind in KINDS}
 
 
 def test_numbers_of_a_trial_run_again() -> None:
