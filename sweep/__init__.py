@@ -14,16 +14,16 @@ run_sweep`. `run` holds the steps of a launch; `outputs` writes its files and re
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from sweep.api import FinishedSweep, run_sweep
-
 __all__ = ["FinishedSweep", "run_sweep"]
 
+if TYPE_CHECKING:
+    from sweep.api import FinishedSweep, run_sweep
+else:  # a type checker that saw this function would take every name for one of the package
 
-def __getattr__(name: str) -> object:
-    """Import what Python programs use when they use it, so that importing sweep costs nothing."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from sweep import api
+    def __getattr__(name: str) -> object:
+        """Import what Python programs use when they use it, so that importing sweep costs nothing."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from sweep import api
 
-    return getattr(api, name)
+        return getattr(api, name)

@@ -117,4 +117,4 @@ def test_an_unknown_name_is_no_attribute() -> None:
     """`sweep` has what it says to have, and imports it when it is used."""
     assert sweep.FinishedSweep is FinishedSweep
     with pytest.raises(AttributeError, match="no attribute 'run_sweeps'"):
-        _ = sweep.run_sweeps
+        _ = sweep.run_sweeps  # type: ignore[attr-defined]

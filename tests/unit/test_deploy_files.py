@@ -14,9 +14,10 @@ from packaging.requirements import Requirement
 
 from eval.shipped_configs import CONFIGS
 from support.commands import SHARED
-from sweep import cli, launch, submit
+from sweep import launch, submit
 from sweep.cluster.resources import trial_resources
 from sweep.config import request
+from sweep.shell import arguments
 
 ROOT = CONFIGS.parent
 DEPLOY = CONFIGS / "deploy"
@@ -177,7 +178,7 @@ def test_a_command_line_composes(name: str, module: str, words: list[str]) -> No
         typed = submit.parse_arguments(words)
         assert submit.build_job(typed.words, typed.name, typed.address).name
         return
-    typed = cli.parse_arguments(words)
+    typed = arguments.parse_arguments(words)
     if typed.resume is None:
         assert request.parse_request(typed.words, typed.name).configs
 

@@ -72,7 +72,7 @@ def test_a_new_metric_is_measured_and_printed(definitions: Path, capsys: pytest.
     assert report.rows["forget/lowest"] == pytest.approx([1 / 4, 1 / 8])
     assert report.metrics["retain/lowest"] == pytest.approx(1 / 8)
     assert (report.metrics["forget/longer"], report.metrics["retain/longer"]) == (-1.5, -2)
-    run.print_scores(vars(report) | {"definitions": suite.SUITE})
+    run.print_scores(vars(report) | {"definitions": suite.SUITE, "limits": []})
     printed = capsys.readouterr().out
     assert re.search(r"forget/lowest +│ +0\.1875 ", printed)
     assert re.search(r"retain/longer +│ +-2 ", printed)

@@ -149,7 +149,8 @@ def test_without_report_seeds_it_is_the_search_that_is_shown() -> None:
     cells = format_comparison_csv([one]).splitlines()[1].split(",")
     assert cells[:7] == ["a", "wtnpo + kl", "toy", "authors", "1.0", "2.0", "3"] and cells[-1] == "search"
     assert float(cells[7]) == pytest.approx(0.4)
-    (section,) = build_comparison_sections([ReportData(**vars(told)), ReportData(**vars(replace(told, name="b")))])
+    reported = [ReportData(name=name, config=config, records=told.records) for name in ("a", "b")]
+    (section,) = build_comparison_sections(reported)
     assert section.measured_on == "search" and section.sentence.startswith("Nothing is compared")
     assert section.figure.title.endswith("scores lowest over search seeds: 0.400 ± 0.173")
 

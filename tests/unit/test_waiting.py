@@ -7,7 +7,7 @@ from threading import Timer
 import pytest
 
 from support.waiting import until
-from sweep import waiting
+from sweep.services import waiting
 from sweep.services.waiting import tell_wait
 
 
