@@ -53,7 +53,7 @@ def cluster(storage: Path, **others: object) -> ClusterConfig:
 def test_trials_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight cores, as many as `cluster.concurrency` allows; nothing is known of GPUs and of another machine."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr("sweep.prepare.machine.os.cpu_count", lambda: 8)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
 
     def at_once(**others: object) -> int | None:
         found = share_machine(cluster(tmp_path, **others), 1)
