@@ -66,8 +66,9 @@ def log_models(tracking_run: TrackingRun, models: Sequence[ModelEntry], registry
 
 def _log_model(client: MlflowClient, experiment: str, run_id: str, model: ModelEntry, registry: str | None) -> None:
     """Log one model, and register it if asked; half of it is none, since it is ready only at the end."""
+    name = model.name.replace(".", "-")  # MLflow refuses the dot of a comparison's sweeps
     logged = client.create_logged_model(
-        experiment, model.name, run_id, truncate_texts(model.tags), truncate_texts(model.params), MODEL_TYPE
+        experiment, name, run_id, truncate_texts(model.tags), truncate_texts(model.params), MODEL_TYPE
     )
     if registry is None and model.card.is_file():  # it is written at the end of a sweep
         client.log_model_artifact(logged.model_id, str(model.card))

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 SMALL = (
     *("data.forget=1", "data.retain=1", "data.holdout=1", "data.unseen=0", "target.epochs=2", "target.min_es=0"),
     "train.epochs=1",
-    *("search.trials=2", "search.race=0", "seeds=0", "cluster.concurrency=1"),
+    *("search.trials=2", "search.race=0", "seeds=0", "save=none", "cluster.concurrency=1"),
 )
 """Changes that make the guide's sweep take seconds."""
 

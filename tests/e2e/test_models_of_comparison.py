@@ -33,7 +33,8 @@ def test_the_model_is_where_one_looks_for_it(comparison: Comparison, name: str) 
     assert model["path"] == str(folder) and f"# {name}-best-compared" in (folder / "README.md").read_text()
     assert f"model:  {folder} (" in comparison.output
     assert str(folder) in (comparison.path(name) / "report.html").read_text()
-    (parent,) = [run for run in comparison.runs if run.data.tags.get("sweep") == name]
+    (found,) = [run for run in comparison.runs if run.data.tags.get("sweep") == name]
+    parent = comparison.client.get_run(found.info.run_id)  # a search leaves the outputs out
     assert parent.outputs is not None
     (output,) = parent.outputs.model_outputs
     assert comparison.client.get_logged_model(output.model_id).tags["path"] == str(folder)

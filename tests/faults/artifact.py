@@ -17,7 +17,7 @@ from sweep.training.reference import REFERENCE_FILE
 
 KINDS = ("model.safetensors", "tokenizer.json", "config.json", ROWS_FILE, REFERENCE_FILE, METRICS_FILE, MANIFEST_FILE)
 """Files of the target and of the reference."""
-MORE = ("search.trials=1", "search.race=0", "seeds=0")
+MORE = ("search.trials=1", "search.race=0", "seeds=0", "save=none")
 """Overrides of a sweep whose one trial shows that an artifact is the same as before."""
 
 

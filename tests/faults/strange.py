@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-SHORT = ("search.trials=2", "search.race=0", "seeds=0")
+SHORT = ("search.trials=2", "search.race=0", "seeds=0", "save=none")
 """Overrides of a sweep with two trials."""
 MODULE = '''"""WTNPO, with a fault."""
 

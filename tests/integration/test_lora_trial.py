@@ -19,8 +19,9 @@ from sweep.prepare.memory import SweepRows, measure_stages
 from sweep.training.models import load_for_training
 from sweep.training.reference import TrainingRows
 from sweep.training.weights import save_model, snapshot_weights
+from sweep.trial.model_folder import SetMixFn
 from sweep.trial.outcomes import TrialOutcome
-from sweep.trial.session import get_session
+from sweep.trial.session import Session, get_session
 from sweep.trial.unlearn import measure_search_suite, run_unlearning
 
 LORA = {"rank": 8, "alpha": 16.0}
@@ -44,9 +45,15 @@ def test_adapters_fit_a_small_card(words: list[str], length: int, gigabytes: int
     assert max(stage.total_bytes for stage in found.values()) + CUDA_OVERHEAD_BYTES < gigabytes * 1e9
 
 
-def trial(toy: Toy, seed: int) -> TrialOutcome:
-    """The outcome of one trial."""
-    *_, outcome = run_unlearning(*toy, WTNPO(alpha=1.0, beta=1.0), seed, measure_search_suite)
+def trial(toy: Toy, seed: int, folder: Path) -> TrialOutcome:
+    """The outcome of one trial, whose unmixed model is saved in a folder."""
+
+    def save(session: Session, set_mix: SetMixFn, _: TrialOutcome) -> str:
+        set_mix(1.0)
+        save_model(session.model, tokenizer(), folder)
+        return ""
+
+    *_, outcome = run_unlearning(*toy, WTNPO(alpha=1.0, beta=1.0), seed, measure_search_suite, save=save)
     assert isinstance(outcome, TrialOutcome)
     return outcome
 
@@ -56,7 +63,7 @@ def test_a_trial_trains_adapters_over_the_target(precision: str, prepared: Prepa
     """It forgets; the same seed gives the same numbers; its saved model is measured the same, to the bit."""
     toy = prepared(precision, train={"lora": LORA, "lr": 3e-2})
     assert toy[1] == prepared(precision)[1]
-    first, other, again = (trial(toy, seed) for seed in (0, 1, 0))
+    first, other, again = (trial(toy, seed, tmp_path) for seed in (0, 1, 0))
     assert first == again != other
     here = get_session(*toy)
     es = extraction_strengths(first.metrics)
@@ -65,7 +72,6 @@ def test_a_trial_trains_adapters_over_the_target(precision: str, prepared: Prepa
     own = {name.replace(".base_layer.", "."): weight for name, weight in here.model.named_parameters()}
     assert all(torch.equal(own[name], weight) for name, weight in target.items() if name in own)
     assert all(".lora_" in name for name in snapshot_weights(here.model))
-    save_model(here.model, tokenizer(), tmp_path)
     loaded = load_for_training(tmp_path, toy[0].train)
     metrics = evaluate(loaded, here.probes)
     assert metrics and metrics == {name: first.metrics[name] for name in metrics}

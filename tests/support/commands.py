@@ -19,7 +19,7 @@ SHARED = ROOT.parent / "shared"
 """Folder of data beside the checkout; tests that need missing data skip."""
 SMALL = (
     *("data.forget=1", "data.retain=2", "data.holdout=1", "data.unseen=0", "target.epochs=2", "train.epochs=2"),
-    *("target.min_es=0", "search.trials=3", "search.race=0", "seeds=1"),
+    *("target.min_es=0", "search.trials=3", "search.race=0", "seeds=1", "save=none"),
 )
 """Overrides with which the default sweep takes seconds; its numbers mean nothing."""
 STARTED: "list[Command]" = []

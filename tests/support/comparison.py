@@ -31,6 +31,7 @@ WORDS = (
         *SMALL,
         "eval.suite=full",
         "search.race=2",
+        "save=best",
     ),
     *("model.shape.layers=2", "model.deepest=1", "target.epochs=20", "train.batch=2"),
 )

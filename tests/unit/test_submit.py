@@ -162,7 +162,9 @@ def test_an_upload_that_is_too_large_names_the_largest(own: Path) -> None:
     """100 MiB and a byte of a user's own package; without that byte it is not the package's fault."""
     with (own / "mine" / "weights.bin").open("wb") as file:
         file.truncate(upload.MAX_UPLOAD_MIB * 2**20 + 1)
-    with pytest.raises(ConfigError, match=r"^10[01]\.\d MiB are too large .* takes 100 MiB: .* mine/weights\.bin \(100"):
+    with pytest.raises(
+        ConfigError, match=r"^10[01]\.\d MiB are too large .* takes 100 MiB: .* mine/weights\.bin \(100"
+    ):
         upload.check_size(build_job(["mine.yaml", SHARED], "mine", NOWHERE).files)
     assert upload.check_size({Path("a"): own / "mine.yaml", Path("b"): own / "notes.txt"}) == "2 files, 0.0 MiB"
 
