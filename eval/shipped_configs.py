@@ -10,6 +10,8 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = next(folder for folder in (ROOT / "sweep" / "configs", ROOT / "configs") if folder.is_dir())
 """Folder of the configs: inside an installed wheel, or beside the packages in a checkout."""
+GROUPS = ("model", "data", "cluster", "recipe")
+"""Blocks that are chosen by name: `model=tiny` selects configs/model/tiny.yaml."""
 
 
 def list_names(group: str) -> list[str]:

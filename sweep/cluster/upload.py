@@ -8,8 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
-from eval.shipped_configs import CONFIGS
-from sweep.config.messages import GROUPS
+from eval.shipped_configs import CONFIGS, GROUPS
 from sweep.errors import ConfigError
 
 SOURCE_ROOT = Path(__file__).resolve().parents[2]

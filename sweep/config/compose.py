@@ -17,8 +17,8 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from eval.shipped_configs import CONFIGS
-from sweep.config.messages import GROUPS, nearest_hint, translate_errors, unknown_option_message, validate_block
+from eval.shipped_configs import CONFIGS, GROUPS
+from sweep.config.messages import nearest_hint, translate_errors, unknown_option_message, validate_block
 from sweep.config.model_layers import fill_layers
 from sweep.config.schema import SweepConfig
 from sweep.config.search_also import add_searched_keys

@@ -14,11 +14,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from eval import datasets
+from eval.shipped_configs import GROUPS
 from sweep.errors import ConfigError
 from sweep.redaction import has_secret
 
-GROUPS = ("model", "data", "cluster", "recipe")
-"""Blocks that are chosen by name: `model=tiny` selects configs/model/tiny.yaml."""
 MAX_SHOWN_CHARS = 80
 """Maximum length of a value that a message repeats; a whole block would hide the message."""
 PLAIN_MESSAGES = {

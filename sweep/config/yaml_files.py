@@ -16,8 +16,8 @@ from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import Container, DictConfig, OmegaConf
 
-from eval.shipped_configs import CONFIGS
-from sweep.config.messages import GROUPS, translate_errors
+from eval.shipped_configs import CONFIGS, GROUPS
+from sweep.config.messages import translate_errors
 from sweep.errors import ConfigError
 
 CHECKED_SCHEME = "checked"
@@ -60,7 +60,8 @@ def check_config_path(path: Path) -> None:
     if path.is_dir():
         raise ConfigError(f"{path} is a folder: name a .yaml file in it.")
     if not path.exists():
-        files = {file.name: file for folder in (CONFIGS, path.parent) for file in folder.glob("*.yaml")}
+        found = [file for folder in (CONFIGS, path.parent) for file in folder.glob("*.yaml")]
+        files = {file.name: file for file in found} | {file.stem: file for file in found}
         near = difflib.get_close_matches(path.name, files, n=1)
         raise ConfigError(f"{path} does not exist" + (f" (nearest: {files[near[0]]})." if near else "."))
     if path.suffix != ".yaml" or not path.is_file():

@@ -12,8 +12,8 @@ import argcomplete
 import yaml
 from argcomplete.completers import FilesCompleter
 
-from eval.shipped_configs import CONFIGS, list_names
-from sweep.shell.copy_configs import GROUPS, find_names
+from eval.shipped_configs import CONFIGS, GROUPS, list_names
+from sweep.shell.copy_configs import find_names
 
 OPTIONS = {
     "launch": ("--name", "--resume", "--dry-run"),

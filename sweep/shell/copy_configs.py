@@ -9,12 +9,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from eval.shipped_configs import CONFIGS
+from eval.shipped_configs import CONFIGS, GROUPS
 from sweep.errors import ConfigError
 from sweep.shell.arguments import Parser
-
-GROUPS = ("model", "data", "cluster", "recipe")
-"""Folders of the options that `KEY=NAME` chooses."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

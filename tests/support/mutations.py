@@ -8,9 +8,8 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
-from eval.shipped_configs import CONFIGS
+from eval.shipped_configs import CONFIGS, GROUPS
 from sweep.config.compose import dump, load
-from sweep.config.messages import GROUPS
 
 MODELS = ("hf.yaml", "phi-1.5.yaml", "tiny.yaml")
 """One of each kind of model: the others are as phi-1.5, and planning with them takes seconds."""

@@ -37,6 +37,8 @@ def test_an_unknown_command_has_a_nearest_one(capsys: pytest.CaptureFixture[str]
 
 def test_a_command_gets_its_words(capsys: pytest.CaptureFixture[str]) -> None:
     """The rest of the line goes to the command, whose exit code is the answer."""
+    assert command.main(["launch", "wtnp"]) == 2
+    assert capsys.readouterr().err == f"error: wtnp does not exist (nearest: {CONFIGS / 'wtnpo.yaml'}).\n"
     assert command.main(["launch", "nosuch.yaml"]) == 2
     assert "nosuch.yaml does not exist" in capsys.readouterr().err
     assert command.main(["--version"]) == 0

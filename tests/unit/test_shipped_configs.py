@@ -2,9 +2,8 @@
 
 import pytest
 
-from eval.shipped_configs import CONFIGS
+from eval.shipped_configs import CONFIGS, GROUPS
 from support.composing import SWEEPS, load_shipped
-from sweep.config.messages import GROUPS
 from sweep.config.schema import SweepConfig
 from sweep.config.search_schema import Range
 from sweep.config.space import validate_space
