@@ -14,10 +14,11 @@ from sweep.report import write_report
 from sweep.report.data import ReportData
 from sweep.results import console_tables, write_results
 from sweep.results.recovery import judge_recovery
+from sweep.results.result_text import describe_sweep
 from sweep.results.saved_models import CARD_FILE, SavedModel, read_models
 from sweep.results.target_check import warn_of_weak_target
 from sweep.run import SweepResult
-from sweep.tracking.backfill import attach_files
+from sweep.tracking.backfill import attach_files, describe_result
 from sweep.tracking.logged_models import ModelEntry, log_models
 from sweep.tracking.store import TrackingError
 
@@ -45,11 +46,12 @@ def write_outputs(wanted: LaunchPlan, ran: Sequence[SweepResult], total_s: float
     )
     for model in [model for plan in wanted.plans for model in read_models(plan.folder)]:
         print(f"model:  {model.folder} ({format_bytes(model.size)})")
-    print(f"files:  {wanted.folder}\nreport: {wanted.folder / write_report.PAGE_FILE}\nruns:   {ran[0].ui_command}")
+    print(f"files:  {wanted.folder}\nreport: {wanted.folder / write_report.PAGE_FILE}\nruns:")
+    print(*dict.fromkeys(line for one in ran for line in one.ui_lines), sep="\n")
 
 
 def publish_report(plan: SweepPlan, records: Sequence[TrialRecord], tracking_run: TrackingRun) -> None:
-    """Write a sweep's report, log it as an artifact of the sweep's MLflow run, and set verdict and warning as tags.
+    """Write a sweep's report, log it as an artifact of the sweep's MLflow run, and set its tags and description.
 
     Raises:
         TrackingError: MLflow refused or could not be reached; the report is written nevertheless.
@@ -59,6 +61,7 @@ def publish_report(plan: SweepPlan, records: Sequence[TrialRecord], tracking_run
     tags = {} if found is None else {"recovery": found.verdict, "verdict": found.sentence}
     warning = warn_of_weak_target(sweep.target_metrics)
     attach_files(tracking_run, plan.folder, written, tags | ({"warning": warning} if warning else {}))
+    describe_result(tracking_run, describe_sweep(sweep, plan.folder))
     log_models(tracking_run, [*map(_describe_entry, read_models(plan.folder))], plan.config.registry)
 
 

@@ -40,13 +40,14 @@ class SweepResult(SweepRecords):
 
     Attributes:
         tracking_run: the location of its MLflow runs.
-        ui_command: the command that shows these runs; for a tracking server its address.
+        ui_lines: the lines that lead to these runs: the command that serves MLflow's pages, unless a server does, and
+            the link.
         prepare_s: duration of the preparation in seconds, Ray's start included.
         trials_s: duration of the trials in seconds, over all sweeps that ran side by side.
     """
 
     tracking_run: TrackingRun
-    ui_command: str
+    ui_lines: Sequence[str]
     prepare_s: float
     trials_s: float
 
@@ -96,7 +97,7 @@ def run_sweeps(
             config=plan.config,
             records=own,
             tracking_run=tracker.tracking_run,
-            ui_command=tracker.ui_command,
+            ui_lines=tracker.ui_lines,
             **seconds,
         )
         for plan, own, tracker in zip(plans, records, trackers, strict=True)
@@ -159,7 +160,7 @@ def build_search(plan: SweepPlan, study: SweepStudy, tracker: Tracker, display: 
 @contextmanager
 def track_sweep(plan: SweepPlan, study: SweepStudy) -> Iterator[Tracker]:
     """Track a sweep in MLflow; however the block ends, close the open attempts and end the MLflow runs."""
-    tracker = Tracker.start(plan.config, plan.name, study.run_id)
+    tracker = Tracker.start(plan.config, plan.name, study.run_id, study.list_all_attempts())
     study.save_run_id(study.run_id or "")
     status: RunStatus = "FAILED"
     try:

@@ -5,7 +5,9 @@ sweep, the tracker logs from the records whatever is still missing.
 
     address    the tracking URI, and what can be no store of MLflow
     store      the store's client, and errors without passwords
-    runs       the parent and nested runs of a sweep: names, tags, params, metrics
+    runs       the parent and nested runs of a sweep: created, logged, ended, found again
+    labels, metrics, description   what they hold: names, tags and params; metrics; the parent's Markdown
+    views      the page that shows them: a saved view of the experiment, and the link that opens it
     tracker    the background thread
     backfill   logging after a sweep: missing trials, reports, scores of a checkpoint
     logged_models   saved models as logged models, and versions in the registry

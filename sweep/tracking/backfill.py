@@ -14,8 +14,12 @@ from sweep.config.schema import SweepConfig
 from sweep.records import TrackingRun, TrialRecord
 from sweep.redaction import redact
 from sweep.tracking.address import get_tracking_uri
-from sweep.tracking.runs import RunStatus, SweepRuns, build_metrics, to_milliseconds, truncate_texts
+from sweep.tracking.description import DESCRIPTION_TAG, add_links
+from sweep.tracking.labels import truncate_texts
+from sweep.tracking.metrics import build_metrics, to_milliseconds
+from sweep.tracking.runs import RunStatus, SweepRuns
 from sweep.tracking.store import get_or_create_experiment, open_client, translate_errors
+from sweep.tracking.views import format_view_key
 
 
 def backfill_sweep(
@@ -64,6 +68,21 @@ def attach_files(tracking_run: TrackingRun, folder: Path, files: Sequence[Path],
             client.log_artifact(tracking_run.run_id, str(path), None if above == Path() else str(above))
         for key, value in truncate_texts(tags).items():
             client.set_tag(tracking_run.run_id, key, value)
+
+
+def describe_result(tracking_run: TrackingRun, text: str) -> None:
+    """Make a text of Markdown the description of a sweep's run, with links to its trials.
+
+    Raises:
+        TrackingError: MLflow refused or could not be reached.
+    """
+    uri = get_tracking_uri()
+    with translate_errors(uri):
+        client = open_client(uri)
+        run = client.get_run(tracking_run.run_id)
+        view_key = format_view_key(run.data.tags["sweep"], tracking_run.run_id)
+        linked = add_links(text, run.info.experiment_id, view_key)
+        client.set_tag(tracking_run.run_id, DESCRIPTION_TAG, truncate_texts({"text": linked})["text"])
 
 
 def log_scores(scores: Mapping[str, Any], path: Path) -> TrackingRun:

@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from sweep.records import TrackingRun
 from sweep.tracking.address import get_tracking_uri
-from sweep.tracking.runs import truncate_texts
+from sweep.tracking.labels import truncate_texts
 from sweep.tracking.store import open_client, translate_errors
 
 MODEL_TYPE = "unlearned"

@@ -7,16 +7,27 @@ from typing import Literal, TypeAlias
 
 from mlflow.entities import Metric, Param, Run, RunTag
 
-from eval.definitions import DEFINITIONS, define_score
-from eval.models.packaged import describe_weights
-from eval.provenance import find_revision, list_versions
 from sweep.config.compose import dump
 from sweep.config.diff import flatten_block
 from sweep.config.schema import SweepConfig
-from sweep.records import INTERRUPTED_REASON, Setting, TrackingRun, TrialRecord, format_value, now
+from sweep.records import INTERRUPTED_REASON, TrackingRun, TrialRecord, now
 from sweep.redaction import redact
 from sweep.tracking.address import get_tracking_uri
+from sweep.tracking.description import DESCRIPTION_TAG, add_links, describe_state
+from sweep.tracking.labels import (
+    DEFINITIONS_FILE,
+    build_shared_tags,
+    build_sweep_tags,
+    build_trial_tags,
+    define_metrics,
+    format_attempt_key,
+    format_params,
+    format_run_name,
+    truncate_texts,
+)
+from sweep.tracking.metrics import FINISHED_TRIALS, build_epoch_metrics, build_metrics, build_progress, to_milliseconds
 from sweep.tracking.store import get_or_create_experiment, open_client
+from sweep.tracking.views import VIEW_TAG, build_view, format_view_key, list_ui_lines
 
 RunStatus: TypeAlias = Literal["FINISHED", "FAILED", "KILLED"]
 STATUS_BY_STATE: Mapping[str, RunStatus] = {"finished": "FINISHED", "failed": "FAILED", "pruned": "KILLED"}
@@ -35,31 +46,32 @@ PARAM_BLOCKS = (
     "recipe",
 )
 """Configuration blocks logged as params of the parent; its artifact config.yaml holds the whole configuration."""
-MAX_TEXT_CHARS = 5000
-"""Maximum length of a param or a tag in characters; MLflow accepts 6000 and 8000."""
 MAX_METRICS_PER_REQUEST = 900
 """Maximum number of metrics in one request; MLflow accepts 1000 metrics, params and tags together."""
-TAGGED_LIBRARIES = ("torch", "transformers", "ray", "optuna")
-"""Libraries whose versions may change a sweep's numbers, and are logged as tags."""
 
 
 class SweepRuns:
     """MLflow runs of one sweep. Each method blocks and may raise; a repeated call duplicates nothing."""
 
-    def __init__(self, config: SweepConfig, name: str, run_id: str | None = None) -> None:
-        """Choose the store and the experiment without opening them; `run_id` is as in `Tracker.start`."""
+    def __init__(
+        self, config: SweepConfig, name: str, run_id: str | None = None, records: Sequence[TrialRecord] = ()
+    ) -> None:
+        """Choose the store and the experiment without opening them; the arguments are as in `Tracker.start`."""
         self.uri = get_tracking_uri()
         self.experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or config.experiment or default_experiment(config)
         self.run_id = ""
         self.run_ids: dict[str, str] = {}
+        self._experiment_id = ""
         self._config = config
         self._name = name
         self._resumed_run_id = run_id
-        self._tags = _build_shared_tags(config)
+        self._tags = build_shared_tags(config)
         self._ended_attempts: set[str] = set()
         self._tried_attempts: set[str] = set()
         self._n_logged_epochs: dict[str, int] = {}
-        self._is_open = False
+        self._finished = {format_attempt_key(record): record for record in records if record.state == "finished"}
+        self._n_logged_points = 0
+        self.is_open = False
         self._has_logged_config = False
 
     @property
@@ -67,16 +79,29 @@ class SweepRuns:
         """The location of the sweep's runs, without a password."""
         return TrackingRun(tracking_uri=redact(self.uri), experiment=self.experiment, run_id=self.run_id)
 
+    @property
+    def ui_lines(self) -> list[str]:
+        """The lines that lead to the runs, as `list_ui_lines` has them."""
+        return list_ui_lines(self.uri, self._experiment_id if self.is_open else "", self._view_key)
+
+    @property
+    def _view_key(self) -> str:
+        return format_view_key(self._name, self.run_id)
+
     def open_sweep_run(self) -> None:
         """Find or create the experiment and the parent run; end the nested runs that a dead driver left running."""
-        if self._is_open:
+        if self.is_open:
             return
         self._client = open_client(self.uri)
         self._experiment_id = get_or_create_experiment(self._client, self.experiment)
-        self.run_id = self._find_or_create_parent()
+        parent = self._find_or_create_parent()
+        self.run_id = str(parent.info.run_id)
+        self._n_logged_points = int(parent.data.metrics.get(FINISHED_TRIALS, 0))
         self._load_attempts()
+        self._save_view()
         self._client.update_run(self.run_id, status="RUNNING")
-        self._is_open = True
+        self._describe("RUNNING")
+        self.is_open = True
 
     def log_config(self) -> None:
         """Log the parent's params and the resolved configuration, unless done before."""
@@ -89,6 +114,7 @@ class SweepRuns:
             self.run_id, params={key: str(value) for key, value in flatten_block(blocks) if key not in there}
         )
         self._client.log_text(self.run_id, dump(self._config), "config.yaml")
+        self._client.log_dict(self.run_id, define_metrics(self._config), DEFINITIONS_FILE)
         self._has_logged_config = True
 
     def start_attempt(self, record: TrialRecord) -> str:
@@ -104,7 +130,7 @@ class SweepRuns:
             )
             self._tried_attempts.add(key)
             self.run_ids[key] = (there or [self._create_attempt_run(record)])[0].info.run_id
-            self._log_batches(self.run_ids[key], params=_format_params(record.setting))
+            self._log_batches(self.run_ids[key], params=format_params(record.setting))
         return self.run_ids[key]
 
     def log_attempt(self, record: TrialRecord) -> None:
@@ -112,17 +138,19 @@ class SweepRuns:
         run_id, key = self.start_attempt(record), format_attempt_key(record)
         if record.state != "running":
             self.end_attempt(record)
+            self._log_progress([record])
         elif new := record.curve[self._n_logged_epochs.get(key, 0) :]:
-            self._log_batches(run_id, [metric for point in new for metric in _build_epoch_metrics(record, point)])
+            self._log_batches(run_id, [metric for point in new for metric in build_epoch_metrics(record, point)])
             self._n_logged_epochs[key] = len(record.curve)
 
     def end_attempt(self, record: TrialRecord) -> None:
         """Log everything that the record holds, and end its run."""
         run_id = self.start_attempt(record)
         last = int(record.setting.get("train.epochs", self._config.train.epochs))
-        curve = [metric for point in record.curve for metric in _build_epoch_metrics(record, point)]
+        curve = [metric for point in record.curve for metric in build_epoch_metrics(record, point)]
         final = build_metrics(record.metrics, step=last, timestamp=to_milliseconds(record.ended))
-        self._log_batches(run_id, curve + final, _format_params(record.setting), _build_trial_tags(record))
+        tags = build_trial_tags(record) | {"mlflow.runName": format_run_name(self._config, record)}
+        self._log_batches(run_id, curve + final, format_params(record.setting), tags)
         status = "KILLED" if record.reason == INTERRUPTED_REASON else STATUS_BY_STATE[record.state]
         self._client.set_terminated(run_id, status, to_milliseconds(record.ended))
         self._ended_attempts.add(format_attempt_key(record))
@@ -137,17 +165,40 @@ class SweepRuns:
         self._load_attempts()
         for record in self.find_missing(records):
             self.end_attempt(record)
+        self._log_progress(records)
         self.log_config()
+        self._describe(status)
         self._terminate_run(self._client.get_run(self.run_id), status, status.lower())
 
-    def _find_or_create_parent(self) -> str:
-        """Return the id of the sweep's parent run; create the run if it is missing."""
+    def _log_progress(self, records: Sequence[TrialRecord]) -> None:
+        """Log the parent's metrics after each finished trial that it has no point of."""
+        self._finished |= {format_attempt_key(record): record for record in records if record.state == "finished"}
+        points = build_progress(self._finished.values())
+        if new := points[self._n_logged_points :]:
+            self._log_batches(self.run_id, [metric for point in new for metric in point])
+            self._n_logged_points = len(points)
+
+    def _describe(self, status: RunStatus | Literal["RUNNING"]) -> None:
+        """Set the parent's description while there is no result."""
+        text = describe_state(self._config, self._name, status, len(self._finished))
+        self._client.set_tag(self.run_id, DESCRIPTION_TAG, add_links(text, self._experiment_id, self._view_key))
+
+    def _save_view(self) -> None:
+        """Save the view that the link opens, unless it is there; a user may have changed it."""
+        tag = f"{VIEW_TAG}{self._view_key}"
+        if tag not in self._client.get_experiment(self._experiment_id).tags:
+            searched = [*(self._config.space or self._config.fixed)]
+            view = build_view(self._name, self.run_id, searched, to_milliseconds(now()))
+            self._client.set_experiment_tag(self._experiment_id, tag, view)
+
+    def _find_or_create_parent(self) -> Run:
+        """Return the sweep's parent run; create it if it is missing."""
         run = None if self._resumed_run_id is None else self._find_parent(self._resumed_run_id)
         if run is None:
             self._resumed_run_id = ""  # if the answer is lost, the next try finds the run by its folder
-            tags = truncate_texts(self._tags | _build_sweep_tags(self._config, self._name))
+            tags = truncate_texts(self._tags | build_sweep_tags(self._config, self._name))
             run = self._client.create_run(self._experiment_id, to_milliseconds(now()), tags, self._name)
-        return str(run.info.run_id)
+        return run
 
     def _find_parent(self, run_id: str) -> Run | None:
         """Return the newest parent run with this id or of the sweep's folder, None if there is none."""
@@ -157,8 +208,8 @@ class SweepRuns:
 
     def _create_attempt_run(self, record: TrialRecord) -> Run:
         """Create the nested run of this attempt."""
-        tags = truncate_texts(self._tags | _build_trial_tags(record) | {"mlflow.parentRunId": self.run_id})
-        name = _format_run_name(self._config.objective, record)
+        tags = truncate_texts(self._tags | build_trial_tags(record) | {"mlflow.parentRunId": self.run_id})
+        name = format_run_name(self._config, record)
         return self._client.create_run(self._experiment_id, to_milliseconds(record.started), tags, name)
 
     @property
@@ -210,95 +261,3 @@ class SweepRuns:
 def default_experiment(config: SweepConfig) -> str:
     """Return the experiment of a sweep that names none: `<model>-<data>`, which compares objectives side by side."""
     return f"{config.model.name}-{config.data.name}"
-
-
-def format_attempt_key(record: TrialRecord) -> str:
-    """Return a key unique to the attempt: phase, index and start time, which differs when a trial runs again."""
-    return f"{record.phase}/{record.index}/{to_milliseconds(record.started)}"
-
-
-def _format_run_name(objective: str, record: TrialRecord) -> str:
-    """Return a readable run name: the objective, the setting and the seed."""
-    values = [f"{key}={format_value(value)}" for key, value in record.setting.items()]
-    return " ".join([objective.rpartition(".")[2], *values, f"seed={record.seed}"])
-
-
-def _build_shared_tags(config: SweepConfig) -> dict[str, str]:
-    """Return the tags that parent and nested runs share, so that one table can compare objectives."""
-    split = {} if config.data.paper_split is None else {"split": config.data.paper_split}
-    weights = describe_weights(config.model.path)
-    return {
-        "objective": config.objective,
-        "model": config.model.name,
-        "data": config.data.name,
-        **split,
-        **({} if weights is None else {"weights": weights}),
-        "recipe": config.recipe,
-        "git": find_revision(),
-    }
-
-
-def _build_sweep_tags(config: SweepConfig, name: str) -> dict[str, str]:
-    """Return the parent's own tags: its folder, the definitions of its metrics, the versions of libraries."""
-    # MLflow rejects the star of `score/tau_*` in a tag's name.
-    defined = DEFINITIONS | {"score": define_score(config.data.has_paraphrases)}
-    definitions = {f"definition/{metric.replace('*', 'N')}": text for metric, text in defined.items()}
-    own = {
-        "sweep": name,
-        "folder": str(config.storage / name),
-        "score": f"{defined['score']}; tau={config.score.tau}",
-        "seed": str(config.seed),
-        "status": "running",
-    }
-    return own | _collect_commits(config) | list_versions(TAGGED_LIBRARIES) | definitions
-
-
-def _collect_commits(config: SweepConfig) -> dict[str, str]:
-    """Return the commits of the model, target and data that come from the Hugging Face hub."""
-    blocks = {name: getattr(config, name) for name in ("model", "target", "data")}
-    commits = {f"{name}.revision": getattr(block, "revision", None) for name, block in blocks.items()}
-    return {key: commit for key, commit in commits.items() if commit is not None}
-
-
-def _build_trial_tags(record: TrialRecord) -> dict[str, str]:
-    tags = {
-        "phase": record.phase,
-        "index": str(record.index),
-        "attempt": format_attempt_key(record),
-        "seed": str(record.seed),
-        "status": record.state,
-        "reason": record.reason,
-        "worker": record.worker,
-    }
-    return {key: value for key, value in tags.items() if value}
-
-
-def _format_params(setting: Setting) -> dict[str, str]:
-    return {key: str(value) for key, value in setting.items()}
-
-
-def _build_epoch_metrics(record: TrialRecord, point: Mapping[str, float]) -> list[Metric]:
-    """Return the metrics of one epoch; their timestamp depends on the epoch alone, so that MLflow drops repeats."""
-    step = int(point["epoch"])
-    values = {key: value for key, value in point.items() if key != "epoch"}
-    return build_metrics(values, step=step, timestamp=to_milliseconds(record.started) + step)
-
-
-def build_metrics(values: Mapping[str, float], *, step: int, timestamp: int) -> list[Metric]:
-    """Convert the values to MLflow metrics; the timestamp is in milliseconds."""
-    return [Metric(key, float(value), timestamp, step) for key, value in values.items()]
-
-
-def truncate_texts(texts: Mapping[str, str]) -> dict[str, str]:
-    """Truncate the texts to the length that MLflow accepts; mark those that were cut, with their full length."""
-    short = {
-        key: f"{text[:MAX_TEXT_CHARS]} ... (cut, {len(text)} characters)"
-        for key, text in texts.items()
-        if len(text) > MAX_TEXT_CHARS
-    }
-    return dict(texts) | short
-
-
-def to_milliseconds(seconds: float) -> int:
-    """Convert seconds to whole milliseconds, MLflow's unit of time."""
-    return round(seconds * 1000)

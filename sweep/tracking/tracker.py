@@ -8,8 +8,9 @@ from functools import partial
 from sweep.config.schema import SweepConfig
 from sweep.records import TrackingRun, TrialRecord
 from sweep.services.waiting import tell_wait
-from sweep.tracking.runs import RunStatus, SweepRuns, format_attempt_key
-from sweep.tracking.store import format_ui_command, summarize_error
+from sweep.tracking.labels import format_attempt_key
+from sweep.tracking.runs import RunStatus, SweepRuns
+from sweep.tracking.store import summarize_error
 
 GATHER_INTERVAL_S = 0.3
 """Delay in seconds before updates are logged: just after a trial's end, its worker waits for the driver."""
@@ -32,11 +33,14 @@ class Tracker:
         self._wake = threading.Event()
         self._last_error = ""
         self._paused_until = 0.0
+        self._has_shown_page = False
         self._thread = threading.Thread(target=self._log_until_finished, name="mlflow", daemon=True)
         self._thread.start()
 
     @classmethod
-    def start(cls, config: SweepConfig, name: str, run_id: str | None = None) -> "Tracker":
+    def start(
+        cls, config: SweepConfig, name: str, run_id: str | None = None, records: Sequence[TrialRecord] = ()
+    ) -> "Tracker":
         """Start a tracker, whose thread opens the sweep's parent run.
 
         Args:
@@ -44,16 +48,18 @@ class Tracker:
             name: the sweep's name.
             run_id: None for a new sweep; for a resumed one the parent run that the study knows. If that is empty, the
                 parent is found by the sweep's folder, or created.
+            records: every attempt at the sweep's trials so far.
         """
-        tracker = cls(SweepRuns(config, name, run_id))
+        tracker = cls(SweepRuns(config, name, run_id, records))
         tracker._wake.set()
         return tracker
 
     def on_trial_update(self, record: TrialRecord) -> None:
         """Queue the record for logging; it replaces an older record of the same attempt, which it contains.
 
-        Progress within an epoch is not logged.
+        Progress within an epoch is not logged. Print where the runs are to be seen once they are there.
         """
+        self._show_page()
         if record.progress:
             return
         self._pending_records[format_attempt_key(record)] = record
@@ -95,9 +101,15 @@ class Tracker:
         return self._runs.tracking_run
 
     @property
-    def ui_command(self) -> str:
-        """The command that shows the runs; for a server its address."""
-        return format_ui_command(self._runs.uri)
+    def ui_lines(self) -> list[str]:
+        """The lines that lead to the runs: for a database the command that serves its pages, then the link."""
+        return self._runs.ui_lines
+
+    def _show_page(self) -> None:
+        """Print once, in the thread that prints all else, where the runs are to be seen."""
+        if self._runs.is_open and not self._has_shown_page:
+            self._has_shown_page = True
+            print("runs:", *self.ui_lines, sep="\n", flush=True)
 
     def _log_until_finished(self) -> None:
         """Log queued records until `finish` is called; after a failure pause, as the final job logs what is missing."""

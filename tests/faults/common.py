@@ -25,7 +25,7 @@ from sweep.records import INTERRUPTED_REASON, Phase, TrialRecord
 from sweep.results.csv_tables import format_trials_csv
 from sweep.search import queue, storage, study
 from sweep.search.paper import find_paper_setting
-from sweep.tracking.runs import format_attempt_key
+from sweep.tracking.labels import format_attempt_key
 
 NAME = "faults"
 SWEEP = (str(ROOT / "configs" / "wtnpo.yaml"), *SMALL, "search.race=2", "cluster.concurrency=1", "--name", NAME)

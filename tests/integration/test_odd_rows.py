@@ -79,7 +79,7 @@ def test_they_leave_what_the_umask_allows(tmp_path: Path, work: Path) -> None:
         config=plan.config,
         records=records,
         tracking_run=logged,
-        ui_command=format_ui_command(get_tracking_uri()),
+        ui_lines=[format_ui_command(get_tracking_uri())],
         prepare_s=1.0,
         trials_s=1.0,
     )

@@ -24,7 +24,7 @@ from sweep.errors import ConfigError
 from sweep.plan.hub_commits import adopt_commits, hash_local_models, pin_commits
 from sweep.report.sections import build_sweep_section
 from sweep.results.notes import list_notes
-from sweep.tracking.runs import _build_shared_tags
+from sweep.tracking.labels import build_shared_tags
 
 (SMOLLM2,) = PACKAGED_MODELS
 GROUP = "model=smollm2-135m"
@@ -102,8 +102,8 @@ def test_its_weights_are_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> N
     taken, plain = pin_commits(load_shipped("wtnpo", GROUP)), load_shipped("wtnpo", GROUP)
     assert list_notes(taken, None) == [f"model.path = {SMOLLM2.path}: {WEIGHTS}"]
     assert list_notes(plain, None) == []
-    assert _build_shared_tags(taken)["weights"] == WEIGHTS
-    assert "weights" not in _build_shared_tags(plain)
+    assert build_shared_tags(taken)["weights"] == WEIGHTS
+    assert "weights" not in build_shared_tags(plain)
     assert build_sweep_section(replace(reported(), config=taken)).notes == list_notes(taken, None)
 
 

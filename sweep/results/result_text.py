@@ -1,0 +1,79 @@
+"""Describe the result of a sweep in Markdown: the verdict, the best setting beside the paper's, and how to go on."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sweep.config.stored import CONFIG_FILE, sweep_arguments
+from sweep.records import INTERRUPTED_REASON, Setting, escape_unprintable, format_setting, format_value
+from sweep.results.recovery import judge_recovery
+from sweep.results.statistics import collect_repeat_values, mean, std
+from sweep.results.sweep_records import SweepRecords
+from sweep.search.paper import list_qualifiers
+
+METRICS: Mapping[str, str] = {
+    "score": "**forget ES at equal retention (the score)**, lower is better",
+    "forget/es": "forget ES before mixing, lower is better",
+    "retain/es": "retain ES before mixing",
+}
+"""Row labels of the table by metric key."""
+
+
+def describe_sweep(sweep: SweepRecords, folder: Path) -> str:
+    """Describe a sweep that has ended, or was interrupted: Markdown for people, with nothing that a path could break.
+
+    Args:
+        sweep: the sweep with its trials.
+        folder: the sweep's folder.
+    """
+    verdict, best = judge_recovery(sweep), sweep.best
+    if best is None:
+        parts = ["**No trial finished.**"]
+    else:
+        config = sweep.config
+        plain = f"{config.objective} on {config.model.name}, {config.data.name}: best {format_setting(best.setting)}."
+        parts = [f"**{_escape(verdict.sentence if verdict else plain)}**", _format_settings(sweep, best.setting)]
+    return "\n\n".join([*parts, *_list_commands(sweep, folder)])
+
+
+def _format_settings(sweep: SweepRecords, best: Setting) -> str:
+    """Format a table with a row for each hyper-parameter and metric, and a column for each setting."""
+    sides: dict[str, Setting] = {"best": best}
+    if sweep.paper is not None:
+        told = ", ".join(list_qualifiers(sweep.config))
+        sides[f"paper, {sweep.config.data.paper_split}{f' ({told})' if told else ''}"] = sweep.paper
+    rows = [[name, *(format_value(side.get(name, "-")) for side in sides.values())] for name in best]
+    if any(collect_repeat_values(sweep.records, side) for side in sides.values()):
+        rows += [[METRICS[key], *(_format_spread(sweep, side, key) for side in sides.values())] for key in METRICS]
+    return _format_table(["", *sides], rows)
+
+
+def _format_spread(sweep: SweepRecords, setting: Setting, key: str) -> str:
+    """Format a setting's metric on the report seeds: `mean ± std (seeds)`."""
+    by_seed = collect_repeat_values(sweep.records, setting, key)
+    spread = f" ± {std(by_seed):.3f}" if len(by_seed) > 1 else ""
+    return f"{mean(by_seed):.3f}{spread} ({len(by_seed)} report seeds)" if by_seed else "-"
+
+
+def _list_commands(sweep: SweepRecords, folder: Path) -> list[str]:
+    """List where the report is, and the commands that run the sweep or its best setting again."""
+    report = f"Report: `report.html` among this run's artifacts, and `{folder / 'report.html'}`."
+    if any(record.reason == INTERRUPTED_REASON for record in sweep.records):
+        resume = f"python -m sweep.launch --resume {sweep_arguments(sweep.config.storage, sweep.name)}"
+        return [f"The sweep was interrupted. Go on with `{resume}`.", report]
+    best, config = (shlex.quote(str(folder / file)) for file in ("best.yaml", CONFIG_FILE))
+    return [
+        f"Run the best setting again: `python -m sweep.launch {best}`",
+        f"Run the whole sweep again: `python -m sweep.launch {config}`",
+        report,
+    ]
+
+
+def _format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [[*head], ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(_escape, row))} |" for row in lines)
+
+
+def _escape(text: str) -> str:
+    """Escape what would end a table's cell, begin a tag, or move a terminal's cursor."""
+    return escape_unprintable(text).replace("|", "\\|").replace("<", "&lt;")
