@@ -21,6 +21,7 @@ from sweep.run import SweepResult
 from sweep.tracking.backfill import attach_files, describe_result
 from sweep.tracking.logged_models import ModelEntry, log_models
 from sweep.tracking.store import TrackingError
+from sweep.tracking.views import print_ui_lines
 
 
 def write_outputs(wanted: LaunchPlan, ran: Sequence[SweepResult], total_s: float) -> None:
@@ -46,8 +47,8 @@ def write_outputs(wanted: LaunchPlan, ran: Sequence[SweepResult], total_s: float
     )
     for model in [model for plan in wanted.plans for model in read_models(plan.folder)]:
         print(f"model:  {model.folder} ({format_bytes(model.size)})")
-    print(f"files:  {wanted.folder}\nreport: {wanted.folder / write_report.PAGE_FILE}\nruns:")
-    print(*dict.fromkeys(line for one in ran for line in one.ui_lines), sep="\n")
+    print(f"files:  {wanted.folder}\nreport: {wanted.folder / write_report.PAGE_FILE}")
+    print_ui_lines([one.ui_lines for one in ran])
 
 
 def publish_report(plan: SweepPlan, records: Sequence[TrialRecord], tracking_run: TrackingRun) -> None:

@@ -1,4 +1,4 @@
-"""Redaction of texts before they are shown, logged or stored: no passwords, one printable line."""
+"""Redaction of texts before they are shown, logged or stored: no passwords, one printable line, no markup."""
 
 import re
 from urllib.parse import unquote
@@ -20,6 +20,11 @@ def to_single_line(text: str) -> str:
         if len(whole) <= MAX_MESSAGE_CHARS
         else f"{whole[: MAX_MESSAGE_CHARS * 2 // 3]} … {whole[3 - MAX_MESSAGE_CHARS // 3 :]}"
     )
+
+
+def escape_markdown(text: str) -> str:
+    """Escape a text so that Markdown shows it letter for letter, as one line."""
+    return re.sub(r"([\\`*_{}\[\]<>#|!&~$])", r"\\\1", to_single_line(text))
 
 
 def redact(text: str) -> str:

@@ -28,7 +28,7 @@ from sweep.search.queue import pending_trials
 from sweep.search.study import SweepStudy
 from sweep.signals import CallerSignals, InterruptHandler
 from sweep.tracking.runs import RunStatus
-from sweep.tracking.tracker import Tracker
+from sweep.tracking.tracker import PageLines, Tracker
 
 if TYPE_CHECKING:
     from sweep.prepare.machine import MachineShare  # loads transformers
@@ -134,7 +134,8 @@ def _tune_sweeps(
     with ExitStack() as stack:
         studies = [stack.enter_context(plan.open_study()) for plan in plans]
         trackers = [stack.enter_context(track_sweep(*pair)) for pair in zip(plans, studies, strict=True)]
-        searches = [build_search(*three, display) for three in zip(plans, studies, trackers, strict=True)]
+        pages = PageLines(trackers)
+        searches = [build_search(*three, display, pages) for three in zip(plans, studies, trackers, strict=True)]
         searcher = StudySearcher(searches, explain_failure=step.failure_reason)
         run_trials(plans[0].config.cluster, [plan.trial_fn for plan in plans], searcher, n_slots, step)
         for plan in plans:  # of trials that were stopped early, or failed
@@ -142,15 +143,17 @@ def _tune_sweeps(
         return trackers, [study.list_records() for study in studies]
 
 
-def build_search(plan: SweepPlan, study: SweepStudy, tracker: Tracker, display: SweepsDisplay) -> Search:
-    """Build the search of a sweep; the display and the tracker listen to its trials."""
+def build_search(
+    plan: SweepPlan, study: SweepStudy, tracker: Tracker, display: SweepsDisplay, pages: PageLines
+) -> Search:
+    """Build the search of a sweep; display, tracker and pages listen to its trials."""
     view = display.for_sweep(plan.name)
     view.on_resume(study.list_records())
     requests = pending_trials(plan.config, plan.paper, study)
     return Search(
         study=study,
         requests=requests,
-        listeners=[view, tracker],
+        listeners=[view, tracker, pages],
         run_id_of=tracker.run_id_of,
         retries=plan.config.cluster.retries,
         deadline=plan.config.cluster.deadline,

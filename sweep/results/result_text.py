@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sweep.config.stored import CONFIG_FILE, sweep_arguments
-from sweep.records import INTERRUPTED_REASON, Setting, escape_unprintable, format_setting, format_value
+from sweep.records import INTERRUPTED_REASON, Setting, format_setting, format_value
+from sweep.redaction import escape_markdown
 from sweep.results.recovery import judge_recovery
 from sweep.results.statistics import collect_repeat_values, mean, std
 from sweep.results.sweep_records import SweepRecords
@@ -20,7 +21,7 @@ METRICS: Mapping[str, str] = {
 
 
 def describe_sweep(sweep: SweepRecords, folder: Path) -> str:
-    """Describe a sweep that has ended, or was interrupted: Markdown for people, with nothing that a path could break.
+    """Describe a sweep that has ended, or was interrupted: Markdown, in which texts of users are no markup.
 
     Args:
         sweep: the sweep with its trials.
@@ -32,7 +33,10 @@ def describe_sweep(sweep: SweepRecords, folder: Path) -> str:
     else:
         config = sweep.config
         plain = f"{config.objective} on {config.model.name}, {config.data.name}: best {format_setting(best.setting)}."
-        parts = [f"**{_escape(verdict.sentence if verdict else plain)}**", _format_settings(sweep, best.setting)]
+        parts = [
+            f"**{escape_markdown(verdict.sentence if verdict else plain)}**",
+            _format_settings(sweep, best.setting),
+        ]
     return "\n\n".join([*parts, *_list_commands(sweep, folder)])
 
 
@@ -41,8 +45,9 @@ def _format_settings(sweep: SweepRecords, best: Setting) -> str:
     sides: dict[str, Setting] = {"best": best}
     if sweep.paper is not None:
         told = ", ".join(list_qualifiers(sweep.config))
-        sides[f"paper, {sweep.config.data.paper_split}{f' ({told})' if told else ''}"] = sweep.paper
-    rows = [[name, *(format_value(side.get(name, "-")) for side in sides.values())] for name in best]
+        label = f"paper, {sweep.config.data.paper_split}{f' ({told})' if told else ''}"
+        sides[escape_markdown(label)] = sweep.paper
+    rows = [[name, *(escape_markdown(format_value(side.get(name, "-"))) for side in sides.values())] for name in best]
     if any(collect_repeat_values(sweep.records, side) for side in sides.values()):
         rows += [[METRICS[key], *(_format_spread(sweep, side, key) for side in sides.values())] for key in METRICS]
     return _format_table(["", *sides], rows)
@@ -71,9 +76,4 @@ def _list_commands(sweep: SweepRecords, folder: Path) -> list[str]:
 
 def _format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [[*head], ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(_escape, row))} |" for row in lines)
-
-
-def _escape(text: str) -> str:
-    """Escape what would end a table's cell, begin a tag, or move a terminal's cursor."""
-    return escape_unprintable(text).replace("|", "\\|").replace("<", "&lt;")
+    return "\n".join(f"| {' | '.join(row)} |" for row in lines)

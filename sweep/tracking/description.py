@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from sweep.config.schema import SweepConfig
 from sweep.config.stored import sweep_arguments
+from sweep.redaction import escape_markdown
+from sweep.tracking.metrics import BEST_SCORE, FINISHED_TRIALS
 from sweep.tracking.views import format_place
 
 DESCRIPTION_TAG = "mlflow.note.content"
@@ -21,14 +23,22 @@ def describe_state(config: SweepConfig, name: str, status: str, n_finished: int)
     """Describe a sweep that has no result yet: what runs, how far it is, and how it goes on if it stopped."""
     searched = ", ".join(f"`{key}`" for key in config.space) or "nothing"
     resume = f"python -m sweep.launch --resume {sweep_arguments(config.storage, name)}"
+    title = escape_markdown(f"{config.objective} on {config.model.name}, {config.data.name}")
     return "\n\n".join(
         [
-            f"**{config.objective} on {config.model.name}, {config.data.name}: the sweep {STATES[status]}.**",
-            f"It searches {searched}; {n_finished} trials are finished.",
-            f"If it stopped, go on with `{resume}`.",
+            f"**{title}: the sweep {STATES[status]}.**",
+            f"It searches {searched}. {_describe_progress(status, n_finished)}",
+            f"{'If it stopped, go' if status == 'RUNNING' else 'Go'} on with `{resume}`.",
             f"Files: `{config.storage / name}`",
         ]
     )
+
+
+def _describe_progress(status: str, n_finished: int) -> str:
+    """Describe how far a sweep is; while it runs, its metrics tell it, which change with every trial."""
+    if status == "RUNNING":
+        return f"The metrics `{FINISHED_TRIALS}` and `{BEST_SCORE}` tell how far it is."
+    return f"{n_finished} trials are finished."
 
 
 def add_links(text: str, experiment_id: str, view_key: str) -> str:

@@ -11,6 +11,7 @@ from sweep.services.waiting import tell_wait
 from sweep.tracking.labels import format_attempt_key
 from sweep.tracking.runs import RunStatus, SweepRuns
 from sweep.tracking.store import summarize_error
+from sweep.tracking.views import print_ui_lines
 
 GATHER_INTERVAL_S = 0.3
 """Delay in seconds before updates are logged: just after a trial's end, its worker waits for the driver."""
@@ -33,7 +34,6 @@ class Tracker:
         self._wake = threading.Event()
         self._last_error = ""
         self._paused_until = 0.0
-        self._has_shown_page = False
         self._thread = threading.Thread(target=self._log_until_finished, name="mlflow", daemon=True)
         self._thread.start()
 
@@ -57,9 +57,8 @@ class Tracker:
     def on_trial_update(self, record: TrialRecord) -> None:
         """Queue the record for logging; it replaces an older record of the same attempt, which it contains.
 
-        Progress within an epoch is not logged. Print where the runs are to be seen once they are there.
+        Progress within an epoch is not logged.
         """
-        self._show_page()
         if record.progress:
             return
         self._pending_records[format_attempt_key(record)] = record
@@ -101,15 +100,14 @@ class Tracker:
         return self._runs.tracking_run
 
     @property
+    def is_open(self) -> bool:
+        """True once the parent run is there."""
+        return self._runs.is_open
+
+    @property
     def ui_lines(self) -> list[str]:
         """The lines that lead to the runs: for a database the command that serves its pages, then the link."""
         return self._runs.ui_lines
-
-    def _show_page(self) -> None:
-        """Print once, in the thread that prints all else, where the runs are to be seen."""
-        if self._runs.is_open and not self._has_shown_page:
-            self._has_shown_page = True
-            print("runs:", *self.ui_lines, sep="\n", flush=True)
 
     def _log_until_finished(self) -> None:
         """Log queued records until `finish` is called; after a failure pause, as the final job logs what is missing."""
@@ -133,3 +131,18 @@ class Tracker:
         except Exception as error:
             self._last_error = summarize_error(error)
             self._paused_until = time.monotonic() + RETRY_INTERVAL_S
+
+
+class PageLines:
+    """TrialListener that prints where the runs of all sweeps are to be seen, once, as soon as they are there."""
+
+    def __init__(self, trackers: Sequence[Tracker]) -> None:
+        """Wait for the runs of these trackers; the caller's thread prints, as it prints all else."""
+        self._trackers = trackers
+        self._is_printed = False
+
+    def on_trial_update(self, record: TrialRecord) -> None:
+        """Print the lines unless a run is missing, or it was done."""
+        if not self._is_printed and all(tracker.is_open for tracker in self._trackers):
+            self._is_printed = True
+            print_ui_lines([tracker.ui_lines for tracker in self._trackers])

@@ -5,7 +5,7 @@ view, a tag of the experiment; only the view can choose columns and charts.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -56,7 +56,9 @@ def build_view(name: str, run_id: str, searched: Sequence[str], created: int) ->
         "columnWidths": {NAME_COLUMN: NAME_WIDTH} | dict.fromkeys(columns, VALUE_WIDTH),
         "runsHiddenMode": "SHOW_ALL",
         "isAccordionReordered": True,
-        "compareRunSections": [{"uuid": SECTION, "name": f"Sweep {name}", "display": True, "isReordered": True}],
+        "compareRunSections": [
+            {"uuid": SECTION, "name": f"Sweep {name}", "display": True, "isReordered": True, "columns": 2}
+        ],
         "compareRunCharts": _build_charts(searched),
     }
     return json.dumps({"name": name, "createdAt": created, "updatedAt": created, "state": json.dumps(state)})
@@ -73,6 +75,11 @@ def list_ui_lines(uri: str, experiment_id: str, view_key: str) -> list[str]:
     address = UI_ADDRESS if is_file else _strip_user(uri)
     command = [format_ui_command(uri)] if is_file else []
     return [*command, f"{address}/{format_place(experiment_id, view_key)}"]
+
+
+def print_ui_lines(sweeps: Iterable[Iterable[str]]) -> None:
+    """Print the lines of several sweeps as `list_ui_lines` has them, each once and on a line of its own."""
+    print("runs:", *dict.fromkeys(line for lines in sweeps for line in lines), sep="\n", flush=True)
 
 
 def format_place(experiment_id: str, view_key: str, **more: str) -> str:

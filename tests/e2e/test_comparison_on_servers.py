@@ -72,14 +72,18 @@ def test_nothing_lies_beside_the_servers(comparison: Comparison) -> None:
 
 
 def test_the_output_is_short(comparison: Comparison) -> None:
-    """Under 10 lines beside the trials and the result, which tells the verdicts and ends with the server's address."""
-    lines = comparison.output.splitlines()
+    """Under 10 lines beside the trials, the links and the result, which tells the verdicts and ends with the links."""
+    whole = comparison.output.splitlines()
+    links = [line for line in whole if line.startswith("http://127.0.0.1:")]
+    assert whole[-len(NAMES) - 1 :] == ["runs:", *links[: len(NAMES)]]
+    assert len(links) == 2 * len(NAMES)
+    assert [name in link for name, link in zip(NAMES, links, strict=False)] == [True] * len(NAMES)
+    lines = [line for line in whole if line not in ("runs:", *links)]
     trials = [line for line in lines if line.startswith(FRONTS)]
     assert len(trials) == len(NAMES) * TRIALS
     result = lines[lines.index(trials[-1]) + 1 :]
     assert len(lines) - len(trials) - len(result) + 2 < 10
     assert len([line for line in result if "stand-in" in line]) >= len(NAMES)
-    assert result[-1].startswith("runs:   http://***@127.0.0.1:")
 
 
 def test_the_models_are_in_the_object_store(comparison: Comparison) -> None:

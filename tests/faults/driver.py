@@ -151,7 +151,7 @@ def check(hit: Struck, here: Path, blow: Blow) -> None:
     if blow.signum == signal.SIGKILL or hit.code == 0:
         return
     assert "Traceback" not in said, said
-    begun, done = MARKS["the preparation"] in said, "\nruns: " in said
+    begun, done = MARKS["the preparation"] in said, "\nreport: " in said
     assert not begun or done or "to go on: " in said, said
     assert "RUNNING" not in statuses(here) or "to fill it in: " in said, said
 

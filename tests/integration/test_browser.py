@@ -17,8 +17,10 @@ from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 from support.reports import large, small
 from support.servers import answers, free_port, running
 from sweep.report.write_report import write_files
+from sweep.results.result_text import describe_sweep
 from sweep.search.study import create_study
-from sweep.tracking.backfill import attach_files, backfill_sweep
+from sweep.tracking.backfill import attach_files, backfill_sweep, describe_result
+from sweep.tracking.views import format_view_key, list_ui_lines
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 BIN = Path(sys.executable).parent
@@ -188,8 +190,9 @@ def test_several_sweeps(browser: Browser, tmp_path: Path) -> None:
 
 
 class Served(NamedTuple):
-    """A sweep on the MLflow server: its experiment's pages and id, the parent's run, the search's finished ones."""
+    """A sweep on the MLflow server: the link to it, its experiment's pages and id, the parent's run, the search's."""
 
+    link: str
     address: str
     experiment: str
     parent: str
@@ -206,21 +209,49 @@ def served(mlflow_server: str, tmp_path_factory: pytest.TempPathFactory) -> Serv
         patch.setenv("MLFLOW_EXPERIMENT_NAME", "browser")
         _, parent = backfill_sweep(sweep.config, sweep.name, "FINISHED", sweep.records)
         attach_files(parent, folder, write_files(folder, [sweep]), {})
+        describe_result(parent, describe_sweep(sweep, folder))
     client = MlflowClient(tracking_uri=mlflow_server)
     experiment = client.get_run(parent.run_id).info.experiment_id
     found = "tags.phase = 'search' and attributes.status = 'FINISHED'"
     nested = [run.info.run_id for run in client.search_runs([experiment], found)]
-    return Served(mlflow_server, experiment, parent.run_id, nested)
+    (link,) = list_ui_lines(mlflow_server, experiment, format_view_key(sweep.name, parent.run_id))
+    return Served(link, mlflow_server, experiment, parent.run_id, nested)
+
+
+def test_the_link_shows_the_trials_without_a_click(browser: Browser, served: Served) -> None:
+    """In a profile that has never seen MLflow: the lowest score first, beside it the searched hyper-parameters."""
+    page = Visit(browser, width=1700).page
+    page.goto(served.link)
+    names = page.get_by_role("link", name=re.compile(r"#\d"))
+    expect(names.first).to_have_text(re.compile(r"#\d 0\.200 alpha=2\.1 beta=6 seed="))
+    expect(names.last).to_have_text("#2 failed alpha=0 beta=1 seed=0")
+    for column in ("score", "alpha", "beta"):
+        expect(page.get_by_role("columnheader", name=column, exact=True)).to_be_in_viewport()
+    scores = [float(name.split(" 0.")[1][:3]) for name in names.all_inner_texts()[:-1]]
+    assert scores == sorted(scores)
+    assert len(scores) == 8
+
+
+def test_the_charts_show_settings_against_the_score(browser: Browser, served: Served) -> None:
+    """As the link in the description of the sweep's run opens them, beside the verdict."""
+    page = Visit(browser, width=1700).page
+    page.goto(f"{served.address}/#/experiments/{served.experiment}/runs/{served.parent}")
+    expect(page.get_by_text("wtnpo on toy, forget10 (stand-in, other recipe): ")).to_be_visible()
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Charts of settings and score").click()
+    opened.value.set_default_timeout(PATIENCE)
+    expect(opened.value.get_by_text("alpha and score")).to_be_visible()
+    expect(opened.value.locator(".js-plotly-plot").first).to_contain_text("score")
 
 
 def test_the_experiment_lists_runs_that_a_person_recognises(browser: Browser, served: Served) -> None:
-    """The parent by the sweep's name; below it, once unfolded, each trial by its setting and seed."""
+    """The parent by the sweep's name; below it, once unfolded, each trial by what distinguishes it."""
     page = Visit(browser).page
     page.goto(f"{served.address}/#/experiments/{served.experiment}/runs")
     parent = page.get_by_role("gridcell").filter(has=page.get_by_role("link", name="mine", exact=True))
     parent.get_by_role("button").first.click()
-    expect(page.get_by_role("link", name="wtnpo alpha=1.5 beta=7 seed=0")).to_be_visible()
-    expect(page.get_by_role("link", name="wtnpo alpha=2.1 beta=6 seed=3")).to_be_visible()
+    expect(page.get_by_role("link", name="#0 0.500 alpha=1.5 beta=7 seed=0")).to_be_visible()
+    expect(page.get_by_role("link", name="finalist #5 0.400 alpha=2.1 beta=6 seed=3")).to_be_visible()
 
 
 def test_the_compare_page_draws_settings_against_the_score(browser: Browser, served: Served) -> None:
@@ -239,7 +270,7 @@ def test_the_compare_page_draws_settings_against_the_score(browser: Browser, ser
     expect(plot.get_by_text("score", exact=True)).to_be_visible()
     expect(plot.get_by_text("beta", exact=True)).to_be_visible()
     assert plot.locator("canvas").count() > 0
-    expect(page.get_by_text("wtnpo alpha=2.1 beta=6 seed=0").first).to_be_visible()
+    expect(page.get_by_text("#1 0.200 alpha=2.1 beta=6 seed=0").first).to_be_visible()
 
 
 def test_the_report_opens_as_an_artifact(browser: Browser, served: Served) -> None:

@@ -1,10 +1,12 @@
 """What a sweep leaves in MLflow, a real sqlite store, also in one that comes late."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -17,7 +19,7 @@ from sweep.tracking.backfill import backfill_sweep
 from sweep.tracking.labels import MAX_TEXT_CHARS
 from sweep.tracking.logged_models import ModelEntry, log_models
 from sweep.tracking.runs import SweepRuns
-from sweep.tracking.tracker import Tracker
+from sweep.tracking.tracker import PageLines, Tracker
 
 
 @pytest.fixture
@@ -86,6 +88,48 @@ def test_a_sweep_is_a_parent_with_one_nested_run_a_trial(here: Path, config: Swe
     )
     assert tracker.run_id_of(record(0)) == one.info.run_id
     assert tracker.run_id_of(record(5)) == ""
+
+
+def test_the_sweeps_own_run_tells_how_far_it_is(
+    here: Path, config: SweepConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The link is printed once, while the sweep runs; description, best score and count follow the trials."""
+    tracker = Tracker.start(config, "first")
+    pages = PageLines([tracker, tracker])
+    worse, better = record(0, metrics={"score": 0.5}), record(1, metrics={"score": 0.25})
+    pages.on_trial_update(begun(worse))
+    live(tracker, worse)
+    until(lambda: tracker.is_open)
+    live(tracker, better)
+    for _ in range(2):
+        pages.on_trial_update(better)
+    until(lambda: not tracker._runs.find_missing([worse, better]))
+    store = client(here)
+    (parent,), _ = runs(store)
+    command, link = tracker.ui_lines
+    assert capsys.readouterr().out == f"runs:\n{command}\n{link}\n"
+    assert "the sweep is running." in parent.data.tags["mlflow.note.content"]
+    assert tracker.finish("KILLED", [worse, better]) == ""
+    (parent,), _ = runs(store)
+    assert "the sweep was interrupted." in parent.data.tags["mlflow.note.content"]
+    assert link.split("/", 3)[3] in parent.data.tags["mlflow.note.content"]
+    assert history(store, parent, "best_score") == [(1, 0.5), (2, 0.25)]
+    assert history(store, parent, "finished_trials") == [(1, 1.0), (2, 2.0)]
+    folder = here / "mlruns" / parent.info.experiment_id / parent.info.run_id / "artifacts"
+    assert "extraction strength" in yaml.safe_load((folder / "definitions.yaml").read_text())["forget/es"]
+    view = link.rpartition("viewStateShareKey=")[2]
+    assert json.loads(store.get_experiment(parent.info.experiment_id).tags[f"mlflow.sharedViewState.{view}"])
+
+
+def test_a_changed_view_stays(here: Path, config: SweepConfig) -> None:
+    """It is the user's once it is made."""
+    backfill_sweep(config, "first", "FINISHED", [record(0)])
+    store = client(here)
+    (parent,), _ = runs(store)
+    (key,) = [key for key in store.get_experiment(parent.info.experiment_id).tags if "sharedViewState" in key]
+    store.set_experiment_tag(parent.info.experiment_id, key, "mine")
+    backfill_sweep(config, "first", "FINISHED", [record(0)])
+    assert store.get_experiment(parent.info.experiment_id).tags[key] == "mine"
 
 
 def test_how_a_trial_ended(here: Path, config: SweepConfig) -> None:
@@ -169,6 +213,18 @@ def test_a_resumed_sweep_has_the_same_parent_and_doubles_nothing(here: Path, con
     ends = [(run.data.tags["index"], run.info.status) for run in nested]
     assert ends == [("0", "FINISHED"), ("1", "FINISHED"), ("2", "KILLED"), ("2", "FINISHED")]
     assert history(client(here), nested[1], "loss") == [(1, -0.5), (2, -1.5)]
+    assert history(client(here), parent, "finished_trials") == [(1, 1.0), (2, 2.0), (3, 3.0)]
+    assert [run.info.run_name.split(" a")[0] for run in nested] == ["#0 0.250", "#1 0.250", "#2", "#2 0.250"]
+
+
+def test_a_resumed_sweep_counts_on(here: Path, config: SweepConfig) -> None:
+    """Also what ended while MLflow was away, and before it is told of by the end of the sweep."""
+    dead = SweepRuns(config, "counts")
+    live(dead, record(0))
+    again = SweepRuns(config, "counts", dead.run_id, [record(0), record(1, metrics={"score": 0.125})])
+    live(again, record(2))
+    (parent,), _ = runs(client(here))
+    assert history(client(here), parent, "best_score") == [(1, 0.25), (2, 0.125), (3, 0.125)]
 
 
 def test_the_parent_is_found_by_its_run_id_too(here: Path, config: SweepConfig) -> None:

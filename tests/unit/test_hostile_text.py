@@ -18,6 +18,7 @@ from support.trials import PAPER, repeats, trial
 from sweep.config.schema import SweepConfig
 from sweep.display import Board, TextDisplay
 from sweep.records import TrialRecord, escape_unprintable
+from sweep.redaction import escape_markdown
 from sweep.report.data import ReportData
 from sweep.report.page import render_page
 from sweep.report.sections import build_comparison_sections, build_sweep_section
@@ -211,7 +212,7 @@ def _expressions(node: object) -> list[str]:
 
 
 def test_mlflow_keeps_it(config: SweepConfig, mlflow_here: Path) -> None:
-    """Tags, params and names hold it letter for letter; none is a note, which would be Markdown."""
+    """Tags, params and names hold it letter for letter; in the sweep's note, which is Markdown, it is no markup."""
     from support.tracked import client  # MLflow takes a second, and only here it is needed
     from sweep.tracking.backfill import backfill_sweep
 
@@ -225,4 +226,6 @@ def test_mlflow_keeps_it(config: SweepConfig, mlflow_here: Path) -> None:
     assert all(run.data.tags["model"] == run.data.tags["data"] == HOSTILE for run in runs)
     assert [run.data.tags["reason"] for run in runs if "reason" in run.data.tags] == [HOSTILE]
     assert HOSTILE in {run.data.params.get("beta") for run in runs}
-    assert not any(key.startswith("mlflow.note") for run in runs for key in run.data.tags)
+    (note,) = [run.data.tags["mlflow.note.content"] for run in runs if "mlflow.note.content" in run.data.tags]
+    assert note.startswith(f"**{escape_markdown(f'wtnpo on {HOSTILE}, {HOSTILE}')}: the sweep has ended.**")
+    assert not re.search(r"(?<!\\)[<!]", note)
