@@ -91,31 +91,12 @@ def format_place(experiment_id: str, view_key: str, **more: str) -> str:
 
 def _build_charts(searched: Sequence[str]) -> list[Mapping[str, Any]]:
     """Build the charts: all settings against the score, each hyper-parameter against it, forgetting against keeping."""
-    score = {"key": "score", "type": "METRIC"}
-    return [
-        _build_chart(
-            "PARALLEL",
-            "settings and score (lower is better)",
-            selectedParams=[*searched],
-            selectedMetrics=["score"],
-            showAllRuns=True,
-        ),
-        *(
-            _build_chart("SCATTER", f"{key} and score", xaxis={"key": key, "type": "PARAM"}, yaxis=score)
-            for key in searched
-        ),
-        _build_chart(
-            "SCATTER",
-            "forget ES and retain ES, before mixing",
-            xaxis={"key": "forget/es", "type": "METRIC"},
-            yaxis={"key": "retain/es", "type": "METRIC"},
-        ),
-    ]
-
-
-def _build_chart(kind: str, title: str, **axes: object) -> Mapping[str, Any]:
-    place = {"uuid": title, "metricSectionId": SECTION, "deleted": False, "isGenerated": False}
-    return {"type": kind, "displayName": title, "runsCountToCompare": 100} | place | axes
+    score, forget, keep = ({"key": key, "type": "METRIC"} for key in ("score", "forget/es", "retain/es"))
+    axes = [*(({"key": key, "type": "PARAM"}, score) for key in searched), (forget, keep)]
+    parallel = {"selectedParams": [*searched], "selectedMetrics": ["score"], "showAllRuns": True}
+    charts = [{"type": "PARALLEL"} | parallel, *({"type": "SCATTER", "xaxis": x, "yaxis": y} for x, y in axes)]
+    place = {"metricSectionId": SECTION, "deleted": False, "isGenerated": False, "runsCountToCompare": 100}
+    return [{"uuid": f"{SECTION}-{number}"} | place | chart for number, chart in enumerate(charts)]
 
 
 def _format_key(kind: str, key: str) -> str:
