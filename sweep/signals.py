@@ -7,7 +7,7 @@ import select
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import current_thread, main_thread
 from types import FrameType
 from typing import Any, NoReturn, TypeAlias
@@ -18,10 +18,12 @@ Handler: TypeAlias = Callable[[int, FrameType | None], None]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, the request of a cluster manager to end a job, and the closing of a terminal."""
+STOPPING = "stopping; finished trials are kept (Ctrl-C again stops at once)"
+"""Sentence that answers a first signal, since a clean end takes seconds."""
 
 
 class InterruptHandler:
-    """Context manager that records signals for `raise_if_interrupted`; a second signal ends the process at once."""
+    """Context manager that records signals for `raise_if_interrupted`; a second one ends all processes at once."""
 
     def __init__(self, again: Callable[[], str]) -> None:
         """Start without a signal; `again` returns the command that resumes the sweep."""
@@ -50,6 +52,8 @@ class InterruptHandler:
         """
         if stdout_closed() and not self._received_signal:
             self._received_signal = signal.SIGPIPE
+        if self._received_signal in SIGNALS:
+            print(STOPPING, file=sys.stderr, flush=True)
         if self._received_signal:
             raise Interrupted(self._received_signal)
 
@@ -61,9 +65,10 @@ class InterruptHandler:
     def abort_process(self, why: str) -> NoReturn:
         """Print the error and end the process from any thread, when the failure itself prevents a clean end."""
         print(f"error: {why}; to go on: {self._resume_command()}", file=sys.stderr, flush=True)
-        _exit_process(1)
+        kill_descendants()
+        exit_process(1)
 
-    def _set_handler(self, handler: Handler) -> dict[signal.Signals, Any]:
+    def _set_handler(self, handler: Handler | signal.Handlers) -> dict[signal.Signals, Any]:
         """Set a handler for the signals, except a SIGHUP that `nohup` ignores; return the previous handlers."""
         wanted = SIGNALS if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else SIGNALS[:2]
         return {signum: signal.signal(signum, handler) for signum in wanted}
@@ -75,7 +80,10 @@ class InterruptHandler:
 
     def _remember_signal(self, signum: int, frame: FrameType | None) -> None:
         if self._received_signal:
-            _exit_process(128 + self._received_signal)
+            self._set_handler(signal.SIG_IGN)  # a third one changes nothing
+            _write_line(f"stopped at once; to go on: {self._resume_command()}")
+            kill_descendants()
+            exit_process(128 + self._received_signal)
         self._received_signal = signum
 
 
@@ -121,7 +129,7 @@ def enable_fast_exit() -> None:
 
     Otherwise Python's last garbage collection visits half a million objects of the libraries, which takes seconds.
     """
-    signal.signal(signal.SIGINT, lambda signum, frame: os._exit(128 + signum))
+    signal.signal(signal.SIGINT, lambda signum, frame: exit_process(128 + signum))
     atexit.register(gc.freeze)
 
 
@@ -139,7 +147,23 @@ def stdout_closed() -> bool:
     return any(event & select.POLLERR for event in closed.values())
 
 
-def _exit_process(code: int) -> NoReturn:
-    # The live table hides the cursor, and nothing else would show it again.
+def kill_descendants() -> None:
+    """Kill all that this process has started, as the Ray of this machine and its workers, and what these started."""
+    import psutil
+
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has ended meanwhile
+            process.kill()
+
+
+def exit_process(code: int) -> NoReturn:
+    """End this process now, whatever its threads do."""
+    # A live table hides the cursor, and nothing else would show it again.
     os.write(sys.stdout.fileno(), b"\x1b[?25h" if sys.stdout.isatty() else b"")
     os._exit(code)
+
+
+def _write_line(line: str) -> None:
+    """Write a line to stderr past all buffers, which a signal may have interrupted; below a table, not into it."""
+    front = "\n" if os.isatty(2) else ""
+    os.write(2, f"{front}{line}\n".encode(errors="backslashreplace"))

@@ -33,9 +33,19 @@ def ended(code: str) -> "subprocess.CompletedProcess[str]":
     ("first", "second"), [("pass", "SIGINT"), ("pass", "SIGTERM"), ("interrupts.raise_on_signal()", "SIGTERM")]
 )
 def test_a_second_signal_ends_at_once(first: str, second: str) -> None:
-    """With the code of the first, whether it is of the same kind or not, and without a word."""
+    """With the code of the first, whether it is of the same kind or not, a word, and a process that this one started.
+
+    A third one changes nothing: it comes while the second one is answered.
+    """
     code = f"""
-with InterruptHandler(str) as interrupts:
+import subprocess, sys
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])  # holds the output open while it lives
+
+def answer():
+    os.kill(os.getpid(), signal.SIGINT)
+    return "again"
+
+with InterruptHandler(answer) as interrupts:
     {first}
     try:
         os.kill(os.getpid(), signal.SIGINT)
@@ -45,7 +55,8 @@ with InterruptHandler(str) as interrupts:
     print("it goes on")
 """
     done = ended(code)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+    assert done.returncode == 130
+    assert (done.stdout, done.stderr.splitlines()[-1]) == ("", "stopped at once; to go on: again")
 
 
 def test_nobody_reads_what_is_printed() -> None:
