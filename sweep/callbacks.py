@@ -26,6 +26,12 @@ class SweepsDisplay(Protocol):
     def for_sweep(self, name: str) -> SweepView:
         """Return the display of the sweep with this name."""
 
+    def on_status(self, status: str) -> None:
+        """Handle the beginning of something that takes seconds, said in a few words."""
+
+    def on_slots(self, n_slots: int) -> None:
+        """Handle the beginning of the trials, of which so many run at once."""
+
     def on_prepared(self, stage: str, progress: StepProgress) -> None:
         """Handle progress of a preparation stage."""
 

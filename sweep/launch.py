@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sweep import status
 from sweep.errors import BrokenOffError, Interrupted
 from sweep.signals import InterruptHandler, enable_fast_exit, stdout_closed
 
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         typed = parse_arguments(argv)
+        status.say_on_terminal("reading the configuration")
         from sweep.plan import hub_commits, launch_plan
 
         wanted = (
@@ -37,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             else launch_plan.plan_new(typed.words, typed.name)
         )
         if typed.dry_run:
+            status.end_status()
             print(wanted, flush=True)
             return 0
         for plan in wanted.plans:
@@ -48,10 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         stdout_closed()
         return 128 + signal.SIGPIPE
+    finally:
+        status.end_status()
 
 
 def run_plan(wanted: "LaunchPlan", began: float) -> int:
     """Run the sweeps, write their files and print the results; return 0 if each has a finished trial, else 1."""
+    status.say("loading torch, Ray and MLflow")
     from sweep import outputs, run
     from sweep.atomic_io import translate_disk_full
 
@@ -61,6 +67,7 @@ def run_plan(wanted: "LaunchPlan", began: float) -> int:
                 print(*(f"note: {note}\n" for note in wanted.notes), sep="", end="", flush=True)
                 ran = run.run_sweeps(wanted.plans, wanted.preparers, interrupts)
                 interrupts.raise_on_signal()  # safe: every file is written atomically
+                print("writing files and report", flush=True)
                 outputs.write_outputs(wanted, ran, time.monotonic() - began)
         except Interrupted as stop:
             print(f"interrupted; to go on: {wanted.resume_command}", file=sys.stderr)
@@ -74,4 +81,5 @@ def run_plan(wanted: "LaunchPlan", began: float) -> int:
 
 if __name__ == "__main__":
     enable_fast_exit()
+    status.enable_early_words()
     sys.exit(main())

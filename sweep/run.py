@@ -3,7 +3,7 @@
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -85,8 +85,7 @@ def run_sweeps(
             interrupts.raise_if_interrupted()
             display.on_step()
 
-        run_preparation(cluster, preparers, display, on_step)
-        print(*(f"{line}\n" for line in check_targets(plans)), sep="", end="", flush=True)
+        _prepare_targets(plans, preparers, display, on_step)
         ready = time.monotonic()
         trackers, records = _tune_sweeps(plans, limit_slots(n_slots, share), display, StepCallback(on_step))
         deliver_models(plans, records, display, on_step)
@@ -102,6 +101,16 @@ def run_sweeps(
         )
         for plan, own, tracker in zip(plans, records, trackers, strict=True)
     ]
+
+
+def _prepare_targets(
+    plans: Sequence[SweepPlan], preparers: Sequence[Preparer], display: SweepsDisplay, on_step: Callable[[], None]
+) -> None:
+    """Make what is missing, and print how well the targets know their rows."""
+    if preparers:
+        display.on_status("preparing")
+        run_preparation(plans[0].config.cluster, preparers, display, on_step)
+    print(*(f"{line}\n" for line in check_targets(plans)), sep="", end="", flush=True)
 
 
 def limit_slots(n_slots: int, share: "MachineShare | None") -> int:
@@ -131,6 +140,7 @@ def _tune_sweeps(
     plans: Sequence[SweepPlan], n_slots: int, display: SweepsDisplay, step: StepCallback
 ) -> tuple[list[Tracker], list[list[TrialRecord]]]:
     """Open the studies and the MLflow runs, run the trials, and return each sweep's tracker and records."""
+    display.on_slots(n_slots)
     with ExitStack() as stack:
         studies = [stack.enter_context(plan.open_study()) for plan in plans]
         trackers = [stack.enter_context(track_sweep(*pair)) for pair in zip(plans, studies, strict=True)]

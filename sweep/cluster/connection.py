@@ -16,6 +16,7 @@ from sweep.config.schema import ClusterConfig
 from sweep.errors import BrokenOffError, ConfigError, Interrupted
 from sweep.redaction import to_single_line
 from sweep.signals import hold_sighup
+from sweep.status import show_status
 
 OBJECT_STORE_BYTES = 256 * 2**20
 """Size of a local Ray's object store, which stays small because models pass through files, not through Ray."""
@@ -46,7 +47,7 @@ def connect_ray(cluster: ClusterConfig) -> Iterator[int]:
             provide_local_token()
         elif is_host_and_port(address):
             send_token(address)
-        with hold_sighup():
+        with show_status("starting Ray" if address == "local" else "connecting to Ray"), hold_sighup():
             ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **local)
     except ConfigError:
         raise

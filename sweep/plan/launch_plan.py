@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from sweep import status
 from sweep.atomic_io import create_folder
 from sweep.config.diff import find_differences
 from sweep.config.request import SweepRequest, leading_files, parse_request
@@ -92,6 +93,7 @@ def plan_new(words: Sequence[str], name: str | None) -> LaunchPlan:
     """
     request = parse_request(words, name)
     check_databases(request.configs)
+    status.say_early("checking the model and the rows")
     if request.name not in request.configs:
         return _plan_comparison(request)
     return LaunchPlan(name=request.name, plans=[plan_new_sweep(config, own) for own, config in request.configs.items()])

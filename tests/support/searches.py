@@ -27,6 +27,12 @@ class RecordingDisplay:
         """Return the same display for every sweep."""
         return self
 
+    def on_status(self, status: str) -> None:
+        """Ignore what goes on."""
+
+    def on_slots(self, n_slots: int) -> None:
+        """Ignore the number of slots."""
+
     def on_prepared(self, stage: str, progress: StepProgress) -> None:
         """Record the progress."""
         self.progress.append((stage, progress.done, progress.total))

@@ -16,7 +16,8 @@ from support import toys
 from support.plans import toy_plan
 from support.trials import PAPER, repeats, trial
 from sweep.config.schema import SweepConfig
-from sweep.display import Board, TextDisplay
+from sweep.display.board import Board
+from sweep.display.lines import TextDisplay
 from sweep.records import TrialRecord, escape_unprintable
 from sweep.redaction import escape_markdown
 from sweep.report.data import ReportData
@@ -85,15 +86,15 @@ def test_the_live_table_shows_it(config: SweepConfig) -> None:
     board = Board([toy_plan(config, "sweep")])
     for record in records():
         board.update_trial("sweep", record)
-    text = drawn(board.render())
+    text = drawn(board)
     assert text.count(escape_unprintable(HOSTILE)) == 3  # the best's setting twice, the reason
     assert obeyed(text) == set()
 
 
-def test_lines_show_it() -> None:
+def test_lines_show_it(config: SweepConfig) -> None:
     """Where there is no terminal, as well."""
     out = io.StringIO()
-    TextDisplay(Console(file=out), several=False).for_sweep("sweep").on_trial_update(records()[1])
+    TextDisplay(Console(file=out), [toy_plan(config, "sweep")]).for_sweep("sweep").on_trial_update(records()[1])
     assert f"failed ({escape_unprintable(HOSTILE)})" in out.getvalue()
     assert obeyed(out.getvalue()) == set()
 
