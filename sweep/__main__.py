@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import NoReturn
 
 from sweep.signals import enable_fast_exit
+from sweep.status import enable_early_words
 
 PACKAGE = "unlearn-sweep"
 """Name of the distribution."""
@@ -61,6 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code or 0
 
 
+def run_process() -> NoReturn:
+    """Run the command of this process, which is its own."""
+    enable_fast_exit()
+    enable_early_words()
+    sys.exit(main())
+
+
 def describe_commands() -> str:
     """Return the commands, a line each, with the first one to try."""
     width = max(map(len, COMMANDS))
@@ -89,5 +98,4 @@ def find_version() -> str:
 
 
 if __name__ == "__main__":
-    enable_fast_exit()
-    sys.exit(main())
+    run_process()

@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_plan(wanted: "LaunchPlan", began: float) -> int:
     """Run the sweeps, write their files and print the results; return 0 if each has a finished trial, else 1."""
-    status.say("loading torch, Ray and MLflow")
+    status.say("loading Ray and MLflow")
     from sweep import outputs, run
     from sweep.atomic_io import translate_disk_full
 

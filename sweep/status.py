@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+QUIET_OPTIONS = {"--dry-run", "--cfg"}
+"""Options of a command that starts nothing: its output is what was asked for, and nothing else."""
+
 _spinner: "Progress | None" = None
 _is_command = False
 
 
 def enable_early_words() -> None:
-    """Let `say_early` print: this process is a command, whose output nobody else shares."""
+    """Let `say_early` print: this process is a command, and none whose output is a configuration."""
     global _is_command
-    _is_command = True
+    _is_command = not QUIET_OPTIONS & {word.partition("=")[0] for word in sys.argv}
 
 
 def say_on_terminal(text: str) -> None:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from sweep.prepare.preparers import Preparer
     from sweep.search.study import SweepStudy
 
+CHECKING = "checking the model and the rows"
+"""Status while sweeps are planned."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchPlan:
@@ -92,8 +95,8 @@ def plan_new(words: Sequence[str], name: str | None) -> LaunchPlan:
         DataError: the rows cannot be loaded.
     """
     request = parse_request(words, name)
+    status.say_early(CHECKING)
     check_databases(request.configs)
-    status.say_early("checking the model and the rows")
     if request.name not in request.configs:
         return _plan_comparison(request)
     return LaunchPlan(name=request.name, plans=[plan_new_sweep(config, own) for own, config in request.configs.items()])
@@ -121,7 +124,9 @@ def _plan_stored_sweeps(storage: Path, name: str) -> list[SweepPlan]:
     from sweep.search.study import refuse_running_sweep
 
     names = list_sweep_names(storage, name)
-    check_databases({own: load_stored_config(storage, own) for own in names})
+    configs = {own: load_stored_config(storage, own) for own in names}
+    status.say_early(CHECKING)
+    check_databases(configs)
     plans = [plan_stored_sweep(storage, own) for own in names]
     for plan in plans:
         refuse_running_sweep(plan.config, plan.name)
