@@ -4,18 +4,22 @@ from collections.abc import Sequence
 from threading import RLock
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.control import Control
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.segment import ControlType
 from rich.text import Text
 
 from sweep.display.state import SweepsState
 from sweep.display.table import TrialRow, build_row, fit_setting, render_rows, shorten_text
 from sweep.plan.sweep_plan import SweepPlan
-from sweep.records import Setting, StepProgress, TrialRecord, escape_unprintable
+from sweep.records import Pace, Setting, StepProgress, TrialRecord, escape_unprintable
 
 MAX_TABLE_ROWS = 12
 """Maximum number of trials in the table, unless more run: first the running ones, then the most recent."""
+WIDE_TERMINAL = 100
+"""Width from which a bar has room for loss and speed."""
 HEADING_LINES = 2
 """Lines above the rows of the table."""
 
@@ -84,10 +88,12 @@ class Board:
         """Start without trials."""
         self.state = SweepsState(plans)
         self._lock = RLock()
+        self._drawn: Sequence[int] = ()
         self._names = shorten_names([plan.name for plan in plans])
         title, pace = TextColumn("{task.description}"), TextColumn("{task.fields[pace]}")
-        self._bars = Progress(title, BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), pace)
+        self._bars = Progress(title, BarColumn(10), MofNCompleteColumn(), TimeElapsedColumn(), pace)
         self._stages: dict[str, TaskID] = {}
+        self._paces: dict[str, Pace | None] = {}
         self._spinner = Progress(SpinnerColumn(), title, TimeElapsedColumn())
 
     def set_status(self, status: str) -> None:
@@ -104,8 +110,7 @@ class Board:
                 self._stages[stage] = self._bars.add_task(f"preparing the {stage}", pace="")
             bar = self._stages[stage]
             self._bars.update(bar, completed=progress.done, total=progress.total)
-            if progress.pace:
-                self._bars.update(bar, pace=str(progress.pace))
+            self._paces[stage] = progress.pace or self._paces.get(stage)
             if progress.done == progress.total:
                 self._bars.remove_task(self._stages.pop(stage))
 
@@ -128,13 +133,18 @@ class Board:
         with self._lock:
             width, height = options.max_width, console.size.height - 1
             bars = [self._bars] if self._stages else []
+            for stage, bar in self._stages.items():
+                self._bars.update(bar, pace=_describe_pace(self._paces[stage], width))
             if self.state.started:
+                lines = self._render_trials(width, height - len(self._stages))
+                yield erase_wrapped(self._drawn, width)
+                self._drawn = [line.cell_len for line in lines]
                 yield from bars
-                yield from self._render_trials(width, height - len(self._stages))
+                yield from lines
             else:
                 yield from bars or [self._spinner]
 
-    def _render_trials(self, width: int, height: int) -> list[RenderableType]:
+    def _render_trials(self, width: int, height: int) -> list[Text]:
         """Return header, best trials and table: the running trials come first where the height is not enough."""
         header = Text(shorten_text(self.state.describe_progress(), width), style="bold")
         n_running, room = len(self.state.list_running()), max(1, height - 1 - HEADING_LINES)
@@ -181,6 +191,22 @@ def shorten_names(names: Sequence[str]) -> dict[str, str]:
     fronts = {name.rpartition(".")[0] for name in names}
     cut = len(fronts.pop()) + 1 if len(names) > 1 and len(fronts) == 1 and "" not in fronts else 0
     return {name: escape_unprintable(name[cut:]) for name in names}
+
+
+def erase_wrapped(drawn: Sequence[int], width: int) -> Control:
+    """Erase the further lines that the last drawing takes where the terminal has become narrower and wrapped it.
+
+    `rich` itself goes up by as many lines as it has drawn.
+    """
+    more = sum(max(0, (length - 1) // width) for length in drawn)
+    up_and_erase = (ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2)
+    return Control(*more * up_and_erase)
+
+
+def _describe_pace(pace: Pace | None, width: int) -> str:
+    """Describe the pace of a stage; on a narrow terminal, beside its bar, by the time that is left alone."""
+    words = "" if pace is None else str(pace)
+    return words if width >= WIDE_TERMINAL else words.rpartition(", ")[2]
 
 
 def _describe_more(running: Sequence[TrialRecord], width: int) -> Text:

@@ -24,4 +24,7 @@ def open_display(plans: Sequence[SweepPlan]) -> Iterator[SweepsDisplay]:
         return
     board = Board(plans)
     with Live(board, console=console, refresh_per_second=REDRAWS_PER_S) as live:
-        yield LiveDisplay(board, live)
+        try:
+            yield LiveDisplay(board, live)
+        finally:
+            board.state.end_forecast()  # the last drawing stays

@@ -1,7 +1,7 @@
 """State of running sweeps: the records of all trials, and the forecast that both displays show."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from sweep import records
@@ -83,6 +83,10 @@ class SweepsState:
         now = records.now()
         if self.started and now - self._forecast_at >= FORECAST_INTERVAL_S:
             self.forecast, self._forecast_at = self._compute_forecast(now), now
+
+    def end_forecast(self) -> None:
+        """Forget the time that is left: no trial runs any more."""
+        self.forecast = replace(self.forecast, ends=None)
 
     def describe_progress(self) -> str:
         """Describe trials, time that is left, elapsed time and phase in a line."""

@@ -10,7 +10,7 @@ from rich.live import Live
 
 from support.plans import toy_plan
 from support.toys import config as toy_config
-from sweep.display.board import MAX_TABLE_ROWS, Board, LiveDisplay, shorten_names
+from sweep.display.board import MAX_TABLE_ROWS, Board, LiveDisplay, erase_wrapped, shorten_names
 from sweep.display.lines import TextDisplay
 from sweep.display.state import format_duration
 from sweep.display.table import build_row, render_rows
@@ -239,6 +239,21 @@ def test_what_stands_in_a_narrow_table() -> None:
     assert "forget ES" in render_rows(rows, 88)[1].plain
     assert "forget ES" not in render_rows(rows, 70)[1].plain
     assert "alpha=1.2 beta=7 … " in line(45)
+
+
+def test_a_terminal_that_becomes_narrower_keeps_no_rest_of_the_board() -> None:
+    """It wraps lines of 81 and 41 cells to 3 and 2 of 40: three more than were drawn, which a line of 40 is not."""
+    assert erase_wrapped([81, 41, 40, 0], 40).segment.text == 3 * "\x1b[1A\x1b[2K"
+    assert erase_wrapped([81, 41, 40, 0], 100).segment.text == ""
+
+
+def test_the_last_drawing_has_no_time_left(board: Board) -> None:
+    """It stays on the screen."""
+    board.update_trial("sweep", record(0, 0.5))
+    board.refresh_forecast()
+    assert "left" in board.state.describe_progress()
+    board.state.end_forecast()
+    assert board.state.describe_progress() == "1/40 trials  0:00 elapsed"
 
 
 def test_durations_are_read() -> None:
