@@ -99,9 +99,14 @@ class Board:
     def set_status(self, status: str) -> None:
         """Show what goes on, with the time since then, until there is a bar or a trial."""
         with self._lock:
-            for shown in self._spinner.task_ids:
-                self._spinner.remove_task(shown)
+            self._remove_status()
             self._spinner.add_task(status)
+
+    def close(self) -> None:
+        """Leave out of the last drawing, which stays on the terminal, what is no longer true."""
+        with self._lock:
+            self._remove_status()
+            self.state.end_forecast()
 
     def update_stage(self, stage: str, progress: StepProgress) -> None:
         """Update the bar of a preparation stage; add the bar at its first progress, remove it at its end."""
@@ -143,6 +148,10 @@ class Board:
                 yield from lines
             else:
                 yield from bars or [self._spinner]
+
+    def _remove_status(self) -> None:
+        for shown in self._spinner.task_ids:
+            self._spinner.remove_task(shown)
 
     def _render_trials(self, width: int, height: int) -> list[Text]:
         """Return header, best trials and table: the running trials come first where the height is not enough."""

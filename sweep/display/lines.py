@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from sweep import records
 from sweep.display.state import SweepsState
 from sweep.plan.sweep_plan import SweepPlan
-from sweep.records import StepProgress, TrialRecord, escape_unprintable, format_setting
+from sweep.records import StepProgress, TrialRecord, escape_unprintable, format_setting, now
 
 LINE_INTERVAL_S = 30.0
 """Time between two printings of the progress of all that runs long, in seconds."""
@@ -89,14 +88,12 @@ class TextDisplay:
     def on_step(self) -> None:
         """Print the progress that is due, and now and then the time that is left."""
         self._progress.print_due()
-        started, now = self._state.started, records.now()
-        if not started or now - max(started, self._last_forecast) < max(
-            LINE_INTERVAL_S, FORECAST_SHARE * (now - started)
-        ):
-            return
-        self._last_forecast = now
-        self._state.refresh_forecast()
-        _print_line(self._console, self._state.describe_progress())
+        started, at = self._state.started, now()
+        interval = max(LINE_INTERVAL_S, FORECAST_SHARE * (at - started))
+        if started and at - max(started, self._last_forecast) >= interval:
+            self._last_forecast = at
+            self._state.refresh_forecast()
+            _print_line(self._console, self._state.describe_progress())
 
 
 class TextSweepView:
@@ -110,10 +107,10 @@ class TextSweepView:
         self._state = state
         self._progress = progress
 
-    def on_resume(self, resumed: Sequence[TrialRecord]) -> None:
+    def on_resume(self, records: Sequence[TrialRecord]) -> None:
         """Print how many trials are done; failed ones run again."""
-        self._state.add_resumed(self._name, resumed)
-        if over := sum(record.state != "failed" for record in resumed):
+        self._state.add_resumed(self._name, records)
+        if over := sum(record.state != "failed" for record in records):
             _print_line(self._console, f"{self._prefix}resumed after {over} trials")
 
     def on_trial_update(self, record: TrialRecord) -> None:

@@ -27,4 +27,4 @@ def open_display(plans: Sequence[SweepPlan]) -> Iterator[SweepsDisplay]:
         try:
             yield LiveDisplay(board, live)
         finally:
-            board.state.end_forecast()  # the last drawing stays
+            board.close()

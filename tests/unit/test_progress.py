@@ -247,12 +247,15 @@ def test_a_terminal_that_becomes_narrower_keeps_no_rest_of_the_board() -> None:
     assert erase_wrapped([81, 41, 40, 0], 100).segment.text == ""
 
 
-def test_the_last_drawing_has_no_time_left(board: Board) -> None:
-    """It stays on the screen."""
+def test_the_last_drawing_says_nothing_that_passes(board: Board) -> None:
+    """It stays on the screen: without the time that is left, and without the status before the first trial."""
+    board.set_status("starting trials")
+    assert "starting trials" in shown(board)[0]
+    board.close()
+    assert "".join(shown(board)).strip() == ""
     board.update_trial("sweep", record(0, 0.5))
-    board.refresh_forecast()
-    assert "left" in board.state.describe_progress()
-    board.state.end_forecast()
+    assert "left" in shown(board)[0]
+    board.close()
     assert board.state.describe_progress() == "1/40 trials  0:00 elapsed"
 
 

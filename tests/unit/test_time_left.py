@@ -60,7 +60,7 @@ def test_a_sweep_is_played_to_its_end() -> None:
 def test_the_race_waits_for_the_search_and_the_winner_for_the_race() -> None:
     """A trial ends at 5; then the race takes 10 and the winner 10, though there are three slots."""
     sweep = played(race=1, winner=1)
-    sweep.running = Counter({"search": 1})
+    sweep.running = Counter[Phase]({"search": 1})
     assert play_sweeps([sweep], [BusySlot(ends=5.0, sweep=0, phase="search")], 3) == 25
 
 
