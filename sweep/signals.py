@@ -129,7 +129,7 @@ def enable_fast_exit() -> None:
 
     Otherwise Python's last garbage collection visits half a million objects of the libraries, which takes seconds.
     """
-    signal.signal(signal.SIGINT, lambda signum, frame: exit_process(128 + signum))
+    signal.signal(signal.SIGINT, _exit_on_signal)
     atexit.register(gc.freeze)
 
 
@@ -161,6 +161,12 @@ def exit_process(code: int) -> NoReturn:
     # A live table hides the cursor, and nothing else would show it again.
     os.write(sys.stdout.fileno(), b"\x1b[?25h" if sys.stdout.isatty() else b"")
     os._exit(code)
+
+
+def _exit_on_signal(signum: int, frame: FrameType | None) -> NoReturn:
+    """End this process; on a terminal, the line of its status is cleared."""
+    os.write(1, b"\r\x1b[2K" if os.isatty(1) else b"")
+    exit_process(128 + signum)
 
 
 def _write_line(line: str) -> None:

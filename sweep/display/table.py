@@ -67,10 +67,12 @@ def shorten_text(text: str, width: int) -> str:
     """Return the text, or as many of its words as fit the width with an ellipsis."""
     if cell_len(text) <= width:
         return text
-    words = text.split(" ")
-    while words and cell_len(" ".join([*words, ELLIPSIS])) > width:
-        words.pop()
-    return " ".join([*words, ELLIPSIS]) if width > 0 else ""
+    kept, *words = text[: width + 1].split(" ")
+    for word in words:
+        if cell_len(f"{kept} {word} {ELLIPSIS}") > width:
+            break
+        kept = f"{kept} {word}"
+    return f"{kept} {ELLIPSIS}" if cell_len(f"{kept} {ELLIPSIS}") <= width else ELLIPSIS[:width]
 
 
 def fit_setting(setting: Setting, width: int) -> str:
