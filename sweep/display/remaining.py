@@ -23,6 +23,8 @@ RACE_SHARE = 0.8
 """Share of a race's runs that is expected to run before settings have left it: 0.56 to 1 in 14 recorded sweeps."""
 FULL_SUITE_FACTOR = 1.5
 """Duration of a first report in durations of other runs, until one is measured; 1.4 to 1.7 on the embedded default."""
+MIN_SECONDS = 0.001
+"""Least duration of a run, so that toy runs without any end too."""
 N_RECENT = 16
 """Number of the most recent runs of a kind whose mean duration is taken: the machine's load changes."""
 
@@ -165,7 +167,7 @@ class Durations:
         """Return the seconds from the start of a run of a kind to the start of the next; something must be known."""
         like = next(other for other in FALLBACKS[kind] if other in self.seconds)
         factor = FULL_SUITE_FACTOR if kind == "first report" != like else 1.0
-        return factor * self.seconds[like] + self.gap
+        return max(MIN_SECONDS, factor * self.seconds[like] + self.gap)
 
 
 def measure_durations(runs: Iterable[Run]) -> Durations:

@@ -103,7 +103,7 @@ class SweepsState:
         """Return the share of a trial that is known to be done: of its epochs, or of its steps."""
         epochs = float(record.setting.get("train.epochs", self.plans[name].config.train.epochs))
         done = record.curve[-1]["epoch"] / epochs if record.curve else 0.0
-        return max(done, record.progress.done / record.progress.total if record.progress else 0.0)
+        return max(done, record.progress.done / max(1, record.progress.total) if record.progress else 0.0)
 
     def _compute_forecast(self, now: float) -> Forecast:
         begun = {name: [*own.values()] for name, own in self.trials.items()}

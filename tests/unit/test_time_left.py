@@ -86,6 +86,13 @@ def test_many_trials_are_not_played_one_by_one(search: int | None, search_s: flo
     assert estimate_time_left([left], [runs], 4, 10.0) == pytest.approx(expected + OUTPUT_S)
 
 
+def test_trials_that_take_no_time_have_an_end_too() -> None:
+    """In an hour there are 3.6 million of a millisecond, and no division by zero."""
+    left = Remaining(search=None, search_s=3600.0, paper=[], race=0, race_round=0, winner=[])
+    runs = [run("search", 1.0, 1.0), run("search", 1.0, 1.0)]
+    assert estimate_time_left([left], [runs], 2, 10.0) == pytest.approx(3600 + OUTPUT_S, rel=1e-3)
+
+
 def test_the_first_run_of_a_worker_is_left_out() -> None:
     """It took 13 s; then 4 and 6 s, a tenth of a second apart; another worker's first took 15 s."""
     runs = [
