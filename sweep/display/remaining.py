@@ -24,7 +24,7 @@ RACE_SHARE = 0.8
 FULL_SUITE_FACTOR = 1.5
 """Duration of a first report in durations of other runs, until one is measured; 1.4 to 1.7 on the embedded default."""
 MIN_SECONDS = 0.001
-"""Least duration of a run, so that toy runs without any end too."""
+"""Least duration of a run: the forecast of toy runs that take no time has an end too."""
 N_RECENT = 16
 """Number of the most recent runs of a kind whose mean duration is taken: the machine's load changes."""
 
