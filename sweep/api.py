@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sweep.errors import BrokenOffError, ConfigError, SweepFailedError
-from sweep.records import Setting, TrackingRun, TrialRecord, format_setting
+from sweep.records import Setting, TrackingRun, TrialRecord
 from sweep.signals import CallerSignals
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from sweep.plan.launch_plan import LaunchPlan
+    from sweep.plan.sweep_plan import SweepPlan
     from sweep.run import SweepResult
 
 
@@ -38,6 +39,7 @@ class FinishedSweep:
         folder: the folder of its files.
         best: the best setting; None where no trial finished.
         verdict: sentence on the best setting beside the paper's; empty where there is no paper's setting.
+        text: the result in words and its table, as the sweep printed them.
         records: the last attempt of every trial: search, race and report.
         tracking_run: the place of its MLflow runs.
     """
@@ -46,6 +48,7 @@ class FinishedSweep:
     folder: Path
     best: Setting | None
     verdict: str
+    text: str
     records: Sequence[TrialRecord]
     tracking_run: TrackingRun
 
@@ -76,14 +79,13 @@ class FinishedSweep:
         return self.folder / "report.html"
 
     def __str__(self) -> str:
-        """Return the result in two lines."""
-        found = "no trial finished" if self.best is None else f"best {format_setting(self.best)}"
-        return "\n".join(filter(None, [f"{self.name}: {found}", self.verdict]))
+        """Return the result in words, its table, and the place of the report."""
+        return f"{self.text}\nreport: {self.report}"
 
     def _repr_html_(self) -> str:
         """Return the result for a notebook, with a link to the report."""
-        lines = "<br>".join(html.escape(str(self)).splitlines())
-        return f'{lines}<br><a href="{html.escape(self.report.as_uri())}" target="_blank">report</a>'
+        link = f'<a href="{html.escape(self.report.as_uri())}" target="_blank">report</a>'
+        return f"<pre>{html.escape(self.text)}</pre>{link}"
 
 
 def run_sweep(
@@ -118,7 +120,7 @@ def run_sweep(
         (ran,) = _run_plan(plan, signals, began)
     except BrokenOffError as error:
         raise SweepFailedError(f"{error}; call run_sweep again with name={plan.name!r} and resume=True") from error
-    return _describe_result(ran, plan.folder)
+    return _describe_result(ran, plan.plans[0])
 
 
 @contextmanager
@@ -180,15 +182,17 @@ def _run_plan(plan: "LaunchPlan", signals: CallerSignals, began: float) -> "list
     return ran
 
 
-def _describe_result(ran: "SweepResult", folder: Path) -> FinishedSweep:
+def _describe_result(ran: "SweepResult", plan: "SweepPlan") -> FinishedSweep:
+    from sweep import outputs
     from sweep.results.recovery import judge_recovery
 
     found = judge_recovery(ran)
     return FinishedSweep(
         name=ran.name,
-        folder=folder,
+        folder=plan.folder,
         best=None if ran.best is None else ran.best.setting,
         verdict="" if found is None else found.sentence,
+        text=outputs.format_result(outputs.render_result(plan, ran)),
         records=ran.records,
         tracking_run=ran.tracking_run,
     )

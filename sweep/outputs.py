@@ -1,5 +1,6 @@
 """Outputs of finished sweeps: the files and the report of each, and the tables that are printed."""
 
+import io
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +17,16 @@ from sweep.results import console_tables, write_results
 from sweep.results.recovery import judge_recovery
 from sweep.results.result_text import describe_sweep
 from sweep.results.saved_models import CARD_FILE, SavedModel, read_models
+from sweep.results.sweep_records import SweepRecords
 from sweep.results.target_check import warn_of_weak_target
 from sweep.run import SweepResult
 from sweep.tracking.backfill import attach_files, describe_result
 from sweep.tracking.logged_models import ModelEntry, log_models
 from sweep.tracking.store import TrackingError
 from sweep.tracking.views import print_ui_lines
+
+PLAIN_WIDTH = 80
+"""Columns of a result as text."""
 
 
 def write_outputs(wanted: LaunchPlan, ran: Sequence[SweepResult], total_s: float) -> None:
@@ -42,13 +47,30 @@ def write_outputs(wanted: LaunchPlan, ran: Sequence[SweepResult], total_s: float
         )
         with _warn_on_tracking_error():
             publish_report(plan, one.records, one.tracking_run)
-    Console(soft_wrap=True).print(
-        _publish_comparison(wanted, ran) if wanted.is_comparison else console_tables.render_sweep(ran[0])
-    )
+    print_result(_publish_comparison(wanted, ran) if wanted.is_comparison else render_result(wanted.plans[0], ran[0]))
     for model in [model for plan in wanted.plans for model in read_models(plan.folder)]:
         print(f"model:  {model.folder} ({format_bytes(model.size)})")
     print(f"files:  {wanted.folder}\nreport: {wanted.folder / write_report.PAGE_FILE}")
     print_ui_lines([one.ui_lines for one in ran])
+
+
+def render_result(plan: SweepPlan, sweep: SweepRecords) -> RenderableType:
+    """Render a sweep's result beside its target."""
+    return console_tables.render_sweep(sweep, plan.artifacts.reference_metrics, len(plan.dataset.holdout))
+
+
+def print_result(result: RenderableType) -> None:
+    """Print a result; sentences break between words on a terminal, and stay one line each in a pipe or a file."""
+    console = Console()
+    console.print(result, soft_wrap=not console.is_terminal)
+
+
+def format_result(result: RenderableType) -> str:
+    """Format a result as the text that a pipe would get."""
+    console = Console(file=io.StringIO(), width=PLAIN_WIDTH, color_system=None)
+    with console.capture() as captured:
+        console.print(result, soft_wrap=True)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 def publish_report(plan: SweepPlan, records: Sequence[TrialRecord], tracking_run: TrackingRun) -> None:

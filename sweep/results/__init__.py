@@ -5,6 +5,7 @@
     comparison       several objectives compared on report seeds
     recovery         the verdict on whether the paper's setting was found again
     target_check     the check that the target knows its rows
+    sentences        the result, the race and the warnings in words
     notes            sentences that a reader of the numbers has to know
     write_results    summary.json, best.yaml and the other files of a sweep's folder
     csv_tables       trials.csv, finalists.csv, times.csv and comparison.csv

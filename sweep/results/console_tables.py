@@ -1,160 +1,210 @@
-"""Render the tables that are printed at the end: the settings of a sweep, several sweeps, and the verdicts."""
+"""Render what is printed at the end: the verdict in words first, then one table, then what else has to be known.
 
-from collections.abc import Iterable, Mapping, Sequence
+All of it fits into 80 columns and needs no colours, so that a pipe gets what a terminal shows.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite
 from statistics import fmean
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from eval.metrics.calibrated_score import extraction_strengths
 from sweep.records import Setting, TrialRecord, escape_unprintable, format_value
-from sweep.results.comparison import WINS, ObjectiveResult, compare_objectives, explain_no_verdict
+from sweep.results.comparison import BEHIND, WINS, ObjectiveResult, compare_objectives, explain_no_verdict
 from sweep.results.recovery import judge_recovery
+from sweep.results.sentences import describe_race, describe_result, list_warnings
 from sweep.results.statistics import (
     TIED,
-    Finalist,
     PairedDifference,
     collect_repeat_values,
-    describe_place,
+    compare_shared_seeds,
     mean,
     std,
-    summarize_finalists,
-    summarize_race,
 )
 from sweep.results.sweep_records import SweepRecords
 from sweep.search.paper import list_qualifiers
 
-TABLE_METRICS = {
-    "forget ES": "forget/es",
-    "forget ES, paraphrased": "forget/es_paraphrase",
-    "retain ES": "retain/es",
-    "retain ES, paraphrased": "retain/es_paraphrase",
-    "score": "score",
-    "mix": "mix",
+SCORE_LABEL = "forget ES at equal retention\n(the score), lower is better"
+OTHER_METRICS = {
+    "mix (share of the unlearned\nweights in what is scored)": "mix",
+    "forget ES before mixing": "forget/es",
+    "  of paraphrased questions": "forget/es_paraphrase",
+    "retain ES before mixing,\nhigher is better": "retain/es",
+    "  of paraphrased questions ": "retain/es_paraphrase",
 }
-"""Metric keys by row label of the printed table."""
+"""Metrics below the score, by row of the table."""
+RESULT_WORDS = {WINS: "best", BEHIND: "worse", TIED: "tied"}
+"""Words of the column `result`, by verdict of a comparison."""
 
 
-def render_sweep(sweep: SweepRecords) -> RenderableType:
-    """Render a sweep: its best setting beside the paper's, the race, the report seeds, and the recovery verdict."""
-    winner, verdict = sweep.best, judge_recovery(sweep)
-    if winner is None:
-        return Text("No trial finished.")
-    parts: list[RenderableType] = [_build_best_table(sweep, winner)]
-    if winner.reason:
-        parts += [Text(f"Nothing was found: even the best trial has the worst score ({winner.reason}).")]
-    parts += [_build_race_table(sweep)] if sweep.race.n_rounds else []
-    repeated = summarize_finalists(sweep)
-    parts += [_build_finalist_table(repeated)] if repeated else []
-    parts += [_to_plain_text(verdict.sentence)] if verdict else []
-    return Group(*parts)
+@dataclass(frozen=True, kw_only=True)
+class _Side:
+    """A setting in the table: its heading, and its search trial if it has one."""
+
+    heading: str
+    setting: Setting
+    trial: TrialRecord | None
+
+
+def render_sweep(
+    sweep: SweepRecords, target: Mapping[str, float] | None = None, n_holdout: int | None = None
+) -> RenderableType:
+    """Render a sweep: what it found in words, its best setting beside the paper's, the race and warnings.
+
+    Args:
+        sweep: the sweep with its trials.
+        target: the metrics of its target, for orientation.
+        n_holdout: number of its holdout rows.
+    """
+    said = _to_plain_text(describe_result(sweep))
+    if sweep.best is None:
+        return said
+    race = describe_race(sweep)
+    warnings = [f"note: {warning.rstrip('.')}." for warning in list_warnings(sweep, target or {}, n_holdout)]
+    table = _build_best_table(sweep, sweep.best, target or {})
+    return Group(said, "", table, "", *map(_to_plain_text, [*([race] if race else []), *warnings]))
 
 
 def render_comparison(sweeps: Sequence[SweepRecords]) -> RenderableType:
-    """Render several sweeps: a table and the winner for each model and dataset, then the recovery verdicts."""
+    """Render several sweeps: for each model and dataset who is best and a table, then the verdicts on the paper's."""
     groups = compare_objectives(sweeps)
     verdicts = [_to_plain_text(one.recovery.sentence) for group in groups for one in group if one.recovery]
     return Group(
         *(
             part
             for group in groups
-            for part in (_build_comparison_table(group), _to_plain_text(_describe_winner(group)))
+            for part in (_to_plain_text(_describe_winner(group)), "", _build_comparison_table(group), "")
         ),
         *verdicts,
     )
 
 
-def _build_best_table(sweep: SweepRecords, winner: TrialRecord) -> Table:
-    """Build a table with a row for each hyper-parameter and metric, and a column for each setting."""
-    sides: dict[str, tuple[Setting, TrialRecord | None]] = {"best": (winner.setting, winner)}
-    config, qualified = sweep.config, ", ".join(list_qualifiers(sweep.config))
-    if sweep.paper is not None:
-        label = f"paper, {config.data.paper_split}" + (f"\n({qualified})" if qualified else "")
-        sides[label] = (sweep.paper, sweep.find_search_trial(sweep.paper))
-    table = Table(
-        title=_to_plain_text(f"{config.objective} on {config.model.name}, {config.data.name}"), title_justify="left"
+def _make_table(title: str, caption: str | None = None) -> Table:
+    """Make an empty table: a rule below its head, no frame."""
+    return Table(
+        title=_to_plain_text(title),
+        title_justify="left",
+        title_style="bold",
+        caption=caption,
+        caption_justify="left",
+        box=box.SIMPLE,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
     )
+
+
+def _build_best_table(sweep: SweepRecords, best: TrialRecord, target: Mapping[str, float]) -> Table:
+    """Build a table with a row for each hyper-parameter and metric, and a column for each setting and the target."""
+    sides, config = _list_sides(sweep, best), sweep.config
+    table = _make_table(f"{config.objective} on {config.model.name}, {config.data.name}")
     table.add_column("")
-    for label in sides:
-        table.add_column(_to_plain_text(label), justify="right")
-    for name in winner.setting:
-        table.add_row(name, *(_to_plain_text(format_value(setting.get(name, "-"))) for setting, _ in sides.values()))
+    for heading in [*(side.heading for side in sides), *(["target"] if target else [])]:
+        table.add_column(_to_plain_text(heading), justify="right", overflow="fold")
+    for name in best.setting:
+        table.add_row(name, *(_to_plain_text(format_value(side.setting.get(name, "-"))) for side in sides))
     table.add_section()
-    table.add_row("measured on", *(_name_seeds(sweep, *side) for side in sides.values()))
-    for name, key in TABLE_METRICS.items():
-        table.add_row(name, *(_format_metric(sweep, *side, key) for side in sides.values()))
+    table.add_row("measured on", *(_name_seeds(sweep, side) for side in sides))
+    for row in _list_score_rows(sweep, sides, target):
+        table.add_row(*row)
+    table.add_section()
+    for label, key in OTHER_METRICS.items():
+        cells = [*(_format_metric(sweep, side, key) for side in sides), _format_number(target.get(key))]
+        if any(cells):
+            table.add_row(label, *(cell or "-" for cell in cells[: len(sides)]), *cells[len(sides) :][: bool(target)])
     return table
 
 
-def _name_seeds(sweep: SweepRecords, setting: Setting, trial: TrialRecord | None) -> str:
+def _list_sides(sweep: SweepRecords, best: TrialRecord) -> list[_Side]:
+    """List the settings of the table: the best, and the paper's where it is another."""
+    if sweep.paper is None:
+        return [_Side(heading="best", setting=best.setting, trial=best)]
+    qualifiers = ",\n".join(list_qualifiers(sweep.config))
+    qualified = f"\n({qualifiers})" if qualifiers else ""
+    if sweep.paper == best.setting:
+        return [_Side(heading=f"best, which is\nthe paper's{qualified}", setting=best.setting, trial=best)]
+    of_paper = sweep.find_search_trial(sweep.paper)
+    return [
+        _Side(heading="best", setting=best.setting, trial=best),
+        _Side(heading=f"paper's setting{qualified}", setting=sweep.paper, trial=of_paper),
+    ]
+
+
+def _name_seeds(sweep: SweepRecords, side: _Side) -> str:
     """Name the seeds on which the table's metrics of a setting were measured: the report's, or a search trial's."""
-    if n_seeds := len(collect_repeat_values(sweep.records, setting)):
-        return f"{n_seeds} report seeds"
-    return "-" if trial is None else f"trial {trial.index} alone"
+    if n_seeds := len(collect_repeat_values(sweep.records, side.setting)):
+        return f"{n_seeds} report seed{'s' if n_seeds > 1 else ''}"
+    return "-" if side.trial is None else f"trial {side.trial.index} alone"
 
 
-def _build_race_table(sweep: SweepRecords) -> Table:
-    """Build a table with a row for each setting in the race, the winner first."""
-    table = Table(title=f"the race over {sweep.race.n_rounds} seeds: it chooses the best setting", title_justify="left")
-    for header in ("", "setting", "mean ± std (seeds)", "above the best", "result"):
-        table.add_column(header)
-    for one, racer in zip(summarize_race(sweep), sweep.race.racers, strict=True):
-        spread = f"{_format_mean_std(one.scores)} ({len(one.scores)})"
-        # No interval of its own: who is behind is told by the noise of all settings together.
-        gap = "" if one.difference is None else f"{one.difference.mean:+.3f}"
-        result = _to_plain_text(describe_place(sweep.race, racer))
-        table.add_row(one.label, _format_setting(one.setting), spread, gap, result)
-    return table
+def _list_score_rows(
+    sweep: SweepRecords, sides: Sequence[_Side], target: Mapping[str, float]
+) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of the score: its means, the difference of two settings with its interval, and who is better."""
+    scores = [collect_repeat_values(sweep.records, side.setting) for side in sides]
+    cells = [
+        _format_mean_std(own) if own else _format_metric(sweep, side, "score") or "-"
+        for side, own in zip(sides, scores, strict=True)
+    ]
+    yield SCORE_LABEL, *cells, *([f"{extraction_strengths(target).forget:.3f}"] if target else [])
+    gap = compare_shared_seeds(*scores) if len(scores) > 1 else None
+    if gap is None:
+        return
+    if gap.pairs == 1:
+        yield "difference to the best", "", _format_gap(gap)
+        return
+    yield "difference to the best,\n95 % interval", "", _format_gap(gap)
+    yield "result", *_name_results(sweep, gap)
 
 
-def _build_finalist_table(repeated: Iterable[Finalist]) -> Table:
-    """Build a table with a row for each setting that ran on report seeds, which chose nothing."""
-    table = Table(title="score on report seeds", title_justify="left")
-    for header in ("", "setting", "mean ± std (seeds)", "above the best, 95 %", "wins"):
-        table.add_column(header)
-    for one in repeated:
-        spread = f"{_format_mean_std(one.scores)} ({len(one.scores)})"
-        table.add_row(one.label, _format_setting(one.setting), spread, _format_interval(one.difference), one.verdict)
-    return table
+def _name_results(sweep: SweepRecords, gap: PairedDifference) -> tuple[str, str]:
+    """Name the results of the best setting and of the paper's in words."""
+    known = judge_recovery(sweep)
+    if gap.is_tied or (known is not None and known.verdict == "equivalent"):
+        return (TIED, TIED) if gap.is_tied else ("equivalent", "equivalent")
+    return ("best", "worse") if gap.mean > 0 else ("worse", "better")
 
 
 def _build_comparison_table(group: Sequence[ObjectiveResult]) -> Table:
-    """Build a table with a row for each sweep on one model and one dataset; it fits into 80 columns."""
-    table = Table(
-        title=_to_plain_text(f"{group[0].model}, {group[0].data}: mean ± std on {group[0].measured_on} seeds"),
-        title_justify="left",
-        caption="each interval is of one difference alone; p is corrected for all of them (Holm)",
-        caption_justify="left",
-        pad_edge=False,
-        show_lines=True,
+    """Build a table with a row for each sweep on one model and one dataset, the lowest score first."""
+    table = _make_table(
+        f"{group[0].model}, {group[0].data}: mean ± std on {group[0].measured_on} seeds",
+        "score: forget ES at equal retention. Each interval is of one difference alone;\n"
+        "p is corrected for all of them (Holm).",
     )
-    for header in ("", "score", "forget ES", "retain ES", "above the best,\n95 %", "paper's\nsetting"):
-        table.add_column(header, overflow="fold")
-    for one in group:
+    table.add_column("", overflow="fold")
+    for header in (
+        "score,\nlower is\nbetter",
+        "forget ES\nbefore\nmixing",
+        "retain ES\nbefore\nmixing",
+        "difference to\nthe best,\n95 % interval",
+        "result",
+    ):
+        table.add_column(header, no_wrap=True)
+    for one in sorted(group, key=lambda one: mean(one.scores) if one.scores else inf):
         table.add_row(
             _to_plain_text(f"{one.objective}\n").append(_format_setting(one.setting or {})),
-            *(_format_mean_std(by_seed, "\n") for by_seed in (one.scores, one.forget_es, one.retain_es)),
-            _format_comparison(one),
-            one.recovery.verdict.replace(" ", "\n") if one.recovery else "",
+            _format_mean_std(one.scores, "\n"),
+            *(f"{mean(by_seed):.3f}" if by_seed else "-" for by_seed in (one.forget_es, one.retain_es)),
+            "" if one.difference is None else f"{_format_gap(one.difference)}\np={one.p:.3f}",
+            RESULT_WORDS.get(one.verdict, ""),
+            end_section=True,
         )
     return table
 
 
-def _format_comparison(one: ObjectiveResult) -> Text:
-    """Return the difference from the best with interval, verdict and corrected p; the verdict alone without one."""
-    gap = one.difference
-    if gap is None:
-        return Text(one.verdict)
-    return Text(f"{gap.mean:+.3f}\n[{gap.low:.3f}, {gap.high:.3f}]\n{one.verdict}, p={one.p:.3f}")
-
-
 def _describe_winner(group: Sequence[ObjectiveResult]) -> str:
-    """Return a sentence that names the winner, or the tied objectives, on one model and one dataset."""
+    """Return a sentence that names the best, or the tied objectives, on one model and one dataset."""
     where = f"{group[0].model}, {group[0].data}"
-    if winner := next((one.objective for one in group if one.verdict == WINS), None):
-        return f"{where}: {winner} wins."
+    if winner := next((one for one in group if one.verdict == WINS), None):
+        return f"{where}: {winner.objective} is best, ahead of all others, with a score of {mean(winner.scores):.3f}."
     tied = ", ".join(one.objective for one in group if one.verdict == TIED)
-    return f"{where}: nobody wins; tied: {tied}." if tied else f"{where}: {explain_no_verdict(group)}."
+    return f"{where}: none is best alone; tied: {tied}." if tied else f"{where}: {explain_no_verdict(group)}."
 
 
 def _to_plain_text(text: str) -> Text:
@@ -174,15 +224,20 @@ def _format_mean_std(by_seed: Mapping[int, float], between: str = " ") -> str:
     return f"{mean(by_seed):.3f}" if by_seed else "-"
 
 
-def _format_interval(gap: PairedDifference | None) -> Text:
-    """Return a difference with its 95 % interval; empty for None."""
-    return Text("" if gap is None else f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]")
+def _format_gap(gap: PairedDifference) -> str:
+    """Return a difference in two lines, its 95 % interval the second, which one pair has not."""
+    return f"{gap.mean:+.3f}" + (f"\n[{gap.low:+.3f}, {gap.high:+.3f}]" if isfinite(gap.low) else "")
 
 
-def _format_metric(sweep: SweepRecords, setting: Setting, trial: TrialRecord | None, key: str) -> str:
-    """Return a setting's mean metric on report seeds, before these have run its search trial's; `-` without a value."""
-    if collect_repeat_values(sweep.records, setting):
-        values = [*collect_repeat_values(sweep.records, setting, key).values()]
+def _format_metric(sweep: SweepRecords, side: _Side, key: str) -> str:
+    """Return a setting's mean metric on report seeds, before these have run its search trial's; empty without one."""
+    if collect_repeat_values(sweep.records, side.setting):
+        values = [*collect_repeat_values(sweep.records, side.setting, key).values()]
     else:
-        values = [trial.metrics[key]] if trial is not None and key in trial.metrics else []
-    return f"{fmean(values):.3f}" if values else "-"
+        values = [side.trial.metrics[key]] if side.trial is not None and key in side.trial.metrics else []
+    return f"{fmean(values):.3f}" if values else ""
+
+
+def _format_number(value: float | None) -> str:
+    """Return a number with three decimals; empty for None."""
+    return "" if value is None else f"{value:.3f}"

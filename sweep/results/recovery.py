@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from sweep.config.search_schema import Choices, Range
 from sweep.config.space import measure_share
 from sweep.records import Setting, Value, format_setting
-from sweep.results.statistics import PairedDifference, collect_repeat_values, compare_shared_seeds
+from sweep.results.statistics import PairedDifference, collect_repeat_values, compare_shared_seeds, mean
 from sweep.results.sweep_records import SweepRecords
 from sweep.search.paper import list_qualifiers, recipe_differences
 from sweep.search.samplers import N_STARTUP_TRIALS, SAMPLERS
@@ -22,6 +22,15 @@ EQUIVALENT_SHARE = 0.1
 MIN_PAIRED_SEEDS = 2
 """The number of report seeds that a confidence interval needs."""
 Verdict: TypeAlias = Literal["recovered", "within noise", "equivalent", "better found", "not recovered", "undecided"]
+OPENINGS: Mapping[Verdict, str] = {
+    "recovered": "Recovered the paper's setting",
+    "within noise": "Within noise of the paper's setting",
+    "equivalent": "Equivalent to the paper's setting",
+    "better found": "Better than the paper's setting",
+    "not recovered": "Not recovered, worse than the paper's setting",
+    "undecided": "Undecided beside the paper's setting",
+}
+"""The beginning of a verdict's sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +56,9 @@ class Recovery:
             searched, or nothing was found.
         difference: the tuned setting's scores minus the found one's on the same report seeds (positive: found is
             better); None where the two share no seed.
+        found_score: the found setting's mean score on these seeds; NaN without one.
+        tuned_score: the tuned setting's mean score on them; NaN without one.
+        tau: the share of retention at which both are scored.
         verdict: one of the above.
         reason: the reason for `undecided`; else empty.
         qualifiers: `stand-in` where model or data is not the paper's, `other recipe` where the recipe is not.
@@ -60,6 +72,9 @@ class Recovery:
     tuned: Setting
     distance: Mapping[str, float]
     difference: PairedDifference | None
+    found_score: float
+    tuned_score: float
+    tau: float
     verdict: Verdict
     reason: str
     qualifiers: Sequence[str]
@@ -68,10 +83,24 @@ class Recovery:
     @property
     def sentence(self) -> str:
         """The verdict with its evidence, as a sentence for people."""
-        qualified = f" ({', '.join(self.qualifiers)})" if self.qualifiers else ""
-        evidence = self.reason or _describe_evidence(self.found, self.tuned, self.difference)
-        small = ", less than a tenth of what the search can gain" if self.verdict == "equivalent" else ""
-        return f"{self.objective} on {self.model}, {self.split}{qualified}: {self.verdict}: {evidence}{small}."
+        qualified = f"; {', '.join(self.qualifiers)}" if self.qualifiers else ""
+        where = f"{self.objective} on {self.model}, {self.split}{qualified}"
+        return f"{OPENINGS[self.verdict]} ({where}): {self.reason or self._evidence}."
+
+    @property
+    def _evidence(self) -> str:
+        """The scores of both settings and their difference; a tie also names the smallest visible difference."""
+        gap, tuned = self.difference, format_setting(self.tuned)
+        if self.found is None or self.found == self.tuned or gap is None:
+            return f"the search came to the tuned {tuned} by itself"
+        unseen = f"; differences below {gap.half_width:.3f} cannot be told from 0" if gap.is_tied else ""
+        small = "; the difference is less than a tenth of what the search can gain"
+        return (
+            f"{format_setting(self.found)} leaves {self.found_score:.3f} of the forget rows extractable at"
+            f" {100 * self.tau:g} % of retention, against {self.tuned_score:.3f} with {tuned}"
+            f" (difference {0 - gap.mean:+.3f}, 95 % interval [{0 - gap.high:+.3f}, {0 - gap.low:+.3f}],"
+            f" {gap.pairs} seeds){unseen}{small if self.verdict == 'equivalent' else ''}"
+        )
 
 
 def judge_recovery(sweep: SweepRecords) -> Recovery | None:
@@ -84,7 +113,8 @@ def judge_recovery(sweep: SweepRecords) -> Recovery | None:
     if tuned is None or split is None or not config.space:
         return None
     own = None if sweep.found is None else {name: sweep.found[name] for name in tuned}
-    gap = compare_shared_seeds(collect_repeat_values(sweep.records, own), collect_repeat_values(sweep.records, tuned))
+    ours, theirs = (collect_repeat_values(sweep.records, setting) for setting in (own, tuned))
+    gap, shared = compare_shared_seeds(ours, theirs), ours.keys() & theirs.keys()
     verdict, reason = _decide_verdict(sweep, own, tuned, gap)
     return Recovery(
         objective=config.objective,
@@ -96,6 +126,9 @@ def judge_recovery(sweep: SweepRecords) -> Recovery | None:
             name: _measure_distance(config.space.get(name), (own or {}).get(name), tuned[name]) for name in tuned
         },
         difference=gap,
+        found_score=mean({seed: ours[seed] for seed in shared}),
+        tuned_score=mean({seed: theirs[seed] for seed in shared}),
+        tau=config.score.tau,
         verdict=verdict,
         reason=reason,
         qualifiers=list_qualifiers(config),
@@ -116,7 +149,7 @@ def _decide_verdict(
         pairs = 0 if gap is None else gap.pairs
         return (
             "undecided",
-            f"it takes {MIN_PAIRED_SEEDS} report seeds on which both settings finished, and there are {pairs}",
+            f"it takes {MIN_PAIRED_SEEDS} report seeds on which both settings finished, not {pairs}",
         )
     if gap.is_tied:
         near = all(_is_near(sweep.config.space.get(name), own[name], tuned[name]) for name in tuned)
@@ -158,16 +191,3 @@ def _measure_distance(entry: Range | Choices | None, own: Value | None, tuned: V
     if own != tuned and isinstance(entry, Range) and (entry.low == entry.high or (entry.log and float(tuned) <= 0)):
         return math.inf
     return measure_share(entry, own, tuned)
-
-
-def _describe_evidence(own: Setting | None, tuned: Setting, gap: PairedDifference | None) -> str:
-    """Describe both settings and the difference of their scores; a tie also names the smallest visible difference."""
-    if own is None or own == tuned or gap is None:
-        return f"the search came to the tuned {format_setting(tuned)} by itself"
-    way, sign = ("lower", 1) if gap.mean >= 0 else ("higher", -1)
-    low, high = sorted((sign * gap.low, sign * gap.high))
-    unseen = f"; differences below {gap.half_width:.3f} cannot be told from 0" if gap.is_tied else ""
-    return (
-        f"{format_setting(own)} scores {abs(gap.mean):.3f} {way} [{low:.3f}, {high:.3f}]"
-        f" than the tuned {format_setting(tuned)} over {gap.pairs} seeds{unseen}"
-    )

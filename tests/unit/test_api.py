@@ -83,7 +83,8 @@ def test_the_result_is_a_table(here: Path) -> None:
         name="first",
         folder=here,
         best={"alpha": 2.0},
-        verdict="a < b",
+        verdict="a",
+        text="a < b\n\nscore  0.250",
         records=records,
         tracking_run=TrackingRun(tracking_uri="", experiment="", run_id=""),
     )
@@ -92,8 +93,8 @@ def test_the_result_is_a_table(here: Path) -> None:
     assert list(ran.trials["index"]) == [0, 1]
     (here / "summary.json").write_text(json.dumps({"format": 1}))
     assert ran.summary == {"format": 1}
-    assert str(ran) == "first: best alpha=2\na < b"
-    assert "a &lt; b" in ran._repr_html_()
+    assert str(ran) == f"a < b\n\nscore  0.250\nreport: {here / 'report.html'}"
+    assert "<pre>a &lt; b\n\nscore  0.250</pre>" in ran._repr_html_()
     assert f'href="{(here / "report.html").as_uri()}"' in ran._repr_html_()
 
 

@@ -87,23 +87,32 @@ def test_evidence_by_hand(config: SweepConfig) -> None:
 
 
 def test_the_sentence_names_the_better_one_and_the_interval(config: SweepConfig) -> None:
-    """Lower is better: the found setting scores .533 lower, or, with the signs turned, higher."""
-    front = "wtnpo on toy, forget10 (stand-in, other recipe): "
+    """Both scores and found minus tuned: .3 is .533 lower than .833, or, with the signs turned, higher than -.233."""
+    where = "(wtnpo on toy, forget10; stand-in, other recipe): alpha=2.1 beta=7 leaves 0.300 of the forget rows"
     assert judged(config, sweep(FAR, CLEAR)).sentence == (
-        front + "better found: alpha=2.1 beta=7 scores 0.533 lower [0.390, 0.677] than the tuned alpha=1.5 beta=7"
-        " over 3 seeds."
+        f"Better than the paper's setting {where} extractable at 95 % of retention, against 0.833 with alpha=1.5 beta=7"
+        " (difference -0.533, 95 % interval [-0.677, -0.390], 3 seeds)."
     )
     assert judged(config, sweep(FAR, [-gap for gap in CLEAR])).sentence == (
-        front + "not recovered: alpha=2.1 beta=7 scores 0.533 higher [0.390, 0.677] than the tuned alpha=1.5 beta=7"
-        " over 3 seeds."
+        f"Not recovered, worse than the paper's setting {where} extractable at 95 % of retention, against -0.233 with"
+        " alpha=1.5 beta=7 (difference +0.533, 95 % interval [+0.390, +0.677], 3 seeds)."
     )
+
+
+def test_each_verdict_is_said_in_words(config: SweepConfig) -> None:
+    """The sentence opens with it; what is too small to matter is explained."""
+    assert judged(config, sweep(NEAR, TIED)).sentence.startswith("Recovered the paper's setting (wtnpo on toy, ")
+    said = judged(config, sweep(FAR, SMALL)).sentence
+    assert said.startswith("Equivalent to the paper's setting (")
+    assert said.endswith(", 3 seeds); the difference is less than a tenth of what the search can gain.")
 
 
 def test_a_tie_says_what_it_could_not_have_seen(config: SweepConfig) -> None:
     """Half the interval's width: three seeds hide a difference of up to .248 here."""
     said = judged(config, sweep(FAR, TIED)).sentence
-    assert "within noise: alpha=2.1 beta=7 scores 0.200 lower [-0.048, 0.448] than" in said
-    assert said.endswith(" over 3 seeds; differences below 0.248 cannot be told from 0.")
+    assert said.startswith("Within noise of the paper's setting (")
+    assert " against 0.500 with alpha=1.5 beta=7 (difference -0.200, 95 % interval [-0.448, +0.048], 3 seeds)" in said
+    assert said.endswith("; differences below 0.248 cannot be told from 0.")
 
 
 @pytest.mark.parametrize(("gaps", "seeds"), [((), 0), ((0.5,), 1)])
@@ -111,9 +120,8 @@ def test_too_few_seeds_are_undecided(config: SweepConfig, gaps: Sequence[float],
     """However large the difference is on one seed, and however near the settings are."""
     one = judged(config, sweep(NEAR, gaps))
     assert one.verdict == "undecided"
-    assert one.sentence.endswith(
-        f": undecided: it takes 2 report seeds on which both settings finished, and there are {seeds}."
-    )
+    assert one.sentence.startswith("Undecided beside the paper's setting (")
+    assert one.sentence.endswith(f": it takes 2 report seeds on which both settings finished, not {seeds}.")
 
 
 def test_only_seeds_on_which_both_finished_count(config: SweepConfig) -> None:
@@ -135,7 +143,7 @@ def test_a_search_that_came_to_nothing_by_itself(config: SweepConfig) -> None:
     one = judged(config, records)
     assert (one.verdict, one.found, one.difference) == ("undecided", None, None)
     assert all(math.isnan(distance) for distance in one.distance.values())
-    assert one.sentence.endswith(": undecided: the search came to no setting by itself.")
+    assert one.sentence.endswith("): the search came to no setting by itself.")
 
 
 def test_the_tuned_setting_itself_is_recovered(config: SweepConfig) -> None:
@@ -144,7 +152,7 @@ def test_the_tuned_setting_itself_is_recovered(config: SweepConfig) -> None:
         records = [*sweep(FAR, gaps), trial(3, PAPER, 0.5)]
         one = judged(config, records)
         assert (one.verdict, one.distance) == ("recovered", {"alpha": 0.0, "beta": 0.0})
-        assert one.sentence.endswith(": recovered: the search came to the tuned alpha=1.5 beta=7 by itself.")
+        assert one.sentence.endswith("): the search came to the tuned alpha=1.5 beta=7 by itself.")
 
 
 @pytest.mark.parametrize("objective", ["ga", "simnpo"])

@@ -74,7 +74,10 @@ def test_the_verdict_is_on_top_with_its_evidence(shown: Page) -> None:
     """t(.975, 2) = 4.30265, standard error .05774/√3 = .03333: .1667 ± .1434 leaves out 0."""
     top = shown.text[: shown.text.index("Pareto")]
     assert "better found stand-in other recipe" in top
-    assert "scores 0.167 lower [0.023, 0.310] than the tuned alpha=1.5 beta=7 over 3 seeds" in top
+    assert (
+        "leaves 0.300 of the forget rows extractable at 95 % of retention, against 0.467 with alpha=1.5 beta=7" in top
+    )
+    assert "(difference -0.167, 95 % interval [-0.310, -0.023], 3 seeds)" in top
     assert "alpha 2.1 1.5 12% beta 6 7 4%" in top
     assert "score 0.300 ± 0.100 0.467 ± 0.153" in top
     assert "retain.reduction = &quot;tokens&quot;" not in top

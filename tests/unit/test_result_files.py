@@ -196,7 +196,9 @@ def test_summary(folder: Path, config: SweepConfig) -> None:
     assert verdict["distance"] == {"alpha": pytest.approx(0.24), "beta": pytest.approx(0.33961, abs=1e-5)}
     assert (verdict["verdict"], verdict["found"], verdict["tuned"]) == ("within noise", BEST, PAPER)
     assert verdict["difference"] == paper["difference"]
-    assert verdict["sentence"].startswith("wtnpo on toy, forget10 (stand-in, other recipe): within noise: alpha=0.3 ")
+    assert verdict["sentence"].startswith(
+        "Within noise of the paper's setting (wtnpo on toy, forget10; stand-in, other recipe): alpha=0.3 "
+    )
     assert again["found"] == f"python -m sweep.launch {config.storage / 'mine' / 'found.yaml'}"
     assert again.keys() == {"best", "found", "paper"}
 
