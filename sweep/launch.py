@@ -3,6 +3,7 @@
 python -m sweep.launch configs/wtnpo.yaml
 """
 
+import shlex
 import signal
 import sys
 import time
@@ -22,14 +23,19 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    began = time.monotonic()
+    began, line = time.monotonic(), [*(sys.argv[1:] if argv is None else argv)]
     from eval.rows.types import DataError
     from sweep.errors import ConfigError
     from sweep.redaction import to_single_line
     from sweep.shell.arguments import parse_arguments
 
     try:
-        typed = parse_arguments(argv)
+        typed = parse_arguments(line)
+        if typed.cfg:
+            from sweep.config.request import dump_configs
+
+            print(dump_configs(typed.words, typed.name, typed.resume), end="", flush=True)
+            return 0
         status.say_on_terminal("reading the configuration")
         from sweep.plan import hub_commits, launch_plan
 
@@ -39,8 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             else launch_plan.plan_new(typed.words, typed.name)
         )
         if typed.dry_run:
+            from sweep.plan import dry_run
+
+            words = [word for word in line if word != "--dry-run"]
+            described = dry_run.describe_launch(wanted, f"python -m sweep.launch {shlex.join(words)}")
             status.end_status()
-            print(wanted, flush=True)
+            print(described, flush=True)
             return 0
         for plan in wanted.plans:
             hub_commits.check_commits(plan.config)

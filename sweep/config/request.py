@@ -7,10 +7,11 @@ from itertools import takewhile
 from pathlib import Path
 
 from eval.shipped_configs import CONFIGS
-from sweep.config.compose import default_name, load, validate_name
+from sweep.config.compose import default_name, dump, load, validate_name
 from sweep.config.diff import find_differences
 from sweep.config.matrix import SweepSource, expand_files, is_matrix
 from sweep.config.schema import SweepConfig
+from sweep.config.stored import list_sweep_names, load_stored_config, parse_storage
 from sweep.errors import ConfigError
 
 SHARED_BLOCKS = ("cluster", "storage", "search", "score", "seed", "seeds")
@@ -54,6 +55,27 @@ def parse_request(words: Sequence[str], name: str | None) -> SweepRequest:
     own = wanted or default_name(f"{files[0].stem}-{config.model.name}-{config.data.name}", datetime.now(UTC))
     source = SweepSource(name=files[0].stem, file=files[0], choices=tuple(overrides))
     return SweepRequest(name=own, files=files, sources={own: source}, configs={own: config})
+
+
+def dump_configs(words: Sequence[str], name: str | None, resume: str | None) -> str:
+    """Return the resolved configurations of a command line as YAML, one document for each sweep.
+
+    Args:
+        words: config files and overrides, or with `resume` nothing or storage=DIR.
+        name: the sweep's name, or None.
+        resume: the name of the stored sweep or comparison to continue, or None.
+
+    Raises:
+        ConfigError: as `parse_request`, or there is no such stored sweep.
+    """
+    if resume is not None and not leading_files(words):
+        storage = parse_storage(words, "--resume")
+        configs = {own: load_stored_config(storage, own) for own in list_sweep_names(storage, resume)}
+    else:
+        configs = {**parse_request(words, resume or name).configs}
+    if len(configs) == 1:
+        return dump(*configs.values())
+    return "---\n".join(f"# {own}\n{dump(config)}" for own, config in configs.items())
 
 
 def leading_files(words: Sequence[str]) -> list[Path]:

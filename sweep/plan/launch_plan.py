@@ -71,16 +71,6 @@ class LaunchPlan:
             return "give the same command again"
         return f"python -m sweep.launch --resume {sweep_arguments(self.plans[0].config.storage, self.name)}"
 
-    def __str__(self) -> str:
-        """Return a description of the planned sweeps."""
-        if not self.is_comparison:
-            return str(self.plans[0])
-        from sweep.prepare.cost import estimate_budget, summarize_budgets
-
-        needs = summarize_budgets([estimate_budget(plan.config, plan.dataset, plan.artifacts) for plan in self.plans])
-        lines = [*(plan.summary_line for plan in self.plans), *(f"note: {note}" for note in self.notes)]
-        return "\n".join([f"comparison: {self.name}", *lines, needs])
-
     @property
     def notes(self) -> list[str]:
         """Sentences that a reader of the sweeps' numbers has to know, once each."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from eval import datasets
 from eval.rows.types import Dataset
-from sweep.config.compose import dump
 from sweep.config.schema import MAX_EXPERIMENT_CHARS, SweepConfig
 from sweep.config.stored import load_stored_config
 from sweep.errors import ConfigError
@@ -81,19 +80,6 @@ class SweepPlan:
 
         return missing_preparers(self.config, self.dataset, self.artifacts)
 
-    def __str__(self) -> str:
-        """Return the resolved configuration, the planned trials, one row as tokens, and a forecast of what it takes."""
-        from sweep.prepare.forecast import forecast_sweep
-        from sweep.prepare.sample_row import format_sample_row
-
-        asked = (
-            f"{dump(self.config)}\nname: {self.name}\nrows: {self.rows_summary}\ntrials: {self.trials_summary}\n"
-            f"to prepare: {self.missing_summary}"
-        )
-        asked = "\n".join([asked, *(f"note: {note}" for note in self.notes)])
-        row = format_sample_row(self.config, self.dataset)
-        return f"{asked}\n{row}\n\n{forecast_sweep(self.config, self.dataset, self.artifacts)}"
-
     @property
     def summary_line(self) -> str:
         """The planned trials and missing artifacts, in one line."""
@@ -114,7 +100,12 @@ class SweepPlan:
     @property
     def trials_summary(self) -> str:
         """The planned numbers of trials, as text."""
-        from sweep.search.queue import count_race_runs, count_report_runs, count_search_trials
+        from sweep.search.queue import (
+            count_planned_trials,
+            count_race_runs,
+            count_report_runs,
+            count_search_trials,
+        )
 
         hours, search = self.config.search.hours, count_search_trials(self.config)
         limit = "" if hours is None else f" that begin within {hours:g} hours of search"
@@ -122,7 +113,9 @@ class SweepPlan:
         parts = [f"{'all' if search is None else search}{limit}"]
         parts += [f"a race of at most {race} runs"] if race else []
         parts += [f"{report} runs on report seeds"] if report else []
-        return ", then ".join(parts)
+        together = count_planned_trials(self.config, self.paper)
+        most = f": at most {together}" if together is not None and len(parts) > 1 else ""
+        return f"{', then '.join(parts)}{most}"
 
     @property
     def missing_summary(self) -> str:

@@ -7,9 +7,10 @@
     preparers      functions for the cluster that make the missing artifacts
     memory         peak memory of a trial, found without a GPU
     cost           hours and disk
+    speed          steps of the model, timed on this machine
     machine        what this machine has for trials without a GPU: memory, matrix units
-    sample_row     one row as tokens, for --dry-run
-    forecast       memory, hours and disk as a table, for --dry-run
+    sample_row     one row as the model reads it, for --dry-run
+    forecast       memory, hours and disk, for --dry-run
 
 Imported by plan, trial and cluster.
 """

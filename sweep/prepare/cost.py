@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -36,6 +36,8 @@ PEAK_FLOPS = {
 """Peak operations per second of a card, by `cluster.accelerator` and type (NVIDIA's data sheets: SXM, dense)."""
 ASSUMED_PEAK_SHARE = 0.4
 """Share of the peak that a trial is assumed to reach; not measured."""
+START_S = 15
+"""Seconds that Ray and its workers are assumed to take to start."""
 OFFLINE_VOCABULARY = 8192
 """Size of the vocabulary of a tokenizer that stands in for the model's."""
 MAX_MIX_EVALUATIONS = len(MIX_GRID) - 1 + N_BISECTIONS
@@ -43,8 +45,34 @@ MAX_MIX_EVALUATIONS = len(MIX_GRID) - 1 + N_BISECTIONS
 
 
 @dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Seconds that this machine takes for parts of a trial, one trial at a time.
+
+    Attributes:
+        step_s: of a training step, whatever its rows: the optimizer.
+        trained_s: of a position that is trained on.
+        read_s: of a position that an evaluation reads.
+        n_at_once: trials that run at once on this machine.
+    """
+
+    step_s: float
+    trained_s: float
+    read_s: float
+    n_at_once: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Work of a training or an evaluation: optimizer steps, positions that are trained on and that are only read."""
+
+    steps: int = 0
+    trained: float = 0
+    read: float = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class ArtifactCost:
-    """Cost of an artifact: bytes of disk, and hours of one card (None: the card's speed is not known)."""
+    """Cost of an artifact: bytes of disk, and hours to make it (0: it is there; None: the speed is not known)."""
 
     disk_bytes: int
     hours: float | None
@@ -65,7 +93,9 @@ class Budget:
 
     Attributes:
         n_trials: number of trials; None if only `search.hours` ends the search.
-        trial_hours: hours of one card for a trial, without the full metrics; None if the card's speed is not known.
+        trial_hours: hours for a trial, without the full metrics, of one card or of this machine beside others; None if
+            the speed is not known.
+        n_at_once: trials at once on this machine, whose speed was measured; 0 where hours are those of a card.
         artifact_costs: cost of each artifact by its folder, so that sweeps that share one pay for it once.
         models: the models that the sweep keeps.
         checkpoint_bytes: bytes of disk for the checkpoints of each training while it runs; 0 if none runs that long.
@@ -73,6 +103,7 @@ class Budget:
 
     n_trials: int | None
     trial_hours: float | None
+    n_at_once: int = 0
     artifact_costs: Mapping[Path, ArtifactCost]
     models: KeptModels = KeptModels(number=0, each_bytes=0)
     checkpoint_bytes: int = 0
@@ -82,23 +113,52 @@ class Budget:
         """Hours of one card for all trials and the artifacts that they share; None if not known."""
         return _sum_hours([self])
 
-    def __str__(self) -> str:
-        """Format time and disk, a line each."""
-        total = "" if self.total_hours is None else f"{self.total_hours:.2g} hours of one card, "
+    @property
+    def time_text(self) -> str:
+        """The time, as text."""
         if self.trial_hours is None:
-            time = f"not known (only for cluster.accelerator = {' or '.join(PEAK_FLOPS)})"
-        else:
-            time = f"{total}{self.trial_hours:.2g} hours a trial, assuming {ASSUMED_PEAK_SHARE:.0%} of the card's peak"
+            return f"not known (only for cluster.accelerator = {' or '.join(PEAK_FLOPS)}, or a smaller model on cores)"
+        each = format_seconds(3600 * self.trial_hours)
+        if self.n_at_once:
+            whole = f"{format_wall_time([self])}: " if self.n_trials is not None else ""
+            return f"{whole}{each} a trial, {self.n_at_once} at once (steps of this model, timed on this machine now)"
+        total = "" if self.total_hours is None else f"{self.total_hours:.2g} hours of one card, "
+        return f"{total}{self.trial_hours:.2g} hours a trial, assuming {ASSUMED_PEAK_SHARE:.0%} of the card's peak"
+
+    @property
+    def disk_text(self) -> str:
+        """The disk, as text."""
         more = f", {format_bytes(self.checkpoint_bytes)} for each long training while it runs (cluster.checkpoint)"
-        return f"time: {time}\ndisk: {_format_disk([self])}{more if self.checkpoint_bytes else ''}"
+        return f"{_format_disk([self])}{more if self.checkpoint_bytes else ''}"
 
 
 def summarize_budgets(budgets: Sequence[Budget]) -> str:
     """Summarize time and disk of several sweeps in one line; artifacts that they share count once."""
     hours, time = _sum_hours(budgets), "not known"
-    if hours is not None:
+    if hours is not None and all(one.n_at_once for one in budgets):
+        time = f"{format_wall_time(budgets)} (steps of these models, timed on this machine now)"
+    elif hours is not None:
         time = f"{hours:.2g} hours of one card, assuming {ASSUMED_PEAK_SHARE:.0%} of its peak"
     return f"together: time {time}; disk {_format_disk(budgets)}"
+
+
+def format_wall_time(budgets: Sequence[Budget]) -> str:
+    """Format the time that sweeps take on this machine, whose trials run several at once; known speeds are assumed."""
+    prepare = sum(cost.hours or 0.0 for cost in _merge_artifacts(budgets))
+    trials = sum((one.n_trials or 0) * (one.trial_hours or 0.0) for one in budgets)
+    return f"about {format_seconds(START_S + 3600 * (prepare + trials / min(one.n_at_once for one in budgets)))}"
+
+
+def format_seconds(seconds: float) -> str:
+    """Format a duration of a forecast, which is known roughly, with two digits: in s, min, h or days."""
+    for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 1.5 * unit:
+            return f"{_format_digits(seconds / unit)} {name}"
+    return f"{_format_digits(seconds)} s"
+
+
+def _format_digits(number: float) -> str:
+    return f"{number:.2g}" if number < 10 else f"{number:.0f}"
 
 
 def _sum_hours(budgets: Sequence[Budget]) -> float | None:
@@ -229,8 +289,14 @@ def _encode_sweep_rows(
     )
 
 
-def estimate_budget(config: SweepConfig, dataset: Dataset, places: Artifacts) -> Budget:
+def estimate_budget(config: SweepConfig, dataset: Dataset, places: Artifacts, speed: Speed | None = None) -> Budget:
     """Estimate the time and disk of a sweep whose artifacts have these places.
+
+    Args:
+        config: the sweep.
+        dataset: its rows.
+        places: the places of its artifacts.
+        speed: this machine's, where the trials run on its cores; None: hours are those of the card, if it is known.
 
     Raises:
         ConfigError: the model's tokenizer cannot be loaded.
@@ -239,12 +305,12 @@ def estimate_budget(config: SweepConfig, dataset: Dataset, places: Artifacts) ->
         load_model_info(config.model, config.target, dataset, config.train.attention),
         encode_sweep_rows(config, dataset),
     )
-    trained, read = _count_trained_positions(config, rows), _count_read_positions(config, rows)
-    hours = _estimate_hours(config, own, config.train.lora, trained=trained, read=read)
-    artifacts = _estimate_artifacts(config, own, rows, places)
+    hours = _estimate_hours(config, own, config.train.lora, speed, _count_trial_work(config, rows))
+    artifacts = _estimate_artifacts(config, own, rows, places, speed)
     return Budget(
         n_trials=count_planned_trials(config, find_paper_setting(config)),
         trial_hours=hours,
+        n_at_once=0 if speed is None else speed.n_at_once,
         artifact_costs=artifacts,
         checkpoint_bytes=_count_checkpoint_bytes(config, own, [hours, *(cost.hours for cost in artifacts.values())]),
         models=_estimate_models(config, own),
@@ -275,13 +341,20 @@ def _count_model_bytes(config: SweepConfig, own: ModelInfo) -> int:
     return int(own.n_parameters * WEIGHT_DTYPES[config.train.precision].itemsize + own.other_file_bytes)
 
 
-def _count_trained_positions(config: SweepConfig, rows: SweepRows) -> float:
-    """Count the positions that a trial trains on, on average."""
+def _count_trial_work(config: SweepConfig, rows: SweepRows) -> Work:
+    """Count the steps of a trial, the positions that it trains on, on average, and those that it reads at most."""
     forget, retain = rows.training_rows.forget, rows.training_rows.retain_lengths
     mean = _count_positions(forget) / len(forget)
     if config.retain.term != "none":
         mean += sum(retain) / len(retain)
-    return build_trial_schedule(config, len(forget)).n_steps * config.train.batch * mean
+    steps = build_trial_schedule(config, len(forget)).n_steps
+    return Work(steps=steps, trained=steps * config.train.batch * mean, read=_count_read_positions(config, rows))
+
+
+def _count_tuning_work(config: SweepConfig, rows: Sequence[EncodedRow]) -> Work:
+    """Count the steps and positions of a fine-tuning on these rows."""
+    epochs = config.target.epochs
+    return Work(steps=epochs * len(rows) // config.target.batch, trained=epochs * _count_positions(rows))
 
 
 def _count_read_positions(config: SweepConfig, rows: SweepRows) -> float:
@@ -291,40 +364,48 @@ def _count_read_positions(config: SweepConfig, rows: SweepRows) -> float:
 
 
 def _estimate_hours(
-    config: SweepConfig, own: ModelInfo, lora: LoraConfig | None, trained: float, read: float
+    config: SweepConfig, own: ModelInfo, lora: LoraConfig | None, speed: Speed | None, work: Work
 ) -> float | None:
-    """Estimate the hours of one card for `trained` positions and `read` ones; None if its speed is not known.
+    """Estimate the hours of this machine, where its speed is known, or of one card; None if its speed is not known.
 
     A forward costs 2 operations per parameter and position, the gradients of activations 2, those of weights 2, which
     adapters do without, and activations that are recomputed 2 (Kaplan et al., 2020, Scaling Laws for Neural Language
     Models, section 2.1).
     """
+    if speed is not None:
+        return (work.steps * speed.step_s + work.trained * speed.trained_s + work.read * speed.read_s) / 3600
     if not config.cluster.gpus or config.cluster.accelerator not in PEAK_FLOPS:
         return None
     peak = PEAK_FLOPS[config.cluster.accelerator][str(COMPUTE_DTYPES[config.train.precision]).removeprefix("torch.")]
     each = (6 if lora is None else 4) + (2 if config.train.checkpointing else 0)
-    operations = own.n_parameters * (each * trained + 2 * read)
+    operations = own.n_parameters * (each * work.trained + 2 * work.read)
     return operations / (ASSUMED_PEAK_SHARE * peak) / 3600
 
 
 def _estimate_artifacts(
-    config: SweepConfig, own: ModelInfo, rows: SweepRows, places: Artifacts
+    config: SweepConfig, own: ModelInfo, rows: SweepRows, places: Artifacts, speed: Speed | None
 ) -> dict[Path, ArtifactCost]:
-    """Estimate the cost of each artifact, by its folder."""
-    hours, asked = partial(_estimate_hours, config, own, config.target.lora), rows.training_rows
-    model_bytes = _count_model_bytes(config, own)
-    tuned = 0 if config.target.path else config.target.epochs * _count_positions(rows.target_rows)
+    """Estimate the cost of each artifact, by its folder; those that are there take no more time."""
+    asked, missing = rows.training_rows, places.missing_names
     read = _count_positions([*asked.forget, *asked.refusals, *rows.probes]) + sum(asked.retain_lengths)
+    model_bytes = _count_model_bytes(config, own)
     made = {
-        places.target: ArtifactCost(disk_bytes=model_bytes, hours=hours(trained=tuned, read=0)),
-        places.reference: ArtifactCost(
-            disk_bytes=_count_reference_bytes(config, own, asked), hours=hours(trained=0, read=read)
+        "target": (places.target, model_bytes, None if config.target.path else rows.target_rows),
+        "reference": (places.reference, _count_reference_bytes(config, own, asked), None),
+        "retain model": (
+            places.retain_model,
+            model_bytes,
+            None if config.retain_model.path else rows.retain_model_rows,
         ),
     }
-    if places.retain_model is not None:
-        tuned = 0 if config.retain_model.path else config.target.epochs * _count_positions(rows.retain_model_rows)
-        made[places.retain_model] = ArtifactCost(disk_bytes=model_bytes, hours=hours(trained=tuned, read=0))
-    return made
+    costs = {}
+    for name, (folder, size, tuned) in made.items():
+        work = Work() if tuned is None else _count_tuning_work(config, tuned)
+        work = Work(read=read) if name == "reference" else work
+        hours = _estimate_hours(config, own, config.target.lora, speed, work) if name in missing else 0.0
+        if folder is not None:
+            costs[folder] = ArtifactCost(disk_bytes=size, hours=hours)
+    return costs
 
 
 def _count_reference_bytes(config: SweepConfig, own: ModelInfo, rows: TrainingRows) -> int:

@@ -4,7 +4,7 @@ python -m sweep.launch configs/wtnpo.yaml model=phi-1.5 data=tofu-forget10 clust
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -14,7 +14,7 @@ from sweep.config import space
 from sweep.config.schema import SweepConfig
 from sweep.prepare import cost, memory
 from sweep.prepare.artifacts import Artifacts
-from sweep.prepare.cost import Budget
+from sweep.prepare.cost import Budget, Speed
 from sweep.prepare.machine import MachineShare, hint_precision, share_machine
 from sweep.prepare.memory import StageMemory
 from sweep.records import Value, format_bytes
@@ -58,11 +58,23 @@ class Forecast:
         """True if a trial fits into its share of a card; None if that is not known."""
         return None if self.card_bytes is None else self.peak_bytes + CUDA_OVERHEAD_BYTES <= self.card_bytes
 
-    def __str__(self) -> str:
-        """Format the parts of the memory as a table, then the verdict, time and disk."""
-        first = f"{OFFLINE_NOTE}\n" if self.is_offline else ""
-        last = f"\nhint: {self.hint}" if self.hint else ""
-        return f"{first}{self._memory_table}\nmemory: {self._memory_verdict}\n{self.budget}{last}"
+    @property
+    def lines(self) -> list[str]:
+        """Memory, time and disk, a line each, then what has to be known of them."""
+        known = [f"note: {OFFLINE_NOTE}" if self.is_offline else "", f"hint: {self.hint}" if self.hint else ""]
+        needs = [
+            f"memory: {self._memory_verdict} (most in {self._heaviest_part})",
+            f"time: {self.budget.time_text}",
+            f"disk: {self.budget.disk_text}",
+        ]
+        return [*needs, *filter(None, known)]
+
+    @property
+    def _heaviest_part(self) -> str:
+        """The stage and the part that take most."""
+        name, stage = max(self.stages.items(), key=lambda item: item[1].total_bytes)
+        part, size = max(vars(stage).items(), key=lambda item: item[1])
+        return f"{name}: {part} {format_bytes(size)}"
 
     @property
     def _memory_verdict(self) -> str:
@@ -89,17 +101,6 @@ class Forecast:
         large = [name for name in full if self.stages[name].total_bytes + CUDA_OVERHEAD_BYTES > (self.card_bytes or 0)]
         return shards + "".join(f"; {LORA_KEYS[name]}.rank=16 has the {name} train adapters alone" for name in large)
 
-    @property
-    def _memory_table(self) -> str:
-        """The parts of each stage as a table, in one unit."""
-        unit, name = (1e9, "GB") if self.peak_bytes >= 1e9 else (1e6, "MB")
-        rows = [(part.name, part.name) for part in fields(StageMemory)] + [("together", "total_bytes")]
-        lines = [f"{name:<12}" + "".join(f"{stage:>14}" for stage in self.stages)]
-        for label, part in rows:
-            sizes = [getattr(stage, part) / unit for stage in self.stages.values()]
-            lines.append(f"{label:<12}" + "".join(f"{size:>14.2f}" for size in sizes))
-        return "\n".join(lines)
-
 
 def forecast_sweep(config: SweepConfig, dataset: Dataset, artifacts: Artifacts) -> Forecast:
     """Forecast what a sweep needs; this takes seconds, loads no weights and needs no GPU.
@@ -118,6 +119,27 @@ def forecast_sweep(config: SweepConfig, dataset: Dataset, artifacts: Artifacts) 
         hint=hint_precision(config),
         is_offline=own.is_offline,
     )
+
+
+def time_sweep(config: SweepConfig, dataset: Dataset, artifacts: Artifacts) -> Speed | None:
+    """Time steps of the sweep's model on this machine, which takes seconds.
+
+    Returns:
+        Its speed; None where trials run elsewhere or on GPUs, do not fit, or have a model too large to try.
+
+    Raises:
+        ConfigError: the model's tokenizer cannot be loaded.
+    """
+    if share_machine(config.cluster, 0) is None:
+        return None
+    share = forecast_sweep(config, dataset, artifacts).machine
+    if share is None or not share.n_fitting:
+        return None
+    from sweep.prepare.speed import measure_speed
+
+    own = cost.load_model_info(config.model, config.target, dataset, config.train.attention)
+    rows, n_at_once = cost.encode_sweep_rows(config, dataset), min(share.n_at_once, share.n_fitting)
+    return measure_speed(config, _deepest_objective(config), own, rows, n_at_once)
 
 
 def _deepest_objective(config: SweepConfig) -> Objective:

@@ -178,11 +178,11 @@ def measure_stages(
     """
     tuned = texts.fine_tuning_rows(config)
     with MemoryTracker() as alive:
-        model = _make_trained_model(config, architecture, config.train.lora)
+        model = make_trained_model(config, architecture, config.train.lora)
         found = _measure_trial(alive, config, objective, model, texts)
         if tuned:
             if config.target.lora != config.train.lora:
-                model = _make_trained_model(config, architecture, config.target.lora)
+                model = make_trained_model(config, architecture, config.target.lora)
             loss = _fine_tuning_loss(config, model, tuned)
             found["fine-tuning"], _ = _measure_training(alive, config, model, loss, lambda: None)
     if config.train.parallel == "ddp":
@@ -191,9 +191,7 @@ def measure_stages(
     return {name: stage.shard_over(config.cluster.processes, gathered) for name, stage in found.items()}
 
 
-def _make_trained_model(
-    config: SweepConfig, architecture: PreTrainedConfig, lora: LoraConfig | None
-) -> PreTrainedModel:
+def make_trained_model(config: SweepConfig, architecture: PreTrainedConfig, lora: LoraConfig | None) -> PreTrainedModel:
     """Make a model without weights in the precision of the training, with adapters where these are trained."""
     precision = config.train.precision
     bare = make_bare_model(architecture, WEIGHT_DTYPES[precision], config.train.attention)
@@ -208,9 +206,9 @@ def _measure_trial(
 ) -> dict[str, StageMemory]:
     """Measure a trial: a step of unlearning, and an evaluation while the optimizer is there."""
     rows, several = _heaviest_training_rows(config, texts.training_rows)
-    reference = _fake_reference(model, rows, COMPUTE_DTYPES[config.train.precision])
-    unlearn = _unlearning_loss(config, objective, model, rows, reference)
-    loss = chain(_touch_weights(model) if several else (), unlearn)
+    reference = make_blank_reference(model, rows, COMPUTE_DTYPES[config.train.precision])
+    unlearn = unlearning_loss(config, objective, model, rows, reference)
+    loss = chain(touch_weights(model) if several else (), unlearn)
     probes = _heaviest_probes(texts.probes)
     step, evaluation = _measure_training(alive, config, model, loss, partial(_evaluate, model, probes))
     own = {id(parameter) for parameter in model.parameters()}
@@ -236,7 +234,7 @@ def _measure_training(
     """Measure a training step after the first, and the peak bytes of `evaluate` after it."""
     trained, before = _sum_bytes(weight for _, weight in trainable_parameters(model)), alive.current
     schedule = _two_steps(config.train.checkpointing)
-    with closing(train_steps(model, schedule, [_touch_weights(model), loss])) as steps:
+    with closing(train_steps(model, schedule, [touch_weights(model), loss])) as steps:
         next(steps)
         optimizer = alive.current - before
         activations = alive.measure_peak(lambda: next(steps)) - trained
@@ -260,7 +258,7 @@ def _two_steps(checkpointing: bool) -> Schedule:
     )
 
 
-def _unlearning_loss(
+def unlearning_loss(
     config: SweepConfig, objective: Objective, model: PreTrainedModel, rows: TrainingRows, reference: Reference
 ) -> Iterator[Tensor]:
     """Yield the loss of a trial's step in parts."""
@@ -272,11 +270,11 @@ def _unlearning_loss(
 def _fine_tuning_loss(config: SweepConfig, model: PreTrainedModel, tuned: Sequence[EncodedRow]) -> Iterator[Tensor]:
     """Yield the loss of a fine-tuning step in parts."""
     rows, passes = _heaviest_pass(config, tuned, config.target.batch)
-    yield from _touch_weights(model) if passes > 1 else ()
+    yield from touch_weights(model) if passes > 1 else ()
     yield from nll_parts(model, tuned, rows, config.train.tokens)
 
 
-def _touch_weights(model: PreTrainedModel) -> Iterator[Tensor]:
+def touch_weights(model: PreTrainedModel) -> Iterator[Tensor]:
     """Yield one loss part that sets the gradients of all trained weights, and so the optimizer's state, as any pass."""
     yield torch.stack([parameter.sum() for _, parameter in trainable_parameters(model)]).sum()
 
@@ -308,22 +306,22 @@ def _heaviest_probes(probes: Sequence[EncodedRow]) -> list[EncodedRow]:
     return [probes[i] for i in group_by_length([len(row.inputs) for row in probes], MAX_PASS_POSITIONS)[0]]
 
 
-def _fake_reference(model: PreTrainedModel, training_rows: TrainingRows, dtype: torch.dtype) -> Reference:
-    """Return the reference's outputs for the rows, as tensors without data."""
+def make_blank_reference(model: PreTrainedModel, training_rows: TrainingRows, dtype: torch.dtype) -> Reference:
+    """Make a reference with outputs of the right shape, all zero."""
     width = head_of(model).get_parameter("weight").shape[1]
     return Reference(
         head=take_frozen_head(output_layer(model), dtype),
-        forget=_fake_outputs(training_rows.forget, width, dtype),
-        refusal=_fake_outputs(training_rows.refusals, width, dtype),
-        retain=tuple(torch.empty(positions, width, dtype=dtype) for positions in training_rows.retain_lengths),
+        forget=_make_blank_outputs(training_rows.forget, width, dtype),
+        refusal=_make_blank_outputs(training_rows.refusals, width, dtype),
+        retain=tuple(torch.zeros(positions, width, dtype=dtype) for positions in training_rows.retain_lengths),
     )
 
 
-def _fake_outputs(rows: Sequence[EncodedRow], width: int, dtype: torch.dtype) -> CachedOutputs:
+def _make_blank_outputs(rows: Sequence[EncodedRow], width: int, dtype: torch.dtype) -> CachedOutputs:
     n = [len(row.labels) for row in rows]
     return CachedOutputs(
-        logp=tuple(torch.empty(tokens) for tokens in n),
-        hidden=tuple(torch.empty(tokens, width, dtype=dtype) for tokens in n),
+        logp=tuple(torch.zeros(tokens) for tokens in n),
+        hidden=tuple(torch.zeros(tokens, width, dtype=dtype) for tokens in n),
     )
 
 

@@ -1,32 +1,24 @@
-"""Show one row as tokens, for --dry-run: what the model reads, and what it is to answer."""
-
-from collections.abc import Sequence
-
-from transformers import PreTrainedTokenizerFast
+"""Show one row as the model reads it, for --dry-run: its prompt, and what it is to answer."""
 
 from eval.rows.encode import encode
 from eval.rows.types import Dataset
 from sweep.config.schema import SweepConfig
 from sweep.prepare.cost import load_model_info
 
-MAX_SHOWN_TOKENS = 40
-"""Maximum number of tokens of a line; those in the middle of a longer one are left out."""
+MAX_SHOWN_CHARS = 60
+"""Maximum number of characters of a text; those in the middle of a longer one are left out."""
 
 
 def format_sample_row(config: SweepConfig, dataset: Dataset) -> str:
-    """Format the first forget row in two lines: the tokens of its prompt, and those of its answer, the labels."""
+    """Format the first forget row in one line: its prompt and its labels as text, and how many tokens each has."""
     tokenizer = load_model_info(config.model, config.target, dataset, config.train.attention).tokenizer
     first = dataset.forget[0]
     row = encode(tokenizer, config.model.row_template, first.question, first.answer)
-    return (
-        f"a row's prompt, {row.start} tokens: {_format_tokens(tokenizer, row.ids[: row.start])}\n"
-        f"and its labels, {len(row.labels)} tokens: {_format_tokens(tokenizer, row.labels)}"
-    )
+    prompt, labels = (tokenizer.decode(ids) for ids in (row.ids[: row.start], row.labels))
+    return f"{_shorten(prompt)} -> {_shorten(labels)} ({row.start} and {len(row.labels)} tokens)"
 
 
-def _format_tokens(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int]) -> str:
-    """Format tokens as texts in quotes, the first and the last of them."""
-    shown = [repr(tokenizer.decode([token])) for token in ids]
-    if len(shown) > MAX_SHOWN_TOKENS:
-        shown = [*shown[: MAX_SHOWN_TOKENS // 2], "…", *shown[-MAX_SHOWN_TOKENS // 2 :]]
-    return " ".join(shown)
+def _shorten(text: str) -> str:
+    """Return a text in quotes, without its middle where it is long."""
+    half = MAX_SHOWN_CHARS // 2
+    return repr(text if len(text) <= MAX_SHOWN_CHARS else f"{text[:half]}…{text[-half:]}")

@@ -7,12 +7,13 @@ from typing import NoReturn
 from sweep.errors import ConfigError
 
 DESCRIPTION = "Run a sweep, or several to compare: from config files to the best settings of unlearning objectives."
-USAGE = """%(prog)s CONFIG [CONFIG ...] [key=value ...] [--name NAME] [--dry-run]
-       %(prog)s --resume NAME [storage=DIR | CONFIG ... key=value ...] [--dry-run]"""
+USAGE = """%(prog)s CONFIG [CONFIG ...] [key=value ...] [--name NAME] [--dry-run | --cfg job]
+       %(prog)s --resume NAME [storage=DIR | CONFIG ... key=value ...] [--dry-run | --cfg job]"""
 EXAMPLES = """examples:
   python -m sweep.launch configs/wtnpo.yaml
   python -m sweep.launch configs/wtnpo.yaml search.trials=8 seed=1 --name short
   python -m sweep.launch configs/wtnpo.yaml data=tofu-forget01 data.path=../tofu --dry-run
+  python -m sweep.launch configs/wtnpo.yaml recipe=paper --cfg job
   python -m sweep.launch configs/wtnpo.yaml model=llama-2-7b data=tofu-forget05 cluster=a100
   python -m sweep.launch configs/wga.yaml configs/npo.yaml configs/wtnpo.yaml --name three
   python -m sweep.launch configs/compare.yaml search.trials=48
@@ -31,7 +32,7 @@ class Parser(ArgumentParser):
 
 
 def parse_arguments(argv: Sequence[str] | None) -> Namespace:
-    """Parse the command line into `words`, `name`, `resume` and `dry_run`.
+    """Parse the command line into `words`, `name`, `resume`, `dry_run` and `cfg`.
 
     Raises:
         ConfigError: an option is unknown, or two options exclude each other.
@@ -51,5 +52,7 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
         help="the sweep's name (default: <config>-<model>-<data>-<UTC time>)",
     )
     which.add_argument("--resume", metavar="NAME", help="resume a sweep: keep its finished trials, run the rest")
-    parser.add_argument("--dry-run", action="store_true", help="show the plan and start nothing")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--dry-run", action="store_true", help="say what would happen, and start nothing")
+    only.add_argument("--cfg", choices=["job"], help="print the resolved configuration as YAML, and start nothing")
     return parser.parse_intermixed_args(argv)

@@ -16,7 +16,7 @@ from eval.shipped_configs import CONFIGS, GROUPS, list_names
 from sweep.shell.copy_configs import find_names
 
 OPTIONS = {
-    "launch": ("--name", "--resume", "--dry-run"),
+    "launch": ("--name", "--resume", "--dry-run", "--cfg"),
     "submit": ("--name", "--resume", "--address", "--follow", "--detach"),
     "export": ("--as", "--output"),
     "eval": (

@@ -1,5 +1,6 @@
 """The forecast: the parts of the memory, whether they fit and what would help, time, and whom it refuses; by hand."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from objectives.wtnpo import WTNPO
 from support.toys import config, dataset, encoded
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
-from sweep.prepare import cost, forecast, memory
+from sweep.prepare import cost, forecast, memory, speed
 from sweep.prepare.artifacts import locate_artifacts
-from sweep.prepare.cost import ArtifactCost, Budget
+from sweep.prepare.cost import ArtifactCost, Budget, Speed
 from sweep.prepare.memory import MemoryTracker, StageMemory, SweepRows, count_parameters, measure_stages
 from sweep.training.reference import TrainingRows
 
@@ -99,14 +100,17 @@ def given(card: float | None, total: int = 70, **others: int) -> forecast.Foreca
 
 def test_whether_it_fits() -> None:
     """70 GB and CUDA's one fit into 71, not into 70; of a card that is not known nothing is said."""
-    fits, short, unknown = (given(card) for card in (71e9, 70e9, None))
-    assert (fits.has_enough_memory, short.has_enough_memory, unknown.has_enough_memory) == (True, False, None)
-    assert "it fits: 70 GB" in str(fits) and "train.tokens" not in str(fits)
-    assert "it does not fit: 70 GB" in str(short)
+    found = [given(card) for card in (71e9, 70e9, None)]
+    assert [one.has_enough_memory for one in found] == [True, False, None]
+    fits, short, unknown = (one.lines[0] for one in found)
+    assert fits.startswith("memory: it fits: 70 GB") and "train.tokens" not in fits
+    assert fits.endswith(" (most in unlearning: activations 70 GB)")
+    assert "it does not fit: 70 GB" in short
     for key in ("train.tokens", "train.checkpointing", "train.precision", "cluster.processes"):
-        assert key in str(short)
-    assert "not known (cluster.gpus, cluster.memory)" in str(unknown)
-    assert "7 hours of one card" in str(fits) and "disk: 5 GB" in str(fits)
+        assert key in short
+    assert "not known (cluster.gpus, cluster.memory)" in unknown
+    assert found[0].lines[1].startswith("time: 7 hours of one card, 2 hours a trial")
+    assert found[0].lines[2] == "disk: 5 GB for what the trials share"
 
 
 def forecasted(sweep: SweepConfig) -> forecast.Forecast:
@@ -137,14 +141,10 @@ def test_the_share_of_a_card(gpus: float, card: float | None, tmp_path: Path, mo
 
 
 def test_the_whole_forecast(tmp_path: Path) -> None:
-    """The toy sweep fits a small card; the table has a column for each stage and a row for each part."""
+    """The toy sweep fits a small card; fine-tuning has no head of its own, and an evaluation no gradients."""
     found = forecasted(on_card(config(tmp_path), gpus=1.0, memory=2.0))
-    head, *rows = str(found).splitlines()
-    assert head.split() == ["MB", "unlearning", "evaluation", "fine-tuning"]
-    assert [row.split()[0] for row in rows[:6]] == [
-        *("weights", "head", "gradients", "optimizer", "activations", "together")
-    ]
-    assert rows[6].startswith("memory: it fits") and found.has_enough_memory
+    assert [*found.stages] == ["unlearning", "evaluation", "fine-tuning"]
+    assert found.lines[0].startswith("memory: it fits") and found.has_enough_memory
     weights = 4 * model_info(config(tmp_path)).n_parameters
     assert {stage.weights for stage in found.stages.values()} == {weights}
     assert found.stages["evaluation"].gradients == 0 == found.stages["fine-tuning"].head
@@ -192,18 +192,75 @@ def test_disk_for_checkpoints(tmp_path: Path, precision: str, bytes_each: int) -
     """Two of weights and optimizer where the time is not known or long; none where it is short, or not wanted."""
     sweep = config(tmp_path, train={"precision": precision})
     assert estimated(sweep).checkpoint_bytes == 2 * bytes_each * model_info(sweep).n_parameters
-    assert " for each long training while it runs (cluster.checkpoint)" in str(estimated(sweep))
+    assert " for each long training while it runs (cluster.checkpoint)" in estimated(sweep).disk_text
     off, short = on_card(sweep, checkpoint=None), on_card(sweep, gpus=1.0, accelerator="A100")
     for one in (off, short):
         assert estimated(one).checkpoint_bytes == 0
-        assert "checkpoint" not in str(estimated(one))
+        assert "checkpoint" not in estimated(one).disk_text
 
 
 def test_hours_of_an_unknown_card(tmp_path: Path) -> None:
     """None, and it is said what would have to be known."""
     found = estimated(config(tmp_path))
     assert found.trial_hours is None and found.total_hours is None
-    assert "cluster.accelerator" in str(found)
+    assert "cluster.accelerator" in found.time_text
+
+
+def test_hours_of_this_machine(tmp_path: Path) -> None:
+    """6 steps of 3 s, .01 s for each position that is trained on, .001 s for each of 14 readings; two at once."""
+    sweep, known = config(tmp_path), Speed(step_s=3.0, trained_s=0.01, read_s=0.001, n_at_once=2)
+    texts, places = cost.encode_sweep_rows(sweep, dataset()), locate_artifacts(sweep, dataset())
+    forget, retain, probes, tuned = (
+        sum(len(row.ids) - 1 for row in rows)
+        for rows in (texts.training_rows.forget, texts.training_rows.retain, texts.probes, texts.target_rows)
+    )
+    trial_s = 6 * 3 + 0.01 * 6 * (2 * forget / 3 + 2 * retain / 3) + 0.001 * 14 * probes
+    found = cost.estimate_budget(sweep, dataset(), places, known)
+    assert found.trial_hours == pytest.approx(trial_s / 3600)
+    steps = sweep.target.epochs * len(texts.target_rows) // sweep.target.batch
+    tuning_s = 3 * steps + 0.01 * sweep.target.epochs * tuned
+    assert found.artifact_costs[places.target].hours == pytest.approx(tuning_s / 3600)
+    done = replace(found, n_trials=4, trial_hours=1.0, artifact_costs={})
+    assert done.time_text.startswith("about 2 h: 60 min a trial, 2 at once (")
+    assert summarize_both(done).startswith("together: time about 4 h (steps of these models, timed on this")
+
+
+def summarize_both(one: Budget) -> str:
+    """Time and disk of two such sweeps."""
+    return cost.summarize_budgets([one, one])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (1.24, "1.2 s"),
+        (42, "42 s"),
+        (89, "89 s"),
+        (90, "1.5 min"),
+        (700, "12 min"),
+        (5401, "1.5 h"),
+        (40_000, "11 h"),
+        (86_400 * 12, "12 days"),
+    ],
+)
+def test_a_forecast_of_time_is_rough(seconds: float, text: str) -> None:
+    """Two digits, in the largest unit of which it is one and a half."""
+    assert cost.format_seconds(seconds) == text
+
+
+def test_this_machine_is_timed_where_trials_run_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps and readings take some time, of one thread; of a model on cards or too large for it nothing is measured."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(speed, "TIMED_S", 1e-9)
+    sweep, threads = config(tmp_path), torch.get_num_threads()
+    places = locate_artifacts(sweep, dataset())
+    found = forecast.time_sweep(sweep, dataset(), places)
+    assert found is not None
+    assert min(found.step_s, found.trained_s, found.read_s) > 0 and found.n_at_once >= 1
+    assert torch.get_num_threads() == threads
+    assert forecast.time_sweep(on_card(sweep, gpus=1.0), dataset(), places) is None
+    monkeypatch.setattr(speed, "MAX_PARAMETERS", 10)
+    assert forecast.time_sweep(sweep, dataset(), places) is None
 
 
 def test_no_model_is_looked_at_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

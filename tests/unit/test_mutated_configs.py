@@ -39,7 +39,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dry run prints nothing, which takes it seconds; all is checked by then."""
-    monkeypatch.setattr("sweep.plan.launch_plan.LaunchPlan.__str__", lambda plans: "")
+    monkeypatch.setattr("sweep.plan.dry_run.describe_launch", lambda wanted, command: "")
 
 
 def children() -> set[str]:

@@ -287,6 +287,6 @@ def test_the_disk_of_kept_models_is_counted() -> None:
     artifacts = {Path("a"): ArtifactCost(disk_bytes=5 * 10**9, hours=None)}
     kept = KeptModels(number=2, each_bytes=3 * 10**9)
     budget = Budget(n_trials=1, trial_hours=None, artifact_costs=artifacts, models=kept)
-    assert str(budget).endswith("\ndisk: 5 GB for what the trials share, 6 GB for 2 kept models")
+    assert budget.disk_text == "5 GB for what the trials share, 6 GB for 2 kept models"
     front = replace(budget, models=replace(kept, number=1, has_front=True))
     assert summarize_budgets([front]).endswith("3 GB for the kept model and 3 GB for each trial on a front")
