@@ -12,7 +12,7 @@ from sweep.redaction import redact
 from sweep.tracking.address import get_tracking_uri
 
 if TYPE_CHECKING:
-    from sweep.prepare.cost import Budget
+    from sweep.prepare.budget import Budget
 
 
 def describe_launch(wanted: LaunchPlan, command: str) -> str:
@@ -50,7 +50,7 @@ def _describe_sweep(plan: SweepPlan) -> list[str]:
 
 def _describe_comparison(wanted: LaunchPlan) -> list[str]:
     """Describe a comparison: a line for each sweep, and what all of them take together."""
-    from sweep.prepare.cost import summarize_budgets
+    from sweep.prepare.budget import summarize_budgets
 
     lines = [*(plan.summary_line for plan in wanted.plans), *(f"note: {note}" for note in wanted.notes)]
     return [f"comparison: {wanted.name}", *lines, summarize_budgets(_forecast_budgets(wanted.plans))]

@@ -6,7 +6,8 @@
     build          make the target, the reference and the retain model
     preparers      functions for the cluster that make the missing artifacts
     memory         peak memory of a trial, found without a GPU
-    cost           hours and disk
+    budget         hours and disk in words
+    cost           hours and disk, estimated from rows and model
     speed          steps of the model, timed on this machine
     machine        what this machine has for trials without a GPU: memory, matrix units
     sample_row     one row as the model reads it, for --dry-run

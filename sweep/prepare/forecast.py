@@ -14,7 +14,8 @@ from sweep.config import space
 from sweep.config.schema import SweepConfig
 from sweep.prepare import cost, memory
 from sweep.prepare.artifacts import Artifacts
-from sweep.prepare.cost import Budget, Speed
+from sweep.prepare.budget import Budget
+from sweep.prepare.cost import Speed
 from sweep.prepare.machine import MachineShare, hint_precision, share_machine
 from sweep.prepare.memory import StageMemory
 from sweep.records import Value, format_bytes

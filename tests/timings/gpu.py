@@ -38,7 +38,7 @@ from transformers.utils.import_utils import is_flash_attn_2_available
 from eval.models.forward import label_statistics
 from support.allocations import measure_allocations
 from sweep.config.schema import TrainConfig
-from sweep.prepare.cost import PEAK_FLOPS
+from sweep.prepare.budget import PEAK_FLOPS
 from sweep.training.loop import StepResult
 
 MEMORY_BAR = 0.1

@@ -14,7 +14,8 @@ from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 from sweep.prepare import cost, forecast, memory, speed
 from sweep.prepare.artifacts import locate_artifacts
-from sweep.prepare.cost import ArtifactCost, Budget, Speed
+from sweep.prepare.budget import ArtifactCost, Budget, format_seconds, summarize_budgets
+from sweep.prepare.cost import Speed
 from sweep.prepare.memory import MemoryTracker, StageMemory, SweepRows, count_parameters, measure_stages
 from sweep.training.reference import TrainingRows
 
@@ -181,7 +182,7 @@ def test_sweeps_together_pay_once_for_what_they_share() -> None:
     )
     first = Budget(n_trials=3, trial_hours=2.0, artifact_costs=shared)
     second = Budget(n_trials=2, trial_hours=1.0, artifact_costs=shared | own)
-    assert cost.summarize_budgets([first, second]) == (
+    assert summarize_budgets([first, second]) == (
         "together: time 9 hours of one card, assuming 40% of its peak; disk 6 GB for what the trials share"
     )
     assert second.total_hours == 3.0
@@ -227,7 +228,7 @@ def test_hours_of_this_machine(tmp_path: Path) -> None:
 
 def summarize_both(one: Budget) -> str:
     """Time and disk of two such sweeps."""
-    return cost.summarize_budgets([one, one])
+    return summarize_budgets([one, one])
 
 
 @pytest.mark.parametrize(
@@ -245,7 +246,7 @@ def summarize_both(one: Budget) -> str:
 )
 def test_a_forecast_of_time_is_rough(seconds: float, text: str) -> None:
     """Two digits, in the largest unit of which it is one and a half."""
-    assert cost.format_seconds(seconds) == text
+    assert format_seconds(seconds) == text
 
 
 def test_this_machine_is_timed_where_trials_run_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

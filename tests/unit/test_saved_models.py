@@ -22,7 +22,7 @@ from sweep.export.__main__ import find_trial, parse_arguments
 from sweep.export.cards import build_card, write_cards
 from sweep.export.delivery import fetch_models, find_differences, place_models
 from sweep.prepare.artifacts import Artifacts, is_intact
-from sweep.prepare.cost import ArtifactCost, Budget, KeptModels, summarize_budgets
+from sweep.prepare.budget import ArtifactCost, Budget, KeptModels, summarize_budgets
 from sweep.records import Setting, TrialRecord
 from sweep.results import saved_models
 from sweep.results.chosen_models import choose_early_saves, choose_trials
