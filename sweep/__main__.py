@@ -83,6 +83,7 @@ def describe_commands() -> str:
             *lines,
             "",
             f"first: {PACKAGE} launch wtnpo      (two to three minutes on two cores; no download, no GPU)",
+            f"look:  {PACKAGE} launch wtnpo --dry-run      (says what would happen; --cfg job prints all keys)",
             f"help:  {PACKAGE} COMMAND --help, {PACKAGE} --version",
             f'shell: eval "$(register-python-argcomplete {PACKAGE})" completes commands, configs and keys',
         ]

@@ -17,6 +17,7 @@ from sweep.results import console_tables, write_results
 from sweep.results.recovery import judge_recovery
 from sweep.results.result_text import describe_sweep
 from sweep.results.saved_models import CARD_FILE, SavedModel, read_models
+from sweep.results.sentences import list_warnings
 from sweep.results.sweep_records import SweepRecords
 from sweep.results.target_check import warn_of_weak_target
 from sweep.run import SweepResult
@@ -119,7 +120,8 @@ def _publish_comparison(wanted: LaunchPlan, ran: Sequence[SweepResult]) -> Rende
     with _warn_on_tracking_error():
         for one in ran:
             attach_files(one.tracking_run, wanted.folder.parent, [page], {"comparison": wanted.name})
-    return console_tables.render_comparison(done)
+    warnings = [warning for one in done for warning in list_warnings(one, one.target_metrics, one.n_holdout)]
+    return console_tables.render_comparison(done, warnings)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 All of it fits into 80 columns and needs no colours, so that a pipe gets what a terminal shows.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 from statistics import fmean
@@ -65,13 +65,18 @@ def render_sweep(
     if sweep.best is None:
         return said
     race = describe_race(sweep)
-    warnings = [f"note: {warning.rstrip('.')}." for warning in list_warnings(sweep, target or {}, n_holdout)]
     table = _build_best_table(sweep, sweep.best, target or {})
-    return Group(said, "", table, "", *map(_to_plain_text, [*([race] if race else []), *warnings]))
+    warnings = _render_warnings(list_warnings(sweep, target or {}, n_holdout))
+    return Group(said, "", table, "", *([_to_plain_text(race)] if race else []), *warnings)
 
 
-def render_comparison(sweeps: Sequence[SweepRecords]) -> RenderableType:
-    """Render several sweeps: for each model and dataset who is best and a table, then the verdicts on the paper's."""
+def render_comparison(sweeps: Sequence[SweepRecords], warnings: Iterable[str] = ()) -> RenderableType:
+    """Render several sweeps: for each model and dataset who is best and a table, then the verdicts on the paper's.
+
+    Args:
+        sweeps: the sweeps.
+        warnings: what else has to be known of them.
+    """
     groups = compare_objectives(sweeps)
     verdicts = [_to_plain_text(one.recovery.sentence) for group in groups for one in group if one.recovery]
     return Group(
@@ -81,7 +86,13 @@ def render_comparison(sweeps: Sequence[SweepRecords]) -> RenderableType:
             for part in (_to_plain_text(_describe_winner(group)), "", _build_comparison_table(group), "")
         ),
         *verdicts,
+        *_render_warnings(warnings),
     )
+
+
+def _render_warnings(warnings: Iterable[str]) -> list[Text]:
+    """Render each warning once, as a sentence."""
+    return [_to_plain_text(f"note: {warning.rstrip('.')}.") for warning in dict.fromkeys(warnings)]
 
 
 def _make_table(title: str, caption: str | None = None) -> Table:
@@ -111,7 +122,7 @@ def _build_best_table(sweep: SweepRecords, best: TrialRecord, target: Mapping[st
     table.add_section()
     table.add_row("measured on", *(_name_seeds(sweep, side) for side in sides))
     for row in _list_score_rows(sweep, sides, target):
-        table.add_row(*row)
+        table.add_row(*row, style="bold" if row[0] == SCORE_LABEL else None)
     table.add_section()
     for label, key in OTHER_METRICS.items():
         cells = [*(_format_metric(sweep, side, key) for side in sides), _format_number(target.get(key))]

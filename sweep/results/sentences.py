@@ -81,14 +81,16 @@ def _list_hints(sweep: SweepRecords) -> Iterator[str]:
     for name, entry in sweep.config.space.items():
         if isinstance(entry, Range) and (end := _find_end(sweep, name, entry, sweep.best.setting[name])):
             yield (
-                f"the best {name} = {format_value(sweep.best.setting[name])} lies at the {end} end of its range"
-                f" ({entry.low:g} to {entry.high:g}): a {end}er space.{name}.{end} may find a better setting"
+                f"the best {name} = {format_value(sweep.best.setting[name])} of {sweep.config.objective} lies at the"
+                f" {end} end of its range ({entry.low:g} to {entry.high:g}): a {end}er space.{name}.{end} may find a"
+                " better setting"
             )
     mixes = collect_repeat_values(sweep.records, sweep.best.setting, "mix")
     if mixes and mean(mixes) < LOW_MIX:
         yield (
-            f"only a mix of {mean(mixes):.3f} of the best setting's weights keeps {100 * sweep.config.score.tau:g} % of"
-            " retention: fewer train.epochs, a lower train.lr or a higher retain.weight may keep more"
+            f"only a mix of {mean(mixes):.3f} of the weights that {sweep.config.objective} unlearned keeps"
+            f" {100 * sweep.config.score.tau:g} % of retention: fewer train.epochs, a lower train.lr or a higher"
+            " retain.weight may keep more"
         )
 
 

@@ -26,6 +26,10 @@ OPTIONS = {
     "configs": ("--to",),
 }
 """Options of the commands that have any, beside --help."""
+FLAGS = ("--dry-run", "--follow", "--detach")
+"""Options without a value."""
+CHOICES = {"--cfg": ("job",), "--as": ("compared", "unlearned", "both")}
+"""Values of the options that take only some."""
 
 
 def complete_line(commands: Iterable[str]) -> None:
@@ -41,7 +45,10 @@ def build_parser(commands: Iterable[str]) -> ArgumentParser:
     for name in commands:
         part = parts.add_parser(name)
         for option in OPTIONS.get(name, ()):
-            part.add_argument(option)
+            if option in FLAGS:
+                part.add_argument(option, action="store_true")
+            else:
+                part.add_argument(option, choices=CHOICES.get(option))
         words = part.add_argument("words", nargs="*")
         vars(words)["completer"] = partial(list_words, name)
     return parser

@@ -11,7 +11,7 @@ from eval.shipped_configs import CONFIGS
 from sweep import __main__ as command
 from sweep.config.compose import load
 from sweep.config.request import find_config
-from sweep.shell.completion import OPTIONS, list_words
+from sweep.shell.completion import OPTIONS, build_parser, list_words
 from sweep.shell.copy_configs import find_names, main
 
 
@@ -59,6 +59,15 @@ def test_a_shell_is_offered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bef
     """Shipped configs, keys, and the names of a group's options."""
     monkeypatch.chdir(tmp_path)
     assert [word for word in list_words("launch", before) if word.startswith(before)] == offered
+
+
+def test_options_are_offered_with_their_values() -> None:
+    """A word follows an option without a value; one with a few values has these."""
+    parser = build_parser(["launch"])
+    typed = parser.parse_args(["launch", "--dry-run", "wtnpo"])
+    assert (typed.dry_run, typed.words) == (True, ["wtnpo"])
+    (launch,) = (action.choices["launch"] for action in parser._actions if action.nargs == "A...")
+    assert {option: action.choices for option, action in launch._option_string_actions.items()}["--cfg"] == ("job",)
 
 
 def test_a_sweep_is_offered_where_one_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from sweep.errors import ConfigError
 from sweep.plan.checks import check_lora_targets
 from sweep.prepare import cost
 from sweep.prepare.artifacts import locate_artifacts
+from sweep.prepare.budget import Budget
 from sweep.prepare.digests import digest_model
 from sweep.prepare.forecast import Forecast
 from sweep.prepare.memory import StageMemory, SweepRows, measure_stages
@@ -431,13 +432,13 @@ def test_a_fine_tuning_that_does_not_fit_is_told_of_adapters() -> None:
     gigabytes = {"head": 0, "optimizer": 0, "activations": 6 * 10**9}
     full = StageMemory(weights=14 * 10**9, gradients=14 * 10**9, **gigabytes | {"optimizer": 40 * 10**9})
     own = StageMemory(weights=14 * 10**9, gradients=10**8, **gigabytes)
-    budget = cost.Budget(n_trials=1, trial_hours=None, artifact_costs={})
-    said = str(Forecast(stages={"unlearning": own, "fine-tuning": full}, card_bytes=24e9, budget=budget))
+    budget = Budget(n_trials=1, trial_hours=None, artifact_costs={})
+    said = Forecast(stages={"unlearning": own, "fine-tuning": full}, card_bytes=24e9, budget=budget).lines[0]
     assert "target.lora.rank=16 has the fine-tuning train adapters alone" in said
     assert "train.lora" not in said and "fsdp" not in said
-    both = str(Forecast(stages={"unlearning": full, "fine-tuning": full}, card_bytes=24e9, budget=budget))
+    both = Forecast(stages={"unlearning": full, "fine-tuning": full}, card_bytes=24e9, budget=budget).lines[0]
     assert all(key in both for key in ("train.lora.rank=16", "target.lora.rank=16", "fsdp"))
-    assert "it fits" in str(Forecast(stages={"unlearning": own}, card_bytes=24e9, budget=budget))
+    assert "it fits" in Forecast(stages={"unlearning": own}, card_bytes=24e9, budget=budget).lines[0]
 
 
 def test_hours_of_adapters(tmp_path: Path) -> None:
@@ -447,5 +448,5 @@ def test_hours_of_adapters(tmp_path: Path) -> None:
     for sweep in (config(tmp_path), lora_sweep(tmp_path)):
         cheap = sweep.model_copy(update={"cluster": sweep.cluster.model_copy(update=card)})
         own = cost.load_model_info(cheap.model, cheap.target, dataset(), "sdpa")
-        hours.append(cost._estimate_hours(cheap, own, cheap.train.lora, trained=100, read=0))
+        hours.append(cost._estimate_hours(cheap, own, cheap.train.lora, None, cost.Work(trained=100)))
     assert hours[0] and hours[1] == pytest.approx(hours[0] * 2 / 3)

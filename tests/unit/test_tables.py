@@ -129,8 +129,8 @@ def test_an_end_of_a_range_is_told_where_the_objective_goes_further(config: Swee
     """Alpha from 0 to 5 may be higher but not lower; beta from .25 to 10, on a log scale, may be both."""
     assert hints(config, {"alpha": 0.0, "beta": 2.0}) == []
     assert hints(config, {"alpha": 4.95, "beta": 2.0}) == [
-        "the best alpha = 4.95 lies at the high end of its range (0 to 5): a higher space.alpha.high may find a better"
-        " setting"
+        "the best alpha = 4.95 of wtnpo lies at the high end of its range (0 to 5): a higher space.alpha.high may find"
+        " a better setting"
     ]
     low, high = (hints(config, {"alpha": 2.0, "beta": beta}) for beta in (0.25, 10.0))
     assert "a lower space.beta.low may find" in low[0]
@@ -142,7 +142,7 @@ def test_a_mix_of_almost_nothing_is_told(config: SweepConfig) -> None:
     """Below an eighth; and what the target and the rows lack, each in a sentence after the table."""
     assert hints(config, BEST, mix=0.25) == []
     (said,) = hints(config, BEST, mix=0.0625)
-    assert said.startswith("only a mix of 0.062 of the best setting's weights keeps 95 % of retention: ")
+    assert said.startswith("only a mix of 0.062 of the weights that wtnpo unlearned keeps 95 % of retention: ")
     shown_notes = shown(render_sweep(sweep_of(config, RECORDS), sides(0.2, 0.25), 8)).splitlines()[-2:]
     assert shown_notes == [f"note: {warn_of_few_rows(0.95, 8)}.", f"note: {warn_of_weak_target(sides(0.2, 0.25))}"]
 
@@ -190,6 +190,13 @@ def test_without_report_seeds_the_search_is_shown(config: SweepConfig) -> None:
     assert lines[0].startswith("toy, authors: nothing is compared without report seeds (seeds=0)")
     assert lines[2] == "toy, authors: mean ± std on search seeds"
     assert ["wtnpo + kl", "0.125", "-", "-"] in cells("\n".join(lines))
+
+
+def test_warnings_of_a_comparison_end_it_once_each(config: SweepConfig) -> None:
+    """Two sweeps of the same weak target are one sentence."""
+    sweeps = [SweepRecords(name=name, config=config, records=RECORDS) for name in ("a", "b")]
+    lines = shown(render_comparison(sweeps, ["it is weak.", "it is weak.", "beta lies at an end"])).splitlines()
+    assert lines[-2:] == ["note: it is weak.", "note: beta lies at an end."]
 
 
 def test_nothing_to_compare(config: SweepConfig) -> None:
