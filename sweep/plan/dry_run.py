@@ -1,6 +1,5 @@
 """Describe what a launch would do, in at most fifteen lines, for `--dry-run`; nothing is written or started."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from sweep.tracking.address import get_tracking_uri
 
 if TYPE_CHECKING:
     from sweep.prepare.budget import Budget
+    from sweep.prepare.cost import Speed
 
 
 def describe_launch(wanted: LaunchPlan, command: str) -> str:
@@ -29,12 +29,11 @@ def describe_launch(wanted: LaunchPlan, command: str) -> str:
 
 def _describe_sweep(plan: SweepPlan) -> list[str]:
     """Describe one sweep: what is searched, on what, what is to be prepared, and a forecast of what it takes."""
-    from sweep.prepare.forecast import forecast_sweep
+    from sweep.prepare.forecast import forecast_sweep, time_sweep
     from sweep.prepare.sample_row import format_sample_row
 
     found = forecast_sweep(plan.config, plan.dataset, plan.artifacts)
-    (budget,) = _forecast_budgets([plan])
-    forecast = replace(found, budget=budget)
+    forecast = replace(found, budget=_forecast_rest(plan, time_sweep(plan.config, plan.dataset, found.machine)))
     return [
         f"name: {plan.name}",
         f"search: {_describe_search(plan)}",
@@ -52,29 +51,36 @@ def _describe_comparison(wanted: LaunchPlan) -> list[str]:
     """Describe a comparison: a line for each sweep, and what all of them take together."""
     from sweep.prepare.budget import summarize_budgets
 
+    kinds = {_find_kind(plan): plan for plan in reversed(wanted.plans)}
+    speeds = {kind: _time_plan(plan) for kind, plan in kinds.items()}
+    together = summarize_budgets([_forecast_rest(plan, speeds[_find_kind(plan)]) for plan in wanted.plans])
     lines = [*(plan.summary_line for plan in wanted.plans), *(f"note: {note}" for note in wanted.notes)]
-    return [f"comparison: {wanted.name}", *lines, summarize_budgets(_forecast_budgets(wanted.plans))]
+    return [f"comparison: {wanted.name}", *lines, together]
 
 
-def _forecast_budgets(plans: Sequence[SweepPlan]) -> "list[Budget]":
-    """Forecast time and disk of each sweep; those of the same model and training are timed once."""
+def _find_kind(plan: SweepPlan) -> tuple[object, ...]:
+    """Return what the speed depends on; objectives differ little in it."""
+    return plan.config.model, plan.config.target, plan.config.train
+
+
+def _time_plan(plan: SweepPlan) -> "Speed | None":
+    """Time steps on this machine, if the sweep's trials run on it."""
+    from sweep.prepare.forecast import forecast_sweep, time_sweep
+    from sweep.prepare.machine import share_machine
+
+    if share_machine(plan.config.cluster, 0) is None:
+        return None
+    share = forecast_sweep(plan.config, plan.dataset, plan.artifacts).machine
+    return time_sweep(plan.config, plan.dataset, share)
+
+
+def _forecast_rest(plan: SweepPlan, speed: "Speed | None") -> "Budget":
+    """Forecast time and disk of the trials that are yet to be run, with this machine's speed where it runs them."""
     from sweep.prepare.cost import estimate_budget
-    from sweep.prepare.forecast import time_sweep
 
-    kinds = {(plan.config.model, plan.config.target, plan.config.train): plan for plan in reversed(plans)}
-    speeds = {kind: time_sweep(plan.config, plan.dataset, plan.artifacts) for kind, plan in kinds.items()}
-    return [
-        _leave_out_finished(
-            estimate_budget(
-                plan.config,
-                plan.dataset,
-                plan.artifacts,
-                speeds[plan.config.model, plan.config.target, plan.config.train],
-            ),
-            plan,
-        )
-        for plan in plans
-    ]
+    budget = estimate_budget(plan.config, plan.dataset, plan.artifacts, speed)
+    left = None if budget.n_trials is None else max(0, budget.n_trials - _count_finished(plan))
+    return replace(budget, n_trials=left)
 
 
 def _describe_search(plan: SweepPlan) -> str:
@@ -119,9 +125,3 @@ def _count_finished(plan: SweepPlan) -> int:
 def _describe_finished(plan: SweepPlan) -> str:
     n = _count_finished(plan)
     return f"; {n} are over already" if n else ""
-
-
-def _leave_out_finished(budget: "Budget", plan: SweepPlan) -> "Budget":
-    """Return the budget of the trials that are yet to be run."""
-    n = budget.n_trials
-    return budget if n is None else replace(budget, n_trials=max(0, n - _count_finished(plan)))

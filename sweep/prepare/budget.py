@@ -69,7 +69,9 @@ class Budget:
         each = format_seconds(3600 * self.trial_hours)
         if self.n_at_once:
             whole = f"{format_wall_time([self])}: " if self.n_trials is not None else ""
-            return f"{whole}{each} a trial, {self.n_at_once} at once (steps of this model, timed on this machine now)"
+            prepare = f"{format_seconds(3600 * hours)} to prepare, " if (hours := _sum_prepare_hours([self])) else ""
+            at_once = f"{each} a trial, {self.n_at_once} at once"
+            return f"{whole}{prepare}{at_once} (steps of this model, timed on this machine now)"
         total = "" if self.total_hours is None else f"{self.total_hours:.2g} hours of one card, "
         return f"{total}{self.trial_hours:.2g} hours a trial, assuming {ASSUMED_PEAK_SHARE:.0%} of the card's peak"
 
@@ -92,7 +94,7 @@ def summarize_budgets(budgets: Sequence[Budget]) -> str:
 
 def format_wall_time(budgets: Sequence[Budget]) -> str:
     """Format the time that sweeps take on this machine, whose trials run several at once; known speeds are assumed."""
-    prepare = sum(cost.hours or 0.0 for cost in _merge_artifacts(budgets))
+    prepare = _sum_prepare_hours(budgets)
     trials = sum((one.n_trials or 0) * (one.trial_hours or 0.0) for one in budgets)
     return f"about {format_seconds(START_S + 3600 * (prepare + trials / min(one.n_at_once for one in budgets)))}"
 
@@ -109,9 +111,14 @@ def _format_digits(number: float) -> str:
     return f"{number:.2g}" if number < 10 else f"{number:.0f}"
 
 
+def _sum_prepare_hours(budgets: Sequence[Budget]) -> float:
+    """Sum the hours of the artifacts that are to be made, once each; those that are not known count as none."""
+    return sum(cost.hours or 0.0 for cost in _merge_artifacts(budgets))
+
+
 def _sum_hours(budgets: Sequence[Budget]) -> float | None:
     """Sum the hours of all trials and artifacts; None if those of one sweep's trials are not known."""
-    total = sum(cost.hours or 0.0 for cost in _merge_artifacts(budgets))
+    total = _sum_prepare_hours(budgets)
     for one in budgets:
         if one.n_trials is None or one.trial_hours is None:
             return None

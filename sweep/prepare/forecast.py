@@ -122,18 +122,20 @@ def forecast_sweep(config: SweepConfig, dataset: Dataset, artifacts: Artifacts) 
     )
 
 
-def time_sweep(config: SweepConfig, dataset: Dataset, artifacts: Artifacts) -> Speed | None:
+def time_sweep(config: SweepConfig, dataset: Dataset, share: MachineShare | None) -> Speed | None:
     """Time steps of the sweep's model on this machine, which takes seconds.
 
+    Args:
+        config: the sweep.
+        dataset: its rows.
+        share: this machine's memory beside that of the trials; None where they run elsewhere or on GPUs.
+
     Returns:
-        Its speed; None where trials run elsewhere or on GPUs, do not fit, or have a model too large to try.
+        Its speed; None where the trials run elsewhere or on GPUs, do not fit, or have a model too large to try.
 
     Raises:
         ConfigError: the model's tokenizer cannot be loaded.
     """
-    if share_machine(config.cluster, 0) is None:
-        return None
-    share = forecast_sweep(config, dataset, artifacts).machine
     if share is None or not share.n_fitting:
         return None
     from sweep.prepare.speed import measure_speed

@@ -30,6 +30,7 @@ print(json.dumps({
     "curve": len(ran.curves),
     "best": ran.best,
     "verdict": ran.verdict,
+    "text": str(ran),
     "report": ran.report.is_file(),
     "same": again.best == ran.best and again.records == ran.records,
     "kept": kept,
@@ -51,7 +52,8 @@ def test_a_sweep_runs_in_a_thread_and_goes_on(mlflow_here: Path) -> None:
     found = json.loads(done.stdout.splitlines()[-1])
     assert [one["phase"] for one in found["trials"]].count("search") == 2
     assert {*found["best"]} == {"alpha", "beta"}
-    assert "over 2 seeds" in found["verdict"]
+    assert ", 2 seeds)" in found["verdict"]
+    assert found["text"].startswith(found["verdict"])
     assert found["curve"] == 2 * len(found["trials"])
     assert found["report"]
     assert found["same"]

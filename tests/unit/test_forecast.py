@@ -16,6 +16,7 @@ from sweep.prepare import cost, forecast, memory, speed
 from sweep.prepare.artifacts import locate_artifacts
 from sweep.prepare.budget import ArtifactCost, Budget, format_seconds, summarize_budgets
 from sweep.prepare.cost import Speed
+from sweep.prepare.machine import MachineShare
 from sweep.prepare.memory import MemoryTracker, StageMemory, SweepRows, count_parameters, measure_stages
 from sweep.training.reference import TrainingRows
 
@@ -250,18 +251,18 @@ def test_a_forecast_of_time_is_rough(seconds: float, text: str) -> None:
 
 
 def test_this_machine_is_timed_where_trials_run_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps and readings take some time, of one thread; of a model on cards or too large for it nothing is measured."""
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    """Steps and readings take some time; trials elsewhere, that do not fit, or of a large model are not timed."""
     monkeypatch.setattr(speed, "TIMED_S", 1e-9)
     sweep, threads = config(tmp_path), torch.get_num_threads()
-    places = locate_artifacts(sweep, dataset())
-    found = forecast.time_sweep(sweep, dataset(), places)
+    room = MachineShare(tensor_bytes=10**6, n_processes=1, n_at_once=4, machine_bytes=2.1e9)
+    found = forecast.time_sweep(sweep, dataset(), room)
     assert found is not None
-    assert min(found.step_s, found.trained_s, found.read_s) > 0 and found.n_at_once >= 1
+    assert min(found.step_s, found.trained_s, found.read_s) > 0 and found.n_at_once == 2
     assert torch.get_num_threads() == threads
-    assert forecast.time_sweep(on_card(sweep, gpus=1.0), dataset(), places) is None
+    assert forecast.time_sweep(sweep, dataset(), None) is None
+    assert forecast.time_sweep(sweep, dataset(), replace(room, tensor_bytes=10**12)) is None
     monkeypatch.setattr(speed, "MAX_PARAMETERS", 10)
-    assert forecast.time_sweep(sweep, dataset(), places) is None
+    assert forecast.time_sweep(sweep, dataset(), room) is None
 
 
 def test_no_model_is_looked_at_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

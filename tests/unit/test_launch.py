@@ -111,7 +111,7 @@ def test_a_dry_run_says_what_would_happen_and_makes_nothing(here: Path, capsys: 
     assert said["to prepare"] == "target, reference"
     assert said["memory"].startswith("1 GB; ")
     # a step a trial; 2 epochs of 32 rows are 4 steps of fine-tuning; and 15 s to start: 15 + 4 + 7 / 2
-    assert said["time"].startswith("about 22 s: 1 s a trial, 2 at once (")
+    assert said["time"].startswith("about 22 s: 4 s to prepare, 1 s a trial, 2 at once (")
     assert said["note"] == warn_of_few_rows(0.95, 8)
     assert said["files"] == f"{here / 'runs' / 'dry'}; MLflow: sqlite:///{here / 'mlflow.db'}"
     assert said["start"] == f"python -m sweep.launch {shlex.join([WTNPO, *SMALL, 'search.race=2', '--name', 'dry'])}"
