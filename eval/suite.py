@@ -5,7 +5,7 @@ metrics of `eval.definitions.SUITE`, in one such pass over all texts and one gre
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import islice
 from typing import Any, TypeAlias
@@ -65,11 +65,13 @@ class SuiteReport:
         rows: each metric's value by row, in the dataset's order; `mia/NAME/forget` and `mia/NAME/unseen` have the score
             of each row in an attack.
         left_out: the reason why a metric has no value.
+        answers: the greedy answer to each row's question, by part; empty where nothing was generated.
     """
 
     metrics: dict[str, float]
     rows: dict[str, list[float]]
     left_out: dict[str, str]
+    answers: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +160,7 @@ def evaluate_full(
         rows={key: value.tolist() for key, value in by_row.items() if not isinstance(value, str)}
         | _name_scores(attacks),
         left_out={key: value for key in SUITE if isinstance(value := values[key], str)},
+        answers=greedy,
     )
 
 

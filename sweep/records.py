@@ -16,6 +16,12 @@ def now() -> float:
 Value: TypeAlias = int | float | str | bool
 Setting: TypeAlias = dict[str, Value]
 """Value by hyper-parameter: the objective's fields, and `retain.weight`, `train.lr`, `train.epochs` if searched."""
+RowAnswers: TypeAlias = dict[str, str]
+"""A row of a part with the answers to its question, shortened: the true one, and those of three models.
+
+Keys: `part` (forget or retain), `row` (its number in the part, from 1), `chosen` (why it is shown), `question`,
+`answer`, and the names of the weights: `target`, `compared` and `unlearned`.
+"""
 State: TypeAlias = Literal["running", "finished", "failed", "pruned"]
 Phase: TypeAlias = Literal["search", "race", "finalist"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
@@ -100,6 +106,8 @@ class TrialRecord:
         started: Unix time in seconds.
         ended: Unix time in seconds; 0 while it runs.
         worker: the host and process that ran it.
+        answers: answers to a few rows, of trials on the first report seed; else empty.
+        target_metrics: metrics of the target in the full suite, from the same trials; else empty.
         progress: progress between two points of the curve while it runs long, for the display; else None; not stored.
     """
 
@@ -115,6 +123,8 @@ class TrialRecord:
     started: float = 0.0
     ended: float = 0.0
     worker: str = ""
+    answers: list[RowAnswers] = field(default_factory=list)
+    target_metrics: dict[str, float] = field(default_factory=dict)
     progress: StepProgress | None = None
 
     @property

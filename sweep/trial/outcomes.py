@@ -1,10 +1,10 @@
 """Results that a trial yields: one after each measured epoch, then the outcome; in between its progress."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from sweep.records import StepProgress, TrialRecord
+from sweep.records import RowAnswers, StepProgress, TrialRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +23,15 @@ class TrialOutcome:
         metrics: its final metrics.
         reason: the reason for the worst score; empty if it got another.
         unsaved: the reason why its model could not be saved; empty if it was, or was not to be.
+        answers: answers to a few rows, if the trial generated any.
+        target_metrics: metrics of the target in the suite that measured the compared weights.
     """
 
     metrics: dict[str, float]
     reason: str = ""
     unsaved: str = ""
+    answers: list[RowAnswers] = field(default_factory=list)
+    target_metrics: dict[str, float] = field(default_factory=dict)
 
 
 TrialItem: TypeAlias = EpochResult | StepProgress | TrialOutcome

@@ -100,7 +100,7 @@ def run_trial(run: TrialFn, record: TrialRecord) -> Iterator[TrialRecord]:
             if isinstance(item, TrialOutcome):
                 if item.unsaved:
                     print(f"the model of {record.phase} {record.index} is not saved: {item.unsaved}", file=sys.stderr)
-                ended = replace(record, state="finished", metrics=item.metrics, reason=item.reason)
+                ended = _finish_record(record, item)
                 break
             if isinstance(item, StepProgress):
                 yield replace(record, progress=item)
@@ -115,6 +115,12 @@ def run_trial(run: TrialFn, record: TrialRecord) -> Iterator[TrialRecord]:
         traceback.print_exc()
         ended = replace(record, state="failed", reason=describe_error(error))
     yield ended
+
+
+def _finish_record(record: TrialRecord, outcome: TrialOutcome) -> TrialRecord:
+    """Return the record of a trial that has this outcome."""
+    shown = {"answers": outcome.answers, "target_metrics": outcome.target_metrics}
+    return replace(record, state="finished", metrics=outcome.metrics, reason=outcome.reason, **shown)
 
 
 def describe_error(error: Exception) -> str:

@@ -2,15 +2,16 @@
 
 import gc
 import json
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from eval.models.checkpoint import load_tokenizer
 from eval.rows.types import Dataset
-from eval.suite import Probes, RetainValues
+from eval.suite import Probes, RetainValues, SuiteReport
 from sweep.config.schema import SweepConfig
 from sweep.config.template import Template
 from sweep.prepare.artifacts import METRICS_FILE, RETAIN_VALUES_FILE, ROWS_FILE, Artifacts
@@ -35,6 +36,7 @@ class Session:
         probes: the rows of the evaluation as tokens.
         reference: the reference's cached outputs.
         reference_metrics: the reference's own metrics.
+        target_reports: what the suites of earlier trials say of the target.
     """
 
     dataset: Dataset
@@ -47,6 +49,11 @@ class Session:
     probes: Probes
     reference: Reference
     reference_metrics: dict[str, float]
+    target_reports: "dict[SuiteFn, SuiteReport]" = field(default_factory=dict)
+
+
+SuiteFn: TypeAlias = Callable[[Session], SuiteReport]
+"""Function that measures a suite with the model's current weights."""
 
 
 _CACHED_SESSION: dict[Hashable, Session] = {}

@@ -17,7 +17,7 @@ from eval.metrics.calibrated_score import (
     extraction_strengths,
     take_lower,
 )
-from eval.suite import evaluate, evaluate_full
+from eval.suite import SuiteReport, evaluate, evaluate_full
 from objectives._base import Objective
 from sweep.config.schema import EXTRA_TAUS, SweepConfig
 from sweep.prepare.artifacts import Artifacts
@@ -31,8 +31,9 @@ from sweep.training.loss_terms import build_terms
 from sweep.training.out_of_memory import translate_out_of_memory
 from sweep.training.progress_meter import ProgressMeter
 from sweep.training.weights import snapshot_weights
+from sweep.trial.answers import collect_answers
 from sweep.trial.outcomes import EpochResult, TrialItem, TrialOutcome
-from sweep.trial.session import Session, get_session
+from sweep.trial.session import Session, SuiteFn, get_session
 from sweep.trial.state import Candidate, TrialState
 
 RETAIN_SEED_OFFSET = 2**31
@@ -57,23 +58,25 @@ class Candidates:
     kept: Candidate | None
 
 
-SuiteFn: TypeAlias = Callable[[Session], dict[str, float]]
 SaveFn: TypeAlias = Callable[[Session, Callable[[float], None], TrialOutcome], str]
 """Function that saves the weights of a trial with this outcome, which the second argument mixes into the model."""
 
 
-def measure_search_suite(session: Session) -> dict[str, float]:
+NOTHING_MEASURED = SuiteReport(metrics={}, rows={}, left_out={})
+
+
+def measure_search_suite(session: Session) -> SuiteReport:
     """Measure nothing: the epoch result holds all that the score needs."""
-    return {}
+    return NOTHING_MEASURED
 
 
-def measure_full_suite(session: Session) -> dict[str, float]:
+def measure_full_suite(session: Session) -> SuiteReport:
     """Measure all metrics with the model's current weights."""
     each = distributed_map(session.model)
     with compute_merged(session.model):
         return evaluate_full(
             session.model, session.tokenizer, session.template, session.dataset, retain=session.retain_values, each=each
-        ).metrics
+        )
 
 
 def save_nothing(session: Session, set_mix: Callable[[float], None], outcome: TrialOutcome) -> str:
@@ -99,7 +102,7 @@ def run_unlearning(
         objective: the forget term.
         seed: seeds everything random in the trial.
         suite: measures further metrics at the end (m = 1), which the score does not need.
-        compared_suite: measures the metrics of the mix θ(m*) that was scored.
+        compared_suite: measures the metrics of the mix θ(m*) that was scored, and those of the target.
         save: saves the weights.
         checkpoint_folder: where the trial keeps a checkpoint while it trains, and finds one to go on from; None: none.
 
@@ -109,6 +112,8 @@ def run_unlearning(
     with translate_out_of_memory():
         session = get_session(config, artifacts)
         session.target_weights.reset(session.model, seed)
+        if compared_suite not in session.target_reports:
+            session.target_reports[compared_suite] = compared_suite(session)
         inputs = {"config": config.model_dump(exclude=UNRELATED_KEYS), "objective": repr(objective), "seed": seed}
         inputs |= {"target": artifacts.target.name, "reference": artifacts.reference.name}
         checkpoint = Checkpoint(checkpoint_folder, inputs, config.cluster.checkpoint, session.model)
@@ -231,9 +236,15 @@ def _score_candidates(
     compared = own = suite(session)
     if found.mix < 1 or compared_suite is not suite:
         set_mix(found.mix)
-        compared = compared_suite(session) if found.mix > 0 else {}
-    metrics = chosen.result.metrics | own | {f"{COMPARED_PREFIX}{key}": value for key, value in compared.items()}
-    outcome = TrialOutcome(metrics=metrics | _score_metrics(found), reason=reason)
+        compared = compared_suite(session) if found.mix > 0 else NOTHING_MEASURED
+    mixed = {f"{COMPARED_PREFIX}{key}": value for key, value in compared.metrics.items()}
+    target = session.target_reports[compared_suite]
+    outcome = TrialOutcome(
+        metrics=chosen.result.metrics | own.metrics | mixed | _score_metrics(found),
+        reason=reason,
+        answers=collect_answers(session.dataset, target, compared if found.mix > 0 else target, own),
+        target_metrics=target.metrics,
+    )
     return replace(outcome, unsaved=save(session, set_mix, outcome))
 
 
