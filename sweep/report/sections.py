@@ -2,13 +2,15 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sweep.config.compose import dump
 from sweep.redaction import redact
 from sweep.report.data import ReportData
 from sweep.report.figure import Figure, Table
+from sweep.report.finalists.answers import AnsweredRow, build_answered_rows
+from sweep.report.finalists.suite_table import build_suite_table
 from sweep.report.plots.history import plot_history
 from sweep.report.plots.importance import plot_importance
 from sweep.report.plots.retention import plot_retention
@@ -43,6 +45,8 @@ class SweepSection:
         figures: the sweep's plots.
         trials: table of all trials.
         models: table of the models in the sweep's folder.
+        answers: rows with the answers of the target and the finalists, by part.
+        suite: table of the full suite.
         config: the resolved configuration as YAML.
     """
 
@@ -55,6 +59,8 @@ class SweepSection:
     figures: Sequence[Figure]
     trials: Table
     models: Table
+    answers: Mapping[str, Sequence[AnsweredRow]]
+    suite: Table
     config: str
 
 
@@ -92,6 +98,8 @@ def build_sweep_section(sweep: ReportData) -> SweepSection:
         figures=plot_sweep(safe),
         trials=build_trial_table(safe),
         models=build_model_table(safe),
+        answers=build_answered_rows(safe),
+        suite=build_suite_table(safe),
         config=dump(config),
     )
 

@@ -56,7 +56,9 @@ DEFAULTS = {name: value for name, value in _SET.items() if name not in SET and n
 PATH = list(sys.path)
 """Module search path of a process without the tests' own folders."""
 vars(import_module("sweep.report.page"))["build_vega_script"] = _script().__str__
-vars(import_module("sweep.report.write_report"))["render_png"] = lambda _: b"a picture"  # rendering takes a second
+vars(import_module("sweep.report.write_report"))["render_plot"] = lambda _: {
+    "png": b"a picture"
+}  # rendering takes a second
 _theme = import_module("sweep.report.theme")
 for _one in (_theme.LIGHT, _theme.DARK):
     _theme.build_vega_config(_one)  # altair reads its schemas once

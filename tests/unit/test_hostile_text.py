@@ -55,6 +55,12 @@ def records(word: str = HOSTILE) -> list[TrialRecord]:
     return [replace(one, worker=word, started=1.0 + i, ended=3.0) for i, one in enumerate([first, failed])]
 
 
+def answered(word: str) -> dict[str, str]:
+    """A row whose question and answers are the word."""
+    texts = dict.fromkeys(("question", "target", "compared", "unlearned"), word)
+    return {"part": "forget", "row": "1", "chosen": "evenly spread", "answer": "known"} | texts
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> SweepConfig:
     """The hostile one."""
@@ -151,7 +157,8 @@ class Elements(HTMLParser):
 
 def compared(config: SweepConfig, trials: Sequence[TrialRecord]) -> list[ReportData]:
     """Two sweeps that are compared."""
-    repeated = repeats(0, trials[0].setting, 0.5, 0.25)
+    first, second = repeats(0, trials[0].setting, 0.5, 0.25)
+    repeated = [replace(first, answers=[answered(trials[0].worker)]), second]
     one = ReportData(name="one", config=config, records=[*trials, *repeated], target_metrics={})
     return [one, replace(one, name="two")]
 

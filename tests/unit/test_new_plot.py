@@ -68,7 +68,7 @@ def test_a_new_plot_is_in_the_page_and_a_png(sections: Path, tmp_path: Path, mon
     page, files = map(import_module, ("sweep.report.page", "sweep.report.write_report"))
     assert page.__file__ == str(sections.with_name("page.py"))
     monkeypatch.setattr(page, "build_vega_script", str)  # it takes a second, as does each PNG
-    monkeypatch.setattr(files, "render_png", lambda figure: figure.key.encode())
+    monkeypatch.setattr(files, "render_plot", lambda figure: {"png": figure.key.encode()})
     html, *pictures = files.write_files(tmp_path, [small()])
     found = html.read_text(encoding="utf-8")
     figure = found[found.index("<h3>8 trials finished</h3>") :].partition("</figure>")[0]

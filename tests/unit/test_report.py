@@ -177,19 +177,17 @@ def test_several_sweeps_are_compared() -> None:
 
 
 def test_written_files(tmp_path: Path) -> None:
-    """The page, at most 2 MB, and a PNG for each plot in it, twice as wide as a plot."""
+    """The page, at most 2 MB, and for each plot in it an SVG, a PDF, and a PNG twice as wide as a plot."""
     files = write_files(tmp_path, [small()])
     assert files[0] == tmp_path / PAGE_FILE
     assert files[0].stat().st_size < 2_000_000
-    assert {file.name for file in files[1:]} >= {
-        "tradeoff.png",
-        "retention.png",
-        "seeds.png",
-        "history.png",
-        "timeline.png",
-    }
-    for file in files[1:]:
-        assert file.parent == tmp_path / PLOTS_FOLDER
+    names = {file.name for file in files if file.parent == tmp_path / PLOTS_FOLDER}
+    stems = {"tradeoff", "retention", "seeds", "history", "timeline"}
+    assert names >= {f"{stem}.{kind}" for stem in stems for kind in ("svg", "pdf", "png")}
+    for file in (tmp_path / PLOTS_FOLDER).iterdir():
+        if file.suffix != ".png":
+            assert file.read_bytes().startswith({".svg": b"<svg ", ".pdf": b"%PDF-"}[file.suffix])
+            continue
         head = file.read_bytes()[:24]
         assert head[:8] == b"\x89PNG\r\n\x1a\n"
         assert int.from_bytes(head[16:20], "big") >= 1280
