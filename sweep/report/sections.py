@@ -11,12 +11,14 @@ from sweep.report.data import ReportData
 from sweep.report.figure import Figure, Table
 from sweep.report.finalists.answers import AnsweredRow, build_answered_rows
 from sweep.report.finalists.suite_table import build_suite_table
+from sweep.report.plots.fronts import plot_fronts
 from sweep.report.plots.history import plot_history
 from sweep.report.plots.importance import plot_importance
 from sweep.report.plots.retention import plot_retention
 from sweep.report.plots.seeds import plot_race, plot_scores_by_seed, plot_seeds
 from sweep.report.plots.slices import plot_slices
 from sweep.report.plots.surface import plot_surfaces
+from sweep.report.plots.tau_curves import plot_tau_curves
 from sweep.report.plots.timeline import plot_timeline
 from sweep.report.plots.tradeoff import plot_tradeoff
 from sweep.report.tables import build_comparison_table, build_model_table, build_trial_table
@@ -74,6 +76,7 @@ class ComparisonSection:
         measured_on: the seeds of the table: of the report, or of the search.
         table: one row for each sweep.
         figure: scores of the sweeps over report seeds.
+        overlays: their fronts, and their scores over τ, each in one plot.
     """
 
     title: str
@@ -81,6 +84,7 @@ class ComparisonSection:
     measured_on: str
     table: Table
     figure: Figure
+    overlays: Sequence[Figure]
 
 
 def build_sweep_section(sweep: ReportData) -> SweepSection:
@@ -134,20 +138,19 @@ def describe_status(sweep: ReportData) -> str:
 
 def build_comparison_sections(sweeps: Sequence[ReportData]) -> list[ComparisonSection]:
     """Build the sections that compare sweeps; none for a single sweep."""
-    return [_build_comparison_section(group) for group in compare_objectives(sweeps)] if len(sweeps) > 1 else []
+    by_name = {sweep.name: sweep for sweep in sweeps}
+    groups = compare_objectives(sweeps) if len(sweeps) > 1 else []
+    return [_build_comparison_section(group, by_name) for group in groups]
 
 
-def _build_comparison_section(group: Sequence[ObjectiveResult]) -> ComparisonSection:
+def _build_comparison_section(group: Sequence[ObjectiveResult], by_name: Mapping[str, ReportData]) -> ComparisonSection:
     where = f"{group[0].model}, {group[0].data}"
     often = Counter(one.objective for one in group)
+    results = {one.objective if often[one.objective] == 1 else one.name: one for one in group}
+    own = {label: by_name[one.name] for label, one in results.items()}
     settings = [
-        Finalist(
-            label=one.objective if often[one.objective] == 1 else one.name,
-            setting=one.setting or {},
-            scores=one.scores,
-            difference=one.difference,
-        )
-        for one in group
+        Finalist(label=label, setting=one.setting or {}, scores=one.scores, difference=one.difference)
+        for label, one in results.items()
     ]
     return ComparisonSection(
         title=f"Objectives on {where}",
@@ -157,6 +160,10 @@ def _build_comparison_section(group: Sequence[ObjectiveResult]) -> ComparisonSec
         figure=plot_scores_by_seed(
             _sanitize_key(f"objectives-{group[0].model}-{group[0].data}"), settings, group[0].measured_on
         ),
+        overlays=[
+            plot_fronts(_sanitize_key(f"fronts-{group[0].model}-{group[0].data}"), own),
+            plot_tau_curves(_sanitize_key(f"tau-curves-{group[0].model}-{group[0].data}"), own, results),
+        ],
     )
 
 
