@@ -7,9 +7,9 @@ import vl_convert
 
 from sweep.atomic_io import atomic_write
 from sweep.report.data import ReportData
-from sweep.report.exports import format_exports
 from sweep.report.figure import Figure
 from sweep.report.page import VEGA_LITE_VERSION, render_page
+from sweep.report.paper.exports import format_exports
 from sweep.report.sections import build_comparison_sections, build_sweep_section
 from sweep.report.theme import LIGHT, build_vega_config
 
@@ -29,7 +29,7 @@ def write_files(folder: Path, sweeps: Sequence[ReportData]) -> list[Path]:
         Paths of the files, the page first.
     """
     sections, compared = [build_sweep_section(sweep) for sweep in sweeps], build_comparison_sections(sweeps)
-    shown = [one.figure for one in compared] or sections[0].figures
+    shown = [figure for one in compared for figure in (one.figure, *one.overlays)] or sections[0].figures
     (folder / PLOTS_FOLDER).mkdir(exist_ok=True)
     texts = {PAGE_FILE: render_page(sections, compared)} | format_exports(sweeps)
     for file, text in texts.items():

@@ -192,6 +192,14 @@ def test_the_report_shows_it(shown: Elements, folder: Path) -> None:
     assert {file.parent for file in folder.parent.rglob("*") if file.is_file()} == {folder, folder / PLOTS_FOLDER}
 
 
+def test_the_tables_of_a_paper_show_it(folder: Path) -> None:
+    """No control character, and no markup that is not escaped."""
+    latex, markdown = ((folder / f"comparison.{kind}").read_text(encoding="utf-8") for kind in ("tex", "md"))
+    assert obeyed(latex + markdown) == set()
+    assert "alert" in latex and "alert" in markdown
+    assert not re.search(r"(?<!\\)[<>]", markdown) and not re.search("[<>]", latex)
+
+
 def test_plots_hold_it_as_data(shown: Elements) -> None:
     """In the JSON of a plot it is a value or a title; no expression of Vega is made of it."""
     specs = [json.loads(text) for text in shown.scripts if text.startswith("{")]
