@@ -22,6 +22,8 @@ RowAnswers: TypeAlias = dict[str, str]
 Keys: `part` (forget or retain), `row` (its number in the part, from 1), `chosen` (why it is shown), `question`,
 `answer`, and the names of the weights: `target`, `compared` and `unlearned`.
 """
+SPREAD_ROW = "evenly spread"
+"""The reason why a row is shown that is one of those spread evenly over its part."""
 State: TypeAlias = Literal["running", "finished", "failed", "pruned"]
 Phase: TypeAlias = Literal["search", "race", "finalist"]
 PHASES: tuple[Phase, ...] = get_args(Phase)

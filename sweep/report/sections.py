@@ -10,7 +10,7 @@ from sweep.redaction import redact
 from sweep.report.data import ReportData
 from sweep.report.figure import Figure, Table
 from sweep.report.finalists.answers import AnsweredRow, build_answered_rows
-from sweep.report.finalists.suite_table import build_suite_table
+from sweep.report.finalists.suite_table import build_definition_table, build_suite_table
 from sweep.report.plots.fronts import plot_fronts
 from sweep.report.plots.history import plot_history
 from sweep.report.plots.importance import plot_importance
@@ -49,6 +49,7 @@ class SweepSection:
         models: table of the models in the sweep's folder.
         answers: rows with the answers of the target and the finalists, by part.
         suite: table of the full suite.
+        definitions: table of the definitions of its metrics.
         config: the resolved configuration as YAML.
     """
 
@@ -63,6 +64,7 @@ class SweepSection:
     models: Table
     answers: Mapping[str, Sequence[AnsweredRow]]
     suite: Table
+    definitions: Table
     config: str
 
 
@@ -103,7 +105,8 @@ def build_sweep_section(sweep: ReportData) -> SweepSection:
         trials=build_trial_table(safe),
         models=build_model_table(safe),
         answers=build_answered_rows(safe),
-        suite=build_suite_table(safe),
+        suite=(suite := build_suite_table(safe)),
+        definitions=build_definition_table(suite),
         config=dump(config),
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from eval.models.answers import SIDES, group_by_part
 from eval.rows.types import Dataset
 from eval.suite import SuiteReport
-from sweep.records import RowAnswers
+from sweep.records import SPREAD_ROW, RowAnswers
 
 N_SPREAD_ROWS = 5
 """Rows of a part that are shown whatever is answered, evenly spread over it."""
@@ -44,7 +44,7 @@ def _choose_rows(part: str, overlaps: Sequence[float]) -> dict[int, str]:
     """
     last = len(overlaps) - 1
     n_steps = max(1, min(N_SPREAD_ROWS - 1, last))
-    chosen = {round(step * last / n_steps): "evenly spread" for step in range(n_steps + 1) if last >= 0}
+    chosen = {round(step * last / n_steps): SPREAD_ROW for step in range(n_steps + 1) if last >= 0}
     others = [place for place in range(len(overlaps)) if place not in chosen]
     if others:
         worst = max(others, key=overlaps.__getitem__) if part == "forget" else min(others, key=overlaps.__getitem__)
@@ -53,5 +53,6 @@ def _choose_rows(part: str, overlaps: Sequence[float]) -> dict[int, str]:
 
 
 def _shorten(text: str) -> str:
-    """Return the beginning of a text; an ellipsis marks one that was cut."""
+    """Return the beginning of a text without spaces around it; an ellipsis marks one that was cut."""
+    text = text.strip()
     return text if len(text) <= MAX_TEXT_CHARS else f"{text[: MAX_TEXT_CHARS - 1]}…"

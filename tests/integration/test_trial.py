@@ -253,6 +253,27 @@ def test_full_suite_beside_the_score(prepared: Prepared) -> None:
     assert full.metrics.keys() > {"forget/prob", "forget/truth_ratio", "retain/rouge_l", "forget_quality"}
 
 
+def test_answers_stand_beside_the_same_numbers(prepared: Prepared) -> None:
+    """All three forget and both holdout rows; the target knows its metrics, also in a trial after others."""
+    whole, artifacts = prepared(eval=FULL)
+    asked = (whole, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, measure_full_suite)
+    *_, shown = run_unlearning(*asked, compared_suite=measure_full_suite)
+    *_, plain = run_unlearning(*asked)
+    *_, again = run_unlearning(*asked, compared_suite=measure_full_suite)
+    assert isinstance(shown, TrialOutcome) and isinstance(plain, TrialOutcome)
+    assert {key: shown.metrics[key] for key in plain.metrics} == plain.metrics
+    assert (plain.answers, plain.target_metrics) == ([], {})
+    assert again == shown
+    assert {key: shown.target_metrics[key] for key in artifacts.reference_metrics} == artifacts.reference_metrics
+    assert [(one["part"], one["row"]) for one in shown.answers] == [
+        *(("forget", row) for row in "123"),
+        *(("retain", row) for row in "12"),
+    ]
+    assert all(
+        one["answer"].endswith(" town") and {"target", "compared", "unlearned"} <= {*one} for one in shown.answers
+    )
+
+
 @pytest.fixture
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long writing takes, a checkpoint that is due is written."""

@@ -14,7 +14,7 @@ from support.trials import PAPER, repeats, trial
 from sweep.records import TrialRecord
 from sweep.report.data import ReportData
 from sweep.report.finalists.answers import NOT_FINITE, NOTHING_SAID, WORD_FOR_WORD, build_answered_rows, format_answers
-from sweep.report.finalists.suite_table import build_suite_table
+from sweep.report.finalists.suite_table import build_definition_table, build_suite_table
 from sweep.trial.answers import MAX_TEXT_CHARS, collect_answers
 from sweep.trial.outcomes import TrialOutcome
 from sweep.trial.runner import run_trial
@@ -95,13 +95,13 @@ def reports(*noted: list[dict[str, str]], **fields: Any) -> ReportData:
 def test_the_page_puts_finalists_side_by_side() -> None:
     """The best first; a remark stands for a text that says less."""
     (row,) = build_answered_rows(reports([answer("Ben did.")], [answer("Ada did. ")]))["Forget rows"]
-    assert (row.title, row.question, row.answer) == ("forget row 3, evenly spread", "Who?", "Ada did.")
+    assert (row.title, row.question, row.answer) == ("forget row 3", "Who?", "Ada did.")
     assert row.answers == {
         "target": WORD_FOR_WORD,
         "best, at equal retention": "Ben did.",
         "best, before mixing": NOTHING_SAID,
-        "rank 2 = paper (stand-in), at equal retention": WORD_FOR_WORD,
-        "rank 2 = paper (stand-in), before mixing": NOTHING_SAID,
+        "paper, at equal retention": WORD_FOR_WORD,
+        "paper, before mixing": NOTHING_SAID,
     }
     assert "best, at equal retention" not in row.remarks and len(row.remarks) == 4
 
@@ -111,11 +111,11 @@ def test_rows_are_in_order_and_parts_apart() -> None:
     kept = answer("x", row="1", part="retain")
     shown = build_answered_rows(reports([answer("x", row="10"), kept], [answer("y", row="9")]))
     assert [one.title for one in shown["Forget rows"]] == [
-        "forget row 9, evenly spread",
-        "forget row 10, evenly spread",
+        "forget row 9",
+        "forget row 10",
     ]
     assert [len(one.answers) for one in shown["Forget rows"]] == [3, 3]
-    assert [one.title for one in shown["Retain rows (holdout)"]] == ["retain row 1, evenly spread"]
+    assert [one.title for one in shown["Retain rows (holdout)"]] == ["retain row 1"]
 
 
 def test_an_answer_that_is_missing_says_why() -> None:
@@ -141,19 +141,17 @@ def test_the_file_has_a_line_for_each_row() -> None:
     assert "東 é " in text and all(letter.isprintable() or letter == "\n" for letter in text)
     first, second = map(json.loads, text.splitlines())
     assert first == {"setting": "best", "trial": "finalist-0", "seed": 1} | answer(nasty) | {"row": 3}
-    assert (second["setting"], second["compared"]) == ("rank 2 = paper (stand-in)", "y")
+    assert (second["setting"], second["compared"]) == ("paper", "y")
 
 
 def test_the_table_of_the_full_suite() -> None:
     """The target once, each finalist at equal retention and before mixing; a metric that nobody has is left out."""
     own = {"score": 0.25, "forget/prob": 0.5, "compared/forget/prob": 0.75, "mia/loss": 0.5, "privleak": -3.0}
     table = build_suite_table(reports([], metrics=own, target_metrics={"forget/prob": 1.0, "mia/loss": 0.9}))
-    assert table.columns == (
-        *("metric", "better", "target", "best, at equal retention", "best, before mixing", "definition"),
-    )
-    assert [row[:-1] for row in table.rows] == [
+    assert table.columns == ("metric", "better", "target", "best, at equal retention", "best, before mixing")
+    assert table.rows == [
         ["forget/prob", "lower", 1.0, 0.75, 0.5],
         ["mia/loss", "near 0.5", 0.9, None, 0.5],
         ["privleak", "near 0", None, None, -3.0],
     ]
-    assert [row[-1] for row in table.rows] == [SUITE[str(row[0])] for row in table.rows]
+    assert build_definition_table(table).rows == [(key, SUITE[key]) for key in ("forget/prob", "mia/loss", "privleak")]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sweep.records import RowAnswers, escape_unprintable
+from sweep.records import SPREAD_ROW, RowAnswers, escape_unprintable
 from sweep.report.finalists.trials import find_first_reports
 from sweep.results.sweep_records import SweepRecords
 
@@ -20,7 +20,7 @@ class AnsweredRow:
     """A row with the answers to its question.
 
     Attributes:
-        title: its part and number, and why it is shown.
+        title: its part and number, and why it is shown if not as one of those that are spread evenly.
         question: its question.
         answer: its true answer.
         answers: what each model answers, by the model's name; a remark instead of the text where that says more.
@@ -51,9 +51,9 @@ def _build_row(by_label: Mapping[str, RowAnswers]) -> AnsweredRow:
     for label, row in by_label.items():
         texts |= {f"{label}, {stage}": row.get(key) for key, stage in STAGES.items()}
     remarks = {name: remark for name, text in texts.items() if (remark := _remark_on(text, first["answer"]))}
-    reasons = dict.fromkeys(row["chosen"] for row in by_label.values())
+    reasons = dict.fromkeys(row["chosen"] for row in by_label.values() if row["chosen"] != SPREAD_ROW)
     return AnsweredRow(
-        title=f"{first['part']} row {first['row']}, {', '.join(reasons)}",
+        title=", ".join([f"{first['part']} row {first['row']}", *reasons]),
         question=escape_unprintable(first["question"]),
         answer=escape_unprintable(first["answer"]),
         answers={name: escape_unprintable(text or "") for name, text in texts.items()} | remarks,

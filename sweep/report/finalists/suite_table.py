@@ -27,11 +27,16 @@ def build_suite_table(sweep: SweepRecords) -> Table:
         for kind, stage in STAGES.items()
     }
     rows: list[list[Cell]] = [
-        [key, _name_direction(definition), *(values.get(key) for values in sides.values()), definition]
+        [key, _name_direction(definition), *(values.get(key) for values in sides.values())]
         for key, definition in SUITE.items()
         if any(key in values for values in sides.values())
     ]
-    return Table(columns=("metric", "better", *sides, "definition"), rows=rows)
+    return Table(columns=("metric", "better", *sides), rows=rows)
+
+
+def build_definition_table(suite: Table) -> Table:
+    """Build the table of the definitions of the metrics in the table of the full suite."""
+    return Table(columns=("metric", "definition"), rows=[(row[0], SUITE[str(row[0])]) for row in suite.rows])
 
 
 def _name_direction(definition: str) -> str:
