@@ -56,11 +56,11 @@ def test_bold_is_only_what_is_not_tied(paper: list[float], results: list[str]) -
 
 
 def test_objectives_are_sorted_and_a_tie_is_not_bold() -> None:
-    """One has no trial on a report seed, and comes last without numbers."""
+    """One has no trial on a report seed, and comes last without numbers; sweeps of one objective have their names."""
     clear = build_comparison_tables([alone("b", 0.5, 0.6, 0.75), alone("a", 0.1, 0.2, 0.3)])[0]
-    assert [(row.numbers[0], row.result) for row in clear.rows] == [
-        ("0.200 ± 0.100", "best"),
-        ("0.617 ± 0.126", "worse"),
+    assert [(row.name, row.numbers[0], row.result) for row in clear.rows] == [
+        ("a", "0.200 ± 0.100", "best"),
+        ("b", "0.617 ± 0.126", "worse"),
     ]
     tied = build_comparison_tables([alone("b", 0.2, 0.1, 0.4), alone("a", 0.1, 0.2, 0.3), reported(name="c")])[0]
     assert [row.result for row in tied.rows] == ["tied", "tied", ""]

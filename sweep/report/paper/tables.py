@@ -1,6 +1,7 @@
 """Build the tables that a paper takes: of a comparison of objectives, and of the best setting beside the paper's."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -81,6 +82,7 @@ def _build_comparison_table(group: Sequence[ObjectiveResult], tau: float) -> Pap
     n, where = max(len(one.scores) for one in group), f"{group[0].model}, {group[0].data}"
     how = EXPLANATION.format(tau=100 * tau, n=n, measured_on=group[0].measured_on)
     bold = "Bold: best, where all others are worse (paired t-tests with Holm's correction, p up to 0.05)."
+    often = Counter(one.objective for one in group)
     ordered = sorted((one for one in group if one.scores), key=lambda one: mean(one.scores))
     return PaperTable(
         key=_sanitize_key(f"comparison-{group[0].model}-{group[0].data}"),
@@ -88,7 +90,7 @@ def _build_comparison_table(group: Sequence[ObjectiveResult], tau: float) -> Pap
         first="objective",
         rows=[
             PaperRow(
-                name=one.objective,
+                name=one.objective if often[one.objective] == 1 else one.name,
                 setting=format_setting(one.setting or {}),
                 numbers=[*map(format_mean_std, (one.scores, one.forget_es, one.retain_es)), format_gap(one.difference)],
                 result=RESULTS.get(one.verdict, ""),

@@ -60,8 +60,8 @@ def _build_target_row(metrics: Mapping[str, float]) -> Row:
 
 def _draw_plot(labels: Sequence[str], rows: Sequence[Row], marks: Sequence[Row]) -> Plot:
     scale = alt.Scale(zero=False, nice=False, padding=14)
-    x = alt.X("forget ES:Q", title="forget ES before mixing (left is better: more is forgotten)", scale=scale)
-    y = alt.Y("retain ES:Q", title="retain ES before mixing (up is better: more is kept)", scale=scale)
+    x = alt.X("forget ES:Q", title="forget ES before mixing (left is better)", scale=scale)
+    y = alt.Y("retain ES:Q", title="retain ES before mixing (up is better)", scale=scale)
     fronts, style = alt.Chart(embed_rows(rows)), MARKER_STYLES[TARGET_LABEL]
     lines = fronts.mark_line(strokeWidth=2, interpolate="step-after").encode(x=x, y=y, **encode_series(labels))
     points = fronts.mark_point(filled=True, size=90, opacity=1).encode(
