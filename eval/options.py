@@ -13,7 +13,15 @@ Fraction: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 class Frozen(BaseModel):
     """A block of the configuration: unknown keys are rejected, values never change, numbers are finite.
 
-    Types are strict: a text or a truth value is never converted to a number.
+    Types are strict: a text or a truth value is never converted to a number. The text below a key describes it, and is
+    what docs/pages/reference.md says of it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=(), strict=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        strict=True,
+        use_attribute_docstrings=True,
+    )

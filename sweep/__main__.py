@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, Command] = {
     "sync": Command("sweep.sync", "log to MLflow what is missing there"),
     "eval": Command("eval.run", "measure any checkpoint with the full suite"),
     "configs": Command("sweep.shell.copy_configs", "list the shipped configs, or copy some"),
+    "keys": Command("sweep.shell.keys", "explain the keys of a config: meaning, unit, allowed values, default"),
     "objectives": Command("objectives.__main__", "list the objectives with their fields, bounds and formulas"),
 }
 """Commands by name; each has a --help of its own."""

@@ -19,10 +19,11 @@ class DatasetOptions(Frozen):
     """Options that every dataset has; the class `Options` of its file derives from this one and adds its own."""
 
     source: str
-    """Name of a file in this folder; a literal in `Options`."""
+    """Kind of the dataset: its file in eval/datasets."""
     name: str
+    """Name of the dataset in tables and in MLflow."""
     paper_split: PaperSplit | None
-    """Column of the paper's table for this dataset, or the one that stands in (None: nothing of the paper)."""
+    """Column of the paper's table for this dataset, or the one that stands in (null: nothing of the paper)."""
     has_unseen_split: ClassVar[bool] = False
     """True if the option `unseen` names a split that the user may choose."""
 

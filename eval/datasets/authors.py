@@ -33,15 +33,21 @@ class Options(DatasetOptions):
     """Number of authors in each part, and the seed that they are drawn from."""
 
     source: Literal["authors"]
+    """Kind of the dataset: its file in eval/datasets."""
     seed: int = Field(ge=0, lt=2**31)
+    """Seed that the authors are drawn from, and that the model starts with."""
     forget: Count
+    """Number of authors to be forgotten, with eight rows each."""
     retain: Count
+    """Number of authors trained on while unlearning."""
     holdout: Count
+    """Number of authors that the target knows, on whom retention is measured."""
     unseen: int = Field(ge=0)
+    """Number of authors whom no model has seen, for membership inference."""
     max_retain: Count | None
-    """Maximum number of retain rows (None: all)."""
+    """Maximum number of retain rows (null: all)."""
     max_holdout: Count | None
-    """Maximum number of holdout rows (None: all)."""
+    """Maximum number of holdout rows (null: all)."""
 
     @property
     def model_seed(self) -> int:

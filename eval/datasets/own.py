@@ -32,22 +32,27 @@ class Options(DatasetOptions):
     """Tables of the parts: a file, a folder of `Dataset.save_to_disk`, or OWNER/NAME:SPLIT on the hub."""
 
     source: Literal["own"]
+    """Kind of the dataset: its file in eval/datasets."""
     paper_split: None
+    """Column of the paper's table, which has none for other rows than its own."""
     forget: str
+    """Table of the rows to be forgotten: a file, a folder of `Dataset.save_to_disk`, or OWNER/NAME:SPLIT on the hub."""
     retain: str
+    """Table of the rows to be kept."""
     holdout: str | int | float | None
-    """A table, or a number or share of the retain rows, drawn by `seed` (None: a fifth of them, at most 400)."""
+    """A table, or a number or share of the retain rows, drawn by `seed` (null: a fifth of them, at most 400)."""
     unseen: str | None
-    """Table of rows that no model has seen (None: no unseen rows)."""
+    """Table of rows that no model has seen (null: no unseen rows)."""
     revision: str | None
-    """Hash of the rows, which other rows are refused by (None: any rows)."""
+    """Hash of the rows, which other rows are refused by (null: those that a sweep begins with)."""
     columns: Columns
+    """Names of the tables' columns."""
     seed: int = Field(ge=0, lt=2**31)
     """Seed that draws the holdout rows."""
     max_retain: Count | None
-    """Maximum number of retain rows (None: all)."""
+    """Maximum number of retain rows (null: all)."""
     max_holdout: Count | None
-    """Maximum number of holdout rows (None: all)."""
+    """Maximum number of holdout rows (null: all)."""
     has_unseen_split: ClassVar[bool] = True
 
     @field_validator("holdout")

@@ -23,17 +23,19 @@ class Options(DatasetOptions):
     """Location of TOFU; `paper_split` is the split to be forgotten."""
 
     source: Literal["tofu"]
+    """Kind of the dataset: its file in eval/datasets."""
     paper_split: PaperSplit
+    """Split that is forgotten, and column of the paper's table."""
     path: str
     """Hub id, or a folder with a table for each split: SPLIT.json, .jsonl, .csv, .parquet, or a folder SPLIT."""
     revision: str | None
-    """Commit on the hub (None: the newest)."""
+    """Commit on the hub (null: the newest when a sweep begins)."""
     unseen: str | None
-    """Split of rows that no model has seen, disjoint from `full` (None: no unseen rows)."""
+    """Split of rows that no model has seen, disjoint from `full` (null: no unseen rows)."""
     max_retain: Count | None
-    """Maximum number of retain rows (None: all)."""
+    """Maximum number of retain rows (null: all)."""
     max_holdout: Count | None
-    """Maximum number of holdout rows (None: all)."""
+    """Maximum number of holdout rows (null: all)."""
     has_unseen_split: ClassVar[bool] = True
 
     @property

@@ -29,11 +29,15 @@ class Columns(Frozen):
     """Names of a table's columns, by their content; those of TOFU unless the user chooses others."""
 
     question: ColumnName = "question"
+    """Column of the questions."""
     answer: ColumnName = "answer"
+    """Column of the answers."""
     paraphrased_question: ColumnName = "paraphrased_question"
+    """Column of the same questions in other words, which the score reads too; it may be missing."""
     paraphrased_answer: ColumnName = "paraphrased_answer"
+    """Column of the same answers in other words; it may be missing."""
     perturbed_answer: ColumnName = "perturbed_answer"
-    """A list of texts; in a CSV file, a JSON list in a cell."""
+    """Column of wrong answers, a list of texts (in a CSV file a JSON list in a cell); it may be missing."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,15 @@ class Shape(Frozen):
     """Sizes of a Llama built from scratch, with a tokenizer trained on the rows."""
 
     layers: Annotated[int, Field(gt=0, le=64)]
+    """Number of transformer layers."""
     hidden: Count
+    """Size of the hidden states, a multiple of 2 · heads."""
     intermediate: Count
+    """Size of the feed-forward layers."""
     heads: SmallCount
+    """Number of attention heads."""
     vocabulary: Count
+    """Number of tokens, which the tokenizer is trained to have."""
 
     @model_validator(mode="after")
     def _check_hidden_size(self) -> Self:
@@ -28,23 +33,32 @@ class Architecture(Frozen):
     """Values of a model's config.json that tell its size, as transformers names them; `layers` is in the model."""
 
     model_type: str
+    """Family of the model in transformers, such as llama."""
     vocab_size: Count
+    """Number of tokens."""
     hidden_size: Count
+    """Size of the hidden states."""
     intermediate_size: Count
+    """Size of the feed-forward layers."""
     num_attention_heads: SmallCount
+    """Number of attention heads."""
     num_key_value_heads: SmallCount
+    """Number of heads that keys and values have, which several attention heads may share."""
     tie_word_embeddings: bool
+    """True if the output layer has the weights of the input embeddings."""
 
 
 class ModelConfig(Frozen):
     """The base model of the sweep."""
 
     name: str
+    """Name of the model in tables and in MLflow: that of its file in configs/model."""
     path: str | None
     """Folder or hub id of the base model; null builds one from `shape`."""
     revision: str | None
     """Hub revision (a commit); null uses the newest when the sweep begins."""
     shape: Shape | None
+    """Sizes of a model that is built from scratch where `path` is null."""
     architecture: Architecture | None = Field(default=None, exclude=True)
     """The size of the model at `path`, for --dry-run where the hub cannot be reached; not stored."""
     layers: SmallCount
@@ -105,11 +119,15 @@ class TargetConfig(Frozen):
     revision: str | None
     """Hub revision of `path`; null uses the newest when the sweep begins."""
     epochs: Count
+    """Epochs over forget, retain and holdout rows, at most."""
     lr: PositiveFloat
+    """Highest learning rate of AdamW (not given: the model's; for adapters ten times it, up to 5e-4)."""
     batch: Count
+    """Rows of an optimizer step."""
     lora: LoraConfig | None = LORA
     """Fine-tune by adapters, which are merged into the weights in the end, for a small card (null: all weights)."""
     weight_decay: float = Field(ge=0)
+    """Weight decay of AdamW."""
     until: Fraction | None = None
     """ES that ends the fine-tuning, after the first epoch in which forget and holdout rows have it (null: `epochs`)."""
     min_es: float = Field(default=0.1, ge=0, le=1)

@@ -40,6 +40,7 @@ class RetainConfig(Frozen):
     """The retain term."""
 
     term: Literal["none", "kl", "nll"]
+    """Loss on retain rows: none; `kl`, the divergence from the reference's distribution; or `nll`, that of training."""
     weight: float = Field(ge=0)
     """λ, the weight of the retain term in the loss; the forget term has weight 1."""
     reduction: Literal["tokens", "padded500"]
@@ -50,11 +51,13 @@ class TrainConfig(Frozen):
     """Training of a trial."""
 
     lr: PositiveFloat
+    """Highest learning rate of AdamW (not given: the model's; for adapters ten times it, up to 5e-4)."""
     epochs: Count
     """Epochs over the forget rows: ⌊epochs · forget rows / batch⌋ optimizer steps."""
     warmup_from: Literal[0, 1] = 1
     """Number of the first step: step s of W warm-up steps has the learning rate lr · s / W; 0 as in transformers."""
     batch: Count
+    """Forget rows of an optimizer step, which reads as many retain rows too."""
     clip: PositiveFloat | None
     """Maximum norm of the gradient (null: not clipped)."""
     precision: Literal["float32", "master", "kahan"]
@@ -78,6 +81,7 @@ class ScoreConfig(Frozen):
     """Score that the search minimises: forget ES of the mix that keeps the share `tau` of the reference's retain ES."""
 
     tau: Fraction
+    """τ, the share of the reference's retain ES that the scored mix must keep."""
 
 
 class EvalConfig(Frozen):
@@ -100,6 +104,7 @@ class ClusterConfig(Frozen):
         return block
 
     name: str
+    """Name of the cluster in messages: that of its file in configs/cluster."""
     address: str | None
     """Ray address; null starts Ray on this machine, or uses RAY_ADDRESS (set inside a job)."""
     cpus: PositiveFloat
@@ -109,7 +114,7 @@ class ClusterConfig(Frozen):
     processes: SmallCount
     """Processes of a trial, which share its cores and GPUs (null: one per GPU, at least one)."""
     accelerator: str | None
-    """Ray's accelerator type, for example A100."""
+    """Ray's accelerator type, for example A100 (null: any)."""
     memory: PositiveFloat | None
     """Memory of one GPU in gigabytes, with which --dry-run compares its forecast (null: unknown)."""
     concurrency: Count | None
@@ -134,7 +139,9 @@ class SweepConfig(Frozen):
     objective: str
     """Name of a file in objectives/, or an importable `package.module`."""
     space: Space
+    """Hyper-parameters to search, by name: a range or choices; `~space.NAME` on the command line takes one away."""
     fixed: dict[str, Value]
+    """Values of the hyper-parameters that are not searched; with `space`, these are exactly the objective's."""
     retain: RetainConfig
     search: SearchConfig
     score: ScoreConfig
@@ -149,6 +156,7 @@ class SweepConfig(Frozen):
     retain_model: RetainModelConfig = RetainModelConfig(path=None, revision=None)
     data: Annotated[DataConfig, Field(discriminator="source")]
     recipe: Literal["default", "paper"]
+    """Way in which trials train, by the name of its file in configs/recipe: ours, or that of the paper's code."""
     cluster: ClusterConfig
     storage: Annotated[Path, Field(strict=False)]
     """Absolute path of the folder for sweeps and artifacts."""

@@ -16,9 +16,13 @@ class Range(Frozen):
     """Range in which a hyper-parameter is searched: from low to high, both included."""
 
     low: Bound
+    """Lowest value."""
     high: Bound
+    """Highest value."""
     log: bool = False
+    """True if equal ratios count as equal distances."""
     step: PositiveFloat | None = None
+    """Distance between the values that are tried (null: any value; whole numbers where the hyper-parameter is one)."""
 
     @model_validator(mode="after")
     def _check_bounds(self) -> Self:
@@ -35,6 +39,7 @@ class Choices(Frozen):
     """A hyper-parameter that takes one of a few values."""
 
     choices: Annotated[tuple[Value, ...], Field(min_length=1, max_length=1000, strict=False)]
+    """The values."""
 
 
 def _entry_tag(entry: object) -> str:
@@ -52,11 +57,13 @@ class SearchConfig(Frozen):
     """Search for the best setting."""
 
     sampler: Literal["auto", "gp", "tpe", "random", "grid", "nsga2", "paper"]
-    """`auto`: gp (a Gaussian process) for the first 250 trials of a space of numbers without `stop`, else tpe."""
+    """Way to propose settings. `auto`: gp (a Gaussian process) for the first 250 trials of a space of numbers without
+    `stop`, else tpe; `nsga2`: forget ES down and retain ES up; `paper`: the tuned setting alone."""
     also: Annotated[
         tuple[Literal["train.lr", "retain.weight", "train.epochs"], ...], Field(strict=False, exclude=True)
     ] = ()
-    """Hyper-parameters to search besides those of `space`: `compose.load` adds them to it, and this is not stored."""
+    """Hyper-parameters to search besides those of `space`, around the sweep's own values; a stored sweep has them in
+    `space`."""
     trials: Annotated[int, Field(gt=0, le=100_000)] | None
     """Number of trials of the search (null: as many as `hours` allows)."""
     seeds: int = Field(ge=1, le=1000)
