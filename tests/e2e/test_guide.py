@@ -1,4 +1,4 @@
-"""The README's guide "Add an objective", done to the letter in a copy of the checkout, sweep included."""
+"""The guide "Add an objective" of the docs, done to the letter in a copy of the checkout, sweep included."""
 
 import json
 import re
@@ -20,7 +20,7 @@ SMALL = (
 
 def blocks() -> dict[str, str]:
     """The guide's files by name: each is named before its block of code."""
-    guide = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Add an objective")[2]
+    guide = (ROOT / "docs" / "pages" / "objectives.md").read_text(encoding="utf-8").partition("## Add an objective")[2]
     return dict(re.findall(r"`((?:objectives|configs)/\w+\.\w+)`[^\n]*\n\n```\w+\n(.*?)```", guide, re.DOTALL))
 
 
