@@ -2,7 +2,9 @@
 
 import inspect
 import sys
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,8 +35,19 @@ search: {trials: 48}
 
 def format_page() -> str:
     """Return the page."""
-    blocks = [line for block in list_blocks() if block.keys for line in _format_block(block)]
+    blocks = [line for block in _name_apart(list_blocks()) if block.keys for line in _format_block(block)]
     return "\n".join([HEAD, *blocks, *_format_objectives()])
+
+
+def _name_apart(blocks: Sequence[Block]) -> list[Block]:
+    """Return the blocks; where several kinds may stand at a place, their names hold their keys."""
+    count = Counter((block.name, block.kind) for block in blocks)
+    return [
+        replace(block, name=f"{block.name}: {', '.join(key.name.rpartition('.')[2] for key in block.keys)}")
+        if count[block.name, block.kind] > 1
+        else block
+        for block in blocks
+    ]
 
 
 def _format_block(block: Block) -> Iterator[str]:

@@ -1,10 +1,14 @@
-"""`run_sweep` in a thread of a program that handles signals itself: real driver, Ray, study and MLflow, toy trials."""
+"""`run_sweep` in a thread of a program that handles signals itself, and in the notebook of examples/; toy trials."""
 
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
 
 from support.commands import ROOT
 
@@ -58,3 +62,22 @@ def test_a_sweep_runs_in_a_thread_and_goes_on(mlflow_here: Path) -> None:
     assert found["report"]
     assert found["same"]
     assert found["kept"] == [True, True]
+
+
+def test_the_notebook_runs(mlflow_here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every cell of it, in a kernel whose event loop runs already; the committed outputs have its kinds and no path."""
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'tests'}")
+    notebook = nbformat.read(ROOT / "examples" / "first_sweep.ipynb", as_version=4)
+    committed = [kinds_of_outputs(cell) for cell in notebook.cells]
+    assert {"text/html", "image/png"} <= {kind for kinds in committed for kind in kinds}
+    assert not [word for word in ("/home", "/root", "/tmp", "/work") if word in nbformat.writes(notebook)]  # noqa: S108
+    toys = nbformat.v4.new_code_cell("from support.toy_launch import use_toys; use_toys()")
+    notebook.cells.insert(0, toys)
+    NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(mlflow_here)}}).execute()
+    assert [kinds_of_outputs(cell) for cell in notebook.cells[1:]] == committed
+    assert (mlflow_here / "runs" / "notebook-npo" / "report.html").is_file()
+
+
+def kinds_of_outputs(cell: nbformat.NotebookNode) -> set[str]:
+    """Types of what a cell shows; a stream is none of its own."""
+    return {kind for output in cell.get("outputs", ()) for kind in output.get("data", {})}

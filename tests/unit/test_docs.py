@@ -19,7 +19,7 @@ from sweep.config.request import find_config
 from sweep.shell.keys import list_blocks
 
 PAGES = sorted((ROOT / "docs" / "pages").glob("*.md"))
-TEXTS = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *PAGES]}
+TEXTS = {path.name: path.read_text(encoding="utf-8").replace("\\\n", "") for path in [ROOT / "README.md", *PAGES]}
 WORDS_IN_README = 1_200
 
 
