@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 
 from eval import datasets
 from eval.definitions import PAPER, ROW_METRICS, SCORE, SUITE
@@ -16,6 +17,7 @@ from sweep.__main__ import COMMANDS
 from sweep.config.compose import load
 from sweep.config.matrix import expand_files
 from sweep.config.request import find_config
+from sweep.config.stored import VERSION
 from sweep.shell.keys import list_blocks
 
 PAGES = sorted((ROOT / "docs" / "pages").glob("*.md"))
@@ -57,6 +59,13 @@ def test_a_command_composes(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for file in files:
         first, *_ = expand_files([Path(find_config(file))], changes)
         load(first.file, [*first.choices, *changes])
+
+
+def test_the_version_is_told_everywhere() -> None:
+    """Citation and changelog have that of the program."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == VERSION
+    assert f"\n## {VERSION} (" in TEXTS["changelog.md"]
 
 
 def test_links_of_the_readme_lead_somewhere() -> None:
