@@ -1,4 +1,4 @@
-"""Checks of what a sweep names: the databases, its model, its rows.
+"""Checks of what a sweep names: the databases, its model, its rows; and of the folder in which it starts.
 
 Study and MLflow have a database each, model and rows can be loaded, the model has enough positions for the rows, and a
 trial has enough steps to change the model.
@@ -19,6 +19,18 @@ from sweep.errors import ConfigError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+
+def check_packages() -> None:
+    """Refuse a working directory with other packages of our packages' names: Ray's workers would import those."""
+    for name, own in (("eval", "suite.py"), ("objectives", "_base.py")):
+        there = Path.cwd() / name
+        is_other = (there / "__init__.py").is_file() and not (there / own).is_file()
+        if is_other or there.with_suffix(".py").is_file():
+            raise ConfigError(
+                f"{there} is another package called {name}, which Ray's workers would take for this program's: start in"
+                " another folder."
+            )
 
 
 def check_databases(configs: Mapping[str, SweepConfig]) -> None:

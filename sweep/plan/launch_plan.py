@@ -22,7 +22,7 @@ from sweep.config.stored import (
     sweep_arguments,
 )
 from sweep.errors import ConfigError
-from sweep.plan.checks import check_databases
+from sweep.plan.checks import check_databases, check_packages
 from sweep.plan.hub_commits import adopt_commits
 from sweep.plan.row_template import fill_template
 from sweep.plan.sweep_plan import SweepPlan, plan_new_sweep, plan_stored_sweep
@@ -84,6 +84,7 @@ def plan_new(words: Sequence[str], name: str | None) -> LaunchPlan:
         ConfigError: a configuration is invalid, a name is taken, or MLflow or a study cannot have its database.
         DataError: the rows cannot be loaded.
     """
+    check_packages()
     request = parse_request(words, name)
     status.say_early(CHECKING)
     check_databases(request.configs)
@@ -103,6 +104,7 @@ def plan_resume(words: Sequence[str], name: str) -> LaunchPlan:
         ConfigError: the name does not exist, another process is running it, or the arguments differ from the original.
         DataError: the rows can no longer be loaded.
     """
+    check_packages()
     if leading_files(words):
         return _plan_same_request(parse_request(words, name))
     storage = parse_storage(words, "--resume")

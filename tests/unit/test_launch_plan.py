@@ -224,3 +224,23 @@ def test_a_comparison_of_a_taken_name_is_refused(here: Path) -> None:
         (here / "runs" / taken).mkdir(parents=True)
         assert f"name = '{taken}' exists" in refusal([*FILES, *SMALL])
         (here / "runs" / taken).rmdir()
+
+
+@pytest.mark.parametrize("file", ["eval/__init__.py", "objectives.py"])
+def test_a_folder_with_packages_of_our_names_is_refused(here: Path, file: str) -> None:
+    """Ray's workers look into the working directory first; a copy of our own, as in a checkout, is none of these."""
+    (here / file).parent.mkdir(exist_ok=True)
+    (here / file).touch()
+    other = here / file.split("/")[0].removesuffix(".py")
+    assert refusal(FILES[:1]).startswith(f"{other} is another package called {other.name}, which Ray's workers would")
+    with pytest.raises(ConfigError, match="start in another folder"):
+        plan_resume([], "mine")
+
+
+def test_a_checkout_and_a_folder_without_init_are_welcome(here: Path) -> None:
+    """Python takes a folder without `__init__.py` only where there is no package."""
+    (here / "objectives").mkdir()
+    for name in ("eval/__init__.py", "eval/suite.py"):
+        (here / name).parent.mkdir(exist_ok=True)
+        (here / name).touch()
+    assert plan_new([*FILES[:1], *SMALL], "mine").name == "mine"
