@@ -1,12 +1,15 @@
 """Trial records for the tests, as a study would hold them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweep.config.schema import SweepConfig
 from sweep.records import Setting, TrialRecord
-from sweep.results.sweep_records import SweepRecords
-from sweep.search.race import list_race_seeds
+
+if TYPE_CHECKING:
+    from sweep.results.sweep_records import SweepRecords
+
+# Slow imports are inside the functions, because every worker of toy trials imports this file.
 
 PAPER: Setting = {"alpha": 1.5, "beta": 7.0}
 """Setting of the paper's WTNPO for forget10, which serves as the paper's setting of the toy sweep."""
@@ -28,6 +31,8 @@ def repeats(first: int, setting: Setting, *scores: float, **metrics: float) -> l
 
 def races(config: SweepConfig, setting: Setting, *scores: float, first: int = 0) -> list[TrialRecord]:
     """Make the runs of a setting in the race, with these scores on the first race seeds."""
+    from sweep.search.race import list_race_seeds
+
     seeds = list_race_seeds(config)
     return [
         trial(first + i, setting, score, phase="race", seed=seeds[i], metrics={"score": score})
@@ -41,6 +46,8 @@ def sides(forget: float, retain: float) -> dict[str, float]:
     return {f"{side}/{kind}": value for side, value in values.items() for kind in ("es", "es_paraphrase")}
 
 
-def sweep_of(config: SweepConfig, records: Sequence[TrialRecord], name: str = "mine") -> SweepRecords:
+def sweep_of(config: SweepConfig, records: Sequence[TrialRecord], name: str = "mine") -> "SweepRecords":
     """A sweep with these trials."""
+    from sweep.results.sweep_records import SweepRecords
+
     return SweepRecords(name=name, config=config, records=records)
