@@ -8,7 +8,7 @@ import gc
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
-import torch
 from hypothesis import settings
 
-from support import commands, servers, targets
+from support import commands, servers
 from support.waiting import SCALE, TIER_TIMEOUTS_S, until
 
 if TYPE_CHECKING:
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
 
     from support import rays
     from support.comparison import Comparison, Launched
+    from support.targets import Prepared
 
-# Toys are too small for two threads, which only wait for one another when the machine is busy.
-torch.set_num_threads(1)
+# Slow imports are in functions that only the workers of pytest-xdist call: the process that starts them has none.
 
 # What a check says of a change is about the change, not about luck; RANDOM=1 looks where nobody has looked yet.
 settings.register_profile("same", derandomize="RANDOM" not in os.environ, deadline=None)
@@ -81,10 +80,25 @@ def _grouped(item: pytest.Item, group: str) -> None:
         item._id = item.id.parse(f"{item.nodeid}@{group}")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Import the tests without garbage collections, and leave what they share out of all later ones.
+
+    What is imported stays: a collection of it takes long and finds nothing.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
-    """Leave what all tests share out of every garbage collection, which takes long where it is a lot."""
-    gc.collect()
-    gc.freeze()
+    """Let torch use one thread: toys are too small for two, which only wait for one another on a busy machine."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -150,8 +164,10 @@ def nothing_left() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> targets.Prepared:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> "Prepared":
     """Gives the toy sweep in a precision, its target trained by the first worker of the session that asks for it."""
+    from support import targets
+
     own = tmp_path_factory.getbasetemp()
     session = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     return partial(targets.prepared, session / "prepared")
