@@ -51,7 +51,7 @@ def test_a_driver_is_ended_and_killed_and_two_go_on(tmp_path: Path, toys: Toys, 
             yield
 
     closed, killed = driver.BLOWS["terminal closed"], driver.BLOWS["SIGKILL to the driver"]
-    hits = [driver.struck(one.start(tmp_path, *SWEEP), another_beside, closed)]
+    hits = [driver.struck(one.start(tmp_path, *SWEEP, **FORSAKEN), another_beside, closed)]
     driver.check(hits[0], tmp_path, closed)
     before = over(tmp_path)
     hits += [driver.struck(two.start(tmp_path, *RESUME, **FORSAKEN), two.moment, killed)]

@@ -12,7 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 import ray.util
+from ray._private import utils
 from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
@@ -93,10 +95,12 @@ def node(options: Sequence[str], variables: dict[str, str], log: Path, before: S
 @contextmanager
 def cluster(nodes: int, cpus: int) -> Iterator[Cluster]:
     """Start a head without cores for trials, and nodes with `cpus` cores each, for drivers of this environment."""
-    up = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **LEAN})
+    with _lean_agents():
+        up = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **LEAN})
     try:
-        for _ in range(nodes):
-            up.add_node(num_cpus=cpus)
+        with _lean_agents():
+            for _ in range(nodes):
+                up.add_node(num_cpus=cpus)
         up.wait_for_nodes()
         yield up
     finally:
@@ -133,7 +137,7 @@ class Slots:
     @contextmanager
     def more(self, nodes: int, **wants: Any) -> Iterator[list[Node]]:
         """Add nodes with these resources each, until the block ends or the test removes them."""
-        with _as_before(**VARIABLES):
+        with _as_before(**VARIABLES), _lean_agents():
             added = [self.nodes.add_node(**wants) for _ in range(nodes)]
         try:
             yield added
@@ -171,13 +175,21 @@ HEAD = VARIABLES | {"RAY_health_check_period_ms": "200"}
 @contextmanager
 def slots() -> Iterator[Slots]:
     """Start a Ray for all tests of this process, without leaving a trace in its environment."""
-    with _as_before(**HEAD):
+    with _as_before(**HEAD), _lean_agents():
         nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, **LEAN})
     try:
         with closing(Slots(nodes)) as up:
             yield up
     finally:
         nodes.shutdown()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _lean_agents() -> Iterator[None]:
+    """Give the nodes that start in the block agents without a web server, as where Ray has no dashboard."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, "get_dashboard_dependency_error", lambda: ImportError("not needed"))
+        yield
 
 
 @contextmanager
