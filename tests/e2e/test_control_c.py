@@ -17,27 +17,27 @@ from support.waiting import until
 from sweep.prepare.artifacts import is_intact as sound
 
 
-def test_a_sweep_ends_cleanly_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_ends_cleanly_and_goes_on(mlflow_here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 130, how to go on, MLflow's runs KILLED, no process left; the resumed sweep is complete.
 
     It finds the damage, as a trial would (test_trial.py), makes the target again, and nothing else.
     """
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     small = (*SMALL, "search.trials=2", "seeds=0", "cluster.concurrency=1")
-    command = Command(tmp_path, held(tmp_path), *small, "--name", "cut")
+    command = Command(mlflow_here, held(mlflow_here), *small, "--name", "cut")
     command.wait_for("search ")
-    until(lambda: command.over or len(statuses(tmp_path)) == 3)  # MLflow has the other trial too
+    until(lambda: command.over or len(statuses(mlflow_here)) == 3)  # MLflow has the other trial too
     command.signal(signal.SIGINT)
     assert command.end() == 130, command.said()
     assert "to go on: python -m sweep.launch --resume cut\n" in command.said()
-    assert "KILLED" in statuses(tmp_path)
-    assert "RUNNING" not in statuses(tmp_path)
-    (target,) = (tmp_path / "runs" / ".artifacts").glob("*/model.safetensors")
+    assert "KILLED" in statuses(mlflow_here)
+    assert "RUNNING" not in statuses(mlflow_here)
+    (target,) = (mlflow_here / "runs" / ".artifacts").glob("*/model.safetensors")
     flipped(target)
-    (tmp_path / "go").touch()
-    again = Command(tmp_path, "--resume", "cut")
+    (mlflow_here / "go").touch()
+    again = Command(mlflow_here, "--resume", "cut")
     assert again.end() == 0, again.said()
-    summary = json.loads((tmp_path / "runs" / "cut" / "summary.json").read_text())
+    summary = json.loads((mlflow_here / "runs" / "cut" / "summary.json").read_text())
     assert summary["trials"] == {"planned": 2, "finished": 2, "failed": 0, "pruned": 0}
     assert [line.startswith("search ") for line in again.said().splitlines()].count(True) == 1
     assert [line for line in again.said().splitlines() if line.startswith("prepared")] == ["prepared target"]

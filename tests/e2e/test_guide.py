@@ -46,13 +46,14 @@ def started(command: list[str], folder: Path) -> "Iterator[subprocess.Popen[str]
         process.wait()
 
 
-def test_a_new_objective_is_two_files_and_takes_any_model_and_rows(tmp_path: Path) -> None:
+def test_a_new_objective_is_two_files_and_takes_any_model_and_rows(tmp_path: Path, empty_mlflow: Path) -> None:
     """Both files and the tutorial's model, and a sweep of two trials finishes; the contract's tests take it in."""
     files = blocks()
     assert list(files) == ["objectives/fade.py", "configs/fade.yaml"]
     for part in ("sweep", "objectives", "eval", "configs", "examples", "tests"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copy(empty_mlflow, tmp_path / "mlflow.db")
     for name, text in files.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     model, dry, *_ = tutorial()

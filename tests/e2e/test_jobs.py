@@ -13,6 +13,7 @@ import pytest
 from support import rays
 from support.commands import ROOT, SMALL
 from support.own import mine
+from support.stores import statuses
 from support.submits import submitted as submitted_each
 
 WTNPO = str(ROOT / "configs" / "wtnpo.yaml")
@@ -45,14 +46,15 @@ def bad(head: rays.Head, tmp_path_factory: pytest.TempPathFactory) -> "subproces
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Path:
-    """A working directory with a config and an objective of the user's own."""
+def here(tmp_path: Path, empty_mlflow: Path) -> Path:
+    """A working directory with a config and an objective of the user's own, and MLflow's database."""
+    shutil.copy(empty_mlflow, tmp_path / "mlflow.db")
     return Path(mine(tmp_path))
 
 
 def submitted(here: Path, head: rays.Head, *words: str, **variables: str) -> "subprocess.Popen[str]":
     """The command, its output in one text."""
-    uri = f"sqlite:///{here / 'tracked.db'}"
+    uri = f"sqlite:///{here / 'mlflow.db'}"
     command = [sys.executable, "-m", "sweep.submit", *words, f"storage={here / 'runs'}", "--address", head.dashboard]
     return subprocess.Popen(  # noqa: S603
         command,
@@ -80,7 +82,7 @@ def test_a_sweep_runs_as_a_job(head: rays.Head, here: Path) -> None:
     assert "search 1  gamma=" in said
     summary = json.loads((here / "runs" / "first" / "summary.json").read_text())
     assert summary["trials"]["finished"] == 2
-    assert (here / "tracked.db").is_file()
+    assert statuses(here) == ["FINISHED"] * 3
     listed = ray_job(head, "list")
     assert "first" in listed
     files = [file for folder in (here, head.folder) for file in folder.rglob("*") if file.is_file()]
@@ -100,7 +102,7 @@ def test_what_only_the_driver_finds_bad(bad: "subprocess.CompletedProcess[str]")
 
 def test_what_the_head_refuses(head: rays.Head, here: Path, bad: object) -> None:
     """A name that is taken, a token that is missing or wrong: one sentence, exit code 2, and nothing was sent."""
-    uri = {"MLFLOW_TRACKING_URI": f"sqlite:///{here / 'tracked.db'}"}
+    uri = {"MLFLOW_TRACKING_URI": f"sqlite:///{here / 'mlflow.db'}"}
     own = rays.environment(PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}", **uri, **PLANTED)
     words = (WTNPO, f"storage={here / 'runs'}", "--address", head.dashboard, "--name")
     shut = [*words, "shut"]

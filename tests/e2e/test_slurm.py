@@ -98,13 +98,14 @@ def asked(command: Sequence[str]) -> str:
     return subprocess.run(command, check=False, text=True, capture_output=True).stdout  # noqa: S603 (our own words)
 
 
-def submitted(folder: Path, *words: str) -> subprocess.Popen[bytes]:
-    """A job on two nodes of one core each; the process lasts as long as the job and ends with its exit code.
+def submitted(folder: Path, nodes: int, *words: str) -> subprocess.Popen[bytes]:
+    """A job on nodes of one core each; the process lasts as long as the job and ends with its exit code.
 
     Its trials leave their files in the folder, and wait there for one.
     """
     script = str(CONFIGS / "deploy" / "slurm.sh")
-    options = ["--wait", "--nodes=2", "--cpus-per-task=1", f"--chdir={folder}", "--output=log", "--open-mode=truncate"]
+    options = ["--wait", f"--nodes={nodes}", "--cpus-per-task=1"]
+    options += [f"--chdir={folder}", "--output=log", "--open-mode=truncate"]
     variables = os.environ | {"TOY_FOLDER": str(folder)}
     return subprocess.Popen(["sbatch", *options, script, *words], cwd=folder, env=variables)  # noqa: S603, S607 (our own)
 
@@ -116,9 +117,13 @@ def states(folder: Path) -> list[TrialState]:
 
 
 def test_a_job_ends_cleanly_and_is_gone_on_with(mlflow_here: Path, slurm: None) -> None:
-    """Asked to end, as five minutes before its time limit, it leaves nothing open; the next job runs what is left."""
+    """Asked to end, as five minutes before its time limit, it leaves nothing open; the next job runs what is left.
+
+    The first one is on two nodes, the next one on a single one.
+    """
     log = mlflow_here / "log"
-    job = submitted(mlflow_here, str(CONFIGS / "wtnpo.yaml"), *SMALL, "search.trials=2", "seeds=0", "--name", "slurm")
+    words = (str(CONFIGS / "wtnpo.yaml"), *SMALL, "search.trials=2", "seeds=0", "--name", "slurm")
+    job = submitted(mlflow_here, 2, *words)
     until(lambda: job.poll() is not None or (mlflow_here / "began-search-1").exists())
     until(lambda: job.poll() is not None or TrialState.COMPLETE in states(mlflow_here))
     asked(["scancel", "--batch", "--signal=TERM", "--name=sweep"])
@@ -127,6 +132,6 @@ def test_a_job_ends_cleanly_and_is_gone_on_with(mlflow_here: Path, slurm: None) 
     assert TrialState.RUNNING not in states(mlflow_here)
     assert states(mlflow_here).count(TrialState.COMPLETE) == 1
     (mlflow_here / "go").touch()
-    assert submitted(mlflow_here, "--resume", "slurm").wait() == 0, log.read_text()
+    assert submitted(mlflow_here, 1, "--resume", "slurm").wait() == 0, log.read_text()
     assert states(mlflow_here).count(TrialState.COMPLETE) == 2
     assert (mlflow_here / "runs" / "slurm" / "report.html").exists()

@@ -1,5 +1,6 @@
 """Import and make all that a driver needs, for `support.forks`; importing this module does it."""
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -47,6 +48,7 @@ def _script() -> str:
     return made
 
 
+gc.disable()  # a collection would find nothing, since all of it stays
 _SET = _set()
 _open_databases()
 SET = {name: value for name, value in _SET.items() if name.startswith(("RAY_", "TUNE_"))}
@@ -62,3 +64,5 @@ vars(import_module("sweep.report.write_report"))["render_plot"] = lambda _: {
 _theme = import_module("sweep.report.theme")
 for _one in (_theme.LIGHT, _theme.DARK):
     _theme.build_vega_config(_one)  # altair reads its schemas once
+gc.freeze()
+gc.enable()
