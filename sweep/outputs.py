@@ -21,6 +21,7 @@ from sweep.results.sentences import list_warnings
 from sweep.results.sweep_records import SweepRecords
 from sweep.results.target_check import warn_of_weak_target
 from sweep.run import SweepResult
+from sweep.search.study import read_revisions
 from sweep.tracking.backfill import attach_files, describe_result
 from sweep.tracking.logged_models import ModelEntry, log_models
 from sweep.tracking.store import TrackingError
@@ -108,6 +109,7 @@ def _build_report_data(plan: SweepPlan, records: Sequence[TrialRecord]) -> Repor
         records=records,
         target_metrics=plan.artifacts.reference_metrics,
         n_holdout=len(plan.dataset.holdout),
+        revisions=read_revisions(plan.config, plan.name),
         models=read_models(plan.folder),
     )
 

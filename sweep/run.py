@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from eval.provenance import find_revision
 from sweep.callbacks import SweepsDisplay
 from sweep.cluster import shared_storage
 from sweep.cluster.connection import connect_ray
@@ -175,6 +176,7 @@ def track_sweep(plan: SweepPlan, study: SweepStudy) -> Iterator[Tracker]:
     """Track a sweep in MLflow; however the block ends, close the open attempts and end the MLflow runs."""
     tracker = Tracker.start(plan.config, plan.name, study.run_id, study.list_all_attempts())
     study.save_run_id(study.run_id or "")
+    study.add_revision(find_revision())
     status: RunStatus = "FAILED"
     try:
         yield tracker

@@ -21,6 +21,8 @@ from sweep.search import asha, storage, warm_start
 from sweep.search.samplers import SAMPLERS, build_sampler
 
 LOCK_FILE = ".lock"
+REVISIONS_ATTRIBUTE = "revisions"
+"""The study attribute that lists the revisions of the code that ran the sweep, in their order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +132,12 @@ class SweepStudy:
         """Save the id of the sweep's MLflow run in the study."""
         self._studies["search"].set_user_attr("run_id", run_id)
 
+    def add_revision(self, revision: str) -> None:
+        """Save the revision of the code that runs the sweep, after others that ran it before."""
+        known = self._studies["search"].user_attrs.get(REVISIONS_ATTRIBUTE, [])
+        if revision not in known:
+            self._studies["search"].set_user_attr(REVISIONS_ATTRIBUTE, [*known, revision])
+
     def _list_optuna_values(self, record: TrialRecord) -> list[float]:
         """Return the values of a finished trial for Optuna: its score, or with two directions forget and retain ES."""
         if len(SAMPLERS[self._config.search.sampler].directions) == 1:
@@ -211,6 +219,25 @@ def read_records(config: SweepConfig, name: str) -> list[TrialRecord]:
         for phase, study in there.items()
         for r in storage.select_last_attempts(storage.read_attempts(phase, study)).values()
     ]
+
+
+def read_revisions(config: SweepConfig, name: str) -> list[str]:
+    """Read the revisions of the code that ran a sweep, in their order; empty where none was saved.
+
+    Raises:
+        ConfigError: the database cannot be opened.
+    """
+    search = storage.load_existing_studies(config, name).get("search")
+    return [] if search is None else [*search.user_attrs.get(REVISIONS_ATTRIBUTE, [])]
+
+
+def is_running(config: SweepConfig, name: str) -> bool:
+    """Return True if another process is running the sweep."""
+    try:
+        refuse_running_sweep(config, name)
+    except ConfigError:
+        return True
+    return False
 
 
 def refuse_taken_name(config: SweepConfig, name: str) -> None:
