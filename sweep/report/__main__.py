@@ -1,6 +1,6 @@
 """Write the report of a sweep or a comparison, finished or still running, and print its path.
 
-python -m sweep.report NAME [storage=DIR]
+python -m sweep.report NAME [storage=DIR] [--watch]
 """
 
 import sys
@@ -20,24 +20,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m sweep.report", description=__doc__.partition("\n")[0])
     parser.add_argument("name", metavar="NAME", help="a sweep's name, or a comparison's")
     parser.add_argument("words", nargs="*", metavar="storage=DIR", help="where it is (default: ./runs)")
+    parser.add_argument("--watch", action="store_true", help="write it again and again while the sweep runs")
     try:
-        typed = parser.parse_args(argv)
-        print(_write_report(typed.name, typed.words))
+        typed = parser.parse_intermixed_args(argv)
+        print(_write_report(typed.name, typed.words, should_watch=typed.watch))
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _write_report(name: str, words: Sequence[str]) -> Path:
+def _write_report(name: str, words: Sequence[str], *, should_watch: bool) -> Path:
     from sweep.config.stored import list_sweep_names, load_stored_config, parse_storage
 
     storage = parse_storage(words, "python -m sweep.report")
     configs = {own: load_stored_config(storage, own) for own in list_sweep_names(storage, name)}
     from sweep.report.data import load_report_data
-    from sweep.report.write_report import write_files
+    from sweep.report.watch import lower_priority, watch_sweeps
+    from sweep.search.study import is_running
 
-    return write_files(storage / name, [load_report_data(config, own) for own, config in configs.items()])[0]
+    if should_watch:
+        lower_priority()
+    return watch_sweeps(
+        storage / name,
+        lambda: [load_report_data(config, own) for own, config in configs.items()],
+        lambda: should_watch and any(is_running(config, own) for own, config in configs.items()),
+    )
 
 
 if __name__ == "__main__":

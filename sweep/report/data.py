@@ -9,7 +9,7 @@ from sweep.config.schema import SweepConfig
 from sweep.prepare.artifacts import locate_artifacts
 from sweep.results.saved_models import SavedModel, read_models
 from sweep.results.sweep_records import SweepRecords
-from sweep.search.study import read_records
+from sweep.search.study import read_records, read_revisions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +20,13 @@ class ReportData(SweepRecords):
         target_metrics: metrics of the target, from which every trial starts; empty if they are not (yet) available.
         n_holdout: number of the holdout rows; None if the dataset cannot be loaded.
         models: the models in its folder.
+        revisions: the revisions of the code that ran it, in their order; empty where they are not known.
     """
 
     target_metrics: Mapping[str, float] = field(default_factory=dict)
     n_holdout: int | None = None
     models: Sequence[SavedModel] = ()
+    revisions: Sequence[str] = ()
 
 
 def load_report_data(config: SweepConfig, name: str) -> ReportData:
@@ -34,7 +36,11 @@ def load_report_data(config: SweepConfig, name: str) -> ReportData:
         ConfigError: The sweep's study cannot be opened.
     """
     bare = ReportData(
-        name=name, config=config, records=read_records(config, name), models=read_models(config.storage / name)
+        name=name,
+        config=config,
+        records=read_records(config, name),
+        models=read_models(config.storage / name),
+        revisions=read_revisions(config, name),
     )
     try:
         rows = datasets.load(config.data)

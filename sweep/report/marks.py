@@ -1,7 +1,7 @@
 """Layers and encodings that several plots share: trials as points, and the highlighted trials."""
 
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import altair as alt
 
@@ -14,7 +14,7 @@ Row: TypeAlias = dict[str, Cell]
 """The data of a mark, under our own keys: Vega-Lite reads a dot in a key, as in `retain.weight`, as a path."""
 TRIAL_KEYS = ("trial", "setting", "score")
 """Keys of the row of a trial."""
-TEXT_KEYS = ("trial", "setting", "which", "kind", "worker", "reason")
+TEXT_KEYS = ("trial", "setting", "seed", "which", "kind", "worker", "reason")
 """Keys whose values are texts; all others are numbers."""
 MARK_LEGEND = alt.Legend(title=None, columns=alt.ExprRef("width < 270 ? 1 : width < 380 ? 2 : 4"), symbolOpacity=1)
 SCORE_TITLE = "score (lower is better)"
@@ -31,15 +31,31 @@ def build_trial_row(record: TrialRecord) -> Row:
 
 
 def build_tooltips(keys: Iterable[str]) -> list[alt.Tooltip]:
-    """Build the tooltips of a mark; numbers have four significant digits."""
-    return [alt.Tooltip(f"{key}:N") if key in TEXT_KEYS else alt.Tooltip(f"{key}:Q", format=".4~g") for key in keys]
+    """Build the tooltips of a mark; numbers have four significant digits and no power of ten."""
+    return [alt.Tooltip(f"{key}:N") if key in TEXT_KEYS else alt.Tooltip(f"{key}:Q", format=".4~r") for key in keys]
 
 
-def draw_trials(rows: Iterable[Row], x: alt.X, y: alt.Y, keys: Iterable[str] = TRIAL_KEYS) -> alt.Chart:
-    """Draw trials as small circles, coloured by score."""
-    colour = alt.Fill(
-        "score:Q", title="score", scale=alt.Scale(scheme=SCORE_SCHEME), legend=alt.Legend(orient="bottom", offset=6)
-    )
+def find_score_range(rows: Iterable[Row]) -> list[float]:
+    """Find the lowest and the highest score of rows."""
+    scores = [float(score) for row in rows if (score := row["score"]) is not None]
+    return [min(scores), max(scores)]
+
+
+def describe_colour(ends: Sequence[float]) -> dict[str, Any]:
+    """Describe the colour of scores: its scale, and its legend, which names the scale's two ends."""
+    legend = alt.Legend(orient="bottom", offset=6, values=[*ends], format=".3f", labelOverlap=False)
+    return {"title": "score, dark is better", "scale": alt.Scale(scheme=SCORE_SCHEME, domain=[*ends]), "legend": legend}
+
+
+def draw_trials(
+    rows: Sequence[Row],
+    x: alt.X,
+    y: alt.Y,
+    keys: Iterable[str] = TRIAL_KEYS,
+    ends: Sequence[float] | None = None,
+) -> alt.Chart:
+    """Draw trials as small circles, coloured by score; `ends` of the colours are those of the rows, or wider ones."""
+    colour = alt.Fill("score:Q", **describe_colour(ends or find_score_range(rows)))
     circles: alt.Chart = alt.Chart(embed_rows(rows)).mark_circle(size=75, stroke=GREY, strokeWidth=0.8, opacity=1)
     return circles.encode(x=x, y=y, fill=colour, tooltip=build_tooltips(keys))
 

@@ -1,15 +1,17 @@
 """Render the page: sections in the templates beside this file, with the scripts and styles that draw them."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
+from typing import Any
 
 import jinja2
 import vl_convert
 from altair import SCHEMA_VERSION
 
-from sweep.records import format_value
 from sweep.report.figure import Cell
+from sweep.report.numbers import format_number
 from sweep.report.sections import ComparisonSection, SweepSection
 from sweep.report.theme import DARK, FONT_FAMILY, LIGHT, Theme, build_vega_config
 
@@ -17,8 +19,16 @@ VEGA_LITE_VERSION = ".".join(SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 """Version of Vega-Lite for which Altair writes specifications, as vl-convert names it."""
 
 
-def render_page(sections: Sequence[SweepSection], comparisons: Sequence[ComparisonSection]) -> str:
-    """Render the whole page as HTML that needs no other file and no network."""
+def render_page(
+    sections: Sequence[SweepSection], comparisons: Sequence[ComparisonSection], refresh_s: int | None = None
+) -> str:
+    """Render the whole page as HTML that needs no other file and no network.
+
+    Args:
+        sections: one for each sweep.
+        comparisons: one for each model and dataset on which sweeps are compared.
+        refresh_s: seconds after which the page reads itself again; None: it does not.
+    """
     return (
         _load_templates()
         .get_template("page.html")
@@ -26,12 +36,19 @@ def render_page(sections: Sequence[SweepSection], comparisons: Sequence[Comparis
             title=sections[0].title if len(sections) == 1 else f"{len(sections)} sweeps compared",
             sections=sections,
             comparisons=comparisons,
+            refresh_s=refresh_s,
             light=_format_css_variables(LIGHT),
             dark=_format_css_variables(DARK),
             themes={"light": build_vega_config(LIGHT), "dark": build_vega_config(DARK)},
             script=build_vega_script(),
         )
     )
+
+
+MAX_ROWS = 50
+"""Rows of a table that are shown at first."""
+N_DIGITS = 5
+"""Significant digits of the numbers in plots, and of those by which tables are sorted."""
 
 
 @cache
@@ -48,12 +65,28 @@ def _load_templates() -> jinja2.Environment:
     made = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    made.filters["cell"] = _format_cell
+    made.filters |= {"cell": _format_cell, "rounded": _round_cell, "compact": _compact_spec}
+    made.globals["max_rows"] = MAX_ROWS
+    made.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":")}
     return made
 
 
 def _format_cell(value: Cell) -> str:
-    return "" if value is None else format_value(value)
+    return "" if value is None else format_number(value)
+
+
+def _round_cell(value: Cell) -> Cell:
+    return float(f"{value:.{N_DIGITS}g}") if isinstance(value, float) and math.isfinite(value) else value
+
+
+def _compact_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the rows of each dataset without their keys, which are the same in all, and round their numbers."""
+    return {**spec, "datasets": {name: _compact_rows(rows) for name, rows in spec.get("datasets", {}).items()}}
+
+
+def _compact_rows(rows: Sequence[Mapping[str, Cell]]) -> dict[str, Any]:
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    return {"keys": keys, "rows": [[_round_cell(row.get(key)) for key in keys] for row in rows]}
 
 
 def _format_css_variables(theme: Theme) -> str:

@@ -56,7 +56,7 @@ class RangeParameter:
 
     @property
     def _axis_style(self) -> alt.Axis:
-        return alt.Axis(format="~g", tickMinStep=1) if self.is_integer else alt.Axis(format="~g")
+        return alt.Axis(format="~r", tickMinStep=1) if self.is_integer else alt.Axis(format="~r")
 
 
 def find_range_parameters(config: SweepConfig) -> dict[str, RangeParameter]:

@@ -12,8 +12,11 @@ from sweep.report.figure import Figure, Table
 from sweep.report.finalists.answers import AnsweredRow, build_answered_rows
 from sweep.report.finalists.suite_table import build_definition_table, build_suite_table
 from sweep.report.plots.fronts import plot_fronts
+from sweep.report.origin import describe_origin
+from sweep.report.plots.curves import plot_curves
 from sweep.report.plots.history import plot_history
 from sweep.report.plots.importance import plot_importance
+from sweep.report.plots.parallel import plot_parallel
 from sweep.report.plots.retention import plot_retention
 from sweep.report.plots.seeds import plot_race, plot_scores_by_seed, plot_seeds
 from sweep.report.plots.slices import plot_slices
@@ -21,6 +24,7 @@ from sweep.report.plots.surface import plot_surfaces
 from sweep.report.plots.tau_curves import plot_tau_curves
 from sweep.report.plots.timeline import plot_timeline
 from sweep.report.plots.tradeoff import plot_tradeoff
+from sweep.report.side_by_side import SideBySide, build_side_by_side
 from sweep.report.tables import build_comparison_table, build_model_table, build_trial_table
 from sweep.report.verdict import Evidence, build_evidence
 from sweep.results.comparison import WINS, ObjectiveResult, compare_objectives, explain_no_verdict
@@ -40,11 +44,15 @@ class SweepSection:
     Attributes:
         name: name of the sweep.
         title: objective, model and dataset.
+        origin: date, duration, code, seed and machine.
         status: progress of the sweep, in one line.
+        is_running: True if a trial is running.
+        tau: share of the target's retain ES at which the score is measured, in percent.
         warning: sentence on a target that knows little of its rows, else empty.
         notes: sentences that a reader of the numbers has to know.
         evidence: the verdict with its evidence.
         figures: the sweep's plots.
+        side_by_side: the trials, of which two are shown beside each other; None with fewer than two.
         trials: table of all trials.
         models: table of the models in the sweep's folder.
         answers: rows with the answers of the target and the finalists, by part.
@@ -55,11 +63,15 @@ class SweepSection:
 
     name: str
     title: str
+    origin: Sequence[str]
     status: str
+    is_running: bool
+    tau: str
     warning: str
     notes: Sequence[str]
     evidence: Evidence
     figures: Sequence[Figure]
+    side_by_side: SideBySide | None
     trials: Table
     models: Table
     answers: Mapping[str, Sequence[AnsweredRow]]
@@ -97,11 +109,15 @@ def build_sweep_section(sweep: ReportData) -> SweepSection:
     return SweepSection(
         name=safe.name,
         title=f"{config.objective} on {config.model.name}, {config.data.name}",
+        origin=describe_origin(safe),
         status=describe_status(safe),
+        is_running=any(record.state == "running" for record in safe.records),
+        tau=f"{100 * config.score.tau:g} %",
         warning=warn_of_weak_target(safe.target_metrics),
         notes=list_notes(config, safe.n_holdout),
         evidence=build_evidence(safe),
         figures=plot_sweep(safe),
+        side_by_side=build_side_by_side(safe),
         trials=build_trial_table(safe),
         models=build_model_table(safe),
         answers=build_answered_rows(safe),
@@ -114,12 +130,14 @@ def build_sweep_section(sweep: ReportData) -> SweepSection:
 def plot_sweep(sweep: ReportData) -> list[Figure]:
     """Plot a sweep; the figures are in the order of the page."""
     return [
-        plot_tradeoff(sweep),
-        plot_retention(sweep),
         plot_seeds(sweep),
         plot_race(sweep),
-        plot_importance(sweep),
+        plot_tradeoff(sweep),
+        plot_retention(sweep),
+        plot_curves(sweep),
+        plot_parallel(sweep),
         *plot_slices(sweep),
+        plot_importance(sweep),
         *plot_surfaces(sweep),
         plot_history(sweep),
         plot_timeline(sweep),

@@ -1,24 +1,23 @@
 """Build the tables of a page that belong to no plot."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sweep.records import TrialRecord, format_bytes, format_setting
 from sweep.report.data import ReportData
 from sweep.report.figure import Cell, Table
+from sweep.report.numbers import format_difference, format_mean_std
 from sweep.results.comparison import ObjectiveResult
 from sweep.results.saved_models import SavedModel
-from sweep.results.statistics import mean, std
+from sweep.results.statistics import mean
 
-METRIC_COLUMNS = {"score": "score", "forget ES": "forget/es", "retain ES": "retain/es", "mix": "mix"}
+METRIC_COLUMNS = {
+    "score": "score",
+    "forget ES before mixing": "forget/es",
+    "retain ES before mixing": "retain/es",
+    "mix": "mix",
+}
 """Metrics in the table of trials, by column."""
-
-
-def format_mean_std(by_seed: Mapping[int, float]) -> str:
-    """Format mean ± standard deviation over seeds; only the mean for one seed, a dash for none."""
-    if not by_seed:
-        return "-"
-    return f"{mean(by_seed):.3f} ± {std(by_seed):.3f}" if len(by_seed) > 1 else f"{mean(by_seed):.3f}"
 
 
 def build_trial_table(sweep: ReportData) -> Table:
@@ -49,7 +48,7 @@ def build_model_table(sweep: ReportData) -> Table:
         (model.label, model.kind, model.trial_label, model.trial["seed"], model.trial["mix"], *_describe_files(model))
         for model in sweep.models
     ]
-    return Table(columns=("model", "weights", "trial", "seed", "m", "size", "folder"), rows=rows)
+    return Table(columns=("model", "weights", "trial", "seed", "mix", "size", "folder"), rows=rows)
 
 
 def _describe_files(model: SavedModel) -> tuple[str, str]:
@@ -64,10 +63,10 @@ def build_comparison_table(group: Sequence[ObjectiveResult]) -> Table:
     columns = (
         "objective",
         "verdict",
-        "score",
-        "forget ES",
-        "retain ES",
-        "above the best, 95 %",
+        "score (lower is better)",
+        "forget ES before mixing",
+        "retain ES before mixing",
+        "difference to the best, 95 % interval",
         "p",
         "paper's setting",
     )
@@ -76,12 +75,11 @@ def build_comparison_table(group: Sequence[ObjectiveResult]) -> Table:
 
 
 def _build_comparison_row(one: ObjectiveResult) -> Sequence[Cell]:
-    gap = one.difference
     return (
         one.objective,
         one.verdict,
         *(format_mean_std(by_seed) for by_seed in (one.scores, one.forget_es, one.retain_es)),
-        "" if gap is None else f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]",
+        format_difference(one.difference),
         "" if one.p is None else f"{one.p:.3f}",
         "" if one.recovery is None else one.recovery.verdict,
         format_setting(one.setting or {}),

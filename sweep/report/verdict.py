@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from sweep.records import Setting, TrialRecord, format_setting
 from sweep.report.data import ReportData
 from sweep.report.figure import Cell, Table
-from sweep.report.tables import format_mean_std
+from sweep.report.numbers import format_difference, format_mean_std
 from sweep.results.recovery import Recovery, judge_recovery
 from sweep.results.rerun_configs import format_launch_command, single_trial_configs
-from sweep.results.statistics import collect_repeat_values
+from sweep.results.statistics import PairedDifference, collect_repeat_values
 
-COMPARED_METRICS = {"score": "score", "forget ES": "forget/es", "retain ES": "retain/es"}
-"""Metrics that are compared on report seeds, by row of the table."""
+SCORE_ROW = "forget ES at equal retention (the score), lower is better"
+DIFFERENCE_ROW = "difference to the best, 95 % interval"
+OTHER_METRICS = {"mix": "mix", "forget ES before mixing": "forget/es", "retain ES before mixing": "retain/es"}
+"""Further metrics of both settings, by row of the table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,7 @@ def _describe_best(sweep: ReportData) -> Evidence:
         verdict="best found" if sweep.config.data.paper_split is None else "nothing to recover",
         qualifiers=(),
         sentence=f"{said}; the paper tuned no setting for this search.",
-        table=_build_table(sweep, {"best": winner.setting if winner else {}}, {}),
+        table=_build_table(sweep, {"best": winner.setting if winner else {}}, {}, None),
         departures=(),
         commands=_list_commands(sweep),
     )
@@ -69,24 +71,49 @@ def _compare_with_paper(sweep: ReportData, known: Recovery) -> Evidence:
         verdict=known.verdict,
         qualifiers=known.qualifiers,
         sentence=known.sentence,
-        table=_build_table(sweep, {"found": known.found or {}, "the paper's": known.tuned}, known.distance),
+        table=_build_table(sweep, {"best": known.found or {}, "paper": known.tuned}, known.distance, known.difference),
         departures=known.departures,
         commands=_list_commands(sweep),
     )
 
 
-def _build_table(sweep: ReportData, sides: Mapping[str, Setting], distance: Mapping[str, float]) -> Table:
-    """Build the table: rows are hyper-parameters, then metrics on report seeds; a column for each setting."""
+def _build_table(
+    sweep: ReportData,
+    sides: Mapping[str, Setting],
+    distance: Mapping[str, float],
+    difference: PairedDifference | None,
+) -> Table:
+    """Build the table: the score, then hyper-parameters, then other metrics; a column for each setting."""
     names = list(dict.fromkeys(name for setting in sides.values() for name in setting))
-    values: list[list[Cell]] = [[name, *(setting.get(name) for setting in sides.values())] for name in names]
-    metrics: list[list[Cell]] = [
-        [name, *(format_mean_std(collect_repeat_values(sweep.records, setting, key)) for setting in sides.values())]
-        for name, key in COMPARED_METRICS.items()
+    rows: list[list[Cell]] = [[SCORE_ROW, *(_format_metric(sweep, setting, "score") for setting in sides.values())]]
+    if difference is not None:
+        rows += [[DIFFERENCE_ROW, "", format_difference(difference)]]
+    rows += [["measured on", *(_name_seeds(sweep, setting) for setting in sides.values())]]
+    rows += [[name, *(setting.get(name) for setting in sides.values())] for name in names]
+    rows += [
+        [name, *(_format_metric(sweep, setting, key) for setting in sides.values())]
+        for name, key in OTHER_METRICS.items()
     ]
     if not distance:
-        return Table(columns=("", *sides), rows=[*values, *metrics])
-    apart = [[*row, _format_share(distance[name])] for name, row in zip(names, values, strict=True)]
-    return Table(columns=("", *sides, "distance"), rows=[*apart, *([*row, ""] for row in metrics)])
+        return Table(columns=("", *sides), rows=rows)
+    apart = [[*row, _format_share(distance[str(row[0])]) if row[0] in distance else ""] for row in rows]
+    return Table(columns=("", *sides, "distance"), rows=apart)
+
+
+def _format_metric(sweep: ReportData, setting: Setting, key: str) -> str:
+    """Format a metric of a setting: mean ± std over report seeds, before these have run that of its search trial."""
+    trial = sweep.find_search_trial(setting)
+    alone = {} if trial is None or key not in trial.metrics else {trial.seed: trial.metrics[key]}
+    is_repeated = bool(collect_repeat_values(sweep.records, setting))
+    return format_mean_std(collect_repeat_values(sweep.records, setting, key) if is_repeated else alone)
+
+
+def _name_seeds(sweep: ReportData, setting: Setting) -> str:
+    """Name the seeds on which the metrics of a setting were measured."""
+    if n_seeds := len(collect_repeat_values(sweep.records, setting)):
+        return f"{n_seeds} report seed{'' if n_seeds == 1 else 's'}"
+    trial = sweep.find_search_trial(setting)
+    return "-" if trial is None else f"trial {trial.index} alone"
 
 
 def _format_share(distance: float) -> str:

@@ -79,7 +79,8 @@ def test_the_verdict_is_on_top_with_its_evidence(shown: Page) -> None:
     )
     assert "(difference -0.167, 95 % interval [-0.310, -0.023], 3 seeds)" in top
     assert "alpha 2.1 1.5 12% beta 6 7 4%" in top
-    assert "score 0.300 ± 0.100 0.467 ± 0.153" in top
+    assert "forget ES at equal retention (the score), lower is better 0.300 ± 0.100 0.467 ± 0.153" in top
+    assert "difference to the best, 95 % interval +0.167 [+0.023, +0.310]" in top
     assert "retain.reduction = &quot;tokens&quot;" not in top
     assert 'retain.reduction = "tokens", not "padded500"' in top
 

@@ -26,7 +26,7 @@ from sweep.report.plots.seeds import plot_seeds
 from sweep.report.plots.slices import plot_slices
 from sweep.report.plots.surface import N_CELLS, fit_surface, plot_surfaces
 from sweep.report.plots.timeline import plot_timeline
-from sweep.report.plots.tradeoff import plot_tradeoff
+from sweep.report.plots.tradeoff import ES_COLUMNS, plot_tradeoff
 from sweep.report.sections import plot_sweep
 from sweep.results.statistics import find_pareto_front
 
@@ -70,7 +70,7 @@ def test_the_tradeoff_marks_best_paper_and_target() -> None:
     figure = plot_tradeoff(reported(*trials, trial(3, PAPER, 0.4, metrics=metrics)))
     assert figure.title.startswith("3 of 4 trials")
     assert [row["trial"] for row in layer(figure, "line")] == [0, 1, 3]
-    marks = {row["which"]: (row["forget ES"], row["retain ES"], row["score"]) for row in layer(figure, "point")}
+    marks = {row["which"]: (*(row[key] for key in ES_COLUMNS), row["score"]) for row in layer(figure, "point")}
     assert marks == {
         "best = paper (stand-in)": (0.6, 0.9, 0.4),
         "runner-up": (0.1, 0.5, 0.5),
@@ -122,7 +122,7 @@ def test_seeds() -> None:
     figure = plot_seeds(
         reported(trial(0, PAPER, 0.5), trial(1, GOOD, 0.2), *repeats(0, PAPER, 0.5), *repeats(1, GOOD, 0.1, 0.2, 0.3))
     )
-    assert figure.title == "“best” scores lowest over report seeds: 0.200 ± 0.100"
+    assert figure.title == "“best” and “rank 2 = paper (stand-in)” are tied over report seeds"
     bars = [(row["which"], row["low"], row["high"]) for row in layer(figure, "rule")]
     assert bars == [("best", pytest.approx(0.1), pytest.approx(0.3)), ("rank 2 = paper (stand-in)", 0.5, 0.5)]
     assert len(figure.table.rows) == 4
@@ -260,7 +260,7 @@ def test_history() -> None:
     failed = replace(trial(2, GOOD, 0.0), state="failed", metrics={}, reason="it broke")
     running = replace(trial(4, GOOD, 0.0), state="running", metrics={})
     figure = plot_history(reported(*trials, failed, running))
-    assert figure.title == "The lowest score, 0.200, came with trial 3 of 4"
+    assert figure.title == "The lowest score of the search, 0.200, came with trial 3 of 4"
     assert [(row[0], row[3]) for row in figure.table.rows] == [(0, 0.5), (1, 0.5), (3, 0.2)]
     assert [(row["trial"], row["reason"]) for row in layer(figure, "text")] == [(2, "it broke")]
 

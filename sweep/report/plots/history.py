@@ -31,7 +31,11 @@ def plot_history(sweep: ReportData) -> Figure:
     rows = [build_trial_row(record) | {"best so far": low} for record, low in zip(scored, lowest, strict=True)]
     lead = min(scored, key=lambda record: record.score, default=None)
     n_seeds = sweep.config.search.seeds
-    seen = f"The lowest score, {lead.score:.3f}, came with trial {lead.index}" if lead else "No trial has a score yet"
+    seen = (
+        f"The lowest score of the search, {lead.score:.3f}, came with trial {lead.index}"
+        if lead
+        else "No trial has a score yet"
+    )
     return Figure(
         key="history",
         title=f"{seen} of {len(over)}" if lead else seen,

@@ -13,8 +13,11 @@ from sweep.config import space
 from sweep.report.data import ReportData
 from sweep.report.figure import Figure, Plot, Table
 from sweep.report.marks import Row, embed_rows
+from sweep.report.numbers import join_names
 from sweep.report.theme import BLUE, GREY
 
+MAX_TRIALS = 100
+"""Trials of which importances are computed, evenly chosen: the time grows with their number."""
 MIN_TRIALS = 8
 """Trials with a score below which importances would be noise."""
 N_RESAMPLES = 120
@@ -25,13 +28,14 @@ Interval: TypeAlias = tuple[float, float]
 
 def plot_importance(sweep: ReportData) -> Figure:
     """Plot a bar for each searched hyper-parameter, with its interval; the bars sum to 1."""
-    shares, trials = compute_importances(sweep), len(sweep.ranking)
+    shares, trials = compute_importances(sweep), min(MAX_TRIALS, len(sweep.ranking))
+    those = f"{trials} trials" + (f", evenly chosen of {len(sweep.ranking)}" if len(sweep.ranking) > trials else "")
     intervals = compute_intervals(sweep) if shares else {}
     texts = {name: f"{share:.0%} [{format_interval(intervals[name])}]" for name, share in shares.items()}
     return Figure(
         key="importance",
         title=name_leader(texts, intervals, trials) if shares else _explain_missing(sweep, trials),
-        note=f"fANOVA of {trials} trials: the share of the score's variance over the space that each hyper-parameter "
+        note=f"fANOVA of {those}: the share of the score's variance over the space that each hyper-parameter "
         f"explains alone, made to sum to 1. Lines: 95 % of {N_RESAMPLES} trees, each of its own bootstrap of the "
         "trials.",
         alt="Bar chart of importances. " + ", ".join(f"{name}: {text}" for name, text in texts.items()) + ".",
@@ -54,8 +58,7 @@ def name_leader(texts: Mapping[str, str], intervals: Mapping[str, Interval], tri
     alike = [name for name in texts if intervals[name][1] >= intervals[leader][0]]
     if alike == [leader]:
         return f"{leader} explains {texts[leader]} of the score's variance"
-    names = f"{', '.join(alike[:-1])} and {alike[-1]}"
-    return f"{trials} trials are too few to tell the importances of {names} apart"
+    return f"{trials} trials are too few to tell the importances of {join_names(alike)} apart"
 
 
 def _explain_missing(sweep: ReportData, trials: int) -> str:
@@ -94,11 +97,13 @@ def compute_intervals(sweep: ReportData) -> dict[str, Interval]:
 
 
 def _build_study(sweep: ReportData) -> optuna.Study:
-    """Build a study in memory of all trials that have a score."""
+    """Build a study in memory of the trials that have a score, evenly chosen from the best to the worst."""
     drawn = space.build_distributions(sweep.config)
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # Optuna logs the creation of each study
     study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
-    for record in sweep.ranking:
+    step = max(1.0, len(sweep.ranking) / MAX_TRIALS)
+    for place in range(min(MAX_TRIALS, len(sweep.ranking))):
+        record = sweep.ranking[int(place * step)]
         params = {name: record.setting[name] for name in drawn}
         study.add_trial(optuna.trial.create_trial(params=params, distributions=drawn, value=record.score))
     return study

@@ -1,6 +1,5 @@
 """Plot the score at each τ: what is still remembered when the share τ of the target's retain ES must be kept."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from sweep.report.data import ReportData
 from sweep.report.figure import PLOT_HEIGHT_PX, Figure, Plot, Table
 from sweep.report.highlights import find_highlights, mark_stand_in
 from sweep.report.marks import SCORE_TITLE, Row, build_tooltips, embed_rows, encode_colour, encode_shape
-from sweep.results.statistics import collect_repeat_values, mean, std, summarize_finalists
+from sweep.results.statistics import collect_repeat_values, compare_shared_seeds, mean, std, summarize_finalists
 
 TAU_METRIC_PREFIX = "score/tau_"
 
@@ -39,11 +38,7 @@ class RetentionLevel:
 def plot_retention(sweep: ReportData) -> Figure:
     """Plot the finalists' curves over report seeds; while there are no finalists, those of the highlighted trials."""
     found = _collect_finalist_levels(sweep) or _collect_search_levels(sweep)
-    lowest = Counter(
-        min(_select_tau(found, tau), key=lambda level: mean(level.scores)).which for tau in _list_taus(found)
-    )
-    (first, times), *_ = lowest.most_common(1) or [("none", 0)]
-    seen = f"“{first}” scores lowest at {times} of {lowest.total()} levels of retention"
+    seen = _describe_leaders(found)
     seeds = max((len(level.scores) for level in found), default=0)
     return Figure(
         key="retention",
@@ -59,6 +54,26 @@ def plot_retention(sweep: ReportData) -> Figure:
             ],
         ),
     )
+
+
+def _describe_leaders(found: Sequence[RetentionLevel]) -> str:
+    """Describe the levels at which a setting is better than all others, as far as 95 % intervals tell them apart."""
+    taus, labels = _list_taus(found), list(dict.fromkeys(level.which for level in found))
+    if len(labels) < 2:
+        return f"The score of “{''.join(labels)}” at {len(taus)} levels of retention"
+    leaders = [_find_leader(_select_tau(found, tau)) for tau in taus]
+    said = [
+        f"“{label}” is better at {leaders.count(label)} of {len(taus)} levels" for label in labels if label in leaders
+    ]
+    tied = f"{leaders.count('')} of {len(taus)} levels are tied" if "" in leaders else ""
+    return "; ".join(filter(None, [*said, tied])) + " of retention"
+
+
+def _find_leader(levels: Sequence[RetentionLevel]) -> str:
+    """Find the setting that is better than all others at one τ; empty where the 95 % interval of one contains 0."""
+    first, *others = sorted(levels, key=lambda level: mean(level.scores))
+    gaps = [compare_shared_seeds(first.scores, other.scores) for other in others]
+    return first.which if all(gap is not None and not gap.is_tied for gap in gaps) else ""
 
 
 def _collect_finalist_levels(sweep: ReportData) -> list[RetentionLevel]:

@@ -10,9 +10,9 @@ from sweep.report.data import ReportData
 from sweep.report.figure import Figure, Plot, Table
 from sweep.report.highlights import mark_stand_in
 from sweep.report.marks import SCORE_TITLE, Row, build_tooltips, embed_rows, encode_colour, encode_shape
-from sweep.report.tables import format_mean_std
+from sweep.report.numbers import format_difference, format_mean_std, join_names
 from sweep.results.comparison import REPORT
-from sweep.results.statistics import Finalist, summarize_finalists, summarize_race
+from sweep.results.statistics import Finalist, compare_shared_seeds, summarize_finalists, summarize_race
 
 ROW_HEIGHT_PX = 44
 """Height of one setting's row."""
@@ -47,9 +47,7 @@ def plot_scores_by_seed(key: str, settings: Iterable[Finalist], measured_on: str
     spreads = [f"{one.label}: {format_mean_std(one.scores)}" for one in found]
     return Figure(
         key=key,
-        title=f"“{found[0].label}” scores lowest over {measured_on} seeds: {format_mean_std(found[0].scores)}"
-        if found
-        else f"No setting has run on {measured_on} seeds yet",
+        title=describe_best(found, measured_on) if found else f"No setting has run on {measured_on} seeds yet",
         note="Small: one seed each. Large: their mean, with a bar of ± one standard deviation. Left is better.",
         alt=f"Dot plot of scores over seeds. {'; '.join(spreads)}.",
         plot=_draw_plot(found) if found else None,
@@ -62,6 +60,20 @@ def plot_scores_by_seed(key: str, settings: Iterable[Finalist], measured_on: str
             ],
         ),
     )
+
+
+def describe_best(found: Sequence[Finalist], measured_on: str) -> str:
+    """Describe settings, lowest mean first: who is better than whom, as far as 95 % intervals tell them apart."""
+    first, *others = found
+    gaps = {one.label: compare_shared_seeds(first.scores, one.scores) for one in others}
+    tied = [f"“{label}”" for label, gap in gaps.items() if gap is None or gap.is_tied]
+    if tied:
+        return f"{join_names([f'“{first.label}”', *tied])} are tied over {measured_on} seeds"
+    if others:
+        how = f": {format_difference(gaps[others[0].label])}" if len(others) == 1 else ""
+        names = join_names(f"“{one.label}”" for one in others)
+        return f"“{first.label}” is better than {names} over {measured_on} seeds{how}"
+    return f"“{first.label}” scores {format_mean_std(first.scores)} over {measured_on} seeds"
 
 
 def _draw_plot(found: Sequence[Finalist]) -> Plot:

@@ -4,12 +4,26 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from sweep.records import TrialRecord, Value, format_value
+from sweep.records import TrialRecord, Value, format_setting
 from sweep.report.data import ReportData
 from sweep.report.figure import PLOT_HEIGHT_PX, Figure, Plot, Table
-from sweep.report.highlights import find_highlights
-from sweep.report.marks import SCORE_TITLE, TRIAL_KEYS, Row, build_trial_row, draw_highlights, draw_trials
+from sweep.report.highlights import find_highlights, mark_stand_in
+from sweep.report.marks import (
+    SCORE_TITLE,
+    TRIAL_KEYS,
+    Row,
+    build_trial_row,
+    draw_highlights,
+    draw_trials,
+    embed_rows,
+    encode_colour,
+)
+from sweep.report.numbers import format_number
 from sweep.report.parameter import find_range_parameters
+from sweep.results.statistics import Finalist, summarize_finalists
+
+MARK_KEYS = ("setting", "score", "std")
+"""Keys of a large mark that its tooltip shows; that of a single trial has no deviation."""
 
 
 def plot_slices(sweep: ReportData) -> list[Figure]:
@@ -28,20 +42,50 @@ def _encode_choices(name: str) -> alt.X:
 def _plot_slice(sweep: ReportData, name: str, x: alt.X) -> Figure:
     trials = sweep.ranking
     rows = [_build_row(record, name) for record in trials]
-    marks = [_build_row(role.record, name) | {"which": role.label} for role in find_highlights(sweep)]
+    means, marks = _build_mean_rows(sweep, name), _build_search_marks(sweep, name)
     seen = _describe_best_quarter(trials, name) if trials else f"No trial shows yet what {name} does"
     return Figure(
         key=f"slice-{name}",
         title=seen,
-        note=f"Each trial's score over {name}; the other hyper-parameters differ too.",
+        note=f"Each trial's score over {name}; the other hyper-parameters differ too. Large, with a line: mean ± one "
+        "standard deviation over report seeds.",
         alt=f"Scatter plot of the score over {name}. {seen}.",
-        plot=_draw_plot(rows, marks, x) if trials else None,
+        plot=_draw_plot(rows, means, marks, x) if trials else None,
         table=Table(columns=(*TRIAL_KEYS, name), rows=[list(values.values()) for values in rows]),
     )
 
 
 def _build_row(record: TrialRecord, name: str) -> Row:
     return build_trial_row(record) | {"value": record.setting[name]}
+
+
+def _build_mean_rows(sweep: ReportData, name: str) -> list[Row]:
+    """Build the rows of the finalists' means over report seeds; none before they have run."""
+    return [
+        {
+            "which": mark_stand_in(one.label, sweep.config),
+            "setting": format_setting(one.setting),
+            "score": one.mean,
+            "std": _measure_spread(one),
+            "low": one.mean - _measure_spread(one),
+            "high": one.mean + _measure_spread(one),
+            "value": one.setting[name],
+        }
+        for one in summarize_finalists(sweep)
+        if one.scores
+    ]
+
+
+def _measure_spread(one: Finalist) -> float:
+    """Return the standard deviation over seeds; 0 for one seed."""
+    return one.std if len(one.scores) > 1 else 0.0
+
+
+def _build_search_marks(sweep: ReportData, name: str) -> list[Row]:
+    """Build the rows of the highlighted search trials whose setting has no mean over report seeds."""
+    measured = [one.setting for one in summarize_finalists(sweep) if one.scores]
+    found = [role for role in find_highlights(sweep) if role.record.setting not in measured]
+    return [_build_row(role.record, name) | {"which": role.label} for role in found]
 
 
 def _describe_best_quarter(trials: Sequence[TrialRecord], name: str) -> str:
@@ -57,10 +101,15 @@ def _describe_values(values: Sequence[Value]) -> str:
         {float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)}
     )
     if len(numbers) > 1:
-        return f"between {numbers[0]:.2g} and {numbers[-1]:.2g}"
-    return f"at {', '.join(sorted({format_value(value) for value in values}))}"
+        return f"between {format_number(numbers[0], 2)} and {format_number(numbers[-1], 2)}"
+    return f"at {', '.join(sorted({format_number(value) for value in values}))}"
 
 
-def _draw_plot(rows: Sequence[Row], marks: Sequence[Row], x: alt.X) -> Plot:
+def _draw_plot(rows: Sequence[Row], means: Sequence[Row], marks: Sequence[Row], x: alt.X) -> Plot:
     y = alt.Y("score:Q", title=SCORE_TITLE, scale=alt.Scale(zero=False))
-    return alt.layer(draw_trials(rows, x, y), draw_highlights(marks, x, y)).properties(height=PLOT_HEIGHT_PX)
+    spread = alt.Chart(embed_rows(means)).mark_rule(strokeWidth=3)
+    low = alt.Y("low:Q", title=SCORE_TITLE)
+    ends = [spread.encode(x=x, y=low, y2="high:Q", color=encode_colour([*means, *marks]))] if means else []
+    return alt.layer(draw_trials(rows, x, y), *ends, draw_highlights([*means, *marks], x, y, MARK_KEYS)).properties(
+        height=PLOT_HEIGHT_PX
+    )

@@ -13,9 +13,18 @@ from sweep.records import TrialRecord
 from sweep.report.data import ReportData
 from sweep.report.figure import PLOT_HEIGHT_PX, Figure, Plot, Table
 from sweep.report.highlights import find_highlights
-from sweep.report.marks import TRIAL_KEYS, Row, build_trial_row, draw_highlights, draw_trials, embed_rows
+from sweep.report.marks import (
+    TRIAL_KEYS,
+    Row,
+    build_trial_row,
+    describe_colour,
+    draw_highlights,
+    draw_trials,
+    embed_rows,
+    find_score_range,
+)
+from sweep.report.numbers import format_number
 from sweep.report.parameter import RangeParameter, find_range_parameters
-from sweep.report.theme import SCORE_SCHEME
 
 N_CELLS = 80
 """Cells of the surface's grid along each side."""
@@ -26,7 +35,7 @@ SMOOTHING = 0.02
 CELL_OVERLAP = 0.6
 """Cells by which a rectangle extends underneath the next ones."""
 MAX_SURFACE_TRIALS = 300
-"""Best trials from which a surface is fitted; the time grows with the cube of their number."""
+"""Best trials from which a surface is fitted, and which are drawn; the time grows with the cube of their number."""
 
 
 def plot_surfaces(sweep: ReportData) -> list[Figure]:
@@ -35,24 +44,22 @@ def plot_surfaces(sweep: ReportData) -> list[Figure]:
 
 
 def _plot_surface(sweep: ReportData, x: RangeParameter, y: RangeParameter) -> Figure:
-    trials = sweep.ranking
+    trials = sweep.ranking[:MAX_SURFACE_TRIALS]
     rows = [_build_row(record, x, y) for record in trials]
     marks = [_build_row(role.record, x, y) | {"which": role.label} for role in find_highlights(sweep)]
-    places = [
-        (x.to_fraction(record.setting[x.name]), y.to_fraction(record.setting[y.name]))
-        for record in trials[:MAX_SURFACE_TRIALS]
-    ]
-    surface = fit_surface(places, [record.score for record in trials[:MAX_SURFACE_TRIALS]])
+    places = [(x.to_fraction(record.setting[x.name]), y.to_fraction(record.setting[y.name])) for record in trials]
+    surface = fit_surface(places, [record.score for record in trials])
     spans = bool(np.isfinite(surface).any())
     seen = (
-        f"The score is lowest near {_describe_minimum(surface, x, y)}"
+        f"The smoothed score is lowest near {_describe_minimum(surface, x, y)}"
         if spans
         else f"No three trials span a surface over {x.name} and {y.name} yet"
     )
     return Figure(
         key=f"surface-{x.name}-{y.name}",
         title=seen,
-        note="A smooth surface between the trials (thin plates), which ends where they end; dark is better.",
+        note="A smooth surface between the trials (thin plates), which ends where they end; dark is better."
+        + (f" The best {len(trials)} of {len(sweep.ranking)} trials." if len(trials) < len(sweep.ranking) else ""),
         alt=f"Contour plot of the score over {x.name} and {y.name}. {seen}.",
         plot=_draw_plot([_build_rectangle(x, y, *run) for run in _find_band_runs(surface)], rows, marks, x, y)
         if spans
@@ -90,7 +97,8 @@ def _build_row(record: TrialRecord, x: RangeParameter, y: RangeParameter) -> Row
 def _describe_minimum(surface: NDArray[np.float64], x: RangeParameter, y: RangeParameter) -> str:
     cell_y, cell_x = np.unravel_index(np.nanargmin(surface), surface.shape)
     return " ".join(
-        f"{one.name}={one.from_fraction((cell + 0.5) / N_CELLS):.2g}" for one, cell in ((x, cell_x), (y, cell_y))
+        f"{one.name}={format_number(one.from_fraction((cell + 0.5) / N_CELLS), 2)}"
+        for one, cell in ((x, cell_x), (y, cell_y))
     )
 
 
@@ -123,7 +131,8 @@ def _draw_plot(
     bands: Sequence[Row], rows: Sequence[Row], marks: Sequence[Row], over_x: RangeParameter, over_y: RangeParameter
 ) -> Plot:
     x, y = over_x.encode_x("x"), over_y.encode_y("y")
-    colour = alt.Fill("score:Q", scale=alt.Scale(scheme=SCORE_SCHEME))
+    ends = find_score_range([*bands, *rows])
+    colour = alt.Fill("score:Q", **describe_colour(ends))
     cells = alt.Chart(embed_rows(bands)).mark_rect().encode(x=x, x2="x2:Q", y=y, y2="y2:Q", fill=colour)
-    trials = draw_trials(rows, x, y).mark_circle(size=75, stroke="white", strokeWidth=1.2, opacity=1)
+    trials = draw_trials(rows, x, y, ends=ends).mark_circle(size=75, stroke="white", strokeWidth=1.2, opacity=1)
     return alt.layer(cells, trials, draw_highlights(marks, x, y)).properties(height=PLOT_HEIGHT_PX)

@@ -26,6 +26,8 @@ MARKED_KINDS = (WORST_SCORE, "failed", "pruned")
 """Kinds whose bars are also marked with a cross."""
 UNIT_SECONDS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0}
 COLUMNS = ("kind", "trial", "setting", "worker", "start", "end", "reason")
+MAX_EDGED_BARS = 200
+"""Bars that have an edge; more are so narrow that they would be nothing else."""
 ROW_HEIGHT_PX = 34
 """Height of one worker's row."""
 
@@ -80,7 +82,8 @@ def _draw_plot(rows: Sequence[Row], unit: str) -> Plot:
     colour = alt.Color("kind:N", scale=scale, legend=alt.Legend(title=None, columns=3, offset=8))
     x = alt.X("start:Q", title=f"{unit} since the first trial began")
     y = alt.Y("worker:N", title=None, axis=alt.Axis(labelLimit=110, grid=False))
-    bars = alt.Chart(embed_rows(rows)).mark_bar(height=18, stroke="white", strokeWidth=0.6)
+    edge = 0.6 if len(rows) <= MAX_EDGED_BARS else 0.0
+    bars = alt.Chart(embed_rows(rows)).mark_bar(height=18, stroke="white", strokeWidth=edge)
     layers = [bars.encode(x=x, x2="end:Q", y=y, color=colour, tooltip=build_tooltips(COLUMNS))]
     if marked := [row for row in rows if row["kind"] in MARKED_KINDS]:
         crosses = alt.Chart(embed_rows(marked)).mark_text(text="×", size=18, fontWeight="bold", align="left", dx=2)

@@ -13,7 +13,7 @@ from sweep.report.marks import TRIAL_KEYS, Row, build_trial_row, draw_highlights
 from sweep.report.theme import GREY
 from sweep.results.statistics import FORGET_METRIC, RETAIN_METRIC, find_pareto_front, has_both_es
 
-ES_COLUMNS = ("forget ES", "retain ES")
+ES_COLUMNS = ("forget ES before mixing", "retain ES before mixing")
 """Keys of forget ES and retain ES in a row."""
 
 
@@ -25,13 +25,13 @@ def plot_tradeoff(sweep: ReportData) -> Figure:
         _build_row(role.record) | {"which": role.label} for role in find_highlights(sweep) if role.record in trials
     ]
     marks += [_build_target_row(sweep.target_metrics)] if has_both_es(sweep.target_metrics) else []
-    seen = f"{len(front)} of {len(trials)} trials are Pareto-optimal in forgetting and keeping"
+    seen = f"{len(front)} of {len(trials)} trials are Pareto-optimal in forgetting and keeping, before mixing"
     missing = "" if has_both_es(sweep.target_metrics) else " The target is not marked: its metrics are not there."
     return Figure(
         key="tradeoff",
         title=seen if trials else "No trial has a forget ES and a retain ES yet",
-        note="Each trial before it is mixed back towards the target; its colour is the score after that. Up and to the "
-        f"left is better. Dashed: the front.{missing}",
+        note="Each trial before it is mixed back towards the target; its colour is the score, after that. Up and to "
+        f"the left is better. Dashed: the front.{missing}",
         alt=f"Scatter plot: {seen}." + "".join(f" {_describe_mark(mark)}" for mark in marks),
         plot=_draw_plot([_build_row(record) for record in trials], [_build_row(record) for record in front], marks)
         if trials
@@ -61,8 +61,8 @@ def _describe_mark(mark: Row) -> str:
 
 
 def _draw_plot(trials: Sequence[Row], front: Sequence[Row], marks: Sequence[Row]) -> Plot:
-    x = alt.X("forget ES:Q", title="forget ES (left is better: more is forgotten)")
-    y = alt.Y("retain ES:Q", title="retain ES (up is better: more is kept)")
+    x = alt.X(f"{ES_COLUMNS[0]}:Q", title="forget ES before mixing (left is better: more is forgotten)")
+    y = alt.Y(f"{ES_COLUMNS[1]}:Q", title="retain ES before mixing (up is better: more is kept)")
     line = (
         alt.Chart(embed_rows(front)).mark_line(color=GREY, strokeDash=[4, 3], interpolate="step-after").encode(x=x, y=y)
     )

@@ -1,25 +1,57 @@
 "use strict";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const themes = JSON.parse(document.getElementById("themes").textContent);
+const readJson = (place, name = "script") => JSON.parse(place.querySelector(name).textContent);
+const MAX_SVG_ROWS = 400; // more marks are drawn on a canvas, so that the page scrolls smoothly
+
+// The datasets of a plot are rows without keys.
+function expand({ keys, rows }) {
+  return rows.map((row) => Object.fromEntries(keys.map((name, place) => [name, row[place]])));
+}
 const plots = [...document.querySelectorAll(".plot")].map((place) => {
-  const spec = JSON.parse(place.querySelector("script").textContent);
+  const spec = readJson(place);
+  const sizes = Object.values(spec.datasets).map(({ rows }) => rows.length);
+  for (const name in spec.datasets) spec.datasets[name] = expand(spec.datasets[name]);
   const drawing = place.appendChild(document.createElement("div"));
   drawing.setAttribute("aria-hidden", "true"); // its place bears the name
-  return { drawing, spec, drawn: null };
+  return { place, drawing, spec, drawn: null, renderer: Math.max(...sizes) > MAX_SVG_ROWS ? "canvas" : "svg" };
 });
 
-// One after the other, with a pause between them, so that a long page can be read and scrolled at once.
+// One after the other, the nearest first, with a pause between them, so that a long page can be read and scrolled at once.
+const distance = ({ place }) => Math.abs(place.getBoundingClientRect().top);
 async function draw() {
   const config = dark.matches ? themes.dark : themes.light;
-  for (const plot of plots) {
+  const left = new Set(plots);
+  while (left.size) {
     if (config !== (dark.matches ? themes.dark : themes.light)) return;
+    const plot = [...left].reduce((near, one) => (distance(one) < distance(near) ? one : near));
+    left.delete(plot);
     plot.drawn?.finalize();
-    plot.drawn = await vegaEmbed(plot.drawing, plot.spec, { config, actions: false, renderer: "svg", tooltip: { theme: dark.matches ? "dark" : "light" } });
+    plot.drawn = await vegaEmbed(plot.drawing, plot.spec, { config, actions: false, renderer: plot.renderer, tooltip: { theme: dark.matches ? "dark" : "light" } });
     await new Promise((resolve) => setTimeout(resolve));
   }
 }
 dark.addEventListener("change", draw);
 draw();
+
+// Tables: the rows of a long one are made when they are asked for.
+function addRow(body, values) {
+  const row = body.insertRow();
+  for (const value of values) {
+    const cell = row.insertCell();
+    cell.textContent = value ?? "";
+    if (typeof value === "number") cell.dataset.value = value;
+  }
+  return row;
+}
+function showAll(region) {
+  const rest = region.querySelector(".rest");
+  if (!rest) return;
+  const body = region.querySelector("tbody");
+  for (const values of JSON.parse(rest.textContent)) addRow(body, values);
+  rest.remove();
+  region.querySelector(".all").remove();
+}
 
 // A heading sorts its table; a second time the other way round.
 function key(row, column) {
@@ -31,11 +63,59 @@ function compare(a, b) {
   return typeof a === "number" ? a - b : a.localeCompare(b);
 }
 document.addEventListener("click", (event) => {
+  if (event.target.matches?.(".all")) showAll(event.target.closest(".scroll"));
   const heading = event.target.closest?.("th button")?.parentElement;
   if (!heading) return;
+  showAll(heading.closest(".scroll"));
   const sign = heading.getAttribute("aria-sort") === "ascending" ? -1 : 1;
   for (const other of heading.parentElement.cells) other.removeAttribute("aria-sort");
   heading.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
   const body = heading.closest("table").tBodies[0];
   body.append(...[...body.rows].sort((a, b) => sign * compare(key(a, heading.cellIndex), key(b, heading.cellIndex))));
 });
+
+// Two trials side by side: what only few trials have is left out where neither has it.
+for (const card of document.querySelectorAll(".pair")) {
+  const { names, trials, values, chosen } = readJson(card);
+  const selects = [...card.querySelectorAll("select")];
+  const show = () => {
+    const [first, second] = selects.map((select) => values[select.value]);
+    const body = card.querySelector("tbody");
+    body.replaceChildren();
+    names.forEach((name, place) => {
+      const both = [first[place] ?? null, second[place] ?? null];
+      if (both.every((value) => value === null)) return;
+      const numbers = name !== "seed" && both.every((value) => typeof value === "number");
+      const gap = numbers ? Number((both[1] - both[0]).toPrecision(4)) : "";
+      addRow(body, [name, ...both, gap > 0 ? `+${gap}` : gap]).classList.toggle("same", both[0] === both[1]);
+    });
+  };
+  selects.forEach((select, place) => {
+    select.append(...trials.map((name, index) => new Option(name, index)));
+    select.value = chosen[place];
+    select.addEventListener("change", show);
+  });
+  show();
+}
+
+// While the sweep runs the page reads itself again, where it was left, unless somebody is busy with it.
+const refreshS = Number(document.querySelector('meta[name="refresh-s"]')?.content ?? 0);
+if (refreshS) {
+  const details = [...document.querySelectorAll("details")];
+  const selects = [...document.querySelectorAll("select")];
+  const left = JSON.parse(sessionStorage.getItem(location.pathname) ?? "{}");
+  details.forEach((one, place) => (one.open = left.open?.[place] ?? one.open));
+  selects.forEach((one, place) => {
+    if (left.chosen?.[place] === undefined) return;
+    one.value = left.chosen[place];
+    one.dispatchEvent(new Event("change"));
+  });
+  scrollTo(0, left.y ?? 0);
+  let touched = -Infinity;
+  for (const kind of ["pointermove", "wheel", "keydown"]) addEventListener(kind, () => (touched = performance.now()), { passive: true });
+  setInterval(() => {
+    if (document.hidden || performance.now() - touched < 1000 * refreshS) return;
+    sessionStorage.setItem(location.pathname, JSON.stringify({ y: scrollY, open: details.map((one) => one.open), chosen: selects.map((one) => one.value) }));
+    location.reload();
+  }, 1000 * refreshS);
+}
