@@ -31,7 +31,7 @@ from sweep.results.comparison import WINS, ObjectiveResult, compare_objectives, 
 from sweep.results.notes import list_notes
 from sweep.results.statistics import TIED, Finalist
 from sweep.results.target_check import warn_of_weak_target
-from sweep.search.queue import count_search_trials
+from sweep.search.queue import count_planned_trials, count_search_trials
 
 MAX_KEY_CHARS = 100
 """Maximum length of the key of a comparison's figure."""
@@ -46,7 +46,7 @@ class SweepSection:
         title: objective, model and dataset.
         origin: date, duration, code, seed and machine.
         status: progress of the sweep, in one line.
-        is_running: True if a trial is running.
+        progress: number of trials that are over, and of all that are planned, while one is running; else None.
         tau: share of the target's retain ES at which the score is measured, in percent.
         warning: sentence on a target that knows little of its rows, else empty.
         notes: sentences that a reader of the numbers has to know.
@@ -65,7 +65,7 @@ class SweepSection:
     title: str
     origin: Sequence[str]
     status: str
-    is_running: bool
+    progress: tuple[int, int] | None
     tau: str
     warning: str
     notes: Sequence[str]
@@ -111,7 +111,7 @@ def build_sweep_section(sweep: ReportData) -> SweepSection:
         title=f"{config.objective} on {config.model.name}, {config.data.name}",
         origin=describe_origin(safe),
         status=describe_status(safe),
-        is_running=any(record.state == "running" for record in safe.records),
+        progress=measure_progress(safe),
         tau=f"{100 * config.score.tau:g} %",
         warning=warn_of_weak_target(safe.target_metrics),
         notes=list_notes(config, safe.n_holdout),
@@ -155,6 +155,13 @@ def describe_status(sweep: ReportData) -> str:
         f"{sweep.name}: {begin}{over['search']}{of} trials of the search, {over['race']} runs of the race and"
         f" {over['finalist']} on report seeds are over."
     )
+
+
+def measure_progress(sweep: ReportData) -> tuple[int, int] | None:
+    """Return how many trials of a running sweep are over, of how many; None if none is running, or hours limit it."""
+    planned = count_planned_trials(sweep.config, sweep.paper)
+    over = sum(record.state != "running" for record in sweep.records)
+    return None if planned is None or over == len(sweep.records) else (over, planned)
 
 
 def build_comparison_sections(sweeps: Sequence[ReportData]) -> list[ComparisonSection]:

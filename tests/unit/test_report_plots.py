@@ -107,7 +107,7 @@ def test_retention_is_the_mean_over_seeds() -> None:
     rows = {(which, tau): (mean, std, count) for which, tau, mean, std, count in figure.table.rows}
     assert list(rows["best", 0.5]) == [pytest.approx(0.2), pytest.approx(0.1 * math.sqrt(2)), 2]
     assert list(rows["rank 2 = paper (stand-in)", 0.9]) == [pytest.approx(0.6), 0.0, 2]
-    assert "at 1 of 2 levels" in figure.title
+    assert figure.title == "“best” is better at 1, tied at 1 of 2 levels of retention"
 
 
 def test_retention_before_the_finalists_is_of_the_spiral() -> None:

@@ -62,11 +62,9 @@ def _describe_leaders(found: Sequence[RetentionLevel]) -> str:
     if len(labels) < 2:
         return f"The score of “{''.join(labels)}” at {len(taus)} levels of retention"
     leaders = [_find_leader(_select_tau(found, tau)) for tau in taus]
-    said = [
-        f"“{label}” is better at {leaders.count(label)} of {len(taus)} levels" for label in labels if label in leaders
-    ]
-    tied = f"{leaders.count('')} of {len(taus)} levels are tied" if "" in leaders else ""
-    return "; ".join(filter(None, [*said, tied])) + " of retention"
+    counts = {f"“{label}” is better at": leaders.count(label) for label in labels} | {"tied at": leaders.count("")}
+    said = ", ".join(f"{text} {count}" for text, count in counts.items() if count)
+    return f"{said[0].upper()}{said[1:]} of {len(taus)} levels of retention"
 
 
 def _find_leader(levels: Sequence[RetentionLevel]) -> str:

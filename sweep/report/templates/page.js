@@ -98,24 +98,24 @@ for (const card of document.querySelectorAll(".pair")) {
   show();
 }
 
-// While the sweep runs the page reads itself again, where it was left, unless somebody is busy with it.
-const refreshS = Number(document.querySelector('meta[name="refresh-s"]')?.content ?? 0);
-if (refreshS) {
-  const details = [...document.querySelectorAll("details")];
-  const selects = [...document.querySelectorAll("select")];
-  const left = JSON.parse(sessionStorage.getItem(location.pathname) ?? "{}");
-  details.forEach((one, place) => (one.open = left.open?.[place] ?? one.open));
+// While the sweep runs the page reads itself again, unless somebody is busy with it, and is then as it was left.
+const details = [...document.querySelectorAll("details")];
+const selects = [...document.querySelectorAll("select")];
+if (history.state) {
+  details.forEach((one, place) => (one.open = history.state.open[place] ?? one.open));
   selects.forEach((one, place) => {
-    if (left.chosen?.[place] === undefined) return;
-    one.value = left.chosen[place];
+    one.value = history.state.chosen[place] ?? one.value;
     one.dispatchEvent(new Event("change"));
   });
-  scrollTo(0, left.y ?? 0);
+  scrollTo(0, history.state.y);
+}
+const refreshS = Number(document.querySelector('meta[name="refresh-s"]')?.content ?? 0);
+if (refreshS) {
   let touched = -Infinity;
   for (const kind of ["pointermove", "wheel", "keydown"]) addEventListener(kind, () => (touched = performance.now()), { passive: true });
   setInterval(() => {
     if (document.hidden || performance.now() - touched < 1000 * refreshS) return;
-    sessionStorage.setItem(location.pathname, JSON.stringify({ y: scrollY, open: details.map((one) => one.open), chosen: selects.map((one) => one.value) }));
+    history.replaceState({ y: scrollY, open: details.map((one) => one.open), chosen: selects.map((one) => one.value) }, "");
     location.reload();
   }, 1000 * refreshS);
 }
