@@ -75,8 +75,8 @@ def _format_cell(value: Cell) -> str:
     return "" if value is None else format_number(value)
 
 
-def _round_cell(value: Cell) -> Cell:
-    return float(f"{value:.{N_DIGITS}g}") if isinstance(value, float) and math.isfinite(value) else value
+def _round_cell(value: Cell, n_digits: int = N_DIGITS) -> Cell:
+    return float(f"{value:.{n_digits}g}") if isinstance(value, float) and math.isfinite(value) else value
 
 
 def _compact_spec(spec: Mapping[str, Any]) -> dict[str, Any]:

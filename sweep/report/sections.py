@@ -112,7 +112,7 @@ def build_sweep_section(sweep: ReportData) -> SweepSection:
         origin=describe_origin(safe),
         status=describe_status(safe),
         progress=measure_progress(safe),
-        tau=f"{100 * config.score.tau:g} %",
+        tau=f"{100 * config.score.tau:g}\N{NO-BREAK SPACE}%",
         warning=warn_of_weak_target(safe.target_metrics),
         notes=list_notes(config, safe.n_holdout),
         evidence=build_evidence(safe),

@@ -70,11 +70,18 @@ def _compare_with_paper(sweep: ReportData, known: Recovery) -> Evidence:
     return Evidence(
         verdict=known.verdict,
         qualifiers=known.qualifiers,
-        sentence=known.sentence,
+        sentence=_describe_standing(sweep, known),
         table=_build_table(sweep, {"best": known.found or {}, "paper": known.tuned}, known.distance, known.difference),
         departures=known.departures,
         commands=_list_commands(sweep),
     )
+
+
+def _describe_standing(sweep: ReportData, known: Recovery) -> str:
+    """Describe the verdict; while it is undecided, the best setting so far comes first."""
+    if known.verdict != "undecided" or sweep.best is None:
+        return known.sentence
+    return f"{_describe_winner(sweep, sweep.best)}. {known.sentence}"
 
 
 def _build_table(

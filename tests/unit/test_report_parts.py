@@ -75,7 +75,7 @@ def test_curves_are_means_over_report_seeds_and_begin_at_the_target() -> None:
     points = [[{"epoch": 1, "forget/es": forget, "retain/es": 0.5}] for forget in (0.2, 0.4)]
     own = [replace(r, curve=curve) for r, curve in zip(repeats(0, GOOD, 0.1, 0.2), points, strict=True)]
     figure = plot_curves(reported(trial(0, GOOD, 0.1), *own))
-    assert figure.title == "“best” ends at forget ES 0.30 and retain ES 0.50"
+    assert figure.title == "“best” ends at forget ES 0.30 and retain ES 0.50, before mixing"
     assert [tuple(row) for row in figure.table.rows] == [
         ("best", "forget ES", 0, 0.9, 0.0, 2),
         ("best", "forget ES", 1, pytest.approx(0.3), pytest.approx(0.02**0.5), 2),
@@ -185,3 +185,10 @@ def test_a_long_table_shows_its_first_rows(monkeypatch: pytest.MonkeyPatch) -> N
     assert table.count("<tr>") == 1 + 50
     assert "Show all 60 rows" in table
     assert table.partition('class="rest">')[2].partition("</script>")[0].count('"finished"') == 10
+
+
+def test_while_nothing_is_decided_the_best_so_far_comes_first() -> None:
+    """No report seed yet; the verdict follows."""
+    sentence = build_sweep_section(reported(trial(0, PAPER, 0.5), trial(1, GOOD, 0.2))).evidence.sentence
+    assert sentence.startswith("Best is alpha=2.1 beta=6, score 0.200. wtnpo on toy, forget10")
+    assert "undecided: it takes 2 report seeds" in sentence

@@ -16,6 +16,7 @@ SIDES = {"forget ES": FORGET_METRIC, "retain ES": RETAIN_METRIC}
 """Metrics of the curves, by name."""
 DASHES = {"forget ES": [1, 0], "retain ES": [6, 4]}
 """Dashes of the lines, by name of the metric: forget ES is solid."""
+DASH_LEGEND = alt.Legend(title=None, orient="bottom", offset=6, columns=2)
 COLUMNS = ("which", "side", "epoch", "ES before mixing", "± std", "seeds")
 
 
@@ -62,7 +63,7 @@ def _collect_finalist_points(sweep: ReportData) -> list[CurvePoint]:
     runs = [r for r in sweep.records if r.phase == "finalist" and r.state == "finished"]
     return [
         point
-        for one in summarize_finalists(sweep)
+        for one in sorted(summarize_finalists(sweep), key=lambda one: not one.label.startswith("best"))
         for point in _collect_points(
             sweep, mark_stand_in(one.label, sweep.config), [r for r in runs if r.setting == one.setting]
         )
@@ -86,13 +87,14 @@ def _collect_points(sweep: ReportData, which: str, runs: Sequence[TrialRecord]) 
 
 
 def _describe_ends(found: Sequence[CurvePoint]) -> str:
-    """Describe where each setting ends: `“best” ends at forget ES 0.01 and retain ES 0.10`."""
+    """Describe where each setting ends: `“best” ends at forget ES 0.01 and retain ES 0.10, before mixing`."""
     last = {(point.which, point.side): mean(point.values) for point in found}
-    return "; ".join(
+    ends = "; ".join(
         f"“{which}” ends at "
         + " and ".join(f"{side} {last[which, side]:.2f}" for side in SIDES if (which, side) in last)
         for which in dict.fromkeys(point.which for point in found)
     )
+    return f"{ends}, before mixing"
 
 
 def _build_row(point: CurvePoint) -> Row:
@@ -107,7 +109,9 @@ def _draw_plot(found: Sequence[CurvePoint]) -> Plot:
     title = "ES before mixing"
     y = alt.Y(f"{title}:Q", title=title)
     dash = alt.StrokeDash(
-        "side:N", scale=alt.Scale(domain=[*DASHES], range=[*DASHES.values()]), legend=alt.Legend(title=None, columns=2)
+        "side:N",
+        scale=alt.Scale(domain=[*DASHES], range=[*DASHES.values()]),
+        legend=DASH_LEGEND,
     )
     chart, colour = alt.Chart(embed_rows(rows)), encode_colour(rows).legend(MARK_LEGEND)
     band = chart.mark_area(opacity=0.13).encode(
