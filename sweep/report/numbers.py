@@ -1,9 +1,9 @@
 """Format numbers for the page: significant digits, and powers of ten only where there is no shorter way."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from sweep.records import Value
-from sweep.results.statistics import PairedDifference, mean, std
+from sweep.results.statistics import PairedDifference
 
 N_DIGITS = 4
 """Significant digits of a number in a table."""
@@ -20,13 +20,6 @@ def format_number(value: Value, n_digits: int = N_DIGITS) -> str:
     if low <= abs(rounded) < high and rounded.is_integer():
         return f"{rounded:.0f}"
     return f"{rounded:.{n_digits + 4}f}".rstrip("0") if low <= abs(rounded) < high else f"{value:.{n_digits}g}"
-
-
-def format_mean_std(by_seed: Mapping[int, float]) -> str:
-    """Format mean ± standard deviation over seeds; only the mean for one seed, a dash for none."""
-    if not by_seed:
-        return "-"
-    return f"{mean(by_seed):.3f} ± {std(by_seed):.3f}" if len(by_seed) > 1 else f"{mean(by_seed):.3f}"
 
 
 def format_difference(gap: PairedDifference | None) -> str:

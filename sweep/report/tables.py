@@ -1,15 +1,15 @@
 """Build the tables of a page that belong to no plot."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sweep.records import TrialRecord, format_bytes, format_setting
 from sweep.report.data import ReportData
 from sweep.report.figure import Cell, Table
-from sweep.report.numbers import format_difference, format_mean_std
+from sweep.report.numbers import format_difference
 from sweep.results.comparison import ObjectiveResult
 from sweep.results.saved_models import SavedModel
-from sweep.results.statistics import mean
+from sweep.results.statistics import mean, std
 
 METRIC_COLUMNS = {
     "score": "score",
@@ -18,6 +18,13 @@ METRIC_COLUMNS = {
     "mix": "mix",
 }
 """Metrics in the table of trials, by column."""
+
+
+def format_mean_std(by_seed: Mapping[int, float]) -> str:
+    """Format mean ± standard deviation over seeds; only the mean for one seed, a dash for none."""
+    if not by_seed:
+        return "-"
+    return f"{mean(by_seed):.3f} ± {std(by_seed):.3f}" if len(by_seed) > 1 else f"{mean(by_seed):.3f}"
 
 
 def build_trial_table(sweep: ReportData) -> Table:

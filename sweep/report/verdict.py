@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from sweep.records import Setting, TrialRecord, format_setting
 from sweep.report.data import ReportData
 from sweep.report.figure import Cell, Table
-from sweep.report.numbers import format_difference, format_mean_std
+from sweep.report.numbers import format_difference
+from sweep.report.tables import format_mean_std
 from sweep.results.recovery import Recovery, judge_recovery
 from sweep.results.rerun_configs import format_launch_command, single_trial_configs
 from sweep.results.statistics import PairedDifference, collect_repeat_values

@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from sweep.atomic_io import atomic_write
 from sweep.report.data import ReportData
-from sweep.report.sections import describe_status
-from sweep.report.write_report import write_files, write_live_page
+from sweep.report.page import render_page
+from sweep.report.sections import build_comparison_sections, build_sweep_section, describe_status
+from sweep.report.write_report import PAGE_FILE, write_files
 
 REFRESH_S = 5
 """Seconds after which the page reads itself again, and at least between two looks at the studies."""
@@ -35,13 +37,20 @@ def watch_sweeps(
     while are_running():
         began, sweeps = time.monotonic(), load_sweeps()
         if sweeps != shown:
-            path = write_live_page(folder, sweeps, REFRESH_S)
+            path = _write_live_page(folder, sweeps)
             if not shown:
                 print(f"{path} refreshes itself while the sweep runs; Ctrl-C ends this command")
             print(*map(describe_status, sweeps), sep="\n", flush=True)
             shown = sweeps
         sleep(max(REFRESH_S, IDLE_SHARE * (time.monotonic() - began)))
     return write_files(folder, load_sweeps())[0]
+
+
+def _write_live_page(folder: Path, sweeps: Sequence[ReportData]) -> Path:
+    """Write the page alone, which refreshes itself, and return its path."""
+    page = render_page([*map(build_sweep_section, sweeps)], build_comparison_sections(sweeps), REFRESH_S)
+    atomic_write(folder / PAGE_FILE, page)
+    return folder / PAGE_FILE
 
 
 def lower_priority() -> None:

@@ -38,13 +38,6 @@ def write_files(folder: Path, sweeps: Sequence[ReportData]) -> list[Path]:
     return [*(folder / file for file in texts), *plots]
 
 
-def write_live_page(folder: Path, sweeps: Sequence[ReportData], refresh_s: int) -> Path:
-    """Write the page alone, which reads itself again every `refresh_s` seconds, and return its path."""
-    page = render_page(list(map(build_sweep_section, sweeps)), build_comparison_sections(sweeps), refresh_s)
-    atomic_write(folder / PAGE_FILE, page)
-    return folder / PAGE_FILE
-
-
 def _write_plot(folder: Path, figure: Figure) -> list[Path]:
     """Write the files of a figure's plot."""
     files = {

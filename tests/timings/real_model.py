@@ -29,8 +29,7 @@ from sweep.errors import ConfigError
 from sweep.records import PHASES, Setting, TrialRecord, format_setting
 from sweep.report.data import ReportData, load_report_data
 from sweep.report.figure import Table
-from sweep.report.numbers import format_mean_std
-from sweep.report.tables import build_comparison_table
+from sweep.report.tables import build_comparison_table, format_mean_std
 from sweep.results.comparison import compare_objectives
 from sweep.results.recovery import judge_recovery
 from sweep.results.statistics import label_setting

@@ -10,7 +10,8 @@ from sweep.report.data import ReportData
 from sweep.report.figure import Figure, Plot, Table
 from sweep.report.highlights import mark_stand_in
 from sweep.report.marks import SCORE_TITLE, Row, build_tooltips, embed_rows, encode_colour, encode_shape
-from sweep.report.numbers import format_difference, format_mean_std, join_names
+from sweep.report.numbers import format_difference, join_names
+from sweep.report.tables import format_mean_std
 from sweep.results.comparison import REPORT
 from sweep.results.statistics import Finalist, compare_shared_seeds, summarize_finalists, summarize_race
 
