@@ -14,7 +14,7 @@ Row: TypeAlias = dict[str, Cell]
 """The data of a mark, under our own keys: Vega-Lite reads a dot in a key, as in `retain.weight`, as a path."""
 TRIAL_KEYS = ("trial", "setting", "score")
 """Keys of the row of a trial."""
-TEXT_KEYS = ("trial", "setting", "seed", "which", "kind", "worker", "reason")
+TEXT_KEYS = ("trial", "setting", "seed", "which", "kind", "worker", "reason", "measured on", "side")
 """Keys whose values are texts; all others are numbers."""
 MARK_LEGEND = alt.Legend(title=None, columns=alt.ExprRef("width < 270 ? 1 : width < 380 ? 2 : 4"), symbolOpacity=1)
 SCORE_TITLE = "score (lower is better)"

@@ -192,3 +192,16 @@ def test_while_nothing_is_decided_the_best_so_far_comes_first() -> None:
     sentence = build_sweep_section(reported(trial(0, PAPER, 0.5), trial(1, GOOD, 0.2))).evidence.sentence
     assert sentence.startswith("Best is alpha=2.1 beta=6, score 0.200. wtnpo on toy, forget10")
     assert "undecided: it takes 2 report seeds" in sentence
+
+
+def test_a_value_outside_the_range_has_no_place_on_its_axis() -> None:
+    """The paper's beta is 7, the searched range ends at 5: its mean is marked over alpha alone."""
+    space = {"alpha": {"low": 0.0, "high": 5.0}, "beta": {"low": 0.25, "high": 5.0, "log": True}}
+    own = {"alpha": 0.5, "beta": 1.0}
+    runs = [*repeats(0, PAPER, 0.3, 0.4), *repeats(2, own, 0.2, 0.3)]
+    alpha, beta = plot_slices(reported(trial(0, own, 0.2), *runs, space=space))
+    marked = [
+        [row["which"] for rows in one.spec["datasets"].values() if "low" in rows[0] for row in rows]
+        for one in (alpha, beta)
+    ]
+    assert marked == [["paper (stand-in)", "best"], ["best"]]

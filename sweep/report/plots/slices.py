@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import altair as alt
 
+from sweep.config.search_schema import Choices, Range
 from sweep.records import TrialRecord, Value, format_setting
 from sweep.report.data import ReportData
 from sweep.report.figure import PLOT_HEIGHT_PX, Figure, Plot, Table
@@ -22,8 +23,8 @@ from sweep.report.numbers import format_number
 from sweep.report.parameter import find_range_parameters
 from sweep.results.statistics import Finalist, summarize_finalists
 
-MARK_KEYS = ("setting", "score", "std")
-"""Keys of a large mark that its tooltip shows; that of a single trial has no deviation."""
+MARK_KEYS = ("setting", "score", "measured on")
+"""Keys of a large mark that its tooltip shows."""
 
 
 def plot_slices(sweep: ReportData) -> list[Figure]:
@@ -66,13 +67,13 @@ def _build_mean_rows(sweep: ReportData, name: str) -> list[Row]:
             "which": mark_stand_in(one.label, sweep.config),
             "setting": format_setting(one.setting),
             "score": one.mean,
-            "std": _measure_spread(one),
+            "measured on": f"{len(one.scores)} report seeds",
             "low": one.mean - _measure_spread(one),
             "high": one.mean + _measure_spread(one),
             "value": one.setting[name],
         }
         for one in summarize_finalists(sweep)
-        if one.scores
+        if one.scores and _can_show(sweep.config.space[name], one.setting[name])
     ]
 
 
@@ -81,11 +82,16 @@ def _measure_spread(one: Finalist) -> float:
     return one.std if len(one.scores) > 1 else 0.0
 
 
+def _can_show(entry: Range | Choices, value: Value) -> bool:
+    """Return True if a value has a place on the axis: the paper's may lie outside the searched range."""
+    return isinstance(entry, Choices) or entry.low <= float(value) <= entry.high
+
+
 def _build_search_marks(sweep: ReportData, name: str) -> list[Row]:
     """Build the rows of the highlighted search trials whose setting has no mean over report seeds."""
     measured = [one.setting for one in summarize_finalists(sweep) if one.scores]
     found = [role for role in find_highlights(sweep) if role.record.setting not in measured]
-    return [_build_row(role.record, name) | {"which": role.label} for role in found]
+    return [_build_row(r.record, name) | {"which": r.label, "measured on": f"trial {r.record.index}"} for r in found]
 
 
 def _describe_best_quarter(trials: Sequence[TrialRecord], name: str) -> str:

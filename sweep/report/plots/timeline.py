@@ -40,7 +40,8 @@ def plot_timeline(sweep: ReportData) -> Figure:
     counts = Counter(row["kind"] for row in rows)
     trouble = [f"{counts[kind]} {kind}" for kind in MARKED_KINDS if counts[kind]]
     workers = len({row["worker"] for row in rows})
-    seen = f"{len(rows)} trials on {workers} worker{'' if workers == 1 else 's'}: {', '.join(trouble) or 'none failed'}"
+    counted = f"{len(rows)} trial{'' if len(rows) == 1 else 's'} on {workers} worker{'' if workers == 1 else 's'}"
+    seen = f"{counted}: {', '.join(trouble) or 'none failed'}"
     return Figure(
         key="timeline",
         title=seen if rows else "No trial has begun yet",
