@@ -11,9 +11,9 @@ from sweep.report.data import ReportData
 from sweep.report.figure import Figure, Table
 from sweep.report.finalists.answers import AnsweredRow, build_answered_rows
 from sweep.report.finalists.suite_table import build_definition_table, build_suite_table
-from sweep.report.plots.fronts import plot_fronts
 from sweep.report.origin import describe_origin
 from sweep.report.plots.curves import plot_curves
+from sweep.report.plots.fronts import plot_fronts
 from sweep.report.plots.history import plot_history
 from sweep.report.plots.importance import plot_importance
 from sweep.report.plots.parallel import plot_parallel
