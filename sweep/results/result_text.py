@@ -48,16 +48,18 @@ def _format_settings(sweep: SweepRecords, best: Setting) -> str:
         label = f"paper, {sweep.config.data.paper_split}{f' ({told})' if told else ''}"
         sides[escape_markdown(label)] = sweep.paper
     rows = [[name, *(escape_markdown(format_value(side.get(name, "-"))) for side in sides.values())] for name in best]
-    if any(collect_repeat_values(sweep.records, side) for side in sides.values()):
+    counts = [len(collect_repeat_values(sweep.records, side)) for side in sides.values()]
+    if any(counts):
+        rows += [["measured on", *(f"{count} report seeds" for count in counts)]]
         rows += [[METRICS[key], *(_format_spread(sweep, side, key) for side in sides.values())] for key in METRICS]
     return _format_table(["", *sides], rows)
 
 
 def _format_spread(sweep: SweepRecords, setting: Setting, key: str) -> str:
-    """Format a setting's metric on the report seeds: `mean ± std (seeds)`."""
+    """Format a setting's metric on the report seeds: `mean ± std`."""
     by_seed = collect_repeat_values(sweep.records, setting, key)
     spread = f" ± {std(by_seed):.3f}" if len(by_seed) > 1 else ""
-    return f"{mean(by_seed):.3f}{spread} ({len(by_seed)} report seeds)" if by_seed else "-"
+    return f"{mean(by_seed):.3f}{spread}" if by_seed else "-"
 
 
 def _list_commands(sweep: SweepRecords, folder: Path) -> list[str]:
