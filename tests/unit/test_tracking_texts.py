@@ -144,7 +144,7 @@ def test_an_interrupted_sweep_tells_how_to_go_on() -> None:
     text = describe_sweep(reported(*scored, stopped), Path("runs/mine"))
     assert "Go on with `python -m sweep.launch --resume mine storage=/nowhere`." in text
     assert "| beta | 6 | 7 |" in text
-    assert "report seeds" not in text
+    assert "measured on" not in text
 
 
 def test_a_setting_cannot_break_the_text() -> None:
