@@ -93,10 +93,12 @@ def _build_charts(searched: Sequence[str]) -> list[Mapping[str, Any]]:
     """Build the charts: all settings against the score, each hyper-parameter against it, forgetting against keeping."""
     score, forget, keep = ({"key": key, "type": "METRIC"} for key in ("score", "forget/es", "retain/es"))
     axes = [*(({"key": key, "type": "PARAM"}, score) for key in searched), (forget, keep)]
-    parallel = {"selectedParams": [*searched], "selectedMetrics": ["score"], "showAllRuns": True}
-    charts = [{"type": "PARALLEL"} | parallel, *({"type": "SCATTER", "xaxis": x, "yaxis": y} for x, y in axes)]
+    charts: list[Mapping[str, Any]] = [
+        {"type": "PARALLEL", "selectedParams": [*searched], "selectedMetrics": ["score"], "showAllRuns": True},
+        *({"type": "SCATTER", "xaxis": x, "yaxis": y} for x, y in axes),
+    ]
     place = {"metricSectionId": SECTION, "deleted": False, "isGenerated": False, "runsCountToCompare": 100}
-    return [{"uuid": f"{SECTION}-{number}"} | place | chart for number, chart in enumerate(charts)]
+    return [{"uuid": f"{SECTION}-{number}", **place, **chart} for number, chart in enumerate(charts)]
 
 
 def _format_key(kind: str, key: str) -> str:

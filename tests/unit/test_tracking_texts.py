@@ -12,7 +12,7 @@ from support import toys
 from support.reports import GOOD, NASTY, reported, small
 from support.tracked import START, begun, record
 from support.trials import PAPER, trial
-from sweep.records import INTERRUPTED_REASON, TrialRecord
+from sweep.records import INTERRUPTED_REASON, Setting, TrialRecord
 from sweep.results.result_text import describe_sweep
 from sweep.tracking.description import describe_state
 from sweep.tracking.labels import MAX_NAME_CHARS, build_sweep_tags, format_run_name
@@ -149,7 +149,7 @@ def test_an_interrupted_sweep_tells_how_to_go_on() -> None:
 
 def test_a_setting_cannot_break_the_text() -> None:
     """Markup and bars of a table are text."""
-    odd = {"alpha": f"a|b{NASTY}", "beta": 6.0}
+    odd: Setting = {"alpha": f"a|b{NASTY}", "beta": 6.0}
     text = describe_sweep(reported(trial(0, odd, 0.2), space={}, fixed=PAPER), Path("runs/mine"))
     assert "| a\\|b\\</script\\>" in text
     assert "<" not in text.replace("\\<", "")
