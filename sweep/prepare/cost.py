@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -258,23 +258,19 @@ def _estimate_artifacts(
     asked, missing = rows.training_rows, places.missing_names
     read = _count_positions([*asked.forget, *asked.refusals, *rows.probes]) + sum(asked.retain_lengths)
     model_bytes = _count_model_bytes(config, own)
-    made = {
-        "target": (places.target, model_bytes, None if config.target.path else rows.target_rows),
-        "reference": (places.reference, _count_reference_bytes(config, own, asked), None),
-        "retain model": (
-            places.retain_model,
-            model_bytes,
-            None if config.retain_model.path else rows.retain_model_rows,
-        ),
+    tuned = _count_tuning_work(config, () if config.target.path else rows.target_rows)
+    retain_tuned = _count_tuning_work(config, () if config.retain_model.path else rows.retain_model_rows)
+    made: list[tuple[str, Path | None, int, Work]] = [
+        ("target", places.target, model_bytes, tuned),
+        ("reference", places.reference, _count_reference_bytes(config, own, asked), Work(read=read)),
+        ("retain model", places.retain_model, model_bytes, retain_tuned),
+    ]
+    hours = partial(_estimate_hours, config, own, config.target.lora, speed)
+    return {
+        folder: ArtifactCost(disk_bytes=size, hours=hours(work) if name in missing else 0.0)
+        for name, folder, size, work in made
+        if folder is not None
     }
-    costs = {}
-    for name, (folder, size, tuned) in made.items():
-        work = Work() if tuned is None else _count_tuning_work(config, tuned)
-        work = Work(read=read) if name == "reference" else work
-        hours = _estimate_hours(config, own, config.target.lora, speed, work) if name in missing else 0.0
-        if folder is not None:
-            costs[folder] = ArtifactCost(disk_bytes=size, hours=hours)
-    return costs
 
 
 def _count_reference_bytes(config: SweepConfig, own: ModelInfo, rows: TrainingRows) -> int:
