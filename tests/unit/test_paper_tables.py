@@ -27,7 +27,7 @@ def test_the_best_is_bold_beside_the_paper_s() -> None:
     table = build_result_table(small())
     assert [(row.name, row.setting, row.result) for row in table.rows] == [
         ("best", "alpha=2.1 beta=6", "best"),
-        ("rank 2 = paper (stand-in)", "alpha=1.5 beta=7", "worse"),
+        ("paper (stand-in)", "alpha=1.5 beta=7", "worse"),
     ]
     assert table.rows[0].numbers == ["0.300 ± 0.100", "0.250 ± 0.000", "0.750 ± 0.000", ""]
     assert table.rows[1].numbers[0::3] == ["0.467 ± 0.153", "+0.167 [+0.023, +0.310]"]

@@ -4,5 +4,5 @@
     answers       questions with their answers, for the page and answers.jsonl
     suite_table   the table of the full suite
 
-Imported by the sections of the page and by the files beside it.
+Imported by the sections of the page and by paper.
 """

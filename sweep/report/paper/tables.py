@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sweep.records import Setting, format_setting
 from sweep.report.data import ReportData
+from sweep.report.finalists.trials import shorten_label
 from sweep.report.highlights import mark_stand_in
 from sweep.report.tables import format_mean_std
 from sweep.results.comparison import BEHIND, REPORT, WINS, ObjectiveResult, compare_objectives
@@ -116,7 +117,7 @@ def build_result_table(sweep: ReportData) -> PaperTable:
         first="",
         rows=[
             PaperRow(
-                name=mark_stand_in(one.label, config),
+                name=mark_stand_in(shorten_label(one.label), config),
                 setting=format_setting(one.setting),
                 numbers=[*_list_means(sweep, one.setting, one.scores), format_gap(one.difference)],
                 result=results[one.label],
