@@ -122,11 +122,16 @@ def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def composed_once() -> Iterator[None]:
-    """What shipped configurations say together is composed once; tests of composing ask for `composed_anew`."""
+    """What shipped configurations say together is composed once; tests of composing ask for `composed_anew`.
+
+    Their files are read once even then.
+    """
     from support import composing
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sweep.config.compose.compose_yaml", composing.composed)
+        for source in composing.SOURCES:
+            patch.setattr(source, "load_config", composing.loading_once(source.load_config))
         yield
 
 
@@ -148,7 +153,7 @@ def migrations_once() -> Iterator[None]:
 
 @pytest.fixture
 def composed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each load composes from the files, as a command does."""
+    """Each load composes anew, as a command does."""
     from sweep.config import yaml_files
 
     monkeypatch.setattr("sweep.config.compose.compose_yaml", yaml_files.compose_yaml)
