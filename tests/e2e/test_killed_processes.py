@@ -21,9 +21,9 @@ def toys(empty_mlflow: Path) -> Toys:
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory, toys: Toys) -> bytes:
+def plain(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The lines of all trials of a sweep to which nothing happens."""
-    return undisturbed(tmp_path_factory.mktemp("plain"), toys)
+    return undisturbed(tmp_path_factory.mktemp("plain"))
 
 
 @pytest.fixture(scope="module")

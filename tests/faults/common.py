@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -18,17 +19,22 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from support.commands import ROOT, SMALL, Command, ToyCommand
+from support.composing import load_shipped
 from support.waiting import until
+from support.workers import held
 from sweep.config.schema import SweepConfig
 from sweep.config.stored import load_stored_config
 from sweep.records import INTERRUPTED_REASON, Phase, TrialRecord
-from sweep.results.csv_tables import format_trials_csv
+from sweep.results.csv_tables import format_repeats_csv, format_trials_csv
+from sweep.results.sweep_records import SweepRecords
 from sweep.search import queue, storage, study
 from sweep.search.paper import find_paper_setting
 from sweep.tracking.labels import format_attempt_key
+from sweep.trial.runner import run_trial
 
 NAME = "faults"
-SWEEP = (str(ROOT / "configs" / "wtnpo.yaml"), *SMALL, "search.race=2", "cluster.concurrency=1", "--name", NAME)
+WORDS = (*SMALL, "search.race=2", "cluster.concurrency=1")
+SWEEP = (str(ROOT / "configs" / "wtnpo.yaml"), *WORDS, "--name", NAME)
 """Arguments of a sweep on one worker: three trials, a race of two runs, winner and paper's setting on one seed."""
 RESUME = ("--resume", NAME)
 """Arguments that resume it."""
@@ -145,12 +151,18 @@ def printed(mark: str, delay: float = 0.0) -> Moment:
     return moment
 
 
-def undisturbed(here: Path, begin: Start) -> bytes:
-    """Run a sweep without a fault, and return its `trials`."""
-    command = begin(here, *SWEEP)
-    assert command.end() == 0, command.said()
-    whole(here)
-    return trials(here)
+def undisturbed(here: Path) -> bytes:
+    """Run the toy sweep in this process, one trial after the other and without Ray, and return its `trials`."""
+    config = load_shipped("wtnpo", *WORDS, f"storage={here}")
+    (here / NAME).mkdir()
+    ledger = study.SweepStudy(config, NAME)
+    for task in queue.pending_trials(config, find_paper_setting(config), ledger):
+        assert task is not None, "one worker never waits"
+        *_, ended = run_trial(partial(held, None, None), ledger.open_attempt(task))
+        ledger.close_attempt(ended)
+    sweep = SweepRecords(name=NAME, config=config, records=ledger.list_records())
+    repeats = [format_repeats_csv(sweep, phase) for phase in ("race", "finalist")]
+    return "".join([format_trials_csv(sweep.records), *repeats]).encode()
 
 
 def database(here: Path) -> str:
