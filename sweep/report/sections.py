@@ -86,7 +86,7 @@ class ComparisonSection:
 
     Attributes:
         title: the model and the dataset.
-        sentence: the objective that wins, or those that are tied.
+        sentence: the objective that is better than all others, or those that are tied.
         measured_on: the seeds of the table: of the report, or of the search.
         table: one row for each sweep.
         figure: scores of the sweeps over report seeds.
@@ -186,7 +186,10 @@ def _build_comparison_section(group: Sequence[ObjectiveResult], by_name: Mapping
         measured_on=group[0].measured_on,
         table=build_comparison_table(group),
         figure=plot_scores_by_seed(
-            _sanitize_key(f"objectives-{group[0].model}-{group[0].data}"), settings, group[0].measured_on
+            _sanitize_key(f"objectives-{group[0].model}-{group[0].data}"),
+            settings,
+            group[0].measured_on,
+            _describe_winner(group),
         ),
         overlays=[
             plot_fronts(_sanitize_key(f"fronts-{group[0].model}-{group[0].data}"), own),
@@ -204,8 +207,8 @@ def _describe_winner(group: Sequence[ObjectiveResult]) -> str:
     winner = next((one.objective for one in group if one.verdict == WINS), None)
     tied = [one.objective for one in group if one.verdict == TIED]
     if winner:
-        return f"{winner} wins: all others are behind it."
+        return f"{winner} is better than all others."
     if tied:
-        return f"No objective wins; tied at the top: {', '.join(tied)}."
+        return f"No objective is better than all others; tied at the top: {', '.join(tied)}."
     why = explain_no_verdict(group)
     return f"{why[0].upper()}{why[1:]}."

@@ -7,10 +7,12 @@ from sweep.records import TrialRecord, format_bytes, format_setting
 from sweep.report.data import ReportData
 from sweep.report.figure import Cell, Table
 from sweep.report.numbers import format_difference
-from sweep.results.comparison import ObjectiveResult
+from sweep.results.comparison import BEHIND, WINS, ObjectiveResult
 from sweep.results.saved_models import SavedModel
 from sweep.results.statistics import mean, std
 
+RESULTS = {WINS: "best", BEHIND: "worse"}
+"""Words for the result of an objective in a comparison; all others are their own."""
 METRIC_COLUMNS = {
     "score": "score",
     "forget ES before mixing": "forget/es",
@@ -69,7 +71,7 @@ def build_comparison_table(group: Sequence[ObjectiveResult]) -> Table:
     """
     columns = (
         "objective",
-        "verdict",
+        "result",
         "score (lower is better)",
         "forget ES before mixing",
         "retain ES before mixing",
@@ -84,7 +86,7 @@ def build_comparison_table(group: Sequence[ObjectiveResult]) -> Table:
 def _build_comparison_row(one: ObjectiveResult) -> Sequence[Cell]:
     return (
         one.objective,
-        one.verdict,
+        RESULTS.get(one.verdict, one.verdict),
         *(format_mean_std(by_seed) for by_seed in (one.scores, one.forget_es, one.retain_es)),
         format_difference(one.difference),
         "" if one.p is None else f"{one.p:.3f}",

@@ -42,13 +42,24 @@ def _mark_stand_ins(sweep: ReportData, settings: Iterable[Finalist]) -> list[Fin
     return [replace(one, label=mark_stand_in(one.label, sweep.config)) for one in settings]
 
 
-def plot_scores_by_seed(key: str, settings: Iterable[Finalist], measured_on: str = REPORT) -> Figure:
-    """Plot a point for each seed, and each setting's mean ± one standard deviation, lowest mean first."""
+def plot_scores_by_seed(
+    key: str, settings: Iterable[Finalist], measured_on: str = REPORT, sentence: str = ""
+) -> Figure:
+    """Plot a point for each seed, and each setting's mean ± one standard deviation, lowest mean first.
+
+    Args:
+        key: the figure's key.
+        settings: the settings; those without a score are left out.
+        measured_on: the kind of the seeds.
+        sentence: what is seen; empty: who is better by the 95 % interval of each difference.
+    """
     found = sorted((one for one in settings if one.scores), key=lambda one: one.mean)
     spreads = [f"{one.label}: {format_mean_std(one.scores)}" for one in found]
     return Figure(
         key=key,
-        title=describe_best(found, measured_on) if found else f"No setting has run on {measured_on} seeds yet",
+        title=sentence.removesuffix(".") or describe_best(found, measured_on)
+        if found
+        else f"No setting has run on {measured_on} seeds yet",
         note="Small: one seed each. Large: their mean, with a bar of ± one standard deviation. Left is better.",
         alt=f"Dot plot of scores over seeds. {'; '.join(spreads)}.",
         plot=_draw_plot(found) if found else None,
