@@ -6,7 +6,7 @@ import pytest
 
 from support.reports import GOOD, START, reported, small, spiral
 from support.trials import PAPER, repeats, trial
-from sweep.records import Value
+from sweep.records import Setting, Value
 from sweep.report.numbers import format_duration, format_number, join_names
 from sweep.report.origin import describe_origin
 from sweep.report.page import render_page
@@ -197,7 +197,7 @@ def test_while_nothing_is_decided_the_best_so_far_comes_first() -> None:
 def test_a_value_outside_the_range_has_no_place_on_its_axis() -> None:
     """The paper's beta is 7, the searched range ends at 5: its mean is marked over alpha alone."""
     space = {"alpha": {"low": 0.0, "high": 5.0}, "beta": {"low": 0.25, "high": 5.0, "log": True}}
-    own = {"alpha": 0.5, "beta": 1.0}
+    own: Setting = {"alpha": 0.5, "beta": 1.0}
     runs = [*repeats(0, PAPER, 0.3, 0.4), *repeats(2, own, 0.2, 0.3)]
     alpha, beta = plot_slices(reported(trial(0, own, 0.2), *runs, space=space))
     marked = [

@@ -99,7 +99,9 @@ def _describe_ends(found: Sequence[CurvePoint]) -> str:
 
 def _build_row(point: CurvePoint) -> Row:
     middle, reach = mean(point.values), point.std_or_zero
-    named = dict(zip(COLUMNS, (point.which, point.side, point.epoch, middle, reach, len(point.values)), strict=True))
+    named: Row = dict(
+        zip(COLUMNS, (point.which, point.side, point.epoch, middle, reach, len(point.values)), strict=True)
+    )
     return named | {"low": middle - reach, "high": middle + reach}
 
 

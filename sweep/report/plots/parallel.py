@@ -2,14 +2,23 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 
 from sweep.config.search_schema import Choices
-from sweep.records import TrialRecord, Value, format_setting
+from sweep.records import TrialRecord, Value
 from sweep.report.data import ReportData
 from sweep.report.figure import PLOT_HEIGHT_PX, Figure, Plot, Table
-from sweep.report.marks import Row, build_tooltips, describe_colour, embed_rows, find_score_range
+from sweep.report.marks import (
+    TRIAL_KEYS,
+    Row,
+    build_tooltips,
+    build_trial_row,
+    describe_colour,
+    embed_rows,
+    find_score_range,
+)
 from sweep.report.numbers import format_number
 from sweep.report.parameter import find_range_parameters
 from sweep.report.theme import HALO_STYLE
@@ -19,9 +28,8 @@ MAX_LINES = 200
 SCORE_AXIS = "score"
 FADED, SEEN = 0.55, 1.0
 """Opacity of the lines, and of the one that is pointed at."""
-LABEL = {"align": "left", "dx": 6, "fontSize": 12}
+LABEL: dict[str, Any] = {"align": "left", "dx": 6, "fontSize": 12}
 """Properties of the text at a tick."""
-TOOLTIP_KEYS = ("trial", "setting", "score")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +96,7 @@ def _place_choices(choices: Sequence[Value]) -> Callable[[Value], float]:
 
 def _draw_plot(axes: Sequence[ParallelAxis], trials: Sequence[TrialRecord]) -> Plot:
     rows: list[Row] = [
-        {"trial": r.index, "setting": format_setting(r.setting), "score": r.score}
+        build_trial_row(r)
         | {f"axis {i}": one.place_value(r.setting.get(one.name, r.score)) for i, one in enumerate(axes)}
         for r in reversed(trials)  # the best are drawn last, above all others
     ]
@@ -112,7 +120,7 @@ def _draw_plot(axes: Sequence[ParallelAxis], trials: Sequence[TrialRecord]) -> P
         stroke=alt.Stroke("score:Q", **describe_colour(find_score_range(rows))),
         strokeWidth=alt.condition(pointed, alt.value(5), alt.value(2)),
         strokeOpacity=alt.condition(pointed, alt.value(SEEN), alt.value(FADED)),
-        tooltip=build_tooltips(TOOLTIP_KEYS),
+        tooltip=build_tooltips(TRIAL_KEYS),
     )
     labels = alt.Chart(embed_rows(_build_tick_rows(axes))).mark_text(**LABEL)
     labels = labels.encode(x=x, y=y, text="label:N")
