@@ -18,6 +18,7 @@ from sweep.shell.copy_configs import find_names
 OPTIONS = {
     "launch": ("--name", "--resume", "--dry-run", "--cfg"),
     "submit": ("--name", "--resume", "--address", "--follow", "--detach"),
+    "report": ("--watch",),
     "export": ("--as", "--output"),
     "eval": (
         *("--data", "--split", "--unseen", "--template", "--question", "--answer"),
