@@ -1,12 +1,15 @@
 "use strict";
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const themes = JSON.parse(document.getElementById("themes").textContent);
 const readJson = (place, name = "script") => JSON.parse(place.querySelector(name).textContent);
+const themes = readJson(document, "#themes"), settings = readJson(document, "#settings");
 const MAX_SVG_ROWS = 400; // more marks are drawn on a canvas, so that the page scrolls smoothly
 
-// The datasets of a plot are rows without keys.
+// The datasets of a plot are rows without keys; a setting is written once for all plots and tables.
+function readCell(name, value) {
+  return name === "setting" && typeof value === "number" ? settings[value] : value;
+}
 function expand({ keys, rows }) {
-  return rows.map((row) => Object.fromEntries(keys.map((name, place) => [name, row[place]])));
+  return rows.map((row) => Object.fromEntries(keys.map((name, place) => [name, readCell(name, row[place])])));
 }
 const plots = [...document.querySelectorAll(".plot")].map((place) => {
   const spec = readJson(place);
@@ -48,7 +51,8 @@ function showAll(region) {
   const rest = region.querySelector(".rest");
   if (!rest) return;
   const body = region.querySelector("tbody");
-  for (const values of JSON.parse(rest.textContent)) addRow(body, values);
+  const names = [...region.querySelectorAll("th")].map((heading) => heading.textContent);
+  for (const values of JSON.parse(rest.textContent)) addRow(body, values.map((value, place) => readCell(names[place], value)));
   rest.remove();
   region.querySelector(".all").remove();
 }
