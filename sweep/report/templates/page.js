@@ -2,7 +2,7 @@
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const readJson = (place, name = "script") => JSON.parse(place.querySelector(name).textContent);
 const themes = readJson(document, "#themes"), settings = readJson(document, "#settings");
-const MAX_SVG_ROWS = 400; // more marks are drawn on a canvas, so that the page scrolls smoothly
+const MAX_SVG_TRIALS = 400; // more are drawn on a canvas, so that the page scrolls smoothly
 
 // The datasets of a plot are rows without keys; a setting is written once for all plots and tables.
 function readCell(name, value) {
@@ -13,11 +13,12 @@ function expand({ keys, rows }) {
 }
 const plots = [...document.querySelectorAll(".plot")].map((place) => {
   const spec = readJson(place);
-  const sizes = Object.values(spec.datasets).map(({ rows }) => rows.length);
+  const trials = Object.values(spec.datasets).filter(({ keys }) => keys.includes("trial"));
+  const isLarge = trials.some(({ rows }) => rows.length > MAX_SVG_TRIALS);
   for (const name in spec.datasets) spec.datasets[name] = expand(spec.datasets[name]);
   const drawing = place.appendChild(document.createElement("div"));
   drawing.setAttribute("aria-hidden", "true"); // its place bears the name
-  return { place, drawing, spec, drawn: null, renderer: Math.max(...sizes) > MAX_SVG_ROWS ? "canvas" : "svg" };
+  return { place, drawing, spec, drawn: null, renderer: isLarge ? "canvas" : "svg" };
 });
 
 // One after the other, the nearest first, with a pause between them, so that a long page can be read and scrolled at once.
