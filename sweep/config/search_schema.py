@@ -11,6 +11,9 @@ from sweep.records import Value
 Bound: TypeAlias = Annotated[float, Field(ge=-1e15, le=1e15)]
 """End of a range, limited so that every whole number in it is exact as a float."""
 
+WARM_START_SAMPLERS = ("auto", "gp", "tpe")
+"""The samplers that learn from earlier sweeps."""
+
 
 class Range(Frozen):
     """Range in which a hyper-parameter is searched: from low to high, both included."""
@@ -74,7 +77,8 @@ class SearchConfig(Frozen):
     """Epoch by which a trial is scored: its last, mixed with the target; or, if it forgets more, an earlier one that
     keeps τ without a mix (`best`)."""
     warm_start: Annotated[tuple[str, ...], Field(strict=False)]
-    """Earlier sweeps of the same storage that the sampler learns from; all that a score depends on must be equal."""
+    """Earlier sweeps of the same storage that the sampler learns from; all that a score depends on must be equal, but
+    the space: trials outside of it are left out."""
     stop: Literal["none", "asha"]
     """`asha`: after 2, 6, 18, ... epochs only the third of the trials that has forgotten most continues."""
     race: int = Field(ge=0, le=10_000)
@@ -95,7 +99,7 @@ class SearchConfig(Frozen):
 
     @model_validator(mode="after")
     def _check_sampler(self) -> Self:
-        if self.warm_start and self.sampler not in ("auto", "gp", "tpe"):
+        if self.warm_start and self.sampler not in WARM_START_SAMPLERS:
             raise ValueError(f"must have no warm_start with sampler {self.sampler!r}, which learns nothing from it")
         if self.stop == "asha" and self.sampler == "nsga2":
             raise ValueError("must have no stop with sampler 'nsga2': trials are stopped by their score alone")

@@ -15,9 +15,10 @@ from sweep.config.compose import dump
 from sweep.config.schema import SweepConfig
 from sweep.config.stored import CONFIG_FILE, VERSION, dump_stored_config, load_stored_config
 from sweep.errors import ConfigError
+from sweep.records import TrialRecord
 from sweep.search.queue import pending_trials
 from sweep.search.storage import DATABASE_FILE
-from sweep.search.study import SweepStudy, TrialRequest
+from sweep.search.study import SweepStudy, TrialRequest, read_records
 from sweep.search.warm_start import validate_warm_start
 
 EARLIER = "earlier"
@@ -142,7 +143,6 @@ def test_a_collapse_is_worth_knowing(tmp_path: Path) -> None:
     ("theirs", "said"),
     [
         ({"objective": "satimp", "space": SATIMP}, "objective is 'satimp' in earlier and 'wtnpo' here"),
-        ({"space": {"alpha": ALPHA, "beta": {"low": 0.25, "high": 9.0, "log": True}}}, "space.beta.high is 9.0"),
         ({"fixed": {"retain.weight": 0.5}}, "fixed.retain.weight is 0.5 in earlier and absent here"),
         ({"score": {"tau": 0.9}}, "score.tau is 0.9 in earlier and 0.95 here"),
         ({"retain": {"term": "nll", "weight": 1.0, "reduction": "tokens"}}, "retain.term is 'nll'"),
@@ -158,6 +158,52 @@ def test_another_question_is_refused(tmp_path: Path, theirs: dict[str, Any], sai
     with pytest.raises(ConfigError) as caught:
         validate_warm_start(warm(tmp_path))
     assert str(caught.value).startswith(f"search.warm_start: {said}")
+
+
+WIDE, NARROW, FIXED = (
+    {"alpha": {"low": 0.0, "high": 9.0}, "beta": {"low": 0.1, "high": 20.0}},
+    {"alpha": {"low": 0.0, "high": 2.5}, "beta": {"low": 0.25, "high": 10.0, "log": True}},
+    {"alpha": {"choices": (7.0,)}, "beta": {"low": 0.25, "high": 10.0}},
+)
+
+
+def test_another_space_keeps_the_trials_inside(storage: Path) -> None:
+    """All in a wider one, on another scale; in a narrower one those up to its end, and a line counts the others."""
+    known = [record.setting for record in load_records(storage)]
+    wide = warm(storage, space=WIDE)
+    assert validate_warm_start(wide) == []
+    SweepStudy(wide, NAME)
+    assert [trial.params for trial in study(storage).trials] == known
+    inside = [setting for setting in known if float(setting["alpha"]) <= 2.5]
+    narrow = sweep(storage, "narrow", search={"trials": 4, "warm_start": [EARLIER]}, space=NARROW)
+    (line,) = validate_warm_start(narrow)
+    n_outside = len(known) - len(inside)
+    assert 0 < n_outside < 12
+    assert line == f"learns from {len(inside)} of the 12 trials of {EARLIER}: {n_outside} lie outside this space"
+    SweepStudy(narrow, "narrow")
+    there = optuna.load_study(study_name="narrow", storage=f"sqlite:///{storage / 'narrow' / 'study.db'}")
+    assert [trial.params for trial in there.trials] == inside
+    with pytest.raises(ConfigError, match="none of the 12 trials of earlier lies in this space"):
+        validate_warm_start(warm(storage, space=FIXED))
+
+
+def test_a_space_may_have_more_dimensions_or_fewer(storage: Path) -> None:
+    """A learning rate that is searched here had its one value there, 0.01; alpha, searched there, is fixed here."""
+    more = warm(storage, space={**WIDE, "train.lr": {"low": 0.001, "high": 0.1, "log": True}})
+    assert validate_warm_start(more) == []
+    SweepStudy(more, NAME)
+    assert {trial.params["train.lr"] for trial in study(storage).trials} == {0.01}
+    with pytest.raises(ConfigError, match="none of the 12 trials"):
+        validate_warm_start(warm(storage, space={**WIDE, "train.lr": {"low": 0.1, "high": 0.2}}))
+    one = load_records(storage)[3].setting
+    fewer = warm(storage, space={"beta": WIDE["beta"]}, fixed={"alpha": one["alpha"]})
+    assert validate_warm_start(fewer) == [f"learns from 1 of the 12 trials of {EARLIER}: 11 lie outside this space"]
+
+
+def load_records(storage: Path) -> list[TrialRecord]:
+    """The trials of the earlier sweep."""
+    records = read_records(load_stored_config(storage, EARLIER), EARLIER)
+    return [record for record in records if record.phase == "search"]
 
 
 def test_what_only_changes_the_speed_is_no_other_question(tmp_path: Path) -> None:
