@@ -16,7 +16,7 @@ from sweep.shell.arguments import Parser
 # Slow imports stand where they are used: --help and errors need not wait for them.
 
 USAGE = """%(prog)s CONFIG [CONFIG ...] [key=value ...] --address http://HEAD:8265 [--name NAME] [--detach]
-       %(prog)s --resume NAME storage=DIR --address http://HEAD:8265 [--detach]"""
+       %(prog)s --resume NAME storage=DIR [search.trials=N] --address http://HEAD:8265 [--detach]"""
 DESCRIPTION = "Run a sweep on a Ray cluster, as a job on its head node; only code and configs are uploaded."
 EPILOG = """examples:
   export MLFLOW_TRACKING_URI=http://tracking:5000
@@ -103,14 +103,16 @@ def build_resume_job(words: Sequence[str], name: str) -> jobs.ClusterJob:
     """Build the job that resumes sweeps; its name ends with the time, because Ray never frees a job's name.
 
     Raises:
-        ConfigError: the name is not a valid sweep name, or the arguments hold more than an absolute storage=DIR.
+        ConfigError: the name is not a valid sweep name, or the arguments are not an absolute storage=DIR and keys that
+            may change.
     """
     from sweep.cluster import upload
     from sweep.config import stored
     from sweep.config.compose import default_name, validate_name
 
-    stored.parse_storage(words, "--resume")
-    _check_storage_path(words[-1].removeprefix("storage=") if words else str(stored.DEFAULT_STORAGE))
+    stored.parse_resume(words, name)
+    places = [word.removeprefix("storage=") for word in words if word.startswith("storage=")]
+    _check_storage_path(places[-1] if places else str(stored.DEFAULT_STORAGE))
     again = default_name(f"{validate_name(name)}-again", datetime.now(UTC))
     return jobs.ClusterJob(name=again, arguments=["--resume", name, *words], files=upload.collect_files([], []))
 

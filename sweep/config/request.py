@@ -1,6 +1,6 @@
 """Parse the arguments of a command line into the sweeps that they request."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -101,7 +101,7 @@ def _parse_comparison(files: Sequence[Path], overrides: Sequence[str], wanted: s
                 f"data.name = {config.data.name}: the paper tuned nothing on this data, so that no setting can be"
                 f" recovered: launch configs/{config.objective}.yaml instead."
             )
-    _check_shared_blocks(configs)
+    check_shared_blocks(configs)
     return SweepRequest(name=name, files=files, sources=named, configs=_share_experiment(name, configs))
 
 
@@ -112,9 +112,9 @@ def _share_experiment(name: str, configs: Mapping[str, SweepConfig]) -> Mapping[
     return {own: config.model_copy(update={"experiment": config.experiment or name}) for own, config in configs.items()}
 
 
-def _check_shared_blocks(configs: dict[str, SweepConfig]) -> None:
+def check_shared_blocks(configs: Mapping[str, SweepConfig], blocks: Collection[str] = SHARED_BLOCKS) -> None:
     """Refuse sweeps that cannot be compared, or cannot run on the same workers."""
-    (first, ours), *others = ((name, config.model_dump(include={*SHARED_BLOCKS})) for name, config in configs.items())
+    (first, ours), *others = ((name, config.model_dump(include={*blocks})) for name, config in configs.items())
     for name, theirs in others:
         for key, one, other in find_differences(ours, theirs):
             raise ConfigError(

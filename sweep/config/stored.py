@@ -8,9 +8,10 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from sweep.config.budget import BUDGET_KEYS
 from sweep.config.compose import dump, load, validate_name
 from sweep.config.messages import nearest_hint
-from sweep.config.schema import SweepConfig
+from sweep.config.schema import SAVING_KEYS, SweepConfig
 from sweep.config.yaml_files import read_config_file
 from sweep.errors import ConfigError
 
@@ -31,8 +32,8 @@ def dump_stored_config(config: SweepConfig) -> str:
     return f"{FORMAT_LINE.format(version=VERSION, format=FORMAT)}\n{dump(config)}"
 
 
-def load_stored_config(storage: Path, name: str) -> SweepConfig:
-    """Load the configuration of a stored sweep.
+def load_stored_config(storage: Path, name: str, changes: Sequence[str] = ()) -> SweepConfig:
+    """Load the configuration of a stored sweep, with overrides `key=value`.
 
     Raises:
         ConfigError: the storage has no such sweep, the sweep has another format, or its configuration is invalid.
@@ -43,7 +44,7 @@ def load_stored_config(storage: Path, name: str) -> SweepConfig:
         raise ConfigError(f"{name}: {storage} has no sweep of this name{nearest_hint(name, there)}.")
     _check_format(file, name)
     # The storage may have been moved since the sweep began.
-    return load(file).model_copy(update={"storage": storage})
+    return load(file, changes).model_copy(update={"storage": storage})
 
 
 def _check_format(file: Path, name: str) -> None:
@@ -73,6 +74,12 @@ def list_sweep_names(storage: Path, name: str) -> list[str]:
     return sweeps
 
 
+def find_comparison(storage: Path, name: str) -> str | None:
+    """Return the name of the comparison that a sweep belongs to; None for a sweep of its own."""
+    there = [file.parent.name for file in sorted(storage.glob(f"*/{SWEEP_LIST_FILE}"))]
+    return next((one for one in there if name.startswith(f"{one}.") and name in list_sweep_names(storage, one)), None)
+
+
 DEFAULT_STORAGE = Path("runs")
 """Default storage of stored sweeps, relative to the working directory; equal to `storage` in configs/base.yaml."""
 
@@ -94,3 +101,26 @@ def parse_storage(words: Sequence[str], command: str) -> Path:
             f"{command} uses the sweep's own configuration and takes only storage=DIR besides, not {others[0]!r}."
         )
     return Path(words[-1].removeprefix("storage=") if words else DEFAULT_STORAGE).absolute()
+
+
+def parse_resume(words: Sequence[str], name: str) -> tuple[Path, list[str]]:
+    """Parse the arguments beside the name of a sweep that is resumed: its storage, and what it is to do further.
+
+    Raises:
+        ConfigError: there is an argument for a key that may not change.
+    """
+    keys = ("storage", *BUDGET_KEYS, *SAVING_KEYS)
+    for word in words:
+        if (key := word.partition("=")[0]) not in keys:
+            raise ConfigError(
+                f"--resume {name} uses the sweep's own configuration and takes only storage=DIR,"
+                f" {', '.join(keys[1:])} besides, not {word!r}{nearest_hint(key, keys, 0.7)}"
+                f"{warm_start_hint(name) if key.startswith('space.') else ''}."
+            )
+    storage = [word for word in words if word.startswith("storage=")]
+    return parse_storage(storage, "--resume"), [word for word in words if word not in storage]
+
+
+def warm_start_hint(name: str) -> str:
+    """Return the end of a sentence that refuses another space for a sweep: how to keep its trials in that space."""
+    return f"; in another space, a new sweep learns from its trials: --name NEW and search.warm_start=[{name}]"

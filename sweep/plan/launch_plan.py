@@ -1,6 +1,6 @@
 """The checked plan of one command: one sweep, or several that run concurrently and are compared at the end."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,21 +11,19 @@ import yaml
 
 from sweep import status
 from sweep.atomic_io import create_folder
-from sweep.config.diff import find_differences
 from sweep.config.request import SweepRequest, leading_files, parse_request
-from sweep.config.schema import SAVING_KEYS
+from sweep.config.schema import SweepConfig
 from sweep.config.stored import (
     SWEEP_LIST_FILE,
     list_sweep_names,
     load_stored_config,
-    parse_storage,
+    parse_resume,
     sweep_arguments,
 )
 from sweep.errors import ConfigError
+from sweep.plan.changes import change_by_overrides, change_by_request, check_changes
 from sweep.plan.checks import check_databases, check_packages
-from sweep.plan.hub_commits import adopt_commits
-from sweep.plan.row_template import fill_template
-from sweep.plan.sweep_plan import SweepPlan, plan_new_sweep, plan_stored_sweep
+from sweep.plan.sweep_plan import SweepPlan, plan_new_sweep, plan_resumed_sweep
 
 if TYPE_CHECKING:
     from sweep.prepare.preparers import Preparer
@@ -97,61 +95,51 @@ def plan_resume(words: Sequence[str], name: str) -> LaunchPlan:
     """Plan to resume a sweep or a comparison.
 
     Args:
-        words: empty, or storage=DIR, or the original arguments: config files and overrides.
+        words: storage=DIR and what `sweep.plan.changes` may change, or the original arguments, with such changes:
+            config files and overrides.
         name: name of the sweep or of the comparison.
 
     Raises:
-        ConfigError: the name does not exist, another process is running it, or the arguments differ from the original.
+        ConfigError: the name does not exist, another process is running it, or the arguments differ from the original
+            in more than may change.
         DataError: the rows can no longer be loaded.
     """
     check_packages()
     if leading_files(words):
         return _plan_same_request(parse_request(words, name))
-    storage = parse_storage(words, "--resume")
-    return LaunchPlan(name=name, plans=_plan_stored_sweeps(storage, name))
+    storage, overrides = parse_resume(words, name)
+    begun = _load_stored_configs(storage, name)
+    return _plan_changed(name, begun, {own: change_by_overrides(storage, own, overrides) for own in begun})
 
 
-def _plan_stored_sweeps(storage: Path, name: str) -> list[SweepPlan]:
-    """Plan the stored sweeps of this name, and refuse those that another process is running."""
-    from sweep.search.study import refuse_running_sweep
-
-    names = list_sweep_names(storage, name)
-    configs = {own: load_stored_config(storage, own) for own in names}
-    status.say_early(CHECKING)
-    check_databases(configs)
-    plans = [plan_stored_sweep(storage, own) for own in names]
-    for plan in plans:
-        refuse_running_sweep(plan.config, plan.name)
-    return plans
+def _load_stored_configs(storage: Path, name: str) -> dict[str, SweepConfig]:
+    """Load the stored configurations of a sweep or of a comparison's sweeps, by name."""
+    return {own: load_stored_config(storage, own) for own in list_sweep_names(storage, name)}
 
 
 def _plan_same_request(request: SweepRequest) -> LaunchPlan:
     """Plan to resume sweeps that were begun with the same arguments."""
-    storage = next(iter(request.configs.values())).storage
-    plans = [_adopt_saving(plan, request) for plan in _plan_stored_sweeps(storage, request.name)]
-    _check_same_configs(request, plans)
-    return LaunchPlan(name=request.name, plans=plans)
-
-
-def _adopt_saving(plan: SweepPlan, request: SweepRequest) -> SweepPlan:
-    """Keep the models that the command line asks for, whatever the sweep was begun with."""
-    wished = request.configs.get(plan.name, plan.config)
-    saving = {key: getattr(wished, key) for key in SAVING_KEYS}
-    return replace(plan, config=plan.config.model_copy(update=saving))
-
-
-def _check_same_configs(request: SweepRequest, plans: Sequence[SweepPlan]) -> None:
-    """Refuse to resume sweeps that were begun with another configuration."""
-    there, here = [plan.name for plan in plans], [*request.configs]
+    begun = _load_stored_configs(next(iter(request.configs.values())).storage, request.name)
+    there, here = [*begun], [*request.configs]
     if there != here:
         raise ConfigError(
             f"--resume {request.name}: it holds {', '.join(there)}, but the command names {', '.join(here)}."
         )
+    changed = {own: change_by_request(config, request, own) for own, config in begun.items()}
+    return _plan_changed(request.name, begun, changed)
+
+
+def _plan_changed(name: str, begun: Mapping[str, SweepConfig], changed: Mapping[str, SweepConfig]) -> LaunchPlan:
+    """Plan to go on with stored sweeps, and refuse those that another process is running."""
+    from sweep.search.study import refuse_running_sweep
+
+    status.say_early(CHECKING)
+    check_databases(changed)
+    check_changes(begun, changed)
+    plans = [plan_resumed_sweep(begun[own], config, own) for own, config in changed.items()]
     for plan in plans:
-        wished = fill_template(adopt_commits(request.configs[plan.name], plan.config))
-        if other := [*find_differences(plan.config.model_dump(), wished.model_dump())]:
-            said = ", ".join(f"{key} is {one} there and {two} here" for key, one, two in other)
-            raise ConfigError(f"--resume {plan.name}: it was begun with another configuration: {said}.")
+        refuse_running_sweep(plan.config, plan.name)
+    return LaunchPlan(name=name, plans=plans)
 
 
 def _plan_comparison(request: SweepRequest) -> LaunchPlan:

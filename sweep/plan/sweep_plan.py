@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from eval.rows.types import Dataset
 from sweep.config.schema import MAX_EXPERIMENT_CHARS, SweepConfig
 from sweep.config.stored import load_stored_config
 from sweep.errors import ConfigError
+from sweep.plan.changes import describe_changes
 from sweep.plan.checks import check_lora_targets, check_model_loadable, check_row_lengths, check_steps
 from sweep.plan.hub_commits import hash_local_models, pin_commits
 from sweep.plan.row_template import fill_template
@@ -36,6 +37,7 @@ class SweepPlan:
         dataset: the rows.
         artifacts: the places of the target and of the cached outputs of the reference, which may not exist yet.
         open_study: creates or opens the sweep's folder and study.
+        remarks: sentences on how the sweep begins or goes on.
     """
 
     config: SweepConfig
@@ -43,6 +45,7 @@ class SweepPlan:
     dataset: Dataset
     artifacts: "Artifacts"
     open_study: "Callable[[], AbstractContextManager[SweepStudy]]"
+    remarks: Sequence[str] = ()
 
     @property
     def folder(self) -> Path:
@@ -88,7 +91,7 @@ class SweepPlan:
     @property
     def notes(self) -> list[str]:
         """Sentences that a reader of the sweep's numbers has to know."""
-        return list_notes(self.config, len(self.dataset.holdout))
+        return [*self.remarks, *list_notes(self.config, len(self.dataset.holdout))]
 
     @property
     def rows_summary(self) -> str:
@@ -138,8 +141,8 @@ def plan_new_sweep(config: SweepConfig, name: str) -> SweepPlan:
     pinned = pin_commits(config)
     check_model_loadable(pinned)
     filled = fill_template(pinned)
-    warm_start.validate_warm_start(filled)
-    return _build_plan(filled, name, partial(create_study, filled, name))
+    remarks = warm_start.validate_warm_start(filled)
+    return replace(_build_plan(filled, name, partial(create_study, filled, name)), remarks=remarks)
 
 
 def plan_stored_sweep(storage: Path, name: str) -> SweepPlan:
@@ -149,15 +152,41 @@ def plan_stored_sweep(storage: Path, name: str) -> SweepPlan:
         ConfigError: there is no such sweep, or its configuration was changed since it began.
         DataError: the rows can no longer be loaded.
     """
-    from sweep.search.storage import refuse_changed_config
     from sweep.search.study import reopen_study
 
     config = load_stored_config(storage, name)
-    refuse_changed_config(config, name)
+    return _plan_existing(config, config, name, partial(reopen_study, config, name))
+
+
+def plan_resumed_sweep(begun: SweepConfig, config: SweepConfig, name: str) -> SweepPlan:
+    """Plan to go on with a sweep, whose stored configuration is replaced once it begins to run.
+
+    Args:
+        begun: its stored configuration.
+        config: the one with which it goes on, changed as `sweep.plan.changes` allows.
+        name: its name.
+
+    Raises:
+        ConfigError: as `plan_stored_sweep` does.
+        DataError: the rows can no longer be loaded.
+    """
+    from sweep.search.study import resume_study
+
+    plan = _plan_existing(begun, config, name, partial(resume_study, config, name))
+    return replace(plan, remarks=describe_changes(begun, config, name))
+
+
+def _plan_existing(
+    begun: SweepConfig, config: SweepConfig, name: str, open_study: "Callable[[], AbstractContextManager[SweepStudy]]"
+) -> SweepPlan:
+    """Plan a sweep that exists, if nobody has changed its stored configuration."""
+    from sweep.search.storage import refuse_changed_config
+
+    refuse_changed_config(begun, name)
     validate_config(config)
     check_model_loadable(config)
     hash_local_models(config)
-    return _build_plan(config, name, partial(reopen_study, config, name))
+    return _build_plan(config, name, open_study)
 
 
 def validate_config(config: SweepConfig) -> None:

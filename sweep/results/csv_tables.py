@@ -30,8 +30,8 @@ def format_trials_csv(records: Iterable[TrialRecord]) -> str:
 
 
 def format_repeats_csv(sweep: SweepRecords, phase: Phase) -> str:
-    """Format race.csv or finalists.csv: a line for each ended run: its setting's label, then trials.csv's columns."""
-    over = [record for record in _select_ended_records(sweep.records) if record.phase == phase]
+    """Format race.csv or finalists.csv: a line for each run that counts: its setting's label, then as trials.csv."""
+    over = [record for record in _select_ended_records(sweep.counted) if record.phase == phase]
     labels = [label_setting(sweep, record.setting) for record in over]
     rows = zip([phase, *labels], [_list_columns(over), *_build_rows(over)], strict=True)
     return _format_csv([label, *row] for label, row in rows)

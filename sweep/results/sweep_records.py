@@ -51,6 +51,22 @@ class SweepRecords:
         """The finished search trials, lowest estimate of the mean score over seeds first."""
         return rank_trials(self.config, self.records)
 
+    @cached_property
+    def counted(self) -> list[TrialRecord]:
+        """The trials that enter the result, in any order.
+
+        A sweep that was resumed with more trials may hold runs of race and report of settings that these have
+        overtaken; and idle workers run rounds of the race ahead, which a setting that leaves needs no more.
+        """
+        ours = [self.paper, None if self.best is None else self.best.setting]
+        return [
+            record
+            for record in self.records
+            if record.phase == "search"
+            or (record.phase == "race" and self.race.is_counted(record.setting, record.seed))
+            or (record.phase == "finalist" and record.setting in ours)
+        ]
+
     def find_search_trial(self, setting: Setting) -> TrialRecord | None:
         """Return the best finished search trial with this setting; None where there is none."""
         return next((record for record in self.ranking if record.setting == setting), None)

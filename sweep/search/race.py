@@ -38,11 +38,13 @@ class Racer:
         setting: its hyper-parameters.
         scores: score by race seed, of the complete rounds in which it took part; lower is better.
         left: the reason why it left the race; empty while it is in it, and for the winner and those tied with it.
+        n_rounds: number of complete rounds in which it took part, with the one in which its run failed.
     """
 
     setting: Setting
     scores: Mapping[int, float]
     left: str = ""
+    n_rounds: int = 0
 
     @property
     def mean(self) -> float:
@@ -75,6 +77,13 @@ class Race:
     def winner(self) -> Setting | None:
         """The setting with the lowest mean so far, before the first round the search's best; None without a racer."""
         return next((racer.setting for racer in self.remaining), None)
+
+    def is_counted(self, setting: Setting, seed: int) -> bool:
+        """Return True if a run of the race is part of it: its setting took, or may still take, part in that round."""
+        own = next((racer for racer in self.racers if racer.setting == setting), None)
+        if own is None or seed not in self.seeds:
+            return False
+        return not (self.is_over or own.left) or self.seeds.index(seed) < own.n_rounds
 
     def next_runs(self) -> list[tuple[Setting, int]]:
         """Return setting and seed of all runs that may still be needed, round by round."""
@@ -160,9 +169,10 @@ def _sort_key(racer: Racer) -> float:
 
 def _add_run(racer: Racer, run: TrialRecord) -> Racer:
     """Add a run's score to its racer; a failed run takes it out of the race."""
+    n_rounds = racer.n_rounds + 1
     if run.state == "failed":
-        return replace(racer, left=f"failed on seed {run.seed}: {run.reason}")
-    return replace(racer, scores={**racer.scores, run.seed: run.score})
+        return replace(racer, left=f"failed on seed {run.seed}: {run.reason}", n_rounds=n_rounds)
+    return replace(racer, scores={**racer.scores, run.seed: run.score}, n_rounds=n_rounds)
 
 
 def _mark_leavers(racers: Sequence[Racer]) -> list[Racer]:

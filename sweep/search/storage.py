@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from eval.definitions import define_score
+from sweep.config.budget import list_changes, list_cuts
 from sweep.config.diff import find_differences
 from sweep.config.schema import SAVING_KEYS, SweepConfig
 from sweep.errors import ConfigError
@@ -69,7 +70,7 @@ def comparable_config(config: SweepConfig) -> dict[str, object]:
 
 
 def refuse_changed_config(config: SweepConfig, name: str) -> None:
-    """Refuse a configuration that differs from the one with which the sweep began.
+    """Refuse a configuration that differs from the one with which the sweep began, but for a larger budget.
 
     Raises:
         ConfigError: a key of `comparable_config` differs, or the database cannot be opened.
@@ -80,7 +81,11 @@ def refuse_changed_config(config: SweepConfig, name: str) -> None:
         if search is None
         else search.user_attrs.get(CONFIG_ATTRIBUTE, comparable_config(config))
     )
-    for key, one, two in find_differences(begun, comparable_config(config)):
+    now = comparable_config(config)
+    larger = {change.key for change in list_changes(begun, now) if change not in list_cuts(begun, now)}
+    for key, one, two in find_differences(begun, now):
+        if key in larger:
+            continue
         raise ConfigError(
             f"{key} = {two} in {config.storage / name / 'config.yaml'} was {one} when the sweep began: its trials would"
             " not be comparable; put it back, or begin another sweep."

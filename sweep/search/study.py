@@ -11,10 +11,10 @@ from filelock import FileLock, Timeout
 from optuna.trial import TrialState
 
 from eval.metrics.calibrated_score import extraction_strengths
-from sweep.atomic_io import create_folder
+from sweep.atomic_io import atomic_write, create_folder
 from sweep.config import space
 from sweep.config.schema import SweepConfig
-from sweep.config.stored import CONFIG_FILE, dump_stored_config
+from sweep.config.stored import CONFIG_FILE, dump_stored_config, load_stored_config
 from sweep.errors import ConfigError
 from sweep.records import INTERRUPTED_REASON, Phase, Setting, TrialRecord, now
 from sweep.search import asha, storage, warm_start
@@ -128,6 +128,10 @@ class SweepStudy:
         """The id of the sweep's MLflow run; None if the sweep was never tracked, empty if the run is not known."""
         return self._studies["search"].user_attrs.get("run_id")
 
+    def save_config(self) -> None:
+        """Save the configuration in the study as the one that must stay the same from now on."""
+        self._studies["search"].set_user_attr(storage.CONFIG_ATTRIBUTE, storage.comparable_config(self._config))
+
     def save_run_id(self, run_id: str) -> None:
         """Save the id of the sweep's MLflow run in the study."""
         self._studies["search"].set_user_attr("run_id", run_id)
@@ -196,6 +200,21 @@ def reopen_study(config: SweepConfig, name: str) -> Iterator[SweepStudy]:
     """
     with _lock_folder(config, name):
         yield SweepStudy(config, name)
+
+
+@contextmanager
+def resume_study(config: SweepConfig, name: str) -> Iterator[SweepStudy]:
+    """Lock the folder of a sweep, store the configuration with which it goes on, and yield its study.
+
+    Raises:
+        ConfigError: as `reopen_study` does.
+    """
+    with _lock_folder(config, name):
+        if load_stored_config(config.storage, name) != config:
+            atomic_write(config.storage / name / CONFIG_FILE, dump_stored_config(config))
+        study = SweepStudy(config, name)
+        study.save_config()
+        yield study
 
 
 def refuse_running_sweep(config: SweepConfig, name: str) -> None:
