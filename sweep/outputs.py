@@ -22,7 +22,7 @@ from sweep.results.sweep_records import SweepRecords
 from sweep.results.target_check import warn_of_weak_target
 from sweep.run import SweepResult
 from sweep.search.study import read_revisions
-from sweep.tracking.backfill import attach_files, describe_result
+from sweep.tracking.backfill import attach_files, describe_result, mark_uncounted
 from sweep.tracking.logged_models import ModelEntry, log_models
 from sweep.tracking.store import TrackingError
 from sweep.tracking.views import print_ui_lines
@@ -87,6 +87,7 @@ def publish_report(plan: SweepPlan, records: Sequence[TrialRecord], tracking_run
     warning = warn_of_weak_target(sweep.target_metrics)
     attach_files(tracking_run, plan.folder, written, tags | ({"warning": warning} if warning else {}))
     describe_result(tracking_run, describe_sweep(sweep, plan.folder))
+    mark_uncounted(tracking_run, sweep.uncounted)
     log_models(tracking_run, [*map(_describe_entry, read_models(plan.folder))], plan.config.registry)
 
 

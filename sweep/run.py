@@ -25,7 +25,7 @@ from sweep.prepare.preparers import Preparer
 from sweep.records import TrackingRun, TrialRecord
 from sweep.results.sweep_records import SweepRecords
 from sweep.results.target_check import describe_target, refuse_ignorant_target, warn_of_weak_target
-from sweep.search.queue import pending_trials
+from sweep.search.queue import pending_trials, select_planned
 from sweep.search.study import SweepStudy
 from sweep.signals import CallerSignals, InterruptHandler
 from sweep.tracking.runs import RunStatus
@@ -159,7 +159,7 @@ def build_search(
 ) -> Search:
     """Build the search of a sweep; display, tracker and pages listen to its trials."""
     view = display.for_sweep(plan.name)
-    view.on_resume(study.list_records())
+    view.on_resume(select_planned(plan.config, plan.paper, study.list_records()))
     requests = pending_trials(plan.config, plan.paper, study)
     return Search(
         study=study,

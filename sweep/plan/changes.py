@@ -9,7 +9,7 @@ setting depends on its index and on the search trials before it, never on the nu
 - A grid whose ranges `search.trials` divides has other settings, and is refused.
 
 Runs of race and report are known by setting and seed and not run twice. Those of settings that further trials have
-overtaken stay in the study and in MLflow, and count nowhere (`SweepRecords.counted`).
+overtaken stay in the study and in MLflow, and count nowhere (`SweepRecords.uncounted`).
 
 `search.trials` and `seeds` may also become fewer, but not fewer than have begun; `search.hours` and `search.race` may
 be anything, since hours never end a search at the same trial twice, and the race is held again from its runs.

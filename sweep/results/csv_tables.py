@@ -31,7 +31,7 @@ def format_trials_csv(records: Iterable[TrialRecord]) -> str:
 
 def format_repeats_csv(sweep: SweepRecords, phase: Phase) -> str:
     """Format race.csv or finalists.csv: a line for each run that counts: its setting's label, then as trials.csv."""
-    over = [record for record in _select_ended_records(sweep.counted) if record.phase == phase]
+    over = sweep.list_counted(phase)
     labels = [label_setting(sweep, record.setting) for record in over]
     rows = zip([phase, *labels], [_list_columns(over), *_build_rows(over)], strict=True)
     return _format_csv([label, *row] for label, row in rows)

@@ -138,8 +138,7 @@ def collect_search_values(
 
 def summarize_finalists(sweep: SweepRecords) -> list[Finalist]:
     """Summarise the settings that ran on report seeds, in the order of their first run there."""
-    over = sorted((r for r in sweep.counted if r.phase == "finalist" and r.state != "running"), key=lambda r: r.index)
-    settings = _list_distinct_settings(over)
+    settings = _list_distinct_settings(sweep.list_counted("finalist"))
     best = None if sweep.best is None else sweep.best.setting
     ours = {} if best is None else collect_repeat_values(sweep.records, best)
     return [

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from sweep.config.schema import SweepConfig
-from sweep.records import Setting, TrialRecord
+from sweep.records import Phase, Setting, TrialRecord
 from sweep.search.paper import find_paper_setting
 from sweep.search.race import Race, hold_race
 from sweep.search.score_model import rank_trials
@@ -52,20 +52,24 @@ class SweepRecords:
         return rank_trials(self.config, self.records)
 
     @cached_property
-    def counted(self) -> list[TrialRecord]:
-        """The trials that enter the result, in any order.
+    def uncounted(self) -> list[TrialRecord]:
+        """The runs of race and report that do not enter the result.
 
-        A sweep that was resumed with more trials may hold runs of race and report of settings that these have
-        overtaken; and idle workers run rounds of the race ahead, which a setting that leaves needs no more.
+        A sweep that was resumed with more trials may hold runs of settings that these have overtaken; and idle workers
+        run rounds of the race ahead, which a setting that leaves no longer needs.
         """
         ours = [self.paper, None if self.best is None else self.best.setting]
         return [
             record
             for record in self.records
-            if record.phase == "search"
-            or (record.phase == "race" and self.race.is_counted(record.setting, record.seed))
-            or (record.phase == "finalist" and record.setting in ours)
+            if (record.phase == "race" and not self.race.is_counted(record.setting, record.seed))
+            or (record.phase == "finalist" and record.setting not in ours)
         ]
+
+    def list_counted(self, phase: Phase) -> list[TrialRecord]:
+        """List the trials of a phase that have ended and enter the result, by index."""
+        ended = [record for record in self.records if record.phase == phase and record.state != "running"]
+        return sorted((record for record in ended if record not in self.uncounted), key=lambda record: record.index)
 
     def find_search_trial(self, setting: Setting) -> TrialRecord | None:
         """Return the best finished search trial with this setting; None where there is none."""

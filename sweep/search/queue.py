@@ -1,6 +1,6 @@
 """The trials that a sweep still has to run, in order, given the trials that its study already holds."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice, repeat
 
 import optuna
@@ -58,6 +58,24 @@ def pending_trials(config: SweepConfig, paper: Setting | None, ledger: SweepStud
         yield None
     yield from _pending_race_runs(config, paper, ledger)
     yield from _pending_reports(config, hold_race(config, paper, ledger.list_records()).winner, ledger)
+
+
+def select_planned(config: SweepConfig, paper: Setting | None, records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Select from the trials of a sweep that is resumed those that are among the planned ones, as far as is known.
+
+    While its search is not over, as in one that goes on with more trials, nobody knows which runs of an earlier race
+    and of its winner will count.
+    """
+    search = [record for record in records if record.phase == "search"]
+    is_over = sum(record.state in ("finished", "pruned") for record in search) == count_search_trials(config)
+    race = hold_race(config, paper, records) if is_over else None
+    settings = [paper, None if race is None else race.winner]
+    return search + [
+        record
+        for record in records
+        if (record.phase == "race" and race is not None and race.is_counted(record.setting, record.seed))
+        or (record.phase == "finalist" and record.setting in settings)
+    ]
 
 
 def count_search_trials(config: SweepConfig) -> int | None:

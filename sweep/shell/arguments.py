@@ -8,7 +8,7 @@ from sweep.errors import ConfigError
 
 DESCRIPTION = "Run a sweep, or several to compare: from config files to the best settings of unlearning objectives."
 USAGE = """%(prog)s CONFIG [CONFIG ...] [key=value ...] [--name NAME] [--dry-run | --cfg job]
-       %(prog)s --resume NAME [storage=DIR | CONFIG ... key=value ...] [--dry-run | --cfg job]"""
+       %(prog)s --resume NAME [storage=DIR] [search.trials=N | CONFIG ... key=value ...] [--dry-run | --cfg job]"""
 EXAMPLES = """examples:
   python -m sweep.launch configs/wtnpo.yaml
   python -m sweep.launch configs/wtnpo.yaml search.trials=8 seed=1 --name short
@@ -18,6 +18,9 @@ EXAMPLES = """examples:
   python -m sweep.launch configs/wga.yaml configs/npo.yaml configs/wtnpo.yaml --name three
   python -m sweep.launch configs/compare.yaml search.trials=48
   python -m sweep.launch --resume short
+  python -m sweep.launch --resume short search.trials=48
+
+--resume also takes search.hours, search.race, seeds, save, save_as and registry: a finished sweep then goes on
 
 exit codes: 0 each sweep has a finished trial, 1 one has none or something that it needs failed, 2 the command line is
 wrong, 129 SIGHUP, 130 SIGINT, 141 the reader of the output is gone, 143 SIGTERM"""
@@ -51,7 +54,9 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
         "--name",
         help="the sweep's name (default: <config>-<model>-<data>-<UTC time>)",
     )
-    which.add_argument("--resume", metavar="NAME", help="resume a sweep: keep its finished trials, run the rest")
+    which.add_argument(
+        "--resume", metavar="NAME", help="resume a sweep: keep its finished trials, run the rest, or more"
+    )
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--dry-run", action="store_true", help="say what would happen, and start nothing")
     only.add_argument("--cfg", choices=["job"], help="print the resolved configuration as YAML, and start nothing")

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from sweep.records import TrackingRun, TrialRecord
 from sweep.redaction import redact
 from sweep.tracking.address import get_tracking_uri
 from sweep.tracking.description import DESCRIPTION_TAG, add_links
-from sweep.tracking.labels import truncate_texts
+from sweep.tracking.labels import format_attempt_key, truncate_texts
 from sweep.tracking.metrics import build_metrics, to_milliseconds
 from sweep.tracking.runs import RunStatus, SweepRuns
 from sweep.tracking.store import get_or_create_experiment, open_client, translate_errors
@@ -83,6 +83,29 @@ def describe_result(tracking_run: TrackingRun, text: str) -> None:
         view_key = format_view_key(run.data.tags["sweep"], tracking_run.run_id)
         linked = add_links(text, run.info.experiment_id, view_key)
         client.set_tag(tracking_run.run_id, DESCRIPTION_TAG, truncate_texts({"text": linked})["text"])
+
+
+def mark_uncounted(tracking_run: TrackingRun, uncounted: Iterable[TrialRecord]) -> None:
+    """Give the nested runs of race and report that do not enter the result the tag `counted`, `no`; no others have it.
+
+    Args:
+        tracking_run: the location of the sweep's run.
+        uncounted: the last attempts of these trials.
+
+    Raises:
+        TrackingError: MLflow refused or could not be reached.
+    """
+    uri, keys = get_tracking_uri(), {format_attempt_key(record) for record in uncounted}
+    with translate_errors(uri):
+        client = open_client(uri)
+        experiment = client.get_run(tracking_run.run_id).info.experiment_id
+        own = f"tags.`mlflow.parentRunId` = '{tracking_run.run_id}' and tags.phase != 'search'"
+        for run in client.search_runs([experiment], own):
+            is_marked, is_uncounted = "counted" in run.data.tags, run.data.tags.get("attempt") in keys
+            if is_uncounted and not is_marked:
+                client.set_tag(run.info.run_id, "counted", "no")
+            elif is_marked and not is_uncounted:
+                client.delete_tag(run.info.run_id, "counted")
 
 
 def log_scores(scores: Mapping[str, Any], path: Path) -> TrackingRun:

@@ -58,17 +58,18 @@ def log_models(tracking_run: TrackingRun, models: Sequence[ModelEntry], registry
         client = open_client(uri)
         experiment = client.get_run(tracking_run.run_id).info.experiment_id
         own = f"source_run_id = '{tracking_run.run_id}'"
-        there = {model.tags.get(ATTEMPT_TAG) for model in client.search_logged_models([experiment], own)}
+        logged = [*client.search_logged_models([experiment], own)]
+        there = {model.tags.get(ATTEMPT_TAG) for model in logged}
         for model in models:
             if model.trial not in there:
                 _log_model(client, experiment, tracking_run.run_id, model, registry)
+            _mark_replaced(client, model, logged)
 
 
 def _log_model(client: MlflowClient, experiment: str, run_id: str, model: ModelEntry, registry: str | None) -> None:
     """Log one model, and register it if asked; half of it is none, since it is ready only at the end."""
-    name = model.name.replace(".", "-")  # MLflow refuses the dot of a comparison's sweeps
     logged = client.create_logged_model(
-        experiment, name, run_id, truncate_texts(model.tags), truncate_texts(model.params), MODEL_TYPE
+        experiment, _format_name(model), run_id, truncate_texts(model.tags), truncate_texts(model.params), MODEL_TYPE
     )
     if registry is None and model.card.is_file():  # it is written at the end of a sweep
         client.log_model_artifact(logged.model_id, str(model.card))
@@ -78,6 +79,20 @@ def _log_model(client: MlflowClient, experiment: str, run_id: str, model: ModelE
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     client.set_logged_model_tags(logged.model_id, {ATTEMPT_TAG: model.trial})
     client.finalize_logged_model(logged.model_id, "READY")
+
+
+def _mark_replaced(client: MlflowClient, model: ModelEntry, logged: Sequence[LoggedModel]) -> None:
+    """Say of models logged earlier if their folder holds them or, as that of a former best setting, this one."""
+    for one in logged:
+        if one.name == _format_name(model) and ATTEMPT_TAG in one.tags:
+            is_this = one.tags[ATTEMPT_TAG] == model.trial
+            place = model.tags["path"] if is_this else f"replaced by the model of {model.trial}"
+            if one.tags.get("path") != place:
+                client.set_logged_model_tags(one.model_id, {"path": place})
+
+
+def _format_name(model: ModelEntry) -> str:
+    return model.name.replace(".", "-")  # MLflow refuses the dot of a comparison's sweeps
 
 
 def _register_model(

@@ -109,10 +109,12 @@ class SweepRuns:
             return
         self.open_sweep_run()
         blocks = self._config.model_dump(mode="json", include=set(PARAM_BLOCKS))
-        there = self._client.get_run(self.run_id).data.params  # MLflow refuses to change one
-        self._log_batches(
-            self.run_id, params={key: str(value) for key, value in flatten_block(blocks) if key not in there}
-        )
+        params = truncate_texts({key: str(value) for key, value in flatten_block(blocks)})
+        there = self._client.get_run(self.run_id).data.params
+        # MLflow refuses to change a param: what a resumed sweep has changed is a tag of the same name.
+        changed = {key: value for key, value in params.items() if there.get(key, value) != value}
+        new = {key: value for key, value in params.items() if key not in there}
+        self._log_batches(self.run_id, params=new, tags=changed)
         self._client.log_text(self.run_id, dump(self._config), "config.yaml")
         self._client.log_dict(self.run_id, define_metrics(self._config), DEFINITIONS_FILE)
         self._has_logged_config = True

@@ -15,7 +15,7 @@ from support.tracked import START, begun, client, live, record, runs
 from support.waiting import until
 from sweep.config.schema import SweepConfig
 from sweep.records import INTERRUPTED_REASON
-from sweep.tracking.backfill import backfill_sweep
+from sweep.tracking.backfill import backfill_sweep, mark_uncounted
 from sweep.tracking.labels import MAX_TEXT_CHARS
 from sweep.tracking.logged_models import ModelEntry, log_models
 from sweep.tracking.runs import SweepRuns
@@ -205,7 +205,8 @@ def test_a_resumed_sweep_has_the_same_parent_and_doubles_nothing(here: Path, con
     assert parents[0].info.status == "RUNNING"
 
     again = record(2, started=START + 100, ended=START + 110)
-    tracker = Tracker.start(config, "resumed", "")
+    more = config.model_copy(update={"search": config.search.model_copy(update={"trials": 9})})
+    tracker = Tracker.start(more, "resumed", "")
     live(tracker, again)
     assert tracker.finish("FINISHED", [record(0), record(1), again]) == ""
     (parent,), nested = runs(client(here))
@@ -215,6 +216,8 @@ def test_a_resumed_sweep_has_the_same_parent_and_doubles_nothing(here: Path, con
     assert history(client(here), nested[1], "loss") == [(1, -0.5), (2, -1.5)]
     assert history(client(here), parent, "finished_trials") == [(1, 1.0), (2, 2.0), (3, 3.0)]
     assert [run.info.run_name.split(" a")[0] for run in nested] == ["#0 0.250", "#1 0.250", "#2", "#2 0.250"]
+    assert (parent.data.params["search.trials"], parent.data.tags["search.trials"]) == ("3", "9")
+    assert "search.hours" not in parent.data.tags
 
 
 def test_a_resumed_sweep_counts_on(here: Path, config: SweepConfig) -> None:
@@ -225,6 +228,17 @@ def test_a_resumed_sweep_counts_on(here: Path, config: SweepConfig) -> None:
     live(again, record(2))
     (parent,), _ = runs(client(here))
     assert history(client(here), parent, "best_score") == [(1, 0.25), (2, 0.125), (3, 0.125)]
+
+
+def test_runs_that_do_not_count_are_marked(here: Path, config: SweepConfig) -> None:
+    """A former best setting's; should it be the best again, the mark goes."""
+    records = [record(0), record(0, phase="finalist"), record(1, phase="finalist")]
+    _, place = backfill_sweep(config, "more", "FINISHED", records)
+    for uncounted, marks in ((records[1:2], [None, "no", None]), (records[2:], [None, None, "no"])):
+        mark_uncounted(place, uncounted)
+        _, nested = runs(client(here))
+        nested = sorted(nested, key=lambda run: (run.data.tags["phase"] != "search", run.data.tags["index"]))
+        assert [run.data.tags.get("counted") for run in nested] == marks
 
 
 def test_the_parent_is_found_by_its_run_id_too(here: Path, config: SweepConfig) -> None:
@@ -297,6 +311,13 @@ def test_saved_models_are_logged_once(here: Path, config: SweepConfig, registry:
     assert copied == ({"README.md"} if registry is None else {path.name for path in folder.iterdir()})
     versions = store.search_model_versions("name = 'mine'")
     assert [version.source for version in versions] == ([] if registry is None else [logged.artifact_location])
+    for trial, former in (
+        ("finalist-5 compared", "finalist-0 compared"),
+        ("finalist-0 compared", "finalist-5 compared"),
+    ):
+        log_models(tracker.tracking_run, [replace(entry, trial=trial)], registry)
+        paths = {one.tags["trial"]: one.tags["path"] for one in store.search_logged_models([parent.info.experiment_id])}
+        assert paths == {trial: str(folder), former: f"replaced by the model of {trial}"}
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from sweep.search.queue import (
     count_search_trials,
     is_in_space,
     pending_trials,
+    select_planned,
     validate_search,
 )
 from sweep.search.race import list_own_trials
@@ -62,6 +63,15 @@ def test_nothing_is_left_after_a_whole_sweep(tmp_path: Path) -> None:
     config = sweep(tmp_path, search={"race": 4}, seeds=2)
     assert len(work(config)) == count_planned_trials(config, PAPER) == 11
     assert list(pending_trials(config, PAPER, SweepStudy(config, NAME))) == []
+
+
+def test_what_is_planned_of_a_sweep_that_goes_on(tmp_path: Path, whole: list[TrialRecord]) -> None:
+    """While 3 of 15 trials are to come only the paper's repeat is sure to count, then race and winner's too."""
+    config = sweep(tmp_path, search=RACED, seeds=1)
+    assert select_planned(config, PAPER, whole) == whole
+    more = sweep(tmp_path, search={"trials": 15, "race": 4}, seeds=1)
+    sure = [record for record in whole if record.phase == "search" or record.setting == PAPER]
+    assert len(sure) == 13 and select_planned(more, PAPER, whole) == sure
 
 
 def test_another_seed_asks_other_settings(tmp_path: Path) -> None:
