@@ -2,6 +2,7 @@
 
     sweep_plan    one sweep: its name, its rows, where its artifacts lie
     launch_plan   the sweeps of one command: one sweep, a comparison, or either of them resumed
+    changes       what may change when a sweep is resumed
     dry_run       say what a launch would do
     checks        checks that read files: rows, weights, tokenizer
     machine_check trials that this machine's memory holds

@@ -11,6 +11,7 @@ import yaml
 
 from sweep import status
 from sweep.atomic_io import create_folder
+from sweep.config.budget import list_changes
 from sweep.config.request import SweepRequest, leading_files, parse_request
 from sweep.config.schema import SweepConfig
 from sweep.config.stored import (
@@ -67,7 +68,11 @@ class LaunchPlan:
         """Instruction to resume: the command, or to repeat the original command if there is no folder yet."""
         if not self.folder.exists():
             return "give the same command again"
-        return f"python -m sweep.launch --resume {sweep_arguments(self.plans[0].config.storage, self.name)}"
+        first = self.plans[0]
+        stored = load_stored_config(first.config.storage, first.name)  # as it was, until the sweeps begin to go on
+        changes = [f"{key}={new}" for key, _, new in list_changes(stored.model_dump(), first.config.model_dump())]
+        command = f"python -m sweep.launch --resume {sweep_arguments(first.config.storage, self.name)}"
+        return " ".join([command, *changes])
 
     @property
     def notes(self) -> list[str]:

@@ -46,7 +46,8 @@ def validate_warm_start(config: SweepConfig) -> list[str]:
             raise ConfigError(f"search.warm_start: none of the {len(finished)} trials of {name} lies in this space.")
         if n_outside := len(finished) - n_inside:
             lines.append(
-                f"learns from {n_inside} of the {len(finished)} trials of {name}: {n_outside} lie outside this space"
+                f"search.warm_start: {n_inside} of {len(finished)} trials of {name} lie in this space;"
+                f" {n_outside} outside are left out"
             )
     return lines
 

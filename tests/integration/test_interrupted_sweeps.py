@@ -27,7 +27,8 @@ def wait_for(command: ToyCommand, file: Path) -> None:
 def test_a_comparison_is_interrupted_and_goes_on(tmp_path: Path) -> None:
     """By SIGTERM: exit code 143, how to go on, MLflow's runs KILLED, no process left.
 
-    The resumed comparison is whole, with the files of each sweep and of both, in 2·(1 + 3 + 2) runs.
+    The comparison, resumed with another trial for each, is whole, with the files of each sweep and of both, in
+    2·(1 + 4 + 2) runs.
     """
     command = toy(tmp_path, WGA, NPO, *SMALL, "--name", "both", TOY_HOLD="1")
     command.wait_for(" search 0")
@@ -38,14 +39,15 @@ def test_a_comparison_is_interrupted_and_goes_on(tmp_path: Path) -> None:
     assert "to go on: python -m sweep.launch --resume both\n" in command.said()
     assert "KILLED" in statuses(tmp_path)
     assert "RUNNING" not in statuses(tmp_path)
-    again = toy(tmp_path, "--resume", "both")
+    again = toy(tmp_path, "--resume", "both", "search.trials=4")
     assert again.end() == 0, again.said()
     for name in ("both.wga", "both.npo"):
-        assert json.loads((tmp_path / "runs" / name / "summary.json").read_text())["trials"]["finished"] == 3
+        assert f"note: {name} goes on with search.trials = 4 instead of 3\n" in again.said()
+        assert json.loads((tmp_path / "runs" / name / "summary.json").read_text())["trials"]["finished"] == 4
         assert (tmp_path / "runs" / name / "report.html").is_file()
     files = {"sweeps.yaml", "comparison.csv", "comparison.json", "report.html"}
     assert files <= {path.name for path in (tmp_path / "runs" / "both").iterdir()}
-    assert statuses(tmp_path).count("FINISHED") == 12
+    assert statuses(tmp_path).count("FINISHED") == 14
     assert "RUNNING" not in statuses(tmp_path)
     assert len(list(tmp_path.glob("mlruns/*/*/artifacts/both/report.html"))) == 2
 

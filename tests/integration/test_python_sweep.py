@@ -27,7 +27,7 @@ for signum in (signal.SIGINT, signal.SIGTERM):
 words = {"search.trials": 2, "search.race": 0, "seeds": 2}
 with ThreadPoolExecutor(1) as threads:
     ran = threads.submit(run_sweep, "wtnpo", words, name="called").result()
-again = run_sweep("wtnpo", words, name="called", resume=True)
+again = run_sweep("wtnpo", words | {"search.trials": 3}, name="called", resume=True)
 kept = [signal.getsignal(signum) is handler for signum in (signal.SIGINT, signal.SIGTERM)]
 print(json.dumps({
     "trials": ran.trials[["phase", "score"]].to_dict("records"),
@@ -36,14 +36,16 @@ print(json.dumps({
     "verdict": ran.verdict,
     "text": str(ran),
     "report": ran.report.is_file(),
-    "same": again.best == ran.best and again.records == ran.records,
+    "lost": [one.index for one in ran.records if one not in again.records],
+    "search": [sum(one.phase == "search" for one in sweep.records) for sweep in (ran, again)],
+    "planned": again.summary["trials"]["planned"],
     "kept": kept,
 }))
 """
 
 
 def test_a_sweep_runs_in_a_thread_and_goes_on(mlflow_here: Path) -> None:
-    """The result has every trial, best and verdict; another call finds all done; the signals are the caller's."""
+    """The result has every trial, best and verdict; another call adds a trial to it; the signals are the caller's."""
     done = subprocess.run(  # noqa: S603 (our own)
         [sys.executable, "-c", PROGRAM],
         cwd=mlflow_here,
@@ -60,7 +62,8 @@ def test_a_sweep_runs_in_a_thread_and_goes_on(mlflow_here: Path) -> None:
     assert found["text"].startswith(found["verdict"])
     assert found["curve"] == 2 * len(found["trials"])
     assert found["report"]
-    assert found["same"]
+    assert (found["lost"], found["search"], found["planned"]) == ([], [2, 3], 3)
+    assert "trials: 3\n" in (mlflow_here / "runs" / "called" / "config.yaml").read_text()
     assert found["kept"] == [True, True]
 
 

@@ -212,7 +212,11 @@ def test_a_sweep_goes_on_with_a_larger_budget(here: Path) -> None:
     begun([FILES[0], *SMALL], "one")
     file, words = here / "runs" / "one" / CONFIG_FILE, ["search.trials=5", "search.race=4", "search.hours=2", "seeds=2"]
     before = file.read_text()
-    plan = plan_resume([*words, "save=none"], "one").plans[0]
+    larger = plan_resume([*words, "save=none"], "one")
+    (plan,) = larger.plans
+    assert larger.resume_command == (
+        "python -m sweep.launch --resume one search.trials=5 search.hours=2.0 search.race=4 seeds=2"
+    )
     assert (plan.config.search.trials, plan.config.search.race, plan.config.seeds) == (5, 4, 2)
     assert (plan.config.search.hours, plan.config.save) == (2.0, "none")
     assert plan.notes[0] == (
@@ -223,6 +227,7 @@ def test_a_sweep_goes_on_with_a_larger_budget(here: Path) -> None:
     assert file.read_text() == before
     with plan.open_study():
         pass
+    assert larger.resume_command == "python -m sweep.launch --resume one"
     assert configs(plan_resume([], "one")) == [plan.config]
     assert configs(plan_resume(["search.hours=null", "search.race=16", "storage=runs"], "one"))[0].search.hours is None
     assert sorted(path.name for path in file.parent.iterdir()) == [".lock", CONFIG_FILE, "study.db"]
