@@ -14,8 +14,7 @@
     matrix        expand one file, or several files, into several sweeps
     request       parse a command line into the sweeps it requests
     stored        find and load the sweeps of a storage
-    budget        how much a sweep runs, which may change when it is resumed
-    diff          differences between two configurations
+    diff          differences between two configurations, and those that a resumed sweep may have
 
 Every later package imports this one; it imports no Ray, and torch only to read a model's configuration.
 """

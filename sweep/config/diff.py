@@ -1,7 +1,18 @@
-"""Differences between two configurations, by dotted key."""
+"""Differences between two configurations, by dotted key, and the ones that a sweep may have when it is resumed.
 
+These are its budget, that is how much it runs, and which models it keeps; neither changes a number of a trial.
+"""
+
+import math
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
+
+from sweep.config.schema import SAVING_KEYS, SweepConfig
+
+SEARCH_BUDGET = ("trials", "hours", "race")
+"""The keys of the budget in the block `search`."""
+BUDGET_KEYS = (*(f"search.{key}" for key in SEARCH_BUDGET), "seeds")
+"""All keys of the budget; null is no limit."""
 
 
 class Difference(NamedTuple):
@@ -27,3 +38,31 @@ def flatten_block(block: Mapping[str, object], above: str = "") -> Iterator[tupl
             yield from flatten_block(value, f"{above}{key}.")
         else:
             yield f"{above}{key}", value
+
+
+def adopt_budget(begun: SweepConfig, wished: SweepConfig) -> SweepConfig:
+    """Return the configuration of a sweep that was begun with the budget and the kept models of another one."""
+    search = begun.search.model_copy(update={key: getattr(wished.search, key) for key in SEARCH_BUDGET})
+    saving = {key: getattr(wished, key) for key in SAVING_KEYS}
+    return begun.model_copy(update={"search": search, "seeds": wished.seeds, **saving})
+
+
+def list_changes(before: Mapping[str, object], after: Mapping[str, object]) -> list[Difference]:
+    """List the keys of the budget that differ between two configurations, given as nested blocks."""
+    olds, news = _read_budget(before), _read_budget(after)
+    return [Difference(key, _format(olds[key]), _format(news[key])) for key in BUDGET_KEYS if olds[key] != news[key]]
+
+
+def list_cuts(before: Mapping[str, object], after: Mapping[str, object]) -> list[Difference]:
+    """List the keys of which the second configuration has less."""
+    olds, news = _read_budget(before), _read_budget(after)
+    return [change for change in list_changes(before, after) if news[change.key] < olds[change.key]]
+
+
+def _read_budget(block: Mapping[str, object]) -> dict[str, float]:
+    flat = dict(flatten_block(block))
+    return {key: math.inf if flat[key] is None else cast("float", flat[key]) for key in BUDGET_KEYS}
+
+
+def _format(value: float) -> str:
+    return "null" if value == math.inf else str(value)

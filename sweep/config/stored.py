@@ -8,8 +8,8 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweep.config.budget import BUDGET_KEYS
 from sweep.config.compose import dump, load, validate_name
+from sweep.config.diff import BUDGET_KEYS
 from sweep.config.messages import nearest_hint
 from sweep.config.schema import SAVING_KEYS, SweepConfig
 from sweep.config.yaml_files import read_config_file

@@ -18,8 +18,7 @@ be anything, since hours never end a search at the same trial twice, and the rac
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sweep.config.budget import BUDGET_KEYS, adopt_budget, list_changes, list_cuts
-from sweep.config.diff import Difference, find_differences
+from sweep.config.diff import BUDGET_KEYS, Difference, adopt_budget, find_differences, list_changes, list_cuts
 from sweep.config.request import SweepRequest, check_shared_blocks
 from sweep.config.schema import SweepConfig
 from sweep.config.stored import find_comparison, load_stored_config, warm_start_hint

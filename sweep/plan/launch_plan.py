@@ -11,7 +11,7 @@ import yaml
 
 from sweep import status
 from sweep.atomic_io import create_folder
-from sweep.config.budget import list_changes
+from sweep.config.diff import list_changes
 from sweep.config.request import SweepRequest, leading_files, parse_request
 from sweep.config.schema import SweepConfig
 from sweep.config.stored import (

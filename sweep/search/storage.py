@@ -13,8 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from eval.definitions import define_score
-from sweep.config.budget import list_changes, list_cuts
-from sweep.config.diff import find_differences
+from sweep.config.diff import find_differences, list_changes, list_cuts
 from sweep.config.schema import SAVING_KEYS, SweepConfig
 from sweep.errors import ConfigError
 from sweep.records import INTERRUPTED_REASON, Phase, State, TrialRecord
