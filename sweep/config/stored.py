@@ -114,7 +114,7 @@ def parse_resume(words: Sequence[str], name: str) -> tuple[Path, list[str]]:
         if (key := word.partition("=")[0]) not in keys:
             raise ConfigError(
                 f"--resume {name} uses the sweep's own configuration and takes only storage=DIR,"
-                f" {', '.join(keys[1:])} besides, not {word!r}{nearest_hint(key, keys, 0.7)}"
+                f" {', '.join(keys[1:])} besides, not {word!r}{nearest_hint(key, keys, 0.5)}"
                 f"{warm_start_hint(name) if key.startswith('space.') else ''}."
             )
     storage = [word for word in words if word.startswith("storage=")]
