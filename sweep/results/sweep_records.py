@@ -7,7 +7,7 @@ from functools import cached_property
 from sweep.config.schema import SweepConfig
 from sweep.records import Phase, Setting, TrialRecord
 from sweep.search.paper import find_paper_setting
-from sweep.search.race import Race, hold_race
+from sweep.search.race import Race, hold_race, is_counted
 from sweep.search.score_model import rank_trials
 
 
@@ -53,18 +53,8 @@ class SweepRecords:
 
     @cached_property
     def uncounted(self) -> list[TrialRecord]:
-        """The runs of race and report that do not enter the result.
-
-        A sweep that was resumed with more trials may hold runs of settings that these have overtaken; and idle workers
-        run rounds of the race ahead, which a setting that leaves no longer needs.
-        """
-        ours = [self.paper, None if self.best is None else self.best.setting]
-        return [
-            record
-            for record in self.records
-            if (record.phase == "race" and not self.race.is_counted(record.setting, record.seed))
-            or (record.phase == "finalist" and record.setting not in ours)
-        ]
+        """The runs of race and report that do not enter the result."""
+        return [record for record in self.records if not is_counted(record, self.race, self.paper)]
 
     def list_counted(self, phase: Phase) -> list[TrialRecord]:
         """List the trials of a phase that have ended and enter the result, by index."""

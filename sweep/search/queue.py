@@ -10,7 +10,7 @@ from sweep.config import space
 from sweep.config.schema import SweepConfig
 from sweep.errors import ConfigError
 from sweep.records import INTERRUPTED_REASON, Phase, Setting, TrialRecord, now
-from sweep.search.race import count_racers, hold_race, list_race_seeds
+from sweep.search.race import count_racers, hold_race, is_counted, list_race_seeds
 from sweep.search.samplers import SAMPLERS
 from sweep.search.study import SweepStudy, TrialRequest
 
@@ -66,16 +66,9 @@ def select_planned(config: SweepConfig, paper: Setting | None, records: Sequence
     While its search is not over, as in one that goes on with more trials, nobody knows which runs of an earlier race
     and of its winner will count.
     """
-    search = [record for record in records if record.phase == "search"]
-    is_over = sum(record.state in ("finished", "pruned") for record in search) == count_search_trials(config)
-    race = hold_race(config, paper, records) if is_over else None
-    settings = [paper, None if race is None else race.winner]
-    return search + [
-        record
-        for record in records
-        if (record.phase == "race" and race is not None and race.is_counted(record.setting, record.seed))
-        or (record.phase == "finalist" and record.setting in settings)
-    ]
+    n_over = sum(record.phase == "search" and record.state in ("finished", "pruned") for record in records)
+    race = hold_race(config, paper, records) if n_over == count_search_trials(config) else None
+    return [record for record in records if is_counted(record, race, paper)]
 
 
 def count_search_trials(config: SweepConfig) -> int | None:

@@ -78,8 +78,8 @@ class Race:
         """The setting with the lowest mean so far, before the first round the search's best; None without a racer."""
         return next((racer.setting for racer in self.remaining), None)
 
-    def is_counted(self, setting: Setting, seed: int) -> bool:
-        """Return True if a run of the race is part of it: its setting took, or may still take, part in that round."""
+    def holds(self, setting: Setting, seed: int) -> bool:
+        """Return True if a run is part of the race: its setting took, or may still take, part in the seed's round."""
         own = next((racer for racer in self.racers if racer.setting == setting), None)
         if own is None or seed not in self.seeds:
             return False
@@ -156,6 +156,22 @@ def hold_race(config: SweepConfig, paper: Setting | None, records: Sequence[Tria
         remaining = sorted((racer for racer in ran if not racer.left), key=_sort_key)
     is_over = len(remaining) <= 1 or n_rounds == len(seeds)
     return Race(racers=[*remaining, *gone], seeds=seeds, n_rounds=n_rounds, is_over=is_over)
+
+
+def is_counted(record: TrialRecord, race: Race | None, paper: Setting | None) -> bool:
+    """Return True if a trial enters the result of a sweep.
+
+    A sweep that was resumed with more trials may hold runs of race and report of settings that these have overtaken;
+    and idle workers run rounds of the race ahead, which a setting that leaves no longer needs.
+
+    Args:
+        record: the trial.
+        race: the sweep's race; None while it is not known which settings race.
+        paper: the paper's setting, if there is one.
+    """
+    if record.phase == "race":
+        return race is not None and race.holds(record.setting, record.seed)
+    return record.phase == "search" or record.setting in (paper, None if race is None else race.winner)
 
 
 def _setting_key(setting: Setting) -> str:

@@ -113,13 +113,13 @@ def test_which_runs_count(tmp_path: Path, config: SweepConfig) -> None:
     """C left after round 2, so that its third run does not; nor do runs of a setting that is no racer, or no seed."""
     records = [*SEARCH, *(run for one in (A, B) for run in races(config, one, 0.2, 0.3))]
     race = hold_race(config, PAPER, [*records, *(run for one in (C, D) for run in races(config, one, 0.6, 0.7))])
-    counted = [[race.is_counted(one, SEED + i) for i in range(5)] for one in (A, C, PAPER)]
+    counted = [[race.holds(one, SEED + i) for i in range(5)] for one in (A, C, PAPER)]
     assert counted == [[True] * 4 + [False], [True] * 2 + [False] * 3, [False] * 5]
     failed = replace(races(config, B, 0.9)[0], state="failed", metrics={}, reason="it broke")
     two = toys.config(tmp_path, search={"race": 8})
     over = hold_race(two, PAPER, [*SEARCH[:3], *races(two, A, 0.2), failed])
     assert over.is_over
-    assert [[over.is_counted(one, SEED + i) for i in range(2)] for one in (A, B)] == [[True, False]] * 2
+    assert [[over.holds(one, SEED + i) for i in range(2)] for one in (A, B)] == [[True, False]] * 2
 
 
 def test_who_fails_leaves_and_who_diverged_has_its_score(config: SweepConfig) -> None:
