@@ -132,8 +132,8 @@ def test_the_job_and_the_sweep_have_one_name() -> None:
 
 def test_a_job_that_goes_on_has_a_name_of_its_own() -> None:
     """Ray takes a submission id once; the sweep's name stays."""
-    job = build_resume_job([SHARED], "first")
-    assert [*job.arguments] == ["--resume", "first", SHARED]
+    job = build_resume_job([SHARED, "search.trials=48"], "first")
+    assert [*job.arguments] == ["--resume", "first", SHARED, "search.trials=48"]
     assert job.name.startswith("first-again-")
 
 
