@@ -40,8 +40,6 @@ DARK = Theme(page="#101317", card="#191e24", ink="#e8ebef", muted="#a3adb8", gri
 
 SCORE_SCHEME: Final = "viridis"
 """Vega's colour scheme for scores: dark is low, which is better."""
-HALO_STYLE = "halo"
-"""Style of a text that is drawn below the same text, so that both stand out from lines behind them."""
 FONT_FAMILY = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
 
@@ -86,7 +84,6 @@ def build_vega_config(theme: Theme) -> dict[str, Any]:
         font=FONT_FAMILY,
         legend=legend,
         rule=alt.MarkConfig(color=theme.muted),
-        style={HALO_STYLE: {"stroke": theme.card, "strokeWidth": 4, "strokeJoin": "round"}},
         text=alt.MarkConfig(color=theme.ink),
         title=title,
         view=alt.ViewConfig(stroke=None),

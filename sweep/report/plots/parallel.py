@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import altair as alt
 
@@ -21,15 +20,12 @@ from sweep.report.marks import (
 )
 from sweep.report.numbers import format_number
 from sweep.report.parameter import find_range_parameters
-from sweep.report.theme import HALO_STYLE
 
 MAX_LINES = 200
 """Best trials that are drawn: more lines hide one another."""
 SCORE_AXIS = "score"
 FADED, SEEN = 0.55, 1.0
 """Opacity of the lines, and of the one that is pointed at."""
-LABEL: dict[str, Any] = {"align": "left", "dx": 6, "fontSize": 12}
-"""Properties of the text at a tick."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +118,8 @@ def _draw_plot(axes: Sequence[ParallelAxis], trials: Sequence[TrialRecord]) -> P
         strokeOpacity=alt.condition(pointed, alt.value(SEEN), alt.value(FADED)),
         tooltip=build_tooltips(TRIAL_KEYS),
     )
-    labels = alt.Chart(embed_rows(_build_tick_rows(axes))).mark_text(**LABEL)
-    labels = labels.encode(x=x, y=y, text="label:N")
-    return alt.layer(lines.add_params(pointed), labels.mark_text(**LABEL, style=HALO_STYLE), labels).properties(
+    labels = alt.Chart(embed_rows(_build_tick_rows(axes))).mark_text(align="left", dx=6, fontSize=12)
+    return alt.layer(lines.add_params(pointed), labels.encode(x=x, y=y, text="label:N")).properties(
         height=PLOT_HEIGHT_PX
     )
 

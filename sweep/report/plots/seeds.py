@@ -64,9 +64,9 @@ def plot_scores_by_seed(
         alt=f"Dot plot of scores over seeds. {'; '.join(spreads)}.",
         plot=_draw_plot(found) if found else None,
         table=Table(
-            columns=("which", "setting", "seed", "score"),
+            columns=("which", "setting", "score", "seed"),
             rows=[
-                (one.label, format_setting(one.setting), seed, score)
+                (one.label, format_setting(one.setting), score, seed)
                 for one in found
                 for seed, score in one.scores.items()
             ],

@@ -61,8 +61,8 @@ def _describe_mark(mark: Row) -> str:
 
 
 def _draw_plot(trials: Sequence[Row], front: Sequence[Row], marks: Sequence[Row]) -> Plot:
-    x = alt.X(f"{ES_COLUMNS[0]}:Q", title="forget ES before mixing (left is better: more is forgotten)")
-    y = alt.Y(f"{ES_COLUMNS[1]}:Q", title="retain ES before mixing (up is better: more is kept)")
+    x = alt.X(f"{ES_COLUMNS[0]}:Q", title="forget ES before mixing (left is better)")
+    y = alt.Y(f"{ES_COLUMNS[1]}:Q", title="retain ES before mixing (up is better)")
     line = (
         alt.Chart(embed_rows(front)).mark_line(color=GREY, strokeDash=[4, 3], interpolate="step-after").encode(x=x, y=y)
     )
