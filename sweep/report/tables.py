@@ -89,7 +89,13 @@ def _build_comparison_row(one: ObjectiveResult) -> Sequence[Cell]:
         RESULTS.get(one.verdict, one.verdict),
         *(format_mean_std(by_seed) for by_seed in (one.scores, one.forget_es, one.retain_es)),
         format_difference(one.difference),
-        "" if one.p is None else f"{one.p:.3f}",
+        _format_p(one.p),
         "" if one.recovery is None else one.recovery.verdict,
         format_setting(one.setting or {}),
     )
+
+
+def _format_p(p: float | None) -> str:
+    if p is None:
+        return ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
