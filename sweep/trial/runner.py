@@ -119,8 +119,14 @@ def run_trial(run: TrialFn, record: TrialRecord) -> Iterator[TrialRecord]:
 
 def _finish_record(record: TrialRecord, outcome: TrialOutcome) -> TrialRecord:
     """Return the record of a trial that has this outcome."""
-    shown = {"answers": outcome.answers, "target_metrics": outcome.target_metrics}
-    return replace(record, state="finished", metrics=outcome.metrics, reason=outcome.reason, **shown)
+    return replace(
+        record,
+        state="finished",
+        metrics=outcome.metrics,
+        reason=outcome.reason,
+        answers=outcome.answers,
+        target_metrics=outcome.target_metrics,
+    )
 
 
 def describe_error(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Encodings of several objectives in one plot: colour, shape and dash, each of which alone tells six of them apart."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 
@@ -18,7 +19,7 @@ LEGEND = alt.Legend(
 )
 
 
-def encode_series(labels: Sequence[str]) -> dict[str, alt.Color | alt.StrokeDash]:
+def encode_series(labels: Sequence[str]) -> dict[str, Any]:
     """Encode the label `which` of a line as colour and dash; the legend shows the colour."""
     colours = [COLOURS[i % len(COLOURS)] for i in range(len(labels))]
     dashes = [DASHES[i // len(COLOURS) % len(DASHES)] for i in range(len(labels))]
@@ -28,10 +29,8 @@ def encode_series(labels: Sequence[str]) -> dict[str, alt.Color | alt.StrokeDash
     }
 
 
-def encode_points(labels: Sequence[str]) -> dict[str, alt.Color | alt.Shape]:
+def encode_points(labels: Sequence[str]) -> dict[str, Any]:
     """Encode the label `which` of a point as colour and shape; Vega-Lite merges their legends."""
     shapes = [SHAPES[i % len(SHAPES)] for i in range(len(labels))]
     shape = alt.Shape("which:N", scale=alt.Scale(domain=[*labels], range=shapes), legend=LEGEND)
-    colour = encode_series(labels)["color"]
-    assert isinstance(colour, alt.Color)
-    return {"color": colour, "shape": shape}
+    return {"color": encode_series(labels)["color"], "shape": shape}
