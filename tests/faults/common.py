@@ -161,8 +161,8 @@ def undisturbed(here: Path) -> bytes:
         *_, ended = run_trial(partial(held, None, None), ledger.open_attempt(task))
         ledger.close_attempt(ended)
     sweep = SweepRecords(name=NAME, config=config, records=ledger.list_records())
-    repeats = [format_repeats_csv(sweep, phase) for phase in ("race", "finalist")]
-    return "".join([format_trials_csv(sweep.records), *repeats]).encode()
+    race, finalists = format_repeats_csv(sweep, "race"), format_repeats_csv(sweep, "finalist")
+    return f"{format_trials_csv(sweep.records)}{race}{finalists}".encode()
 
 
 def database(here: Path) -> str:
