@@ -14,7 +14,7 @@ def format_sample_row(config: SweepConfig, dataset: Dataset) -> str:
     tokenizer = load_model_info(config.model, config.target, dataset, config.train.attention).tokenizer
     first = dataset.forget[0]
     row = encode(tokenizer, config.model.row_template, first.question, first.answer)
-    prompt, labels = (tokenizer.decode(ids) for ids in (row.ids[: row.start], row.labels))
+    prompt, labels = (str(tokenizer.decode(list(ids))) for ids in (row.ids[: row.start], row.labels))
     return f"{_shorten(prompt)} -> {_shorten(labels)} ({row.start} and {len(row.labels)} tokens)"
 
 

@@ -4,13 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sweep.records import Setting, TrialRecord, format_setting
+from sweep.records import Setting
 from sweep.report.data import ReportData
 from sweep.report.figure import Cell, Table
 from sweep.report.numbers import format_difference
 from sweep.report.tables import format_mean_std
 from sweep.results.recovery import Recovery, judge_recovery
 from sweep.results.rerun_configs import format_launch_command, single_trial_configs
+from sweep.results.sentences import describe_result
 from sweep.results.statistics import PairedDifference, collect_repeat_values
 
 SCORE_ROW = "forget ES at equal retention (the score), lower is better"
@@ -47,42 +48,25 @@ def build_evidence(sweep: ReportData) -> Evidence:
 
 
 def _describe_best(sweep: ReportData) -> Evidence:
-    winner = sweep.best
-    said = "No trial has a score yet" if winner is None else _describe_winner(sweep, winner)
     return Evidence(
         verdict="best found" if sweep.config.data.paper_split is None else "nothing to recover",
         qualifiers=(),
-        sentence=f"{said}; the paper tuned no setting for this search.",
-        table=_build_table(sweep, {"best": winner.setting if winner else {}}, {}, None),
+        sentence=f"{describe_result(sweep)} The paper tuned no setting for this search.",
+        table=_build_table(sweep, {"best": sweep.best.setting if sweep.best else {}}, {}, None),
         departures=(),
         commands=_list_commands(sweep),
     )
-
-
-def _describe_winner(sweep: ReportData, winner: TrialRecord) -> str:
-    """Describe the best setting with its score: mean ± std over report seeds where it ran on them."""
-    scores = collect_repeat_values(sweep.records, winner.setting)
-    seeds = f"{len(scores)} report seed{'s' if len(scores) > 1 else ''}"
-    measured = f"{format_mean_std(scores)} over {seeds}" if scores else f"{winner.score:.3f}"
-    return f"Best is {format_setting(winner.setting)}, score {measured}"
 
 
 def _compare_with_paper(sweep: ReportData, known: Recovery) -> Evidence:
     return Evidence(
         verdict=known.verdict,
         qualifiers=known.qualifiers,
-        sentence=_describe_standing(sweep, known),
+        sentence=describe_result(sweep),
         table=_build_table(sweep, {"best": known.found or {}, "paper": known.tuned}, known.distance, known.difference),
         departures=known.departures,
         commands=_list_commands(sweep),
     )
-
-
-def _describe_standing(sweep: ReportData, known: Recovery) -> str:
-    """Describe the verdict; while it is undecided, the best setting so far comes first."""
-    if known.verdict != "undecided" or sweep.best is None:
-        return known.sentence
-    return f"{_describe_winner(sweep, sweep.best)}. {known.sentence}"
 
 
 def _build_table(

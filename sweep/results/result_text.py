@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sweep.config.stored import CONFIG_FILE, sweep_arguments
-from sweep.records import INTERRUPTED_REASON, Setting, format_setting, format_value
+from sweep.records import INTERRUPTED_REASON, Setting, format_value
 from sweep.redaction import escape_markdown
-from sweep.results.recovery import judge_recovery
+from sweep.results.sentences import describe_result
 from sweep.results.statistics import collect_repeat_values, mean, std
 from sweep.results.sweep_records import SweepRecords
 from sweep.search.paper import list_qualifiers
@@ -27,17 +27,9 @@ def describe_sweep(sweep: SweepRecords, folder: Path) -> str:
         sweep: the sweep with its trials.
         folder: the sweep's folder.
     """
-    verdict, best = judge_recovery(sweep), sweep.best
-    if best is None:
-        parts = ["**No trial finished.**"]
-    else:
-        config = sweep.config
-        plain = f"{config.objective} on {config.model.name}, {config.data.name}: best {format_setting(best.setting)}."
-        parts = [
-            f"**{escape_markdown(verdict.sentence if verdict else plain)}**",
-            _format_settings(sweep, best.setting),
-        ]
-    return "\n\n".join([*parts, *_list_commands(sweep, folder)])
+    said = f"**{escape_markdown(describe_result(sweep))}**"
+    table = [_format_settings(sweep, sweep.best.setting)] if sweep.best else []
+    return "\n\n".join([said, *table, *_list_commands(sweep, folder)])
 
 
 def _format_settings(sweep: SweepRecords, best: Setting) -> str:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+from eval.suite import SuiteReport
 from objectives.npo import NPO
 from objectives.wtnpo import WTNPO
 from support.targets import Prepared
@@ -79,9 +80,9 @@ def test_the_optimizer_is_gone_before_the_scoring(precision: str, prepared: Prep
     gc.collect()
     before, while_scored = alive(torch.optim.Optimizer), []
 
-    def look(here: Session) -> dict[str, float]:
+    def look(here: Session) -> SuiteReport:
         while_scored.append((len(alive(torch.optim.Optimizer) - before), [p.grad for p in here.model.parameters()]))
-        return {}
+        return SuiteReport(metrics={}, rows={}, left_out={})
 
     trial = run_unlearning(sweep, artifacts, WTNPO(alpha=1.0, beta=1.0), 0, look)
     next(trial)

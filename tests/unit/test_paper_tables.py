@@ -31,7 +31,9 @@ def test_the_best_is_bold_beside_the_paper_s() -> None:
     ]
     assert table.rows[0].numbers == ["0.300 ± 0.100", "0.250 ± 0.000", "0.750 ± 0.000", ""]
     assert table.rows[1].numbers[0::3] == ["0.467 ± 0.153", "+0.167 [+0.023, +0.310]"]
-    assert table.caption.startswith("wtnpo on toy, forget10 (stand-in, other recipe): better found: ")
+    assert table.caption.startswith(
+        "Better than the paper's setting (wtnpo on toy, forget10; stand-in, other recipe): "
+    )
     assert "until 95 % of its retain ES" in table.caption and "over 3 report seeds" in table.caption
     latex = format_latex(table).splitlines()
     assert (

@@ -190,8 +190,8 @@ def test_a_long_table_shows_its_first_rows(monkeypatch: pytest.MonkeyPatch) -> N
 def test_while_nothing_is_decided_the_best_so_far_comes_first() -> None:
     """No report seed yet; the verdict follows."""
     sentence = build_sweep_section(reported(trial(0, PAPER, 0.5), trial(1, GOOD, 0.2))).evidence.sentence
-    assert sentence.startswith("Best is alpha=2.1 beta=6, score 0.200. wtnpo on toy, forget10")
-    assert "undecided: it takes 2 report seeds" in sentence
+    assert sentence.startswith("Best setting (wtnpo on toy, authors): alpha=2.1 beta=6 leaves 0.200 of the forget rows")
+    assert "Undecided beside the paper's setting" in sentence and "it takes 2 report seeds" in sentence
 
 
 def test_a_value_outside_the_range_has_no_place_on_its_axis() -> None:

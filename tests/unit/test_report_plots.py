@@ -18,9 +18,9 @@ from sweep.report import theme
 from sweep.report.data import ReportData
 from sweep.report.figure import Figure
 from sweep.report.highlights import find_highlights
-from sweep.report.parameter import find_range_parameters
 from sweep.report.plots.history import plot_history
 from sweep.report.plots.importance import compute_importances, compute_intervals, name_leader, plot_importance
+from sweep.report.plots.parameter import find_range_parameters
 from sweep.report.plots.retention import plot_retention
 from sweep.report.plots.seeds import plot_seeds
 from sweep.report.plots.slices import plot_slices

@@ -126,7 +126,7 @@ def test_the_result_begins_with_the_verdict() -> None:
     """Then the best setting beside the paper's, by their report seeds, and the commands that run them again."""
     sweep = small()
     text = describe_sweep(sweep, Path("runs/mine"))
-    assert text.startswith("**wtnpo on toy, forget10 (stand-in, other recipe): ")
+    assert text.startswith("**Better than the paper's setting (wtnpo on toy, forget10; stand-in, other recipe): ")
     table = dict(line.strip("| ").split(" | ", 1) for line in text.splitlines() if line.startswith("| "))
     assert table["alpha"] == "2.1 | 1.5"
     score = table["**forget ES at equal retention (the score)**, lower is better"]

@@ -9,6 +9,7 @@ from sweep.records import Setting, format_setting
 from sweep.report.data import ReportData
 from sweep.report.finalists.trials import shorten_label
 from sweep.report.highlights import mark_stand_in
+from sweep.report.numbers import format_difference
 from sweep.report.tables import format_mean_std
 from sweep.results.comparison import BEHIND, REPORT, WINS, ObjectiveResult, compare_objectives
 from sweep.results.recovery import judge_recovery
@@ -93,7 +94,10 @@ def _build_comparison_table(group: Sequence[ObjectiveResult], tau: float) -> Pap
             PaperRow(
                 name=one.objective if often[one.objective] == 1 else one.name,
                 setting=format_setting(one.setting or {}),
-                numbers=[*map(format_mean_std, (one.scores, one.forget_es, one.retain_es)), format_gap(one.difference)],
+                numbers=[
+                    *map(format_mean_std, (one.scores, one.forget_es, one.retain_es)),
+                    format_difference(one.difference),
+                ],
                 result=RESULTS.get(one.verdict, ""),
             )
             for one in [*ordered, *(one for one in group if not one.scores)]
@@ -119,7 +123,7 @@ def build_result_table(sweep: ReportData) -> PaperTable:
             PaperRow(
                 name=mark_stand_in(shorten_label(one.label), config),
                 setting=format_setting(one.setting),
-                numbers=[*_list_means(sweep, one.setting, one.scores), format_gap(one.difference)],
+                numbers=[*_list_means(sweep, one.setting, one.scores), format_difference(one.difference)],
                 result=results[one.label],
             )
             for one in sorted(found, key=lambda one: one.difference is not None)
@@ -143,13 +147,6 @@ def _judge_finalists(found: Sequence[Finalist]) -> dict[str, str]:
 
 def _judge_difference(gap: PairedDifference) -> str:
     return "tied" if gap.is_tied else "worse" if gap.mean > 0 else "best"
-
-
-def format_gap(gap: PairedDifference | None) -> str:
-    """Format a difference with its 95 % interval, which one pair has none of; nothing for None."""
-    if gap is None:
-        return ""
-    return f"{gap.mean:+.3f}" + (f" [{gap.low:+.3f}, {gap.high:+.3f}]" if gap.pairs > 1 else "")
 
 
 def _sanitize_key(text: str) -> str:

@@ -19,7 +19,7 @@ from sweep.report.marks import (
     find_score_range,
 )
 from sweep.report.numbers import format_number
-from sweep.report.parameter import find_range_parameters
+from sweep.report.plots.parameter import find_range_parameters
 
 MAX_LINES = 200
 """Best trials that are drawn: more lines hide one another."""
@@ -108,7 +108,7 @@ def _draw_plot(axes: Sequence[ParallelAxis], trials: Sequence[TrialRecord]) -> P
     )
     y = alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[0, 1], nice=False, padding=8))
     pointed = alt.selection_point(name="pointed", on="pointerover", clear="pointerout", fields=["trial"], empty=False)
-    folded = alt.Chart(embed_rows(rows)).transform_fold(keys, as_=["axis", "place"])
+    folded = alt.Chart(embed_rows(rows)).transform_fold([*keys], as_=["axis", "place"])
     lines = folded.mark_line(strokeCap="round").encode(
         x=x,
         y=y,

@@ -20,7 +20,7 @@ from sweep.report.marks import (
     encode_colour,
 )
 from sweep.report.numbers import format_number
-from sweep.report.parameter import find_range_parameters
+from sweep.report.plots.parameter import find_range_parameters
 from sweep.results.statistics import Finalist, summarize_finalists
 
 MARK_KEYS = ("setting", "score", "measured on")

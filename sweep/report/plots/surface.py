@@ -24,7 +24,7 @@ from sweep.report.marks import (
     find_score_range,
 )
 from sweep.report.numbers import format_number
-from sweep.report.parameter import RangeParameter, find_range_parameters
+from sweep.report.plots.parameter import RangeParameter, find_range_parameters
 
 N_CELLS = 80
 """Cells of the surface's grid along each side."""
