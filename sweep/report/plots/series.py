@@ -20,12 +20,12 @@ LEGEND = alt.Legend(
 
 
 def encode_series(labels: Sequence[str]) -> dict[str, Any]:
-    """Encode the label `which` of a line as colour and dash; the legend shows the colour."""
+    """Encode the label `which` of a line as colour and dash; Vega-Lite merges their legends."""
     colours = [COLOURS[i % len(COLOURS)] for i in range(len(labels))]
     dashes = [DASHES[i // len(COLOURS) % len(DASHES)] for i in range(len(labels))]
     return {
         "color": alt.Color("which:N", scale=alt.Scale(domain=[*labels], range=colours), legend=LEGEND),
-        "strokeDash": alt.StrokeDash("which:N", scale=alt.Scale(domain=[*labels], range=dashes), legend=None),
+        "strokeDash": alt.StrokeDash("which:N", scale=alt.Scale(domain=[*labels], range=dashes), legend=LEGEND),
     }
 
 
