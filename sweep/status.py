@@ -65,8 +65,10 @@ def end_status() -> None:
 
 def _start_spinner(text: str) -> None:
     global _spinner
+    from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    _spinner = Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), transient=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    _spinner = Progress(*columns, console=Console(), transient=True)
     _spinner.add_task(text)
     _spinner.start()

@@ -236,7 +236,8 @@ def test_the_charts_show_settings_against_the_score(browser: Browser, served: Se
     """As the link in the description of the sweep's run opens them, beside the verdict."""
     page = Visit(browser, width=1700).page
     page.goto(f"{served.address}/#/experiments/{served.experiment}/runs/{served.parent}")
-    expect(page.get_by_text("wtnpo on toy, forget10 (stand-in, other recipe): ")).to_be_visible()
+    verdict = page.get_by_text("Better than the paper's setting (wtnpo on toy, forget10; stand-in, other recipe): ")
+    expect(verdict).to_be_visible()
     with page.expect_popup() as opened:
         page.get_by_role("link", name="Charts of settings and score").click()
     opened.value.set_default_timeout(PATIENCE)

@@ -23,6 +23,8 @@ from sweep.records import Setting
 
 NAME = "both"
 NAMES = (f"{NAME}.wga", f"{NAME}.npo")
+PASSING_LINE = r"\d+(/\d+)? trials  |.* steps, loss "
+"""Beginning of a line that tells the time that is left or the progress of a trial: a slow machine prints more."""
 """The sweeps of the comparison."""
 WORDS = (
     *(

@@ -284,7 +284,8 @@ def test_the_report_names_the_best_with_its_mean(tmp_path: Path) -> None:
     found = build_evidence(reported(trial(0, GOOD, 0.2), *repeats(0, GOOD, 0.2, 0.3, 0.4), data=data))
     assert found.verdict == "best found"
     assert found.sentence == (
-        "Best is alpha=2.1 beta=6, score 0.300 ± 0.100 over 3 report seeds; the paper tuned no setting for this search."
+        "Best setting (wtnpo on toy, own): alpha=2.1 beta=6 leaves 0.300 ± 0.100 of the forget rows extractable at 95 %"
+        " of retention (3 report seeds). The paper tuned no setting for this search."
     )
 
 
