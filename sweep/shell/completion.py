@@ -59,6 +59,8 @@ def list_words(command: str, prefix: str = "", **parsed: object) -> list[str]:
     """List the words that may begin with `prefix` in a command: configs, files, `key=` or `group=NAME`."""
     if command == "configs":
         return [name for name in find_names() if name.startswith(prefix)]
+    if command == "keys":
+        return [key.removesuffix("=") for key in list_keys() if key.startswith(prefix)]
     if command in ("launch", "submit"):
         group, equals, _ = prefix.partition("=")
         if equals:

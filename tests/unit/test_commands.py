@@ -61,6 +61,11 @@ def test_a_shell_is_offered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bef
     assert [word for word in list_words("launch", before) if word.startswith(before)] == offered
 
 
+def test_a_key_is_offered_where_it_is_explained() -> None:
+    """Without the equals sign that follows it in an override."""
+    assert list_words("keys", "search.r") == ["search.race"]
+
+
 def test_options_are_offered_with_their_values() -> None:
     """A word follows an option without a value; one with a few values has these."""
     parser = build_parser(["launch"])
