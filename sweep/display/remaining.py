@@ -21,8 +21,8 @@ FALLBACKS: Mapping[Kind, Sequence[Kind]] = {
 """Kinds whose durations stand for those of a kind, the first that is known."""
 RACE_SHARE = 0.8
 """Share of a race's runs that is expected to run before settings have left it: 0.56 to 1 in 14 recorded sweeps."""
-FULL_SUITE_FACTOR = 1.5
-"""Duration of a first report in durations of other runs, until one is measured; 1.4 to 1.7 on the embedded default."""
+FULL_SUITE_FACTOR = 2.0
+"""Duration of a first report in durations of other runs, until one is measured; 2.0 and 2.2 on the embedded default."""
 MIN_SECONDS = 0.001
 """Least duration of a run: the forecast of toy runs that take no time has an end too."""
 N_RECENT = 16

@@ -11,7 +11,7 @@ from sweep.records import Phase
 
 MAX_PLAYED = 500
 """Maximum number of search trials of a sweep that are played one by one; more before them fill the slots evenly."""
-OUTPUT_S = 2.0
+OUTPUT_S = 5.0
 """Seconds that files and report take after the last trial, on the embedded default."""
 
 

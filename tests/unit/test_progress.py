@@ -191,12 +191,12 @@ def test_sweeps_side_by_side(tmp_path: Path) -> None:
 
 
 def test_a_budget_of_hours_has_an_end_and_no_total(tmp_path: Path) -> None:
-    """A trial took 2 s of 2 hours, and files take 2 s more; a moment has passed since."""
+    """A trial took 2 s of 2 hours, and files take 5 s more; a moment has passed since."""
     endless = plan(tmp_path, "a")
     search = endless.config.search.model_copy(update={"trials": None, "hours": 2.0})
     board = Board([replace(endless, config=endless.config.model_copy(update={"search": search}))])
     board.update_trial("a", record(0, 0.5))
-    assert shown(board)[0].split() == ["1", "trials", "about", "1:59:59", "left", "0:00", "elapsed"]
+    assert shown(board)[0].split() == ["1", "trials", "about", "2:00:02", "left", "0:00", "elapsed"]
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40), (100, 12), (60, 15), (50, 10)])
