@@ -64,7 +64,10 @@ def render_result(plan: SweepPlan, sweep: SweepRecords) -> RenderableType:
 def print_result(result: RenderableType) -> None:
     """Print a result; sentences break between words on a terminal, and stay one line each in a pipe or a file."""
     console = Console()
-    console.print(result, soft_wrap=not console.is_terminal)
+    if console.is_terminal:
+        console.print(result)
+    else:
+        print(format_result(result))
 
 
 def format_result(result: RenderableType) -> str:
