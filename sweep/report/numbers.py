@@ -29,15 +29,6 @@ def format_difference(gap: PairedDifference | None) -> str:
     return f"{gap.mean:+.3f}" + (f" [{gap.low:+.3f}, {gap.high:+.3f}]" if gap.pairs > 1 else "")
 
 
-def format_duration(seconds: float) -> str:
-    """Format a duration in its two largest units: `2 h 5 min`, `3 min 10 s` or `42 s`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
 def join_names(names: Iterable[str]) -> str:
     """Join names into an enumeration: `a`, `a and b`, `a, b and c`."""
     *most, last = names

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from eval.progress import format_duration
 from sweep.records import TrialRecord
 from sweep.report.data import ReportData
-from sweep.report.numbers import format_duration
 from sweep.search.queue import compute_busy_hours
 
 MAX_HOSTS = 4

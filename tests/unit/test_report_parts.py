@@ -7,7 +7,7 @@ import pytest
 from support.reports import GOOD, START, reported, small, spiral
 from support.trials import PAPER, repeats, trial
 from sweep.records import Setting, Value
-from sweep.report.numbers import format_duration, format_number, join_names
+from sweep.report.numbers import format_number, join_names
 from sweep.report.origin import describe_origin
 from sweep.report.page import render_page
 from sweep.report.plots.curves import plot_curves
@@ -37,12 +37,6 @@ from sweep.report.side_by_side import MAX_SEARCH_TRIALS, build_side_by_side
 def test_a_number_has_no_power_of_ten_that_it_does_not_need(value: Value, n_digits: int, text: str) -> None:
     """Python's `g` makes 1e+02 of 99.97 with two digits."""
     assert format_number(value, n_digits) == text
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(42.4, "42 s"), (130, "2 min 10 s"), (7500, "2 h 5 min")])
-def test_a_duration_has_two_units(seconds: float, text: str) -> None:
-    """Its largest ones."""
-    assert format_duration(seconds) == text
 
 
 def test_names_are_joined() -> None:
