@@ -12,7 +12,7 @@ from sweep.report.highlights import mark_stand_in
 from sweep.report.numbers import format_difference
 from sweep.report.tables import format_mean_std
 from sweep.results.comparison import BEHIND, REPORT, WINS, ObjectiveResult, compare_objectives
-from sweep.results.recovery import judge_recovery
+from sweep.results.sentences import describe_result
 from sweep.results.statistics import (
     TIED,
     Finalist,
@@ -107,17 +107,16 @@ def _build_comparison_table(group: Sequence[ObjectiveResult], tau: float) -> Pap
 
 def build_result_table(sweep: ReportData) -> PaperTable:
     """Build the table of a sweep's best setting beside the paper's; no rows before one has run on report seeds."""
-    config, known = sweep.config, judge_recovery(sweep)
+    config = sweep.config
     found = [one for one in summarize_finalists(sweep) if one.scores]
     results = _judge_finalists(found)
     how = EXPLANATION.format(
         tau=100 * config.score.tau, n=max((len(one.scores) for one in found), default=0), measured_on=REPORT
     )
-    where = f"{config.objective} on {config.model.name}, {config.data.name}."
     bold = "Bold: best, where the paired 95 % interval of the difference excludes 0."
     return PaperTable(
         key=_sanitize_key(f"result-{sweep.name}"),
-        caption=f"{known.sentence if known else where} {how}{bold}",
+        caption=f"{describe_result(sweep)} {how}{bold}",
         first="",
         rows=[
             PaperRow(
