@@ -19,7 +19,7 @@ from eval.cli import TextTemplate, UsageError
 from eval.definitions import PAPER, SUITE
 from eval.models import hub, packaged
 from eval.progress import tell_progress
-from eval.rows.types import DataError, Dataset
+from eval.rows.types import DataError, Dataset, choose_evenly
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -72,8 +72,8 @@ def choose_rows(whole: Dataset, count: int | None) -> Dataset:
     if count is None:
         return whole
     parts = {part: rows for part, rows in vars(whole).items() if part != "retain" and len(rows) > count}
-    places = {part: [i * len(rows) // count for i in range(count)] for part, rows in parts.items()}
-    return replace(whole, **{part: tuple(parts[part][i] for i in at) for part, at in places.items()})
+    chosen = {part: tuple(rows[i] for i in choose_evenly(len(rows), count)) for part, rows in parts.items()}
+    return replace(whole, **chosen)
 
 
 def measure_checkpoints(typed: Namespace, task: EvalRequest, whole: Dataset) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, TypedDict, get_args
 
 _CLOCK_OFFSET_S = time.time() - time.monotonic()
 
@@ -90,6 +90,55 @@ class StepProgress:
         return ", ".join([f"{self.done}/{self.total} steps", *([str(self.pace)] if self.pace else [])])
 
 
+class TermEffect(TypedDict):
+    """Gradient effect of a term of the loss on a risk, in nats per token and unit of the learning rate.
+
+    A small step against the term's gradient lowers the risk where the effect is positive: wanted are an effect far
+    below 0 on the risk of forget rows, and one of 0 or more on that of holdout rows.
+
+    Keys: `risk` (mean cross-entropy over the answer tokens of forget rows, or, as `retain`, of holdout rows), `term`
+    (the objective, or the retain term with its weight), `whole`, `parts` (the sums over the embeddings, the shallow,
+    middle and deep third of the layers, and the head), and if they were asked for `layers` (each layer's share, from
+    the first) and `rows` (each forget row's share, of the objective only).
+    """
+
+    risk: Literal["forget", "retain"]
+    term: Literal["objective", "retain_term"]
+    whole: float
+    parts: dict[str, float]
+    layers: list[float]
+    rows: list[float]
+
+
+class WeightBin(TypedDict):
+    """Weights that an objective gives to tokens of one tenth of the probabilities: how hard it pushes them down.
+
+    A token's weight is the derivative of the unreduced loss by its log-probability; gradient ascent gives 1 to all.
+    Keys: `p` (lower end of the tenth), `n` (number of tokens), `mean`, and the 10 % and 90 % quantiles `low` and
+    `high`.
+    """
+
+    p: float
+    n: int
+    mean: float
+    low: float
+    high: float
+
+
+class GEffect(TypedDict):
+    """Gradient effects at a trial's weights after `step` optimizer steps.
+
+    Keys: `step`, `effects` (of each term on each risk), `rows` (numbers of the forget rows that were measured, from 1;
+    empty unless each row's share was asked for), and `weights` (of the tokens of these rows; empty for an objective
+    that does not read the log-probability of its labels).
+    """
+
+    step: int
+    effects: list[TermEffect]
+    rows: list[int]
+    weights: list[WeightBin]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
     """Record of one attempt at a trial: one setting, one seed.
@@ -110,6 +159,7 @@ class TrialRecord:
         worker: the host and process that ran it.
         answers: answers to a few rows, of trials on the first report seed; else empty.
         target_metrics: metrics of the target in the full suite, from the same trials; else empty.
+        g_effects: gradient effects, in the order of their steps; empty unless `eval.g_effect` is set.
         progress: progress between two points of the curve while it runs long, for the display; else None; not stored.
     """
 
@@ -127,6 +177,7 @@ class TrialRecord:
     worker: str = ""
     answers: list[RowAnswers] = field(default_factory=list)
     target_metrics: dict[str, float] = field(default_factory=dict)
+    g_effects: list[GEffect] = field(default_factory=list)
     progress: StepProgress | None = None
 
     @property

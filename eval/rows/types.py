@@ -104,6 +104,11 @@ def check_text(what: str, value: object) -> str:
     return value
 
 
+def choose_evenly(n_rows: int, n: int) -> list[int]:
+    """Return the indices of n evenly spaced rows of n_rows; all of them where there are no more than n."""
+    return [place * n_rows // n for place in range(n)] if n_rows > n else [*range(n_rows)]
+
+
 def shorten_value(value: object) -> str:
     """Return the beginning of a value's `repr`, for a message."""
     return shorten(repr(value), MAX_SHOWN_CHARS, placeholder="…")

@@ -84,6 +84,17 @@ class ScoreConfig(Frozen):
     """τ, the share of the reference's retain ES that the scored mix must keep."""
 
 
+class GEffectConfig(Frozen):
+    """Gradient effects of the loss on the risks of forget and holdout rows, while a trial trains; no number changes."""
+
+    every: Count
+    """Optimizer steps between two measurements; the first is made before the first step."""
+    rows: Count = 16
+    """Rows of each part that are measured, evenly chosen and the same in all trials."""
+    by: Annotated[tuple[Literal["layer", "row"], ...], Field(strict=False)] = ("layer",)
+    """Shares that are kept beside the whole and the thirds of the layers: `layer`, each layer's; `row`, each row's."""
+
+
 class EvalConfig(Frozen):
     """Evaluation of a trial, during its training and at its end."""
 
@@ -91,6 +102,8 @@ class EvalConfig(Frozen):
     """Epochs between two points of the curve (0: no curve)."""
     suite: Literal["search", "full"]
     """`search`: metrics for the score, all metrics on the first report seed; `full`: all, also makes a retain model."""
+    g_effect: GEffectConfig | None = Field(default=None, exclude_if=lambda block: block is None)
+    """Measure gradient effects in every trial (null: not)."""
 
 
 class ClusterConfig(Frozen):

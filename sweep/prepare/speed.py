@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from eval.models.forward import label_statistics
 from eval.rows.encode import EncodedRow
+from eval.rows.types import choose_evenly
 from objectives._base import Objective
 from sweep.config.schema import SweepConfig
 from sweep.prepare.cost import ModelInfo, Speed
@@ -117,7 +118,7 @@ def _choose_training_rows(rows: TrainingRows, n: int) -> TrainingRows:
 def _choose_evenly(rows: Sequence[EncodedRow], n: int) -> list[EncodedRow]:
     """Choose at most n rows, from the shortest to the longest at equal distances."""
     ordered = sorted(rows, key=lambda row: len(row.ids))
-    return [ordered[place * len(ordered) // n] for place in range(n)] if len(ordered) > n else ordered
+    return [ordered[place] for place in choose_evenly(len(ordered), n)]
 
 
 @contextmanager

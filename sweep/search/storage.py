@@ -33,7 +33,10 @@ They say where it is stored, where its trials run, and which models are kept.
 """
 RECORD_PARTS = {
     "start": ("index", "setting", "seed", "started"),
-    "end": ("state", "metrics", "curve", "reason", "run_id", "ended", "worker", "answers", "target_metrics"),
+    "end": (
+        *("state", "metrics", "curve", "reason", "run_id", "ended", "worker"),
+        *("answers", "target_metrics", "g_effects"),
+    ),
 }
 """The trial attributes, and the record's fields that each holds: writing one is a commit, and a worker waits for it."""
 MAX_TABLE_RETRIES = 20

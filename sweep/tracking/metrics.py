@@ -5,7 +5,7 @@ from itertools import accumulate
 
 from mlflow.entities import Metric
 
-from sweep.records import TrialRecord
+from sweep.records import GEffect, TrialRecord
 
 FINISHED_TRIALS = "finished_trials"
 """Metric that counts the finished trials of all phases."""
@@ -37,6 +37,28 @@ def build_epoch_metrics(record: TrialRecord, point: Mapping[str, float]) -> list
     step = int(point["epoch"])
     values = {key: value for key, value in point.items() if key != "epoch"}
     return build_metrics(values, step=step, timestamp=to_milliseconds(record.started) + step)
+
+
+def build_effect_metrics(record: TrialRecord, first: int = 0) -> list[Metric]:
+    """Return the metrics of a trial's gradient effects from the one with this index on; their step counts its steps."""
+    began = to_milliseconds(record.started)
+    return [
+        metric
+        for effect in record.g_effects[first:]
+        for metric in build_metrics(_name_effects(effect), step=effect["step"], timestamp=began + effect["step"])
+    ]
+
+
+def _name_effects(effect: GEffect) -> dict[str, float]:
+    """Return the effects by the name of their metric."""
+    values: dict[str, float] = {}
+    for one in effect["effects"]:
+        name = f"g_effect/{one['risk']}"
+        if one["term"] == "objective":
+            values |= {name: one["whole"]} | {f"{name}_{part}": value for part, value in one["parts"].items()}
+        else:
+            values |= {f"{name}_retain_term": one["whole"], f"{name}_all_terms": values[name] + one["whole"]}
+    return values
 
 
 def build_metrics(values: Mapping[str, float], *, step: int, timestamp: int) -> list[Metric]:

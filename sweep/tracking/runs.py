@@ -25,7 +25,14 @@ from sweep.tracking.labels import (
     format_run_name,
     truncate_texts,
 )
-from sweep.tracking.metrics import FINISHED_TRIALS, build_epoch_metrics, build_metrics, build_progress, to_milliseconds
+from sweep.tracking.metrics import (
+    FINISHED_TRIALS,
+    build_effect_metrics,
+    build_epoch_metrics,
+    build_metrics,
+    build_progress,
+    to_milliseconds,
+)
 from sweep.tracking.store import get_or_create_experiment, open_client
 from sweep.tracking.views import VIEW_TAG, build_view, format_view_key, list_ui_lines
 
@@ -69,6 +76,7 @@ class SweepRuns:
         self._ended_attempts: set[str] = set()
         self._tried_attempts: set[str] = set()
         self._n_logged_epochs: dict[str, int] = {}
+        self._n_logged_effects: dict[str, int] = {}
         self._finished = {format_attempt_key(record): record for record in records if record.state == "finished"}
         self._n_logged_points = 0
         self.is_open = False
@@ -142,7 +150,9 @@ class SweepRuns:
             self.end_attempt(record)
             self._log_progress([record])
         elif new := record.curve[self._n_logged_epochs.get(key, 0) :]:
-            self._log_batches(run_id, [metric for point in new for metric in build_epoch_metrics(record, point)])
+            curve = [metric for point in new for metric in build_epoch_metrics(record, point)]
+            self._log_batches(run_id, curve + build_effect_metrics(record, self._n_logged_effects.get(key, 0)))
+            self._n_logged_effects[key] = len(record.g_effects)
             self._n_logged_epochs[key] = len(record.curve)
 
     def end_attempt(self, record: TrialRecord) -> None:
@@ -152,7 +162,7 @@ class SweepRuns:
         curve = [metric for point in record.curve for metric in build_epoch_metrics(record, point)]
         final = build_metrics(record.metrics, step=last, timestamp=to_milliseconds(record.ended))
         tags = build_trial_tags(record) | {"mlflow.runName": format_run_name(self._config, record)}
-        self._log_batches(run_id, curve + final, format_params(record.setting), tags)
+        self._log_batches(run_id, curve + build_effect_metrics(record) + final, format_params(record.setting), tags)
         status = "KILLED" if record.reason == INTERRUPTED_REASON else STATUS_BY_STATE[record.state]
         self._client.set_terminated(run_id, status, to_milliseconds(record.ended))
         self._ended_attempts.add(format_attempt_key(record))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from itertools import islice
 from types import MethodType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -22,6 +22,8 @@ from sweep.config.schema import SweepConfig
 from sweep.training.checkpoint import Checkpoint
 from sweep.training.distributed import full_tensor, run_with_weights, shared_clock, sum_gradients, sum_over_ranks
 from sweep.training.precision import build_optimizer
+
+Part = TypeVar("Part")
 
 
 @cache
@@ -145,7 +147,7 @@ def train_steps(
 
 def _take_step(model: PreTrainedModel, optimizer: Optimizer, parts: Iterable[Tensor], clip: float | None) -> StepResult:
     try:
-        losses = sum_over_ranks(torch.stack([_backpropagate_part(part) for part in _compute_parts(model, parts)]))
+        losses = sum_over_ranks(torch.stack([_backpropagate_part(part) for part in compute_parts(model, parts)]))
         sum_gradients(model)
         norm = get_accelerator().clip_grad_norm_(model.parameters(), math.inf if clip is None else clip)
         optimizer.step()
@@ -154,7 +156,7 @@ def _take_step(model: PreTrainedModel, optimizer: Optimizer, parts: Iterable[Ten
     return StepResult(loss_parts=losses, grad_norm=full_tensor(norm), at=shared_clock())
 
 
-def _compute_parts(model: PreTrainedModel, parts: Iterable[Tensor]) -> Iterator[Tensor]:
+def compute_parts(model: PreTrainedModel, parts: Iterable[Part]) -> Iterator[Part]:
     """Yield the parts, each computed while the model's weights are gathered."""
     following = partial(next, iter(parts), None)
     while (part := run_with_weights(model, following)) is not None:

@@ -78,6 +78,21 @@ def _answer_states(model: PreTrainedModel, batch: Batch) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnsweredPart:
+    """A part of the forget term with the answers that it was computed from.
+
+    Attributes:
+        answers: what the objective read.
+        share: factor of the objective's sum over the answers: 1 / the units of all chosen rows, 0 for a filler pass.
+        loss: the part.
+    """
+
+    answers: Answers
+    share: float
+    loss: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
 class ForgetTerm:
     """The forget term: an objective over the forget rows. It computes only the quantities that `needs` names.
 
@@ -99,12 +114,20 @@ class ForgetTerm:
 
     def loss_parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[Tensor]:
         """Yield parts of the objective's mean over the chosen rows, or over their answer tokens (`unit`)."""
-        tokens = min(MAX_CHUNK_POSITIONS, self.tokens) if "logits" in self.objective.needs else self.tokens
-        count = self._count_units(chosen)
-        for group, weight in plan_passes(self.rows, chosen, tokens):
-            yield weight * (self.objective(self._build_answers(model, group)).sum() / count)
+        return (part.loss for part in self.answered_parts(model, chosen))
 
-    def _count_units(self, chosen: Sequence[int]) -> int:
+    def answered_parts(self, model: PreTrainedModel, chosen: Sequence[int]) -> Iterator[AnsweredPart]:
+        """Yield the same parts with their answers."""
+        tokens = min(MAX_CHUNK_POSITIONS, self.tokens) if "logits" in self.objective.needs else self.tokens
+        count = self.count_units(chosen)
+        for group, weight in plan_passes(self.rows, chosen, tokens):
+            answers = self._build_answers(model, group)
+            yield AnsweredPart(
+                answers=answers, share=weight / count, loss=weight * (self.objective(answers).sum() / count)
+            )
+
+    def count_units(self, chosen: Sequence[int]) -> int:
+        """Count what the objective is averaged over: the chosen rows, or their answer tokens (`unit`)."""
         if self.objective.unit == "row":
             return len(chosen)
         read = self.refusals if "refusal" in self.objective.needs else self.rows

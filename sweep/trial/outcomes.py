@@ -1,10 +1,10 @@
-"""Results that a trial yields: one after each measured epoch, then the outcome; in between its progress."""
+"""Results that a trial yields: one after each measured epoch, then the outcome; in between its progress and effects."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from sweep.records import RowAnswers, StepProgress, TrialRecord
+from sweep.records import GEffect, RowAnswers, StepProgress, TrialRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +13,13 @@ class EpochResult:
 
     epoch: int
     metrics: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GEffectResult:
+    """Gradient effects that were measured between two steps of a trial."""
+
+    g_effect: GEffect
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +41,6 @@ class TrialOutcome:
     target_metrics: dict[str, float] = field(default_factory=dict)
 
 
-TrialItem: TypeAlias = EpochResult | StepProgress | TrialOutcome
+TrialItem: TypeAlias = EpochResult | GEffectResult | StepProgress | TrialOutcome
 TrialFn: TypeAlias = Callable[[TrialRecord], Iterator[TrialItem]]
 """Function that runs a trial: it yields the results of its epochs, then the outcome; in between its progress."""

@@ -15,7 +15,7 @@ from sweep.errors import ConfigError, ProcessDiedError
 from sweep.prepare.artifacts import Artifacts, StageProgress
 from sweep.records import StepProgress, TrialRecord
 from sweep.results.saved_models import SaveRequest
-from sweep.trial.outcomes import EpochResult, TrialFn, TrialItem, TrialOutcome
+from sweep.trial.outcomes import EpochResult, GEffectResult, TrialFn, TrialItem, TrialOutcome
 
 CHECKPOINTS_DIR = ".checkpoints"
 """Folder of the checkpoints of trials that run long, in the sweep's folder while the sweep runs."""
@@ -104,6 +104,9 @@ def run_trial(run: TrialFn, record: TrialRecord) -> Iterator[TrialRecord]:
                 break
             if isinstance(item, StepProgress):
                 yield replace(record, progress=item)
+                continue
+            if isinstance(item, GEffectResult):
+                record = replace(record, g_effects=[*record.g_effects, item.g_effect])
                 continue
             record = replace(record, curve=[*record.curve, {"epoch": item.epoch, **item.metrics}])
             yield record

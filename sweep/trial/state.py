@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from sweep.records import GEffect
 from sweep.training.loop import StepResult
 from sweep.trial.outcomes import EpochResult
 
@@ -25,11 +26,13 @@ class TrialState:
         results: the results of its epochs so far.
         taken: the steps of the current epoch so far.
         kept: the best earlier epoch so far of those that keep τ without a mix; None where there is none.
+        g_effects: the gradient effects so far.
     """
 
     results: list[EpochResult] = field(default_factory=list)
     taken: list[StepResult] = field(default_factory=list)
     kept: Candidate | None = None
+    g_effects: list[GEffect] = field(default_factory=list)
 
     def to_notes(self) -> dict[str, Any]:
         """Return the state as plain types, for a checkpoint."""
@@ -38,6 +41,7 @@ class TrialState:
             "results": [vars(result) for result in self.results],
             "taken": [vars(step) for step in self.taken],
             "kept": kept,
+            "g_effects": self.g_effects,
         }
 
     @classmethod
@@ -50,6 +54,7 @@ class TrialState:
             results=[EpochResult(**result) for result in notes["results"]],
             taken=[StepResult(**step) for step in notes["taken"]],
             kept=kept and Candidate(result=EpochResult(**kept["result"]), weights=_copy_tensors(kept["weights"])),
+            g_effects=notes["g_effects"],
         )
 
 

@@ -1,7 +1,7 @@
 """One trial on a warm worker: reset to the target, unlearn, measure each epoch, score."""
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,6 +9,8 @@ from itertools import chain, islice
 from pathlib import Path
 from statistics import fmean
 from typing import TypeAlias
+
+from torch import Tensor
 
 from eval.metrics.calibrated_score import (
     Calibration,
@@ -21,10 +23,11 @@ from eval.suite import SuiteReport, evaluate, evaluate_full
 from objectives._base import Objective
 from sweep.config.schema import EXTRA_TAUS, SweepConfig
 from sweep.prepare.artifacts import Artifacts
-from sweep.records import StepProgress
+from sweep.records import GEffect, StepProgress
 from sweep.results.saved_models import COMPARED_PREFIX
 from sweep.training.checkpoint import Checkpoint
 from sweep.training.distributed import distributed_map
+from sweep.training.g_effect import GEffectProbe, measure_before_steps
 from sweep.training.loop import Schedule, StepResult, build_trial_schedule, shuffled_batches, train_steps
 from sweep.training.lora import compute_merged
 from sweep.training.loss_terms import build_terms
@@ -32,7 +35,7 @@ from sweep.training.out_of_memory import translate_out_of_memory
 from sweep.training.progress_meter import ProgressMeter
 from sweep.training.weights import snapshot_weights
 from sweep.trial.answers import collect_answers
-from sweep.trial.outcomes import EpochResult, TrialItem, TrialOutcome
+from sweep.trial.outcomes import EpochResult, GEffectResult, TrialItem, TrialOutcome
 from sweep.trial.session import Session, SuiteFn, get_session
 from sweep.trial.state import Candidate, TrialState
 
@@ -94,7 +97,7 @@ def run_unlearning(
     save: SaveFn = save_nothing,
     checkpoint_folder: Path | None = None,
 ) -> Generator[TrialItem, None, None]:
-    """Run one trial; yield the results of its epochs, in between its progress if it runs long, then the outcome.
+    """Run one trial; yield the results of its epochs, in between effects and progress, then the outcome.
 
     Args:
         config: the sweep, with the trial's setting.
@@ -129,7 +132,7 @@ def run_unlearning(
 
 def _train_epochs(
     session: Session, config: SweepConfig, objective: Objective, seed: int, checkpoint: Checkpoint
-) -> Generator[EpochResult | StepProgress, None, Candidates | str]:
+) -> Generator[EpochResult | GEffectResult | StepProgress, None, Candidates | str]:
     """Train the model and yield the results of its epochs; return the candidates, or the reason why there are none.
 
     A trial that goes on from a checkpoint yields its earlier results again. The optimizer and the gradients are freed
@@ -139,14 +142,16 @@ def _train_epochs(
     state, done = TrialState.from_notes(checkpoint.notes), checkpoint.n_steps
     checkpoint.collect_notes = state.to_notes
     yield from state.results
+    yield from (GEffectResult(g_effect=one) for one in state.g_effects)
     if done:
         yield StepProgress(done=done, total=schedule.n_steps, goes_on=True)
     meter = _start_meter(session, config, schedule, done)
-    with closing(_iterate_steps(session, config, schedule, objective, seed, checkpoint)) as steps:
+    with closing(_iterate_steps(session, config, schedule, objective, seed, checkpoint, state.g_effects)) as steps:
         for epoch in range(schedule.find_epoch(done), schedule.n_epochs + 1):
             for step in islice(steps, schedule.count_steps_until(epoch) - done):
                 done += 1
                 state.taken.append(step)
+                yield from (GEffectResult(g_effect=one) for one in state.g_effects if one["step"] == done - 1)
                 if pace := meter.measure_pace(step, done):
                     yield StepProgress(done=done, total=schedule.n_steps, pace=pace)
             if flaw := next((step.non_finite_quantity for step in state.taken if step.non_finite_quantity), ""):
@@ -190,14 +195,30 @@ def _iterate_steps(
     objective: Objective,
     seed: int,
     checkpoint: Checkpoint,
+    g_effects: list[GEffect],
 ) -> Generator[StepResult, None, None]:
-    """Take the training steps: each has a batch of forget rows and as many retain rows, one for each term."""
+    """Take the training steps: each has a batch of forget rows and as many retain rows, one for each term.
+
+    Gradient effects that are due before a step are added to `g_effects`.
+    """
     forget, retain = build_terms(config, objective, seed, session.model, session.training_rows, session.reference)
     forget_rows = shuffled_batches(len(session.training_rows.forget), schedule.batch_size, seed)
     # A stream of its own, so that the order of the retain rows does not depend on the number of forget rows.
     retain_rows = shuffled_batches(len(session.training_rows.retain), schedule.batch_size, seed + RETAIN_SEED_OFFSET)
     pairs = zip(forget_rows, retain_rows, strict=False)
-    losses = (chain(forget.loss_parts(session.model, f), retain.loss_parts(session.model, r)) for f, r in pairs)
+    losses: Iterable[Iterable[Tensor]] = (
+        chain(forget.loss_parts(session.model, f), retain.loss_parts(session.model, r)) for f, r in pairs
+    )
+    if (options := config.eval.g_effect) is not None:
+        probe = GEffectProbe(
+            forget=forget,
+            retain=retain,
+            n_retain=len(session.training_rows.retain),
+            holdout=session.probes.parts["retain/es"],
+            options=options,
+        )
+        due = {n for n in range(checkpoint.n_steps, schedule.n_steps) if n % options.every == 0}
+        losses = measure_before_steps(probe, session.model, losses, due, g_effects)
     return train_steps(session.model, schedule, losses, checkpoint)
 
 

@@ -1,0 +1,194 @@
+"""Measure the gradient effects of a trial's loss at its current weights: by term of the loss, by layer and by row.
+
+The forget rows of the loss and of its risk are the same ones, evenly chosen, in every measurement of every trial, so
+that curves can be compared. Two gradients of risks are held for the time of a measurement, of which a training step has
+one in any case: they have the type of the trained weights.
+"""
+
+import math
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from eval.g_effect import Gradient, measure_effects, sum_thirds, take_gradient
+from eval.rows.encode import EncodedRow
+from eval.rows.types import choose_evenly
+from sweep.config.schema import GEffectConfig
+from sweep.records import GEffect, TermEffect, WeightBin
+from sweep.training.distributed import gather_objects, local_tensor, sum_gradients, sum_over_ranks
+from sweep.training.loop import compute_parts
+from sweep.training.loss_terms import ForgetTerm, RetainTerm, nll_parts
+
+RISKS = ("forget", "retain")
+"""Risks, in the order of the measured tensors."""
+N_BINS = 10
+"""Bins of the probability of a token, all of the same width."""
+N_DIGITS = 8
+"""Significant digits of a stored number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredEffects:
+    """Gradient effects as tensors in float64; the risks are those of `RISKS`, the places those of `place_weights`.
+
+    Attributes:
+        objective: effect of the objective, by forget row where each row's share was asked for, else of all as one
+            [rows or 1, risks, L + 2].
+        retain_term: effect of the retain term, with its weight [risks, L + 2].
+        p: probability of each answer token of the forget rows [N]; none if the objective reads no `logp`.
+        weight: the objective's weight of each of them [N].
+    """
+
+    objective: Tensor
+    retain_term: Tensor
+    p: Tensor
+    weight: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class GEffectProbe:
+    """The rows and the terms of which gradient effects are measured.
+
+    Attributes:
+        forget: the forget term.
+        retain: the retain term.
+        n_retain: number of retain rows.
+        holdout: the holdout rows.
+        options: how many rows of each part, and which shares are kept.
+    """
+
+    forget: ForgetTerm
+    retain: RetainTerm
+    n_retain: int
+    holdout: Sequence[EncodedRow]
+    options: GEffectConfig
+
+    @property
+    def forget_rows(self) -> list[int]:
+        """Indices of the forget rows that are measured."""
+        return choose_evenly(len(self.forget.rows), self.options.rows)
+
+    def measure(self, model: PreTrainedModel, step: int) -> GEffect:
+        """Measure the effects at the model's weights, which have no gradients, and describe them as after `step`."""
+        return self._describe(self.measure_tensors(model), step)
+
+    def measure_tensors(self, model: PreTrainedModel) -> MeasuredEffects:
+        """Measure the effects at the model's weights, which have no gradients, before and afterwards."""
+        risks = [
+            self._compute_risk(model, self.forget.rows),
+            self._compute_risk(model, self.holdout),
+        ]
+        measure = partial(measure_effects, model, risks, local=local_tensor)
+        tokens: list[tuple[Tensor, Tensor]] = []
+        chosen = self.forget_rows
+        groups = [[row] for row in chosen] if "row" in self.options.by else [chosen]
+        shares = [self.forget.count_units(group) / self.forget.count_units(chosen) for group in groups]
+        objective = torch.stack(
+            [
+                measure(parts=self._weigh_tokens(model, group, share, tokens))
+                for group, share in zip(groups, shares, strict=True)
+            ]
+        )
+        retained = choose_evenly(self.n_retain, self.options.rows)
+        retain_term = measure(parts=compute_parts(model, self.retain.loss_parts(model, retained)))
+        p, weight = _gather_tokens(tokens)
+        return MeasuredEffects(
+            objective=sum_over_ranks(objective), retain_term=sum_over_ranks(retain_term), p=p, weight=weight
+        )
+
+    def _compute_risk(self, model: PreTrainedModel, rows: Sequence[EncodedRow]) -> Gradient:
+        """Compute the gradient of the mean cross-entropy over the chosen rows' answer tokens."""
+        chosen = choose_evenly(len(rows), self.options.rows)
+        parts = compute_parts(model, nll_parts(model, rows, chosen, self.forget.tokens))
+        return take_gradient(model, parts, local_tensor, sum_gradients)
+
+    def _weigh_tokens(
+        self, model: PreTrainedModel, chosen: Sequence[int], share: float, tokens: list[tuple[Tensor, Tensor]]
+    ) -> Iterator[Tensor]:
+        """Yield the share of the objective that some rows have, in parts; note p and weight of each part's tokens.
+
+        A weight is known once the part's backward pass is over, which the caller runs before it asks for the next part.
+        """
+        for part in compute_parts(model, self.forget.answered_parts(model, chosen)):
+            logp = part.answers.logp
+            if logp is not None:
+                logp.retain_grad()
+            yield part.loss * share
+            if logp is not None and logp.grad is not None and part.share:
+                tokens.append((logp.detach().exp(), logp.grad / (part.share * share)))
+
+    def _describe(self, found: MeasuredEffects, step: int) -> GEffect:
+        """Describe measured effects in plain types."""
+        terms = [self._describe_term(found.objective.sum(0), i, found.objective) for i in range(len(RISKS))]
+        if found.retain_term.any():
+            terms += [self._describe_term(found.retain_term, i, None) for i in range(len(RISKS))]
+        return GEffect(
+            step=step,
+            effects=terms,
+            rows=[row + 1 for row in self.forget_rows] if "row" in self.options.by else [],
+            weights=summarize_weights(found.p, found.weight),
+        )
+
+    def _describe_term(self, by_place: Tensor, risk: int, by_row: Tensor | None) -> TermEffect:
+        values = by_place[risk].tolist()
+        rows = by_row[:, risk].sum(1).tolist() if by_row is not None and "row" in self.options.by else []
+        return TermEffect(
+            risk="retain" if risk else "forget",
+            term="retain_term" if by_row is None else "objective",
+            whole=_round(sum(values)),
+            parts={name: _round(value) for name, value in sum_thirds(values).items()},
+            layers=[_round(value) for value in values[1:-1]] if "layer" in self.options.by else [],
+            rows=[_round(value) for value in rows],
+        )
+
+
+def measure_before_steps(
+    probe: GEffectProbe,
+    model: PreTrainedModel,
+    losses: Iterable[Iterable[Tensor]],
+    due: Container[int],
+    found: list[GEffect],
+) -> Iterator[Iterable[Tensor]]:
+    """Yield the losses of the steps; add the effects after so many steps as `due` names to `found` as they come.
+
+    Effects that are not finite, as where a training diverges, are left out.
+    """
+    for n_steps, parts in enumerate(losses):
+        if n_steps in due and is_finite(effect := probe.measure(model, n_steps)):
+            found.append(effect)
+        yield parts
+
+
+def _gather_tokens(tokens: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return p and weight of all processes' tokens [N], on the CPU in float64."""
+    together = [pair for own in gather_objects([(p.cpu(), weight.cpu()) for p, weight in tokens]) for pair in own]
+    none = torch.empty(0)
+    p, weight = (torch.cat([none, *(pair[i] for pair in together)]).double() for i in range(2))
+    return p, weight
+
+
+def summarize_weights(p: Tensor, weight: Tensor) -> list[WeightBin]:
+    """Summarize the weights of tokens [N] with probabilities p [N] in bins of p; a bin without tokens is left out."""
+    bins = (p * N_BINS).long().clamp(max=N_BINS - 1)
+    found: list[WeightBin] = []
+    for place in bins.unique().tolist():
+        own = weight[bins == place]
+        low, high = own.quantile(torch.tensor([0.1, 0.9], dtype=own.dtype)).tolist()
+        found.append(
+            WeightBin(p=place / N_BINS, n=len(own), mean=_round(float(own.mean())), low=_round(low), high=_round(high))
+        )
+    return found
+
+
+def is_finite(effect: GEffect) -> bool:
+    """Return True if all numbers are finite."""
+    values = [one["whole"] for one in effect["effects"]] + [each["mean"] for each in effect["weights"]]
+    return all(map(math.isfinite, values))
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.{N_DIGITS}g}")
