@@ -19,7 +19,7 @@ from eval.models.forward import find_blocks
 if TYPE_CHECKING:
     from transformers import PreTrainedModel  # takes seconds to import
 
-Gradient: TypeAlias = Mapping[str, Tensor]
+Gradient: TypeAlias = dict[str, Tensor]
 """Gradient by name of the weight; of sharded weights this process's part."""
 LocalFn: TypeAlias = Callable[[Tensor], Tensor]
 """Function from a gradient to the part of it that this process holds."""
@@ -53,12 +53,6 @@ def sum_thirds(by_place: Sequence[float]) -> dict[str, float]:
     return {"embeddings": embeddings, **thirds, "head": head}
 
 
-def dot(one: Tensor, other: Tensor) -> Tensor:
-    """Return the product ⟨one, other⟩ of two tensors of equal shape, each product and the sum in float64."""
-    pairs = zip(*(part.reshape(-1).split(MAX_CHUNK_VALUES) for part in (one, other)), strict=True)
-    return torch.stack([left.double() @ right.double() for left, right in pairs]).sum()
-
-
 def take_gradient(
     model: nn.Module, parts: Iterable[Tensor], local: LocalFn, finish: Callable[[nn.Module], None]
 ) -> Gradient:
@@ -79,42 +73,63 @@ def take_gradient(
         model.zero_grad()
 
 
-def measure_effects(
-    model: "PreTrainedModel", risks: Sequence[Gradient], parts: Iterable[Tensor], local: LocalFn
-) -> Tensor:
-    """Return the effect of a sum of parts on each risk by place [risks, L + 2], float64: this process's share of it.
+def stack_gradients(risks: Sequence[Gradient]) -> Gradient:
+    """Stack the gradients of several risks, by weight of n values [risks, n]; empties those that were given."""
+    names = dict.fromkeys(name for risk in risks for name in risk)
+    return {name: _stack_values([risk.pop(name, None) for risk in risks]) for name in names}
 
-    No gradient of the loss is held: each weight's is multiplied and freed as soon as the backward pass has it.
+
+def _stack_values(values: Sequence[Tensor | None]) -> Tensor:
+    known = next(value for value in values if value is not None)
+    return torch.stack([torch.zeros_like(known) if value is None else value for value in values]).flatten(1)
+
+
+def measure_effects(
+    model: "PreTrainedModel", risks: Gradient, losses: Iterable[Iterable[Tensor]], local: LocalFn
+) -> Tensor:
+    """Return the effect of each loss on each risk by place [losses, risks, L + 2], float64: this process's share of it.
+
+    No gradient of a loss is held: each weight's is multiplied and freed as soon as a backward pass has it.
 
     Args:
         model: its weights have no gradient, before and afterwards.
-        risks: the gradient of each risk.
-        parts: the parts of the loss, each computed when it is asked for.
+        risks: the stacked gradients of the risks.
+        losses: the parts of each loss, all computed when they are asked for.
         local: returns the part of a gradient that this process holds.
     """
     places = place_weights(model)
-    effects = torch.zeros(len(risks), max(places.values()) + 1, dtype=torch.float64, device=model.device)
+    n_risks = len(next(iter(risks.values())))
+    totals = torch.zeros(max(places.values()) + 1, n_risks, dtype=torch.float64, device=model.device)
 
-    def multiply(name: str, weight: Tensor) -> None:
+    def multiply(total: Tensor, known: Tensor, weight: Tensor) -> None:
         assert weight.grad is not None
-        gradient, weight.grad = local(weight.grad), None
-        for risk, known in zip(effects, risks, strict=True):
-            if name in known:
-                risk[places[name]] += dot(known[name], gradient)
+        add_products(total, known, local(weight.grad).reshape(-1))
+        weight.grad = None
 
-    with _call_with_gradients(model, multiply):
-        for part in parts:
-            part.backward()
-    return effects
+    effects = []
+    works = {name: partial(multiply, totals[places[name]], known) for name, known in risks.items()}
+    with _call_with_gradients(model, works):
+        for parts in losses:
+            totals.zero_()
+            for part in parts:
+                part.backward()
+            effects.append(totals.T.clone())
+    return torch.stack(effects)
+
+
+def add_products(total: Tensor, rows: Tensor, values: Tensor) -> None:
+    """Add the product ⟨row, values⟩ of each row [rows, n] with the values [n] to the total [rows], all in float64."""
+    for left, right in zip(rows.split(MAX_CHUNK_VALUES, 1), values.split(MAX_CHUNK_VALUES), strict=True):
+        total.add_(left.double() @ right.double())
 
 
 @contextmanager
-def _call_with_gradients(model: nn.Module, work: Callable[[str, Tensor], None]) -> Iterator[None]:
-    """Call `work` with each weight's name and the weight, whenever a backward pass has completed its gradient."""
+def _call_with_gradients(model: nn.Module, works: Mapping[str, Callable[[Tensor], None]]) -> Iterator[None]:
+    """Call the work of a weight with it, whenever a backward pass has completed its gradient."""
     handles = [
-        weight.register_post_accumulate_grad_hook(partial(work, name))
+        weight.register_post_accumulate_grad_hook(works[name])
         for name, weight in model.named_parameters()
-        if weight.requires_grad
+        if name in works
     ]
     try:
         yield

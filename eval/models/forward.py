@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from eval.models.logits import body_of, head_of, output_layer
+from eval.models.logits import body_of, head_of, output_layer, to_float32
 from eval.rows.encode import Batch, EncodedRow, collate, group_by_length
 from eval.rows.types import DataError
 
@@ -109,7 +109,7 @@ def has_known_logits(model: "PreTrainedModel", rows: Sequence[EncodedRow]) -> bo
 
 
 def label_logp(head: nn.Module, hidden: Tensor, label: Tensor) -> Tensor:
-    """Return the log-probability of each label [N], float32, with gradient, from the hidden states [N, d].
+    """Return the log-probability of each label [N], float32 or float64, with gradient, from the hidden states [N, d].
 
     Args:
         head: the model's `output_layer`, or a head whose logits are neither scaled nor capped.
@@ -125,7 +125,7 @@ def label_logp(head: nn.Module, hidden: Tensor, label: Tensor) -> Tensor:
 
 def _chunk_logp(head: nn.Module, hidden: Tensor, label: Tensor) -> Tensor:
     # Not the logit minus `logsumexp`: where p is near 1, that difference has only the precision of the logit.
-    logp: Tensor = head(hidden).float().log_softmax(1)
+    logp: Tensor = to_float32(head(hidden)).log_softmax(1)
     return logp.gather(1, label[:, None])[:, 0]
 
 

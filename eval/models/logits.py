@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class OutputLayer(nn.Module):
             self.factor, self.divisor = self.divisor, None
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Return the logits [N, V], in float32, of final hidden states [N, d]."""
-        logits: Tensor = self.head(hidden).float()
+        """Return the logits [N, V], in float32 or the states' float64, of final hidden states [N, d]."""
+        logits: Tensor = to_float32(self.head(hidden))
         if self.factor is not None:
             logits = logits * self.factor
         if self.divisor is not None:
@@ -52,6 +53,11 @@ def _read_number(config: "PreTrainedConfig", keys: tuple[str, ...]) -> float | N
     values = (getattr(config, key, None) for key in keys)
     numbers = (value for value in values if isinstance(value, int | float) and not isinstance(value, bool))
     return next(map(float, numbers), None)
+
+
+def to_float32(values: Tensor) -> Tensor:
+    """Return the values in float32, or in float64 if that is their type."""
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def body_of(model: "PreTrainedModel") -> nn.Module:

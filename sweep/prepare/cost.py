@@ -217,7 +217,20 @@ def _count_trial_work(config: SweepConfig, rows: SweepRows) -> Work:
     if config.retain.term != "none":
         mean += sum(retain) / len(retain)
     steps = build_trial_schedule(config, len(forget)).n_steps
-    return Work(steps=steps, trained=steps * config.train.batch * mean, read=_count_read_positions(config, rows))
+    trained = steps * config.train.batch * mean + _count_effect_positions(config, rows, steps, mean)
+    return Work(steps=steps, trained=trained, read=_count_read_positions(config, rows))
+
+
+def _count_effect_positions(config: SweepConfig, rows: SweepRows, steps: int, mean: float) -> float:
+    """Count the positions of the backward passes for gradient effects: the loss once more, and the two risks.
+
+    `mean` is the number of positions of a forget row, and with a retain term of a retain row.
+    """
+    if (options := config.eval.g_effect) is None:
+        return 0.0
+    forget, kept = rows.training_rows.forget, rows.retain_model_rows
+    risks = _count_positions(forget) / len(forget) + _count_positions(kept) / len(kept)
+    return -(-steps // options.every) * min(options.rows, len(forget)) * (mean + risks)
 
 
 def _count_tuning_work(config: SweepConfig, rows: Sequence[EncodedRow]) -> Work:

@@ -6,7 +6,7 @@ parameters takes seconds, and no weights are loaded. No formula has to be kept c
 
 import gc
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +25,8 @@ from eval.models.logits import head_of, output_layer
 from eval.rows.encode import EncodedRow, group_by_length
 from objectives._base import Objective
 from sweep.config.model_schema import LoraConfig
-from sweep.config.schema import SweepConfig
+from sweep.config.schema import GEffectConfig, SweepConfig
+from sweep.training.g_effect import GEffectProbe
 from sweep.training.loop import Schedule, train_steps
 from sweep.training.lora import add_adapters, compute_merged
 from sweep.training.loss_terms import build_terms, deal_micro_batches, nll_parts
@@ -40,7 +41,7 @@ class StageMemory:
     Attributes:
         weights: the model's weights.
         head: the frozen copy of the reference's head; none where the model's own is frozen.
-        gradients: one for each weight that is trained.
+        gradients: one for each weight that is trained, or for gradient effects those of two risks.
         optimizer: its state.
         activations: everything else: activations, logits, the reference's outputs for the batch, and with sharded
             weights those that are gathered.
@@ -165,7 +166,7 @@ def count_parameters(architecture: PreTrainedConfig, attention: str) -> int:
 def measure_stages(
     config: SweepConfig, objective: Objective, architecture: PreTrainedConfig, texts: SweepRows
 ) -> dict[str, StageMemory]:
-    """Measure the peak memory of unlearning, of an evaluation during it, and of fine-tuning, by stage.
+    """Measure the peak memory of unlearning, of what is measured during it, and of fine-tuning, by stage.
 
     Each stage runs on the longest rows that a pass may have. The steps after training (mixes, and metrics at a trial's
     end) take less, since the optimizer is freed by then.
@@ -184,7 +185,7 @@ def measure_stages(
             if config.target.lora != config.train.lora:
                 model = make_trained_model(config, architecture, config.target.lora)
             loss = _fine_tuning_loss(config, model, tuned)
-            found["fine-tuning"], _ = _measure_training(alive, config, model, loss, lambda: None)
+            found["fine-tuning"], _ = _measure_training(alive, config, model, loss, {})
     if config.train.parallel == "ddp":
         return found
     gathered = _gathered_bytes(model)
@@ -204,18 +205,22 @@ def make_trained_model(config: SweepConfig, architecture: PreTrainedConfig, lora
 def _measure_trial(
     alive: MemoryTracker, config: SweepConfig, objective: Objective, model: PreTrainedModel, texts: SweepRows
 ) -> dict[str, StageMemory]:
-    """Measure a trial: a step of unlearning, and an evaluation while the optimizer is there."""
-    rows, several = _heaviest_training_rows(config, texts.training_rows)
+    """Measure a trial: a step of unlearning, and what is measured between steps, while the optimizer is there."""
+    rows, several = _heaviest_training_rows(config, texts.training_rows, config.train.batch)
     reference = make_blank_reference(model, rows, COMPUTE_DTYPES[config.train.precision])
     unlearn = unlearning_loss(config, objective, model, rows, reference)
     loss = chain(touch_weights(model) if several else (), unlearn)
-    probes = _heaviest_probes(texts.probes)
-    step, evaluation = _measure_training(alive, config, model, loss, partial(_evaluate, model, probes))
+    between: dict[str, Callable[[], object]] = {"evaluation": partial(_evaluate, model, _heaviest_probes(texts.probes))}
+    if config.eval.g_effect is not None:
+        probe = _build_effect_probe(config, config.eval.g_effect, objective, model, texts)
+        between["gradient effects"] = partial(probe.measure_tensors, model)
+    step, peaks = _measure_training(alive, config, model, loss, between)
     own = {id(parameter) for parameter in model.parameters()}
     head = _sum_bytes(weight for weight in reference.head.parameters() if id(weight) not in own)
-    return {
-        "unlearning": replace(step, head=head),
-        "evaluation": replace(step, head=head, activations=evaluation, gradients=0),
+    held = {"evaluation": 0, "gradient effects": 2 * step.gradients}
+    return {"unlearning": replace(step, head=head)} | {
+        name: replace(step, head=head, gradients=held[name], activations=peak - held[name])
+        for name, peak in peaks.items()
     }
 
 
@@ -229,19 +234,19 @@ def _measure_training(
     config: SweepConfig,
     model: PreTrainedModel,
     loss: Iterable[Tensor],
-    evaluate: Callable[[], object],
-) -> tuple[StageMemory, int]:
-    """Measure a training step after the first, and the peak bytes of `evaluate` after it."""
+    between: Mapping[str, Callable[[], object]],
+) -> tuple[StageMemory, dict[str, int]]:
+    """Measure a training step after the first, and the peak bytes of what is done between steps, by its name."""
     trained, before = _sum_bytes(weight for _, weight in trainable_parameters(model)), alive.current
     schedule = _two_steps(config.train.checkpointing)
     with closing(train_steps(model, schedule, [touch_weights(model), loss])) as steps:
         next(steps)
         optimizer = alive.current - before
         activations = alive.measure_peak(lambda: next(steps)) - trained
-        evaluation = alive.measure_peak(evaluate)
+        peaks = {name: alive.measure_peak(work) for name, work in between.items()}
     weights = _sum_bytes(model.parameters())
     stage = StageMemory(weights=weights, head=0, gradients=trained, optimizer=optimizer, activations=activations)
-    return stage, evaluation
+    return stage, peaks
 
 
 def _two_steps(checkpointing: bool) -> Schedule:
@@ -279,10 +284,27 @@ def touch_weights(model: PreTrainedModel) -> Iterator[Tensor]:
     yield torch.stack([parameter.sum() for _, parameter in trainable_parameters(model)]).sum()
 
 
-def _heaviest_training_rows(config: SweepConfig, training_rows: TrainingRows) -> tuple[TrainingRows, bool]:
-    """Return the rows of a trial's heaviest passes, and True if its step has more than one pass."""
-    forget, one = _heaviest_pass(config, training_rows.forget, config.train.batch)
-    retain, other = _heaviest_pass(config, training_rows.retain, config.train.batch, training_rows.min_length)
+def _build_effect_probe(
+    config: SweepConfig, options: GEffectConfig, objective: Objective, model: PreTrainedModel, texts: SweepRows
+) -> GEffectProbe:
+    """Build the probe of gradient effects over the rows of its heaviest passes."""
+    rows, _ = _heaviest_training_rows(config, texts.training_rows, options.rows)
+    holdout, _ = _heaviest_pass(config, texts.retain_model_rows, options.rows)
+    reference = make_blank_reference(model, rows, COMPUTE_DTYPES[config.train.precision])
+    forget, retain = build_terms(config, objective, 0, model, rows, reference)
+    return GEffectProbe(
+        forget=forget,
+        retain=retain,
+        n_retain=len(rows.retain),
+        holdout=[texts.retain_model_rows[i] for i in holdout],
+        options=options.model_copy(update={"by": ()}),
+    )
+
+
+def _heaviest_training_rows(config: SweepConfig, training_rows: TrainingRows, n: int) -> tuple[TrainingRows, bool]:
+    """Return the rows of the heaviest passes over n rows of a part, and True if there is more than one pass."""
+    forget, one = _heaviest_pass(config, training_rows.forget, n)
+    retain, other = _heaviest_pass(config, training_rows.retain, n, training_rows.min_length)
     rows = TrainingRows(
         forget=[training_rows.forget[i] for i in forget],
         refusals=[training_rows.refusals[i] for i in forget],

@@ -8,13 +8,13 @@ one in any case: they have the type of the trained weights.
 import math
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from eval.g_effect import Gradient, measure_effects, sum_thirds, take_gradient
+from eval.g_effect import Gradient, measure_effects, stack_gradients, sum_thirds, take_gradient
 from eval.rows.encode import EncodedRow
 from eval.rows.types import choose_evenly
 from sweep.config.schema import GEffectConfig
@@ -78,27 +78,16 @@ class GEffectProbe:
 
     def measure_tensors(self, model: PreTrainedModel) -> MeasuredEffects:
         """Measure the effects at the model's weights, which have no gradients, before and afterwards."""
-        risks = [
-            self._compute_risk(model, self.forget.rows),
-            self._compute_risk(model, self.holdout),
-        ]
-        measure = partial(measure_effects, model, risks, local=local_tensor)
+        risks = stack_gradients([self._compute_risk(model, rows) for rows in (self.forget.rows, self.holdout)])
         tokens: list[tuple[Tensor, Tensor]] = []
         chosen = self.forget_rows
         groups = [[row] for row in chosen] if "row" in self.options.by else [chosen]
-        shares = [self.forget.count_units(group) / self.forget.count_units(chosen) for group in groups]
-        objective = torch.stack(
-            [
-                measure(parts=self._weigh_tokens(model, group, share, tokens))
-                for group, share in zip(groups, shares, strict=True)
-            ]
-        )
+        objective = (self._weigh_tokens(model, group, tokens) for group in groups)
         retained = choose_evenly(self.n_retain, self.options.rows)
-        retain_term = measure(parts=compute_parts(model, self.retain.loss_parts(model, retained)))
+        retain_term = compute_parts(model, self.retain.loss_parts(model, retained))
+        effects = sum_over_ranks(measure_effects(model, risks, chain(objective, [retain_term]), local_tensor))
         p, weight = _gather_tokens(tokens)
-        return MeasuredEffects(
-            objective=sum_over_ranks(objective), retain_term=sum_over_ranks(retain_term), p=p, weight=weight
-        )
+        return MeasuredEffects(objective=effects[:-1], retain_term=effects[-1], p=p, weight=weight)
 
     def _compute_risk(self, model: PreTrainedModel, rows: Sequence[EncodedRow]) -> Gradient:
         """Compute the gradient of the mean cross-entropy over the chosen rows' answer tokens."""
@@ -107,13 +96,14 @@ class GEffectProbe:
         return take_gradient(model, parts, local_tensor, sum_gradients)
 
     def _weigh_tokens(
-        self, model: PreTrainedModel, chosen: Sequence[int], share: float, tokens: list[tuple[Tensor, Tensor]]
+        self, model: PreTrainedModel, rows: Sequence[int], tokens: list[tuple[Tensor, Tensor]]
     ) -> Iterator[Tensor]:
-        """Yield the share of the objective that some rows have, in parts; note p and weight of each part's tokens.
+        """Yield in parts what some rows have of the objective; note p and weight of each part's tokens.
 
         A weight is known once the part's backward pass is over, which the caller runs before it asks for the next part.
         """
-        for part in compute_parts(model, self.forget.answered_parts(model, chosen)):
+        share = self.forget.count_units(rows) / self.forget.count_units(self.forget_rows)
+        for part in compute_parts(model, self.forget.answered_parts(model, rows)):
             logp = part.answers.logp
             if logp is not None:
                 logp.retain_grad()

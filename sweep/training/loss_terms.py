@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from eval.models.forward import MAX_CHUNK_POSITIONS, hidden_states, label_logp, layer_states
-from eval.models.logits import output_layer
+from eval.models.logits import output_layer, to_float32
 from eval.rows.encode import Batch, EncodedRow, collate, group_by_length
 from objectives._base import Answers, Objective
 from sweep.config.schema import SweepConfig
@@ -171,7 +171,7 @@ class ForgetTerm:
 
     def _layer_states(self, model: PreTrainedModel, batch: Batch) -> Tensor:
         assert isinstance(self.objective, LayerObjective), "an objective that needs `hidden` has a field `layer`"
-        return layer_states(model, batch, self.objective.layer)[batch.row, batch.position].float()
+        return to_float32(layer_states(model, batch, self.objective.layer)[batch.row, batch.position])
 
 
 def sum_by_row(values: Tensor, batch: Batch) -> Tensor:
@@ -276,6 +276,6 @@ def sum_kl(head: nn.Module, hidden: Tensor, ref_head: nn.Module, ref_hidden: Ten
 
 
 def _sum_chunk_kl(head: nn.Module, hidden: Tensor, ref_head: nn.Module, ref_hidden: Tensor) -> Tensor:
-    logp = head(hidden).float().log_softmax(1)
-    ref_logp = ref_head(ref_hidden).float().log_softmax(1)
+    logp = to_float32(head(hidden)).log_softmax(1)
+    ref_logp = to_float32(ref_head(ref_hidden)).log_softmax(1)
     return nn.functional.kl_div(logp, ref_logp, reduction="sum", log_target=True)

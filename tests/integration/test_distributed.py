@@ -19,10 +19,11 @@ from objectives.wtnpo import WTNPO
 from support.targets import FULL, made
 from support.together import PROCESSES, together
 from support.toys import config, dataset, encoded, llama
-from sweep.config.schema import SweepConfig
+from sweep.config.schema import GEffectConfig, SweepConfig
 from sweep.prepare.artifacts import locate_artifacts
 from sweep.training import checkpoint, reference
 from sweep.training.distributed import full_tensor, shard_model, world_size
+from sweep.training.g_effect import GEffectProbe, MeasuredEffects
 from sweep.training.loop import Schedule, StepResult, shuffled_batches, train_steps
 from sweep.training.loss_terms import build_terms
 from sweep.training.reference import TrainingRows
@@ -100,6 +101,18 @@ def trained(case: Case, folder: Path) -> Trained:
     return told_of(*begun(case, folder))
 
 
+def effects(parallel: str, folder: Path) -> MeasuredEffects:
+    """Gradient effects of WTNPO and KL by row, a row a pass, away from the reference."""
+    sweep = config(folder, train={"tokens": 1}, retain={"term": "kl", "weight": 0.7, "reduction": "tokens"})
+    own = llama().double()
+    model = shard_model(own, CPU) if parallel == "fsdp" else own
+    known = reference.read_reference(folder, model, ASKED)
+    forget, retain = build_terms(sweep, WTNPO(alpha=1.0, beta=1.0), 0, model, ASKED, known)
+    options = GEffectConfig(every=1, by=("layer", "row"))
+    probe = GEffectProbe(forget=forget, retain=retain, n_retain=4, holdout=ASKED.retain, options=options)
+    return probe.measure_tensors(model)
+
+
 def continued(case: Case, folder: Path) -> Trained:
     """What a training comes to whose second step was lost."""
     place = folder / f"{case.parallel}-{world_size()}"
@@ -144,11 +157,13 @@ class Told:
         trained: of every case.
         continued: of one case with each way to hold the model, from a checkpoint on.
         metrics: of a trial with each way to hold the model.
+        effects: of a loss with each way to hold the model.
     """
 
     trained: dict[tuple[str, str], Trained]
     continued: dict[str, Trained]
     metrics: dict[str, list[dict[str, float]]]
+    effects: dict[str, MeasuredEffects]
 
 
 def told(folder: Path) -> Told:
@@ -159,6 +174,7 @@ def told(folder: Path) -> Told:
         trained={name: trained(case, folder) for name, case in CASES.items()},
         continued={parallel: continued(CASES["wtnpo + kl", parallel], folder) for parallel in PARALLEL},
         metrics={parallel: metrics(toy(folder / "alone", parallel)) for parallel in PARALLEL},
+        effects={parallel: effects(parallel, folder) for parallel in PARALLEL},
     )
 
 
@@ -224,6 +240,16 @@ def test_a_trial_is_that_of_one_process(parallel: str, work: Work) -> None:
     expected = [pytest.approx(point, rel=1e-4, abs=1e-5) for point in work.metrics]
     assert 0 < work.metrics[-1]["forget/prob"] < 1
     assert [own.metrics[parallel] for own in work.together] == [expected] * PROCESSES
+
+
+@pytest.mark.parametrize("parallel", PARALLEL)
+def test_gradient_effects_are_those_of_one_process(parallel: str, work: Work) -> None:
+    """Of each row by layer, of the retain term, and the weight of each token, on both."""
+    alone = effects("ddp", work.folder)
+    assert alone.objective.abs().sum((1, 2)).min() > 0 and len(alone.p) == sum(len(row.labels) for row in FORGET)
+    for own in work.together:
+        for name, value in vars(own.effects[parallel]).items():
+            torch.testing.assert_close(value, getattr(alone, name), rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("parallel", PARALLEL)

@@ -4,10 +4,12 @@ THOROUGH=1 python -m pytest tests/integration/test_forecast_measured.py     # ev
 """
 
 import os
+from collections.abc import Iterable
 from itertools import chain, product
 from pathlib import Path
 
 import pytest
+from torch import Tensor
 from transformers import LlamaConfig, PhiConfig, PreTrainedConfig
 
 from eval.models.checkpoint import make_empty_model
@@ -24,6 +26,7 @@ from sweep.config.schema import SweepConfig
 from sweep.prepare import cost
 from sweep.prepare.memory import SweepRows, measure_stages
 from sweep.training import reference
+from sweep.training.g_effect import GEffectProbe, measure_before_steps
 from sweep.training.loop import Schedule, train_steps
 from sweep.training.lora import add_adapters, compute_merged, reset_adapters
 from sweep.training.loss_terms import build_terms
@@ -82,7 +85,12 @@ def measured(sweep: SweepConfig, architecture: PreTrainedConfig, objective: Obje
     )
 
     def trial() -> None:
-        losses = (chain(forget.loss_parts(model, range(8)), retain.loss_parts(model, range(8))) for _ in range(2))
+        losses: Iterable[Iterable[Tensor]] = (
+            chain(forget.loss_parts(model, range(8)), retain.loss_parts(model, range(8))) for _ in range(2)
+        )
+        if (options := sweep.eval.g_effect) is not None:
+            probe = GEffectProbe(forget=forget, retain=retain, n_retain=8, holdout=ROWS, options=options)
+            losses = measure_before_steps(probe, model, losses, {1}, [])
         for _ in train_steps(model, schedule, losses):
             with compute_merged(model):
                 label_statistics(model, ROWS)
@@ -120,6 +128,13 @@ def test_memory_of_adapters(precision: str, checkpointing: bool, tmp_path: Path)
     check_memory(sweep, LLAMA, OBJECTIVE, tmp_path)
 
 
+@pytest.mark.parametrize("train", [{}, {"precision": "kahan", "checkpointing": True, "batch": 2}])
+def test_memory_of_gradient_effects(train: dict[str, object], tmp_path: Path) -> None:
+    """The gradients of two risks, of more rows than a step has."""
+    effects = {"every": 1, "suite": "search", "g_effect": {"every": 1, "rows": 8}}
+    check_memory(config(tmp_path, train={"batch": 8} | train, eval=effects), LLAMA, OBJECTIVE, tmp_path)
+
+
 def check_memory(sweep: SweepConfig, architecture: PreTrainedConfig, objective: Objective, folder: Path) -> None:
     """The fullest moment of unlearning and evaluation, forecast and measured."""
     asked = TrainingRows(forget=ROWS, refusals=ROWS, retain=ROWS, min_length=100)
@@ -129,7 +144,7 @@ def check_memory(sweep: SweepConfig, architecture: PreTrainedConfig, objective: 
         architecture,
         SweepRows(training_rows=asked, target_rows=ROWS, retain_model_rows=ROWS, probes=ROWS),
     )
-    peak = max(found[stage].total_bytes for stage in ("unlearning", "evaluation"))
+    peak = max(stage.total_bytes for name, stage in found.items() if name != "fine-tuning")
     assert peak == pytest.approx(measured(sweep, architecture, objective, folder), rel=0.1)
 
 

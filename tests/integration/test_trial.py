@@ -6,7 +6,7 @@ import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -22,13 +22,13 @@ from objectives.ga import GA
 from objectives.wtnpo import WTNPO
 from support.targets import FULL, Prepared, Toy, made
 from support.toys import config, dataset
-from sweep.config.schema import SweepConfig
+from sweep.config.schema import GEffectConfig, SweepConfig
 from sweep.prepare.artifacts import MANIFEST_FILE, RETAIN_VALUES_FILE, Artifacts, StageProgress, locate_artifacts
 from sweep.prepare.preparers import missing_preparers
 from sweep.records import StepProgress, TrialRecord
 from sweep.training import checkpoint
 from sweep.training.weights import snapshot_weights
-from sweep.trial.outcomes import EpochResult, TrialOutcome
+from sweep.trial.outcomes import EpochResult, GEffectResult, TrialOutcome
 from sweep.trial.runner import run_trial, unlearn
 from sweep.trial.session import get_session
 from sweep.trial.unlearn import measure_full_suite, measure_search_suite, run_unlearning
@@ -274,6 +274,21 @@ def test_answers_stand_beside_the_same_numbers(prepared: Prepared) -> None:
     )
 
 
+def test_gradient_effects_change_no_number(toy: Toy) -> None:
+    """A trial yields the same to the bit; its record has the effects, the first at the target, every second step."""
+    sweep, artifacts = toy
+    options = GEffectConfig(every=2, rows=2, by=("row",))
+    probed = sweep.model_copy(update={"eval": sweep.eval.model_copy(update={"g_effect": options})})
+    start = TrialRecord(phase="search", index=0, setting={"alpha": 1.0, "beta": 1.0}, seed=0, state="running")
+    plain, found = ([*run_trial(partial(unlearn, one, artifacts), start)][-1] for one in (sweep, probed))
+    assert plain.g_effects == []
+    assert replace(found, g_effects=[]) == plain
+    assert [one["step"] for one in found.g_effects] == [0, 2, 4]
+    assert all(one["rows"] == [1, 2] for one in found.g_effects)
+    objective, *_ = found.g_effects[0]["effects"]
+    assert objective["whole"] < 0 and len(objective["rows"]) == 2 and objective["layers"] == []
+
+
 @pytest.fixture
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long writing takes, a checkpoint that is due is written."""
@@ -310,15 +325,20 @@ def test_an_interrupted_trial_goes_on(tmp_path: Path, toy: Toy, epochs: str) -> 
     """Stopped at each epoch's end in turn, it tells the same points and the same outcome, and leaves nothing behind."""
     search = toy[0].search.model_copy(update={"epochs": epochs})
     score = toy[0].score.model_copy(update={"tau": 0.3})
-    sweep, folder = often(toy[0], search=search, score=score), tmp_path / "search-0"
+    effects = toy[0].eval.model_copy(update={"g_effect": GEffectConfig(every=1)})
+    sweep, folder = often(toy[0], search=search, score=score, eval=effects), tmp_path / "search-0"
     asked = (toy[1], WTNPO(alpha=1.0, beta=1.0), 0, measure_search_suite)
-    plain = list(run_unlearning(sweep, *asked))
+    whole = list(run_unlearning(sweep, *asked))
+    plain = [item for item in whole if not isinstance(item, GEffectResult)]
     for n_epochs in (2, 3):
         trial = run_unlearning(sweep, *asked, checkpoint_folder=folder)
         points = list(islice((item for item in trial if isinstance(item, EpochResult)), n_epochs))
         trial.close()
         assert points == plain[:n_epochs]
     again = list(run_unlearning(sweep, *asked, checkpoint_folder=folder))
-    assert [item for item in again if not isinstance(item, StepProgress)] == plain
+    assert [item for item in again if not isinstance(item, GEffectResult | StepProgress)] == plain
+    found = [item for item in again if isinstance(item, GEffectResult)]
+    assert found == [item for item in whole if isinstance(item, GEffectResult)]
+    assert [item.g_effect["step"] for item in found] == [*range(6)]
     assert [item for item in again if isinstance(item, StepProgress)] == [StepProgress(done=3, total=6, goes_on=True)]
     assert list(tmp_path.iterdir()) == []

@@ -83,7 +83,8 @@ def time_reference(config: SweepConfig, setting: Setting) -> dict[str, float]:
     session.target_weights.reset(session.model, 0)
     schedule = build_trial_schedule(config, len(session.training_rows.forget))
     checkpoint = Checkpoint(None, {}, None, session.model)
-    with closing(_iterate_steps(session, config, schedule, build_objective(config, setting), 0, checkpoint)) as steps:
+    objective = build_objective(config, setting)
+    with closing(_iterate_steps(session, config, schedule, objective, 0, checkpoint, [])) as steps:
         next(steps)
         step = median(seconds(lambda: next(steps)) for _ in range(ROUNDS))
     for layer in list_adapters(session.model).values():

@@ -16,7 +16,7 @@ from sweep.records import INTERRUPTED_REASON, Setting, TrialRecord
 from sweep.results.result_text import describe_sweep
 from sweep.tracking.description import describe_state
 from sweep.tracking.labels import MAX_NAME_CHARS, build_sweep_tags, format_run_name
-from sweep.tracking.metrics import build_progress
+from sweep.tracking.metrics import build_effect_metrics, build_progress
 from sweep.tracking.views import build_view, format_view_key, list_ui_lines
 
 PLACE = "/#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=first-0123abcd"
@@ -112,6 +112,22 @@ def test_progress_counts_trials_in_the_order_of_their_ends() -> None:
     ]
     assert points([finalist]) == [{"finished_trials": 1}]
     assert [one["best_score"] for one in points(search)] == [0.5, 0.3, 0.3]
+
+
+def test_gradient_effects_are_metrics_by_step() -> None:
+    """Of the objective, whole and in parts; of the retain term; and of both. A repeat has the same time."""
+    term: dict[str, Any] = {"risk": "forget", "layers": [], "rows": []}
+    parts = {"embeddings": -1.0, "shallow": -2.0, "middle": -3.0, "deep": -4.0, "head": -5.0}
+    objective = term | {"term": "objective", "whole": -15.0, "parts": parts}
+    retain_term = term | {"term": "retain_term", "whole": 5.0, "parts": parts}
+    later = {"step": 8, "effects": [objective, retain_term], "rows": [], "weights": []}
+    own = record(0, g_effects=[later | {"step": 0, "effects": [objective]}, later])
+    built = build_effect_metrics(own)
+    named = {"g_effect/forget": -15.0} | {f"g_effect/forget_{part}": value for part, value in parts.items()}
+    found = [{m.key: m.value for m in built if m.step == step} for step in (0, 8)]
+    assert found == [named, named | {"g_effect/forget_retain_term": 5.0, "g_effect/forget_all_terms": -10.0}]
+    again = build_effect_metrics(own, 1)
+    assert {m.timestamp for m in again} == {m.timestamp for m in built if m.step == 8} == {1000 * START + 8}
 
 
 def test_a_running_sweep_says_how_it_goes_on() -> None:
