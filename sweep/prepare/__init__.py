@@ -6,6 +6,7 @@
     build          make the target, the reference and the retain model
     preparers      functions for the cluster that make the missing artifacts
     memory         peak memory of a trial, found without a GPU
+    memory_tracker bytes of tensors without data, counted
     budget         hours and disk in words
     cost           hours and disk, estimated from rows and model
     speed          steps of the model, timed on this machine

@@ -4,6 +4,7 @@
     checkpoint      what a long training goes on from after a kill
     progress_meter  loss, tokens a second and time left of a long training
     loss_terms      the loss of a step in parts: forget term and retain term
+    g_effect        gradient effects of the loss on the risks of forget and holdout rows
     reference       the reference's outputs for the rows, computed once
     models          load models and tokenizers, or make them
     weights         reset, mix, copy and write weights

@@ -17,7 +17,8 @@ from sweep.prepare.artifacts import locate_artifacts
 from sweep.prepare.budget import ArtifactCost, Budget, format_seconds, summarize_budgets
 from sweep.prepare.cost import Speed
 from sweep.prepare.machine import MachineShare
-from sweep.prepare.memory import MemoryTracker, StageMemory, SweepRows, count_parameters, measure_stages
+from sweep.prepare.memory import StageMemory, SweepRows, count_parameters, measure_stages
+from sweep.prepare.memory_tracker import MemoryTracker
 from sweep.training.reference import TrainingRows
 
 LLAMA = LlamaConfig(
