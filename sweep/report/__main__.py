@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m sweep.report", description=__doc__.partition("\n")[0])
     parser.add_argument("name", metavar="NAME", help="a sweep's name, or a comparison's")
     parser.add_argument("words", nargs="*", metavar="storage=DIR", help="where it is (default: ./runs)")
-    parser.add_argument("--watch", action="store_true", help="write it again and again while the sweep runs")
+    parser.add_argument("--watch", action="store_true", help="write it again and again until the sweep is over")
     try:
         typed = parser.parse_intermixed_args(argv)
         print(_write_report(typed.name, typed.words, should_watch=typed.watch))
@@ -31,16 +31,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _write_report(name: str, words: Sequence[str], *, should_watch: bool) -> Path:
+    from sweep.config.compose import validate_name
     from sweep.config.stored import list_sweep_names, load_stored_config, parse_storage
 
     storage = parse_storage(words, "python -m sweep.report")
+    if should_watch:
+        from sweep.report.watch import lower_priority, wait_for_sweep
+
+        lower_priority()
+        wait_for_sweep(storage / validate_name(name))
     configs = {own: load_stored_config(storage, own) for own in list_sweep_names(storage, name)}
     from sweep.report.data import load_report_data
-    from sweep.report.watch import lower_priority, watch_sweeps
+    from sweep.report.watch import watch_sweeps
     from sweep.search.study import is_running
 
-    if should_watch:
-        lower_priority()
     return watch_sweeps(
         storage / name,
         lambda: [load_report_data(config, own) for own, config in configs.items()],

@@ -46,6 +46,14 @@ def watch_sweeps(
     return write_files(folder, load_sweeps())[0]
 
 
+def wait_for_sweep(folder: Path, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Wait until the folder of a sweep is there, which a sweep makes once its target is prepared."""
+    if not folder.exists():
+        print(f"waiting for {folder}, which begins once the target is prepared; Ctrl-C ends this command", flush=True)
+    while not folder.exists():
+        sleep(REFRESH_S)
+
+
 def _write_live_page(folder: Path, sweeps: Sequence[ReportData]) -> Path:
     """Write the page alone, which refreshes itself, and return its path."""
     page = render_page([*map(build_sweep_section, sweeps)], build_comparison_sections(sweeps), REFRESH_S)

@@ -13,7 +13,7 @@ from sweep.report.__main__ import main
 from sweep.report.data import ReportData
 from sweep.report.page import render_page
 from sweep.report.sections import build_sweep_section
-from sweep.report.watch import REFRESH_S, watch_sweeps
+from sweep.report.watch import REFRESH_S, wait_for_sweep, watch_sweeps
 from sweep.report.write_report import PAGE_FILE
 from sweep.search.study import create_study, is_running, read_revisions
 
@@ -64,6 +64,21 @@ def test_a_page_that_is_written_while_the_sweep_runs_says_so(tmp_path: Path) -> 
     text = (tmp_path / PAGE_FILE).read_text(encoding="utf-8")
     assert "mine: Running, 1 under way: 1 of 3 trials of the search" in text
     assert '<progress value="1"' in text
+
+
+def test_a_sweep_that_is_prepared_is_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command says so once, and goes on when its folder is there."""
+    folder, looks = tmp_path / "mine", iter([False, False, True])
+
+    def sleep(seconds: float) -> None:
+        if next(looks):
+            folder.mkdir()
+
+    wait_for_sweep(folder, sleep)
+    wait_for_sweep(folder, sleep)
+    assert capsys.readouterr().out.splitlines() == [
+        f"waiting for {folder}, which begins once the target is prepared; Ctrl-C ends this command"
+    ]
 
 
 def test_a_sweep_runs_while_its_folder_is_locked(tmp_path: Path) -> None:
