@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from eval.metrics.calibrated_score import extraction_strengths
 from sweep.config.search_schema import Range
 from sweep.config.space import measure_share, validate_space
 from sweep.errors import ConfigError
@@ -16,6 +17,8 @@ EDGE_SHARE = 0.02
 """Distance from an end of the searched range, as a share of it, up to which a value lies at that end."""
 LOW_MIX = 0.125
 """Mix below which the unlearned weights count as hardly usable."""
+LITTLE_FORGOTTEN = 0.9
+"""Share of the target's forget ES above which a training counts as having changed little."""
 MAX_NAMED_TIES = 3
 """Number of settings tied with the best that the race's sentence names."""
 
@@ -71,26 +74,45 @@ def list_warnings(sweep: SweepRecords, target: Mapping[str, float], n_holdout: i
         n_holdout: number of its holdout rows; None if they cannot be loaded.
     """
     weak = warn_of_weak_target(target)
-    return [*list_notes(sweep.config, n_holdout), *([weak] if weak else []), *_list_hints(sweep)]
+    return [*list_notes(sweep.config, n_holdout), *([weak] if weak else []), *_list_hints(sweep, target)]
 
 
-def _list_hints(sweep: SweepRecords) -> Iterator[str]:
-    """Yield what the best setting hints at: ends of ranges, and a mix that leaves little of the unlearned weights."""
+def _list_hints(sweep: SweepRecords, target: Mapping[str, float]) -> Iterator[str]:
+    """Yield what the best setting hints at: ends of ranges, and training that changes too much or too little."""
     if sweep.best is None or sweep.best.reason:
         return
+    yield from _hint_at_ranges(sweep, sweep.best)
+    yield from _hint_at_training(sweep, sweep.best, target)
+
+
+def _hint_at_ranges(sweep: SweepRecords, best: TrialRecord) -> Iterator[str]:
+    """Yield a sentence for each value of the best setting that lies at an end of its range."""
     for name, entry in sweep.config.space.items():
-        if isinstance(entry, Range) and (end := _find_end(sweep, name, entry, sweep.best.setting[name])):
+        if isinstance(entry, Range) and (end := _find_end(sweep, name, entry, best.setting[name])):
             yield (
-                f"the best {name} = {format_value(sweep.best.setting[name])} of {sweep.config.objective} lies at the"
+                f"the best {name} = {format_value(best.setting[name])} of {sweep.config.objective} lies at the"
                 f" {end} end of its range ({entry.low:g} to {entry.high:g}): a {end}er space.{name}.{end} may find a"
                 " better setting"
             )
-    mixes = collect_repeat_values(sweep.records, sweep.best.setting, "mix")
+
+
+def _hint_at_training(sweep: SweepRecords, best: TrialRecord, target: Mapping[str, float]) -> Iterator[str]:
+    """Yield a sentence if the best setting on fresh seeds had to be mixed back a lot, or hardly moved the weights."""
+    mixes = collect_repeat_values(sweep.records, best.setting, "mix")
     if mixes and mean(mixes) < LOW_MIX:
         yield (
             f"only a mix of {mean(mixes):.3f} of the weights that {sweep.config.objective} unlearned keeps"
             f" {100 * sweep.config.score.tau:g} % of retention: fewer train.epochs, a lower train.lr or a higher"
             " retain.weight may keep more"
+        )
+    if not (mixes and target):
+        return
+    score, known = mean(collect_repeat_values(sweep.records, best.setting)), extraction_strengths(target).forget
+    if mean(mixes) == 1 and score > LITTLE_FORGOTTEN * known:
+        yield (
+            f"the best setting of {sweep.config.objective} leaves forget ES at {score:.3f} of the target's {known:.3f},"
+            " though nothing was mixed back: a higher train.lr (search.also=[train.lr]) or more train.epochs may forget"
+            " more"
         )
 
 

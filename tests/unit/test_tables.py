@@ -147,6 +147,18 @@ def test_a_mix_of_almost_nothing_is_told(config: SweepConfig) -> None:
     assert shown_notes == [f"note: {warn_of_few_rows(0.95, 8)}.", f"note: {warn_of_weak_target(sides(0.2, 0.25))}"]
 
 
+def test_a_training_that_changes_little_is_told(config: SweepConfig) -> None:
+    """Nothing was mixed back, and more than nine tenths of the target's forget ES of .75 are left: .69 is, .65 is not."""
+
+    def told(score: float, mix: float) -> list[str]:
+        own = sweep_of(config, [trial(1, BEST, score), *repeats(0, BEST, score, score, mix=mix)])
+        return list_warnings(own, sides(0.75, 0.8), None)
+
+    (said,) = told(0.69, 1.0)
+    assert said.startswith("the best setting of wtnpo leaves forget ES at 0.690 of the target's 0.750, though nothing")
+    assert told(0.65, 1.0) == told(0.69, 0.75) == []
+
+
 def test_nothing_finished(config: SweepConfig) -> None:
     """One sentence."""
     failed = trial(0, PAPER, 0.0, state="failed", metrics={})
