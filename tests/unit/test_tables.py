@@ -148,7 +148,7 @@ def test_a_mix_of_almost_nothing_is_told(config: SweepConfig) -> None:
 
 
 def test_a_training_that_changes_little_is_told(config: SweepConfig) -> None:
-    """Nothing was mixed back, and more than nine tenths of the target's forget ES of .75 are left: .69 is, .65 is not."""
+    """Nothing was mixed back, and more than .9 of the target's forget ES of .75 is left: .69 is, .65 is not."""
 
     def told(score: float, mix: float) -> list[str]:
         own = sweep_of(config, [trial(1, BEST, score), *repeats(0, BEST, score, score, mix=mix)])
