@@ -63,36 +63,43 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a Hugging Face folder or hub id, with safetensors")
     parser.add_argument("changes", metavar="data.KEY=VALUE", nargs="*", help="keys of the config that --data names")
-    _add_row_options(parser)
-    _add_template_options(parser)
+    add_row_options(parser)
+    add_template_options(parser)
     parser.add_argument("--reference", metavar="CHECKPOINT", help="the model before unlearning, for comparison")
     parser.add_argument(
         "--retain-model", metavar="CHECKPOINT", help="trained without forget rows: for forget quality and privleak"
     )
     parser.add_argument(
         "--rows",
-        type=_parse_count,
+        type=parse_count,
         metavar="N",
         help="measure N evenly chosen rows of each part at most (default: all)",
     )
+    add_dtype_option(parser)
+    parser.add_argument("--ps", action="store_true", help="the paper's own extraction strength too, bugs included")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON, by row too")
+    return parser.parse_intermixed_args(argv)
+
+
+def add_dtype_option(parser: ArgumentParser) -> None:
+    """Add the option that names the type of the weights."""
     parser.add_argument(
         "--dtype",
         choices=DTYPES,
         default=DTYPES[0],
         help="of the weights: bfloat16 is quicker, and rounds (%(default)s)",
     )
-    parser.add_argument("--ps", action="store_true", help="the paper's own extraction strength too, bugs included")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON, by row too")
-    return parser.parse_intermixed_args(argv)
 
 
-def _parse_count(text: str) -> int:
+def parse_count(text: str) -> int:
+    """Parse a number of rows, for argparse."""
     if not text.isdecimal() or int(text) == 0:
         raise ArgumentTypeError(f"{text!r} must be a number of rows, 1 or more")
     return int(text)
 
 
-def _add_row_options(parser: ArgumentParser) -> None:
+def add_row_options(parser: ArgumentParser) -> None:
+    """Add the options that name the rows: `load_dataset` reads them, with `changes` of keys."""
     names = ", ".join(shipped_configs.list_names("data"))
     parser.add_argument(
         "--data",
@@ -111,7 +118,8 @@ def _list_splits() -> list[str]:
     return [name.removeprefix(TOFU_PREFIX) for name in names if name.startswith(TOFU_PREFIX)]
 
 
-def _add_template_options(parser: ArgumentParser) -> None:
+def add_template_options(parser: ArgumentParser) -> None:
+    """Add the options that name the text of a row: `choose_template` reads them."""
     names = ", ".join(shipped_configs.read_templates())
     parser.add_argument("--template", metavar="NAME", help=f"text of a row, named after a model: {names}")
     parser.add_argument("--question", metavar="TEXT", help="or the text itself: the prompt, with {question} in it")

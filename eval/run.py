@@ -83,20 +83,20 @@ def measure_checkpoints(typed: Namespace, task: EvalRequest, whole: Dataset) -> 
     retain = None if typed.retain_model is None else _measure_retain_model(typed.retain_model, task)
     scores: dict[str, Any] = {
         "format": FORMAT_VERSION,
-        **_identify_checkpoint(typed.checkpoint),
+        **identify_checkpoint(typed.checkpoint),
         **_measure_one(typed.checkpoint, task, retain),
     }
     if typed.reference is not None:
-        scores["reference"] = _identify_checkpoint(typed.reference) | _measure_one(typed.reference, task, retain)
+        scores["reference"] = identify_checkpoint(typed.reference) | _measure_one(typed.reference, task, retain)
     if typed.retain_model is not None:
-        scores["retain_model"] = _identify_checkpoint(typed.retain_model)
+        scores["retain_model"] = identify_checkpoint(typed.retain_model)
     definitions, limits = SUITE | (PAPER if task.has_paper_ps else {}), list_limits(task, whole)
     return scores | {
         "definitions": {key: "; ".join([text, *limits]) for key, text in definitions.items()},
         "template": asdict(task.template),
         "dtype": task.dtype,
         "limits": limits,
-        "data": _describe_rows(typed, task.dataset),
+        "data": describe_rows(typed, task.dataset),
         "versions": list_versions(),
         "git": find_revision(),
     }
@@ -110,15 +110,15 @@ def list_limits(task: EvalRequest, whole: Dataset) -> list[str]:
     return limits if task.dtype == cli.DTYPES[0] else [*limits, f"weights in {task.dtype} (--dtype)"]
 
 
-def _identify_checkpoint(checkpoint: str) -> dict[str, str]:
+def identify_checkpoint(checkpoint: str) -> dict[str, str]:
     """Return the checkpoint as typed, its commit if it is on the hub, and which weights a package has."""
-    found = {"checkpoint": checkpoint, "revision": _find_commit(checkpoint)}
+    found = {"checkpoint": checkpoint, "revision": find_commit(checkpoint)}
     found["weights"] = packaged.describe_weights(checkpoint)
     return {key: value for key, value in found.items() if value is not None}
 
 
 @cache
-def _find_commit(checkpoint: str) -> str | None:
+def find_commit(checkpoint: str) -> str | None:
     """Return the commit on the hub, the same for the whole command, or the digest in a package; None for a folder."""
     if Path(checkpoint).is_dir():
         return None
@@ -134,7 +134,7 @@ def _find_commit(checkpoint: str) -> str | None:
         raise UsageError(f"{error}: give a folder{other}") from error
 
 
-def _describe_rows(typed: Namespace, dataset: Dataset) -> dict[str, Any]:
+def describe_rows(typed: Namespace, dataset: Dataset) -> dict[str, Any]:
     """Describe the rows: name, split, digest, and the number of rows by part."""
     counts = {part: len(rows) for part, rows in vars(dataset).items()}
     split = {"split": typed.split} if typed.split else {}
@@ -146,7 +146,7 @@ def _measure_one(checkpoint: str, task: EvalRequest, retain: "RetainValues | Non
     from eval import suite
     from eval.metrics.paper_extraction_strength import paper_ps
 
-    model, tokenizer = _load_checkpoint(checkpoint, task)
+    model, tokenizer = load_checkpoint(checkpoint, task)
     sides = {"forget/paper_ps": task.dataset.forget, "retain/paper_ps": task.dataset.holdout}
     with tell_progress(checkpoint) as each:
         report = asdict(suite.evaluate_full(model, tokenizer, task.template, task.dataset, retain=retain, each=each))
@@ -161,12 +161,12 @@ def _measure_retain_model(checkpoint: str, task: EvalRequest) -> "RetainValues":
 
     try:
         with tell_progress(checkpoint) as each:
-            return suite.measure_retain_model(*_load_checkpoint(checkpoint, task), task.template, task.dataset, each)
+            return suite.measure_retain_model(*load_checkpoint(checkpoint, task), task.template, task.dataset, each)
     except ValueError as error:
         raise UsageError(f"--retain-model {checkpoint}: {error}") from error
 
 
-def _load_checkpoint(checkpoint: str, task: EvalRequest) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
+def load_checkpoint(checkpoint: str, task: EvalRequest) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
     """Load the model, on the GPU if there is one, and its tokenizer.
 
     Raises:
@@ -196,7 +196,7 @@ def _load_on_device(checkpoint: str, dtype: str) -> "tuple[PreTrainedModel, PreT
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    revision = _find_commit(checkpoint)
+    revision = find_commit(checkpoint)
     model = load_model(checkpoint, revision, dtype=getattr(torch, dtype))
     tokenizer = load_tokenizer(checkpoint, revision)
     device: Any = "cuda" if torch.cuda.is_available() else "cpu"

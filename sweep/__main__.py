@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, Command] = {
     "export": Command("sweep.export.__main__", "save the model of any trial, by running the trial again"),
     "sync": Command("sweep.sync", "log to MLflow what is missing there"),
     "eval": Command("eval.run", "measure any checkpoint with the full suite"),
+    "g-effect": Command("sweep.g_effect.__main__", "measure the gradient effects of an objective at any checkpoint"),
     "configs": Command("sweep.shell.copy_configs", "list the shipped configs, or copy some"),
     "keys": Command("sweep.shell.keys", "explain the keys of a config: meaning, unit, allowed values, default"),
     "objectives": Command("objectives.__main__", "list the objectives with their fields, bounds and formulas"),

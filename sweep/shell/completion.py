@@ -24,12 +24,16 @@ OPTIONS = {
         *("--data", "--split", "--unseen", "--template", "--question", "--answer"),
         *("--reference", "--retain-model", "--rows", "--dtype", "--ps", "--out"),
     ),
+    "g-effect": (
+        *("--data", "--split", "--unseen", "--template", "--question", "--answer"),
+        *("--objective", "--reference", "--retain-term", "--rows", "--by", "--seed", "--dtype", "--out"),
+    ),
     "configs": ("--to",),
 }
 """Options of the commands that have any, beside --help."""
 FLAGS = ("--dry-run", "--follow", "--detach")
 """Options without a value."""
-CHOICES = {"--cfg": ("job",), "--as": ("compared", "unlearned", "both")}
+CHOICES = {"--cfg": ("job",), "--as": ("compared", "unlearned", "both"), "--by": ("layer", "row")}
 """Values of the options that take only some."""
 
 

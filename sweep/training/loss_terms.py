@@ -17,7 +17,7 @@ from eval.models.forward import MAX_CHUNK_POSITIONS, hidden_states, label_logp, 
 from eval.models.logits import output_layer, to_float32
 from eval.rows.encode import Batch, EncodedRow, collate, group_by_length
 from objectives._base import Answers, Objective
-from sweep.config.schema import SweepConfig
+from sweep.config.schema import RetainConfig, SweepConfig
 from sweep.training.distributed import balance_by_length, rank, world_size
 from sweep.training.reference import CachedOutputs, Reference, TrainingRows, select_rows
 
@@ -246,6 +246,19 @@ def build_terms(
     reference: Reference,
 ) -> tuple[ForgetTerm, RetainTerm]:
     """Build the forget term and the retain term of a trial's loss; RMU's direction is drawn from the seed."""
+    return combine_terms(config.retain, config.train.tokens, objective, seed, model, training_rows, reference)
+
+
+def combine_terms(
+    retain: RetainConfig,
+    tokens: int,
+    objective: Objective,
+    seed: int,
+    model: PreTrainedModel,
+    training_rows: TrainingRows,
+    reference: Reference,
+) -> tuple[ForgetTerm, RetainTerm]:
+    """Combine an objective with a retain term, each over its rows, `tokens` positions a pass."""
     direction = torch.rand(model.config.hidden_size, generator=torch.Generator().manual_seed(seed))
     forget = ForgetTerm(
         objective=objective,
@@ -253,18 +266,20 @@ def build_terms(
         refusals=training_rows.refusals,
         reference=reference,
         direction=direction.to(model.device),
-        tokens=config.train.tokens,
+        tokens=tokens,
     )
-    return forget, _build_retain_term(config, training_rows, reference)
+    return forget, _build_retain_term(retain, tokens, training_rows, reference)
 
 
-def _build_retain_term(config: SweepConfig, training_rows: TrainingRows, reference: Reference) -> RetainTerm:
-    rows, weight, tokens = training_rows.retain, config.retain.weight, config.train.tokens
-    if config.retain.term == "kl":
+def _build_retain_term(
+    retain: RetainConfig, tokens: int, training_rows: TrainingRows, reference: Reference
+) -> RetainTerm:
+    rows, weight = training_rows.retain, retain.weight
+    if retain.term == "kl":
         return KLRetainTerm(
             rows=rows, weight=weight, reference=reference, min_length=training_rows.min_length, tokens=tokens
         )
-    return NLLRetainTerm(rows=rows, weight=weight, tokens=tokens) if config.retain.term == "nll" else NoRetainTerm()
+    return NLLRetainTerm(rows=rows, weight=weight, tokens=tokens) if retain.term == "nll" else NoRetainTerm()
 
 
 def sum_kl(head: nn.Module, hidden: Tensor, ref_head: nn.Module, ref_hidden: Tensor) -> Tensor:
