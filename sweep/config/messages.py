@@ -201,6 +201,8 @@ def _user_key(error: ErrorDetails, raw: Mapping[str, object]) -> list[str]:
     for part in error["loc"]:
         if isinstance(node, Mapping) and part in node:
             keys, node = [*keys, str(part)], node[part]
+        elif isinstance(node, list) and isinstance(part, int):
+            node = node[part]
         elif error["type"] == "missing" and part == error["loc"][-1]:
             keys = [*keys, str(part)]
     return [*keys, "source"] if error["type"].startswith("union_tag") else keys

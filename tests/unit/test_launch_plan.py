@@ -12,6 +12,7 @@ from sweep.config.schema import SweepConfig
 from sweep.config.stored import CONFIG_FILE, SWEEP_LIST_FILE
 from sweep.errors import ConfigError
 from sweep.plan.launch_plan import LaunchPlan, plan_new, plan_resume
+from sweep.search.queue import count_planned_trials
 
 FILES = [str(CONFIGS / f"{name}.yaml") for name in ("wga", "npo")]
 SMALL = ["data.forget=1", "data.retain=2", "data.holdout=1", "data.unseen=0", "search.trials=3", "seeds=1"]
@@ -79,6 +80,27 @@ def test_a_change_of_a_group_takes_the_place_of_its_list(here: Path) -> None:
     assert {plan.config.model.name for plan in found.plans} == {"tiny"}
 
 
+def test_overrides_of_all_sweeps_come_first_and_those_of_the_command_line_last(here: Path) -> None:
+    """An entry may be the same config again under a name of its own, with other keys."""
+    text = """
+sweeps:
+  - wga
+  - {config: wga, name: cold, overrides: [train.lr=2e-3, train.epochs=4]}
+overrides: [train.lr=1e-3, train.epochs=2, seeds=0]
+"""
+    plans = plan_new([written(here, text), "train.epochs=3", "search.race=0"], "m").plans
+    found = [(plan.name, plan.config.train.lr, plan.config.train.epochs, plan.config.seeds) for plan in plans]
+    assert found == [("m.wga", 1e-3, 3, 0), ("m.cold", 2e-3, 3, 0)]
+
+
+def test_the_gallery_runs_each_variant_once(here: Path) -> None:
+    """1 + 4 + 3 + 3 + 2 × 2 + 2 × 2 trials, without race and report seeds."""
+    plans = plan_new([str(CONFIGS / "g_effect.yaml")], "g").plans
+    counts = {plan.config.objective: count_planned_trials(plan.config, None) for plan in plans}
+    assert counts == {"ga": 1, "wga": 4, "npo": 3, "tnpo": 3, "wtnpo": 4, "rmu": 4}
+    assert all(plan.config.eval.g_effect is not None and plan.config.save == "none" for plan in plans)
+
+
 def test_the_papers_matrix_is_30_sweeps() -> None:
     """5 objectives × 2 models × 3 splits, and every name is short enough for a default name."""
     assert is_matrix(CONFIGS / "recover.yaml")
@@ -109,10 +131,22 @@ def test_sweeps_of_several_datasets_share_an_experiment(here: Path) -> None:
         ("sweeps: [1]\n", "sweeps = 1 must be a text"),
         (
             "sweeps: [wga]\nmodle: [tiny]\n",
-            "modle = ['tiny'] is not a known key: allowed are data, model, needs_paper, sweeps (nearest: model).",
+            "modle = ['tiny'] is not a known key: allowed are data, model, needs_paper, overrides, sweeps"
+            " (nearest: model).",
         ),
         ("sweeps: [wga, wga]\n", "wga is named twice"),
         ("sweeps: [wga]\nmodel: [tyni]\n", "model=tyni is not known"),
+        (
+            "sweeps: [{confg: wga}]\n",
+            "sweeps.confg = 'wga' is not a known key: allowed are config, name, overrides (nearest: sweeps.config).",
+        ),
+        ("sweeps: [{overrides: [seed=1]}]\n", "sweeps.config is missing."),
+        ("sweeps: [{config: wgaa}]\n", "there is no config wgaa (nearest: wga)"),
+        ("sweeps: [wga]\noverrides: seed=1\n", "overrides = 'seed=1' must be a list."),
+        ("sweeps: [wga]\noverrides: [seed]\n", "override 'seed' has no '=': write key=value."),
+        ("sweeps: [{config: wga, overrides: [sed=1]}]\n", "sed = 1 is not a known key"),
+        ("sweeps: [{config: wga, overrides: [seed=1]}, npo]\n", "seed = 1 in both.wga but 0 in both.npo: "),
+        ("sweeps: [wga, {config: wga, overrides: [fixed.train.lr=1e-3]}]\n", "wga is named twice"),
     ],
 )
 def test_a_file_that_is_wrong_is_one_sentence(here: Path, text: str, says: str) -> None:
