@@ -19,12 +19,14 @@ class ReportData(SweepRecords):
     Attributes:
         target_metrics: metrics of the target, from which every trial starts; empty if they are not (yet) available.
         n_holdout: number of the holdout rows; None if the dataset cannot be loaded.
+        n_forget: number of the forget rows; None if the dataset cannot be loaded.
         models: the models in its folder.
         revisions: the revisions of the code that ran it, in their order; empty where they are not known.
     """
 
     target_metrics: Mapping[str, float] = field(default_factory=dict)
     n_holdout: int | None = None
+    n_forget: int | None = None
     models: Sequence[SavedModel] = ()
     revisions: Sequence[str] = ()
 
@@ -47,4 +49,4 @@ def load_report_data(config: SweepConfig, name: str) -> ReportData:
         metrics = locate_artifacts(config, rows).reference_metrics
     except DataError:  # the rows, which determine the target's folder, or a local model are gone
         return bare
-    return replace(bare, target_metrics=metrics, n_holdout=len(rows.holdout))
+    return replace(bare, target_metrics=metrics, n_holdout=len(rows.holdout), n_forget=len(rows.forget))

@@ -65,7 +65,7 @@ def build_vega_script() -> str:
 
 def _list_settings(sections: Sequence[SweepSection]) -> list[str]:
     """List the settings in the tables of all plots, which the page holds once: in its data they are numbers."""
-    tables = [figure.table for one in sections for figure in one.figures if SETTING in figure.table.columns]
+    tables = [figure.table for one in sections for figure in one.list_figures() if SETTING in figure.table.columns]
     return sorted({str(row[list(table.columns).index(SETTING)]) for table in tables for row in table.rows})
 
 

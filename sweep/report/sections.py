@@ -11,6 +11,7 @@ from sweep.report.data import ReportData
 from sweep.report.figure import Figure, Table
 from sweep.report.finalists.answers import AnsweredRow, build_answered_rows
 from sweep.report.finalists.suite_table import build_definition_table, build_suite_table
+from sweep.report.g_effect.sections import EffectComparison, compare_g_effects, plot_g_effects
 from sweep.report.origin import describe_origin
 from sweep.report.plots.curves import plot_curves
 from sweep.report.plots.fronts import plot_fronts
@@ -52,6 +53,7 @@ class SweepSection:
         notes: sentences that a reader of the numbers has to know.
         evidence: the verdict with its evidence.
         figures: the sweep's plots.
+        g_effects: plots of its gradient effects; none where none were measured.
         side_by_side: the trials, of which two are shown beside each other; None with fewer than two.
         trials: table of all trials.
         models: table of the models in the sweep's folder.
@@ -71,6 +73,7 @@ class SweepSection:
     notes: Sequence[str]
     evidence: Evidence
     figures: Sequence[Figure]
+    g_effects: Sequence[Figure]
     side_by_side: SideBySide | None
     trials: Table
     models: Table
@@ -78,6 +81,10 @@ class SweepSection:
     suite: Table
     definitions: Table
     config: str
+
+    def list_figures(self) -> list[Figure]:
+        """List all figures of the section."""
+        return [*self.figures, *self.g_effects]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +98,7 @@ class ComparisonSection:
         table: one row for each sweep.
         figure: scores of the sweeps over report seeds.
         overlays: their fronts, and their scores over τ, each in one plot.
+        g_effects: their gradient effects; None where fewer than two measured them.
     """
 
     title: str
@@ -99,6 +107,11 @@ class ComparisonSection:
     table: Table
     figure: Figure
     overlays: Sequence[Figure]
+    g_effects: EffectComparison | None
+
+    def list_figures(self) -> list[Figure]:
+        """List all figures of the section."""
+        return [self.figure, *self.overlays, *(self.g_effects.list_figures() if self.g_effects else ())]
 
 
 def build_sweep_section(sweep: ReportData) -> SweepSection:
@@ -117,6 +130,7 @@ def build_sweep_section(sweep: ReportData) -> SweepSection:
         notes=list_notes(config, safe.n_holdout),
         evidence=build_evidence(safe),
         figures=plot_sweep(safe),
+        g_effects=plot_g_effects(safe),
         side_by_side=build_side_by_side(safe),
         trials=build_trial_table(safe),
         models=build_model_table(safe),
@@ -195,6 +209,7 @@ def _build_comparison_section(group: Sequence[ObjectiveResult], by_name: Mapping
             plot_fronts(_sanitize_key(f"fronts-{group[0].model}-{group[0].data}"), own),
             plot_tau_curves(_sanitize_key(f"tau-curves-{group[0].model}-{group[0].data}"), own, results),
         ],
+        g_effects=compare_g_effects(_sanitize_key(f"g-effects-{group[0].model}-{group[0].data}"), own, results),
     )
 
 

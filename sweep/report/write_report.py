@@ -29,7 +29,7 @@ def write_files(folder: Path, sweeps: Sequence[ReportData]) -> list[Path]:
         Paths of the files, the page first.
     """
     sections, compared = [build_sweep_section(sweep) for sweep in sweeps], build_comparison_sections(sweeps)
-    shown = [figure for one in compared for figure in (one.figure, *one.overlays)] or sections[0].figures
+    shown = [figure for one in compared for figure in one.list_figures()] or sections[0].list_figures()
     (folder / PLOTS_FOLDER).mkdir(exist_ok=True)
     texts = {PAGE_FILE: render_page(sections, compared)} | format_exports(sweeps)
     for file, text in texts.items():

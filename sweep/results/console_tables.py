@@ -15,7 +15,7 @@ from rich.text import Text
 
 from eval.metrics.calibrated_score import extraction_strengths
 from sweep.records import Setting, TrialRecord, escape_unprintable, format_value
-from sweep.results.comparison import BEHIND, WINS, ObjectiveResult, compare_objectives, explain_no_verdict
+from sweep.results.comparison import BEHIND, REPORT, WINS, ObjectiveResult, compare_objectives, explain_no_verdict
 from sweep.results.recovery import judge_recovery
 from sweep.results.sentences import describe_race, describe_result, list_warnings
 from sweep.results.statistics import (
@@ -78,7 +78,8 @@ def render_comparison(sweeps: Sequence[SweepRecords], warnings: Iterable[str] = 
         warnings: what else has to be known of them.
     """
     groups = compare_objectives(sweeps)
-    verdicts = [_to_plain_text(one.recovery.sentence) for group in groups for one in group if one.recovery]
+    judged = [one for group in groups for one in group if one.measured_on == REPORT]
+    verdicts = [_to_plain_text(one.recovery.sentence) for one in judged if one.recovery]
     return Group(
         *(
             part
