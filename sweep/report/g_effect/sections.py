@@ -17,7 +17,7 @@ from sweep.report.g_effect.curves import (
 from sweep.report.g_effect.early import build_correlation_table, plot_early
 from sweep.report.g_effect.maps import plot_layers, plot_rows
 from sweep.report.g_effect.steps import plot_effects, plot_effects_panel, plot_terms
-from sweep.report.g_effect.weights import plot_weights, plot_weights_panel
+from sweep.report.g_effect.weights import build_weight_rows, find_last_step, plot_weights, plot_weights_panel
 from sweep.results.comparison import ObjectiveResult
 
 
@@ -80,7 +80,7 @@ def compare_g_effects(
         return None
     return EffectComparison(
         overlays=[plot_effects(f"{key}-{risk}", shown, risk) for risk in RISKS],
-        panels=_plot_panels(key, {label: choose_curves(sweep) for label, sweep in measured.items()}),
+        panels=_plot_panels(key, {label: own for label, sweep in measured.items() if (own := choose_curves(sweep))}),
         correlations=build_correlation_table(measured),
     )
 
@@ -92,11 +92,13 @@ def _plot_panels(key: str, by_label: Mapping[str, Sequence[EffectCurve]]) -> lis
         curves = [curve for own in by_label.values() for curve in own]
         values = [average(effects, risk) for curve in curves for effects in curve.steps.values()]
         ends[risk] = [min(values), max(values)]
+    weights = [
+        float(str(row["90 %"])) for own in by_label.values() for row in build_weight_rows(own, find_last_step(own))
+    ]
     return [
         [
             *(plot_effects_panel(f"{key}-{i}-{risk}", label, own, risk, ends[risk]) for risk in RISKS),
-            plot_weights_panel(f"{key}-{i}-weights", label, own),
+            plot_weights_panel(f"{key}-{i}-weights", label, own, max(weights, default=1.0)),
         ]
         for i, (label, own) in enumerate(by_label.items())
-        if own
     ]

@@ -16,7 +16,7 @@ NOTE = (
     "How hard the objective pushes a token down, over the token's probability p: 1 is gradient ascent. Mean of each "
     "tenth of p, with the band from its 10 % to its 90 % quantile; a larger point has more tokens."
 )
-NO_WEIGHTS = "the objective gives tokens none, as its loss does not read their log-probabilities"
+NO_WEIGHTS = "none, as the objective's loss does not read the log-probabilities of its tokens"
 SMALLEST = 5e-4
 """Weight below which a title says 0."""
 BIN_WIDTH = 0.1
@@ -39,19 +39,35 @@ def plot_weights(key: str, curves: Sequence[EffectCurve], step: int) -> Figure:
     )
 
 
-def plot_weights_panel(key: str, label: str, curves: Sequence[EffectCurve]) -> Figure:
-    """Plot the token weights of an objective's settings after the last measured step, as one of several small plots."""
-    step = max(step for curve in curves for step in curve.steps)
+def plot_weights_panel(key: str, label: str, curves: Sequence[EffectCurve], top: float) -> Figure:
+    """Plot the token weights of an objective's settings after the last measured step, as one of several small plots.
+
+    Args:
+        key: the figure's key.
+        label: label of the objective.
+        curves: its settings.
+        top: highest weight of all these plots, which have the same axis.
+    """
+    step = find_last_step(curves)
     rows = build_weight_rows(curves, step)
-    seen = f"{label}, token weights after {step} steps: {_describe_ends(rows)}" if rows else f"{label}: {NO_WEIGHTS}"
+    seen = (
+        f"{label}, token weights after {step} steps: {_describe_ends(rows)}"
+        if rows
+        else f"{label}, token weights: {NO_WEIGHTS}"
+    )
     return Figure(
         key=key,
         title=seen,
         note="",
         alt=f"Line chart of the mean token weight over the probability of the token. {seen}.",
-        plot=_draw_plot(curves, rows).properties(height=PANEL_HEIGHT_PX) if rows else None,
+        plot=_draw_plot(curves, rows, top).properties(height=PANEL_HEIGHT_PX) if rows else None,
         table=Table(columns=KEYS, rows=[list(row.values()) for row in rows]),
     )
+
+
+def find_last_step(curves: Sequence[EffectCurve]) -> int:
+    """Return the last step at which a setting was measured."""
+    return max(step for curve in curves for step in curve.steps)
 
 
 def _describe_ends(rows: Sequence[Row]) -> str:
@@ -96,7 +112,7 @@ def _merge_bins(label: str, bins: Sequence[WeightBin]) -> Row:
     return dict(zip(KEYS, values, strict=True))
 
 
-def _draw_plot(curves: Sequence[EffectCurve], rows: Sequence[Row]) -> alt.LayerChart:
+def _draw_plot(curves: Sequence[EffectCurve], rows: Sequence[Row], top: float | None = None) -> alt.LayerChart:
     chart, title = alt.Chart(embed_rows(rows)), "weight of a token"
     x = alt.X(
         "p:Q",
@@ -104,11 +120,12 @@ def _draw_plot(curves: Sequence[EffectCurve], rows: Sequence[Row]) -> alt.LayerC
         scale=alt.Scale(domain=[0, 1]),
         axis=alt.Axis(format="~g", grid=False),
     )
-    y = alt.Y("mean weight:Q", title=title)
+    scale = alt.Scale() if top is None else alt.Scale(domain=[0, top])
+    y = alt.Y("mean weight:Q", title=title, scale=scale)
     shown = [curve for curve in curves if any(row["which"] == curve.label for row in rows)]
     line, point = encode_lines(shown, rows)
     size = alt.Size("tokens:Q", scale=alt.Scale(range=[*SIZES_PX]), legend=None)
-    band = chart.mark_area(opacity=0.13).encode(x=x, y=alt.Y("10 %:Q", title=title), y2="90 %:Q", **line)
+    band = chart.mark_area(opacity=0.13).encode(x=x, y=alt.Y("10 %:Q", title=title, scale=scale), y2="90 %:Q", **line)
     plot: alt.LayerChart = alt.layer(
         band,
         chart.mark_line(strokeWidth=2).encode(x=x, y=y, **line),
