@@ -10,13 +10,15 @@ from scipy.stats import spearmanr
 
 from sweep.records import TrialRecord
 from sweep.report.data import ReportData
-from sweep.report.figure import PLOT_HEIGHT_PX, Cell, Figure, Table
+from sweep.report.figure import PLOT_HEIGHT_PX, Cell, Figure, Plot, Table
 from sweep.report.g_effect.curves import RISKS, Risk, average
 from sweep.report.g_effect.scales import TICK_FORMAT, build_symlog
 from sweep.report.marks import SCORE_TITLE, TRIAL_KEYS, Row, build_trial_row, draw_trials
 
 MIN_TRIALS = 5
 """Trials below which no correlation is computed."""
+WIDE_RATIO = 100
+"""Ratio of the largest and the smallest effect above which the axis is logarithmic on both sides of 0."""
 ALL_LABEL = "all together"
 
 
@@ -65,7 +67,7 @@ def plot_early(sweep: ReportData, risk: Risk) -> Figure:
     return Figure(
         key=f"g-effect-early-{risk}",
         title=seen,
-        note="Score over the objective's mean effect in the first epoch, before which all trials had the same weights. "
+        note="Score over the objective's mean effect in the first epoch, which all trials begin with the same weights. "
         "Spearman's rank correlation: 1 where a higher effect always goes with a higher, worse score, -1 where always "
         "with a lower one. p is the chance of one so large if there were no relation; it holds for one look at one "
         "relation, and says nothing about other models and rows.",
@@ -105,11 +107,11 @@ def _build_row(label: str, pairs: Mapping[Risk, Sequence[tuple[float, float]]]) 
     return [label, len(pairs["forget"]), *texts]
 
 
-def _draw_plot(rows: Sequence[Row]) -> alt.LayerChart:
-    scale, ticks = build_symlog(float(str(row["effect"])) for row in rows)
-    x = alt.X(
-        "effect:Q", title="mean effect in the first epoch", scale=scale, axis=alt.Axis(values=ticks, format=TICK_FORMAT)
-    )
+def _draw_plot(rows: Sequence[Row]) -> Plot:
+    effects = [float(str(row["effect"])) for row in rows]
+    x = alt.X("effect:Q", title="mean effect in the first epoch", scale=alt.Scale(zero=False, padding=14))
+    if max(map(abs, effects)) > WIDE_RATIO * min(map(abs, effects)):
+        scale, ticks = build_symlog(effects)
+        x = x.scale(scale).axis(values=ticks, format=TICK_FORMAT)
     y = alt.Y("score:Q", title=SCORE_TITLE, scale=alt.Scale(zero=False))
-    plot: alt.LayerChart = alt.layer(draw_trials(rows, x, y, (*TRIAL_KEYS, "effect"))).properties(height=PLOT_HEIGHT_PX)
-    return plot
+    return alt.layer(draw_trials(rows, x, y, (*TRIAL_KEYS, "effect"))).properties(height=PLOT_HEIGHT_PX)

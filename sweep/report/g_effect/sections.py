@@ -48,7 +48,7 @@ def plot_g_effects(sweep: ReportData) -> list[Figure]:
     setting = None if sweep.best is None else sweep.best.setting
     best = next((c for c in curves if c.runs[0].setting == setting), curves[0])
     steps = sorted({step for curve in curves for step in curve.steps})
-    ends = list(dict.fromkeys((steps[0], steps[-1])))
+    ends = dict.fromkeys((steps[0], steps[-1]) if build_weight_rows(curves, steps[0]) else steps[:1])
     return [
         *(plot_effects(f"g-effect-{risk}", curves, risk) for risk in RISKS),
         *(

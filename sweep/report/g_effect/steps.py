@@ -9,9 +9,9 @@ from sweep.report.figure import PLOT_HEIGHT_PX, Figure, Plot, Table
 from sweep.report.g_effect.curves import RISKS, EffectCurve, Risk, average
 from sweep.report.g_effect.scales import TICK_FORMAT, build_symlog
 from sweep.report.highlights import DEFAULT_STYLE, find_marker_style
-from sweep.report.marks import Row, build_tooltips, embed_rows, encode_colour, encode_shape
+from sweep.report.marks import MARK_LEGEND, Row, build_tooltips, embed_rows, encode_colour, encode_shape
 from sweep.report.numbers import format_number
-from sweep.report.plots.series import LEGEND, encode_points, encode_series
+from sweep.report.plots.series import encode_points
 from sweep.report.theme import GREY
 
 KEYS = ("which", "step", "objective", "retain term", "whole loss", "seeds")
@@ -114,12 +114,13 @@ def describe_seeds(curves: Sequence[EffectCurve]) -> str:
 def encode_lines(curves: Sequence[EffectCurve], rows: Sequence[Row]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Encode the labels of lines and of points: by their own styles where all have one, else as a series."""
     labels = [curve.label for curve in curves]
-    if DEFAULT_STYLE in (styles := [find_marker_style(label) for label in labels]) or len({*map(str, styles)}) < len(
-        labels
-    ):
-        return {"color": encode_series(labels)["color"]}, encode_points(labels)
-    colour = encode_colour(rows).legend(LEGEND)
-    return {"color": colour}, {"color": colour, "shape": encode_shape(rows).legend(LEGEND)}
+    styles = [find_marker_style(label) for label in labels]
+    if DEFAULT_STYLE in styles or any(styles.count(style) > 1 for style in styles):
+        found = encode_points(labels)
+    else:
+        found = {"color": encode_colour(rows), "shape": encode_shape(rows)}
+    encoded = {channel: encoding.legend(MARK_LEGEND) for channel, encoding in found.items()}
+    return {"color": encoded["color"]}, encoded
 
 
 def _encode_step() -> alt.X:
@@ -138,16 +139,15 @@ def _draw_zero() -> alt.Chart:
     return rule.encode(y=alt.Y("zero:Q", title="gradient effect"))
 
 
-def _draw_lines(curves: Sequence[EffectCurve], rows: Sequence[Row], ends: Sequence[float]) -> alt.LayerChart:
+def _draw_lines(curves: Sequence[EffectCurve], rows: Sequence[Row], ends: Sequence[float]) -> Plot:
     x, chart = _encode_step(), alt.Chart(embed_rows(rows))
     y = _encode_effect("objective", [*(float(str(row["objective"])) for row in rows), *ends])
     line, point = encode_lines(curves, rows)
-    plot: alt.LayerChart = alt.layer(
+    return alt.layer(
         _draw_zero(),
         chart.mark_line(strokeWidth=2).encode(x=x, y=y, **line),
         chart.mark_point(filled=True, size=45, opacity=1).encode(x=x, y=y, tooltip=build_tooltips(KEYS), **point),
     )
-    return plot
 
 
 def _draw_terms(curves: Sequence[EffectCurve], rows: Sequence[Row]) -> Plot:

@@ -6,7 +6,7 @@ from statistics import fmean
 import altair as alt
 
 from sweep.records import WeightBin
-from sweep.report.figure import PLOT_HEIGHT_PX, Figure, Table
+from sweep.report.figure import PLOT_HEIGHT_PX, Figure, Plot, Table
 from sweep.report.g_effect.curves import EffectCurve
 from sweep.report.g_effect.steps import PANEL_HEIGHT_PX, encode_lines
 from sweep.report.marks import Row, build_tooltips, embed_rows
@@ -101,18 +101,17 @@ def build_weight_rows(curves: Sequence[EffectCurve], step: int) -> list[Row]:
 
 def _merge_bins(label: str, bins: Sequence[WeightBin]) -> Row:
     tokens = sum(one["n"] for one in bins)
-    ends = (fmean(one[end] for one in bins) for end in ("low", "high"))
-    values = (
-        label,
-        round(bins[0]["p"] + BIN_WIDTH / 2, 3),
-        sum(one["n"] * one["mean"] for one in bins) / tokens,
-        *ends,
-        tokens,
-    )
-    return dict(zip(KEYS, values, strict=True))
+    return {
+        "which": label,
+        "p": round(bins[0]["p"] + BIN_WIDTH / 2, 3),
+        "mean weight": sum(one["n"] * one["mean"] for one in bins) / tokens,
+        "10 %": fmean(one["low"] for one in bins),
+        "90 %": fmean(one["high"] for one in bins),
+        "tokens": tokens,
+    }
 
 
-def _draw_plot(curves: Sequence[EffectCurve], rows: Sequence[Row], top: float | None = None) -> alt.LayerChart:
+def _draw_plot(curves: Sequence[EffectCurve], rows: Sequence[Row], top: float | None = None) -> Plot:
     chart, title = alt.Chart(embed_rows(rows)), "weight of a token"
     x = alt.X(
         "p:Q",
@@ -126,9 +125,8 @@ def _draw_plot(curves: Sequence[EffectCurve], rows: Sequence[Row], top: float | 
     line, point = encode_lines(shown, rows)
     size = alt.Size("tokens:Q", scale=alt.Scale(range=[*SIZES_PX]), legend=None)
     band = chart.mark_area(opacity=0.13).encode(x=x, y=alt.Y("10 %:Q", title=title, scale=scale), y2="90 %:Q", **line)
-    plot: alt.LayerChart = alt.layer(
+    return alt.layer(
         band,
         chart.mark_line(strokeWidth=2).encode(x=x, y=y, **line),
         chart.mark_point(filled=True, opacity=1).encode(x=x, y=y, size=size, tooltip=build_tooltips(KEYS), **point),
     )
-    return plot
