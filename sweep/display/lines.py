@@ -116,7 +116,7 @@ class TextSweepView:
     def on_trial_update(self, record: TrialRecord) -> None:
         """Print the outcome of a trial once it has ended, and its progress while it runs long."""
         self._state.update_trial(self._name, record)
-        trial = f"{self._prefix}{record.phase} {record.index}  {format_setting(record.setting)}"
+        trial = f"{self._prefix}{record.phase} {record.index}  {format_setting(record.setting)}".rstrip()
         if record.state == "running":
             self._progress.update_line(trial, record.progress or StepProgress(done=0, total=1))
             return

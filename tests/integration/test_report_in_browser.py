@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from support.g_effects import gallery
 from support.reports import large, reported, small, spiral
 from sweep.report.page import render_page
-from sweep.report.sections import build_sweep_section
+from sweep.report.sections import build_comparison_sections, build_sweep_section
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRAWN = "document.querySelectorAll('.vega-embed').length === document.querySelectorAll('.plot').length"
@@ -87,6 +88,21 @@ def test_a_thousand_trials(browser: Browser, tmp_path: Path) -> None:
     scores = [float(text) for text in card.locator("tbody td:nth-child(7)").all_inner_texts()]
     assert scores == sorted(scores)
     expect(card.get_by_role("button", name=f"Show all {N_MANY} rows")).to_have_count(0)
+
+
+def test_gradient_effects_on_a_narrow_screen(browser: Browser, tmp_path: Path) -> None:
+    """All is drawn, nothing is wider than the screen, and no plot is empty."""
+    sweeps = [gallery("one"), gallery("two")]
+    file = tmp_path / "report.html"
+    sections = [build_sweep_section(sweep) for sweep in sweeps]
+    file.write_text(render_page(sections, build_comparison_sections(sweeps)), encoding="utf-8")
+    page = open_page(browser, file)
+    page.set_viewport_size({"width": 400, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+    panels = page.locator(".panels figure")
+    assert panels.count() == 6
+    for place in range(6):
+        assert panels.nth(place).locator(".mark-line.role-mark path").count() == 2
 
 
 def test_a_page_that_is_watched_reads_itself_again_where_it_was_left(browser: Browser, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Build the figures and tables under the heading "Gradient effects": of one sweep, and of several that are compared."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -97,8 +98,13 @@ def _plot_panels(key: str, by_label: Mapping[str, Sequence[EffectCurve]]) -> lis
     ]
     return [
         [
-            *(plot_effects_panel(f"{key}-{i}-{risk}", label, own, risk, ends[risk]) for risk in RISKS),
-            plot_weights_panel(f"{key}-{i}-weights", label, own, max(weights, default=1.0)),
+            *(plot_effects_panel(f"{key}-{_to_key(label)}-{risk}", label, own, risk, ends[risk]) for risk in RISKS),
+            plot_weights_panel(f"{key}-{_to_key(label)}-weights", label, own, max(weights, default=1.0)),
         ]
-        for i, (label, own) in enumerate(by_label.items())
+        for label, own in by_label.items()
     ]
+
+
+def _to_key(label: str) -> str:
+    """Turn a label into a part of a key: `wga + kl` into `wga-kl`."""
+    return "-".join(re.findall(r"[\w.]+", label))
