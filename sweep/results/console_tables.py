@@ -200,7 +200,7 @@ def _build_comparison_table(group: Sequence[ObjectiveResult]) -> Table:
         table.add_column(header, no_wrap=True)
     for one in sorted(group, key=lambda one: mean(one.scores) if one.scores else inf):
         table.add_row(
-            _to_plain_text(f"{one.objective}\n").append(_format_setting(one.setting or {})),
+            _format_name(one),
             _format_mean_std(one.scores, "\n"),
             *(f"{mean(by_seed):.3f}" if by_seed else "-" for by_seed in (one.forget_es, one.retain_es)),
             "" if one.difference is None else f"{_format_gap(one.difference)}\np={one.p:.3f}",
@@ -224,9 +224,10 @@ def _to_plain_text(text: str) -> Text:
     return Text(escape_unprintable(text))
 
 
-def _format_setting(setting: Setting) -> Text:
-    """Return a setting with one hyper-parameter a line."""
-    return _to_plain_text("\n".join(f"{name}={format_value(value)}" for name, value in setting.items()))
+def _format_name(one: ObjectiveResult) -> Text:
+    """Return an objective, and its setting with one hyper-parameter a line."""
+    values = [f"{name}={format_value(value)}" for name, value in (one.setting or {}).items()]
+    return _to_plain_text("\n".join([one.objective, *values]))
 
 
 def _format_mean_std(by_seed: Mapping[int, float], between: str = " ") -> str:

@@ -195,13 +195,23 @@ def test_a_winner_is_named_and_stands_first(config: SweepConfig) -> None:
 
 
 def test_without_report_seeds_the_search_is_shown(config: SweepConfig) -> None:
-    """Called so, one seed without a spread, and the reason why nobody is best."""
+    """Called so, one seed without a spread, and the reason why nobody is best; no verdict on the paper's follows."""
     bare = config.model_copy(update={"seeds": 0})
     sweeps = [SweepRecords(name=name, config=bare, records=[trial(0, BEST, 0.125)]) for name in ("a", "b")]
     lines = shown(render_comparison(sweeps)).splitlines()
     assert lines[0].startswith("toy, authors: nothing is compared without report seeds (seeds=0)")
     assert lines[2] == "toy, authors: mean ± std on search seeds"
     assert ["wtnpo + kl", "0.125", "-", "-"] in cells("\n".join(lines))
+    assert lines[-1].startswith("p is corrected")
+
+
+def test_a_setting_without_values_takes_no_line(config: SweepConfig) -> None:
+    """The objective's name stands alone, and the next row follows after one blank line."""
+    bare = config.model_copy(update={"seeds": 0, "objective": "ga", "space": {}})
+    sweeps = [SweepRecords(name=name, config=bare, records=[trial(0, {}, 0.125)]) for name in ("a", "b")]
+    lines = [line.strip() for line in shown(render_comparison(sweeps)).splitlines()]
+    first, second = (place for place, line in enumerate(lines) if line.startswith("ga + kl"))
+    assert second == first + 2
 
 
 def test_warnings_of_a_comparison_end_it_once_each(config: SweepConfig) -> None:
