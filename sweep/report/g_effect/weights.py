@@ -79,6 +79,8 @@ def _describe_ends(rows: Sequence[Row]) -> str:
     low, high = (
         [float(str(row["mean weight"])) for row in rows if row["p"] == place] for place in (places[0], places[-1])
     )
+    if (same := _format_range([float(str(row["mean weight"])) for row in rows])) == _format_range(low):
+        return f"{same} at all p"
     half = BIN_WIDTH / 2
     first = f"{_format_range(low)} where p < {places[0] + half:.1f}"
     return first if len(places) == 1 else f"{first}, {_format_range(high)} where p > {places[-1] - half:.1f}"
