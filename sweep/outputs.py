@@ -113,6 +113,7 @@ def _build_report_data(plan: SweepPlan, records: Sequence[TrialRecord]) -> Repor
         records=records,
         target_metrics=plan.artifacts.reference_metrics,
         n_holdout=len(plan.dataset.holdout),
+        n_forget=len(plan.dataset.forget),
         revisions=read_revisions(plan.config, plan.name),
         models=read_models(plan.folder),
     )

@@ -113,6 +113,8 @@ def test_early_is_the_first_epoch() -> None:
     assert sweep.config.train.batch == 2
     assert measure_early(replace(sweep, n_forget=5), record, "forget") == -3.0
     assert measure_early(sweep, record, "forget") == -2.0
+    assert "mean effect in the first epoch" in plot_early(replace(sweep, n_forget=5), "forget").note
+    assert "effect at the target" in plot_early(sweep, "forget").note
 
 
 def test_the_axis_shows_four_decades_of_both_signs() -> None:

@@ -67,7 +67,7 @@ def plot_early(sweep: ReportData, risk: Risk) -> Figure:
     return Figure(
         key=f"g-effect-early-{risk}",
         title=seen,
-        note="Score over the objective's mean effect in the first epoch, which all trials begin with the same weights. "
+        note=f"Score over {describe_early(sweep)}; all trials begin with the same weights. "
         "Spearman's rank correlation: 1 where a higher effect always goes with a higher, worse score, -1 where always "
         "with a lower one. p is the chance of one so large if there were no relation; it holds for one look at one "
         "relation, and says nothing about other models and rows.",
@@ -97,6 +97,11 @@ def measure_early(sweep: ReportData, record: TrialRecord, risk: Risk) -> float:
     return fmean(average([effect], risk) for effect in early)
 
 
+def describe_early(sweep: ReportData) -> str:
+    """Describe which effects are early; without the number of forget rows the first epoch has no known end."""
+    return f"the objective's {'effect at the target' if sweep.n_forget is None else 'mean effect in the first epoch'}"
+
+
 def list_pairs(sweep: ReportData, risk: Risk) -> list[tuple[float, float]]:
     """List early effect and score of each finished search trial."""
     return [(measure_early(sweep, record, risk), record.score) for record in find_measured(sweep)]
@@ -109,7 +114,7 @@ def _build_row(label: str, pairs: Mapping[Risk, Sequence[tuple[float, float]]]) 
 
 def _draw_plot(rows: Sequence[Row]) -> Plot:
     effects = [float(str(row["effect"])) for row in rows]
-    x = alt.X("effect:Q", title="mean effect in the first epoch", scale=alt.Scale(zero=False, padding=14))
+    x = alt.X("effect:Q", title="early effect", scale=alt.Scale(zero=False, padding=14))
     if max(map(abs, effects)) > WIDE_RATIO * min(map(abs, effects)):
         scale, ticks = build_symlog(effects)
         x = x.scale(scale).axis(values=ticks, format=TICK_FORMAT)
