@@ -122,7 +122,7 @@ def test_the_axis_shows_four_decades_of_both_signs() -> None:
     scale, ticks = build_symlog([-152.0, 0.001])
     assert scale.constant == pytest.approx(0.1)
     assert ticks == pytest.approx([-100, -10, -1, -0.1, 0, 0.1, 1, 10, 100])
-    assert 0.0 in build_symlog([0.0])[1]
+    assert 0.0 in build_symlog([0.0])[1] and build_symlog([5e-324]) == build_symlog([])
 
 
 def test_a_comparison_lays_best_settings_over_one_another_and_all_beside(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,8 @@ N_DECADES = 4
 """Decades of each sign that a scale shows logarithmically."""
 TICK_FORMAT = ".3~r"
 """Format of a tick: significant digits, no power of ten."""
+SMALLEST = 1e-30
+"""Largest value that is drawn as 0 where no other is larger."""
 MIDDLE_COLOUR = "#e8ebef"
 """Colour of an effect of 0."""
 
@@ -37,8 +39,9 @@ def build_colours(values: Iterable[float]) -> tuple[alt.Scale, list[float]]:
 
 
 def _find_largest(values: Iterable[float]) -> float:
-    """Find the largest absolute value; 1 where all are 0."""
-    return max((abs(value) for value in values), default=0.0) or 1.0
+    """Find the largest absolute value; 1 where all are 0, or next to it."""
+    largest = max((abs(value) for value in values), default=0.0)
+    return largest if largest > SMALLEST else 1.0
 
 
 def _list_ticks(top: int) -> list[float]:
