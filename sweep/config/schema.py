@@ -88,9 +88,9 @@ class GEffectConfig(Frozen):
     """Gradient effects of the loss on the risks of forget and holdout rows, while a trial trains; no number changes."""
 
     every: Count
-    """Optimizer steps between two measurements; the first is made before the first step."""
+    """Number of optimizer steps between two measurements; the first is made before the first step."""
     rows: Count = 16
-    """Rows of each part that are measured, evenly chosen and the same in all trials."""
+    """Number of rows of each part that are measured, evenly chosen and the same in all trials."""
     by: Annotated[tuple[Literal["layer", "row"], ...], Field(strict=False)] = ("layer",)
     """Shares that are kept beside the whole and the thirds of the layers: `layer`, each layer's; `row`, each row's."""
 
