@@ -35,9 +35,12 @@ exit codes: 0 measured, 2 the arguments, the rows or a checkpoint are wrong"""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
+    from sweep.g_effect.tables import print_effect, print_request
+
     try:
         typed = parse_arguments(argv)
         request = check_request(typed)
+        print_request(typed, request)
         effect = measure_checkpoint(typed, request)
         if typed.out is not None:
             from eval.run import write_json
@@ -46,9 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (UsageError, DataError, ConfigError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    from sweep.g_effect.tables import print_effect
-
-    print_effect(typed, request, effect)
+    print_effect(effect, typed.by)
     return 0
 
 
@@ -92,7 +93,12 @@ def _add_measuring_options(parser: ArgumentParser) -> None:
         "--rows", type=cli.parse_count, default=16, metavar="N", help="rows of each part, evenly chosen (%(default)s)"
     )
     parser.add_argument(
-        "--by", choices=("layer", "row"), action="append", default=[], help="show each layer's or each row's share too"
+        "--by",
+        choices=("layer", "row"),
+        nargs="+",
+        action="extend",
+        default=[],
+        help="show each layer's share too, each row's, or both: --by layer row",
     )
     parser.add_argument("--seed", type=int, default=0, help="of RMU's direction (%(default)s)")
 

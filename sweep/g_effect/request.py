@@ -1,5 +1,6 @@
 """Check what was typed, and load the rows, before any model is loaded."""
 
+import math
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -53,10 +54,12 @@ def check_request(typed: Namespace) -> EffectRequest:
     typed.changes = [word for word in typed.words if word.startswith("data.")]
     setting = _parse_setting([word for word in typed.words if not word.startswith("data.")])
     weight = setting.pop(WEIGHT_KEY, 1.0)
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or weight < 0:
-        raise UsageError(f"{WEIGHT_KEY} = {weight!r} must be a number of 0 or more")
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+        raise UsageError(f"{WEIGHT_KEY} = {weight!r} must be a finite number of 0 or more")
     objective = build_objective(typed.objective, setting)
     _check_layer(typed.checkpoint, setting)
+    if typed.reference is not None:
+        _check_reference(typed.reference, typed.checkpoint)
     template, whole = cli.choose_template(typed), cli.load_dataset(typed)
     if not whole.retain and typed.retain_term != "none":
         raise UsageError(f"--retain-term {typed.retain_term} needs retain rows, of which there are none: give none")
@@ -100,7 +103,7 @@ def build_objective(name: str, setting: Setting) -> Objective:
     allowed = f"allowed are {', '.join([*kinds, WEIGHT_KEY])}"
     for key, value in setting.items():
         if key not in kinds:
-            raise UsageError(f"objective {name} has no {key}: {allowed}{nearest_hint(key, list(kinds))}")
+            raise UsageError(f"objective {name} has no {key}: {allowed}{nearest_hint(key, [*kinds, WEIGHT_KEY])}")
         expected = kinds[key]
         if expected in TYPE_NAMES and type(value) is not expected and not (expected is float and type(value) is int):
             raise UsageError(f"{key} = {value!r} must be {TYPE_NAMES[expected]}")
@@ -124,3 +127,18 @@ def _check_layer(checkpoint: str, setting: Setting) -> None:
     last = count_layers(checkpoint, find_commit(checkpoint)) - 1
     if not 1 <= float(setting["layer"]) <= last:
         raise UsageError(f"layer = {setting['layer']} must be a layer of {checkpoint} from 1 to {last}")
+
+
+def _check_reference(reference: str, checkpoint: str) -> None:
+    """Refuse a reference with other tokens; tokenizers and configurations alone are loaded for it."""
+    from eval.models.checkpoint import load_config, load_tokenizer
+    from eval.run import find_commit
+
+    one, other = (
+        (load_config(path, find_commit(path)).vocab_size, load_tokenizer(path, find_commit(path)).get_vocab())
+        for path in (reference, checkpoint)
+    )
+    if one != other:
+        raise UsageError(
+            f"--reference {reference} has another vocabulary than {checkpoint}: it must be the model before unlearning"
+        )

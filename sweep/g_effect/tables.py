@@ -18,8 +18,8 @@ SIGN = (
 )
 
 
-def print_effect(typed: Namespace, request: EffectRequest, effect: GEffect) -> None:
-    """Print the effects as tables, with what explains their sign."""
+def print_request(typed: Namespace, request: EffectRequest) -> None:
+    """Print the objective, checkpoint, rows and reference of a measurement that begins."""
     console = Console(soft_wrap=True)
     label = " ".join(filter(None, (typed.objective, format_setting(request.setting))))
     counts = {part: len(getattr(request.dataset, part)) for part in ("forget", "holdout", "retain")}
@@ -30,8 +30,13 @@ def print_effect(typed: Namespace, request: EffectRequest, effect: GEffect) -> N
     )
     if typed.reference is None:
         console.print("the reference is the checkpoint itself (--reference names another)", highlight=False)
+
+
+def print_effect(effect: GEffect, by: Sequence[str]) -> None:
+    """Print the effects as tables, with what explains their sign, and the shares that are asked for."""
+    console = Console(soft_wrap=True)
     _print_terms(console, effect)
-    _print_shares(console, effect, typed.by)
+    _print_shares(console, effect, by)
     _print_weights(console, effect)
 
 

@@ -1,6 +1,7 @@
 """The command that measures gradient effects at any checkpoint: its numbers, its output, and what it refuses."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def test_the_numbers_are_those_of_a_trial(toy: Toy, tmp_path: Path, capsys: pyte
     trial = run_unlearning(sweep, toy[1], WTNPO(alpha=1.0, beta=1.0), 0, measure_search_suite)
     expected = next(item for item in trial if isinstance(item, GEffectResult)).g_effect
     trial.close()
-    found = written(toy, tmp_path / "out.json", *WORDS, "--by", "row", "--by", "layer")
+    found = written(toy, tmp_path / "out.json", *WORDS, "--by", "row", "layer")
     assert found["rows"] == expected["rows"] == [1, 2, 3]
     for ours, theirs in zip(found["effects"], expected["effects"], strict=True):
         scale = abs(expected["effects"][0]["whole"])
@@ -85,7 +86,11 @@ def test_other_rows_terms_and_references(toy: Toy, tmp_path: Path, capsys: pytes
         (("wtnpo", "alpha=1", "beta=x"), "beta = 'x' must be a number"),
         (("wtnpo", "alpha=-1", "beta=1"), "alpha = -1 must be a finite number of at least 0"),
         (("rmu", "layer=2", "c=1", "normalize=true"), "layer = 2 must be a layer of "),
-        (("ga", "retain.weight=-1"), "retain.weight = -1 must be a number of 0 or more"),
+        (("ga", "retain.weight=-1"), "retain.weight = -1 must be a finite number of 0 or more"),
+        (("ga", "retain.weight=.nan"), "retain.weight = nan must be a finite number of 0 or more"),
+        (("ga", "retain.weight=.inf"), "retain.weight = inf must be a finite number of 0 or more"),
+        (("ga", "retan.weight=2"), "objective ga has no retan.weight: allowed are retain.weight (nearest: retain"),
+        (("ga", "--by", "layr"), "invalid choice: 'layr' (choose from"),
         (("ga", "nonsense"), "nonsense must be NAME=VALUE, as in alpha=1.5"),
         (("ga", "alpha={"), "alpha={: the value is not YAML"),
         (("ga", "data.forget=x"), "data.forget=x is not allowed here"),
@@ -99,4 +104,27 @@ def test_a_mistake_is_one_sentence(
     assert main([str(toy[1].target), "--objective", *words]) == 2
     told = capsys.readouterr()
     assert told.err.startswith("error: ") and sentence in told.err and told.err.count("\n") == 1
+    assert told.out == ""
+
+
+@pytest.mark.parametrize("changed", ["config.json", "tokenizer.json"])
+def test_a_reference_of_other_tokens_is_refused(
+    toy: Toy, changed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before a model is loaded: it has one logit more, or two tokens the other way round."""
+    other = shutil.copytree(toy[1].target, tmp_path / "other")
+    described = json.loads((other / changed).read_text(encoding="utf-8"))
+    if changed == "config.json":
+        described["vocab_size"] += 1
+    else:
+        vocabulary = described["model"]["vocab"]
+        one, two = [*vocabulary][-2:]
+        vocabulary[one], vocabulary[two] = vocabulary[two], vocabulary[one]
+    (other / changed).write_text(json.dumps(described), encoding="utf-8")
+    assert main([str(toy[1].target), "--objective", "ga", "--reference", str(other)]) == 2
+    told = capsys.readouterr()
+    assert told.err == (
+        f"error: --reference {other} has another vocabulary than {toy[1].target}: it must be the model before"
+        " unlearning\n"
+    )
     assert told.out == ""
