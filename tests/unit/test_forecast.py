@@ -29,6 +29,7 @@ LLAMA = LlamaConfig(
     num_attention_heads=4,
     tie_word_embeddings=True,
 )
+SHALLOW = LlamaConfig(**LLAMA.to_dict() | {"num_hidden_layers": 1})
 ROWS = encoded(*[(20, 60 + i % 3) for i in range(8)])
 OBJECTIVE = WTNPO(alpha=1.0, beta=1.0)
 
@@ -38,16 +39,15 @@ OBJECTIVE = WTNPO(alpha=1.0, beta=1.0)
 
 @pytest.mark.parametrize(("precision", "bytes_each"), [("float32", 16), ("master", 16), ("kahan", 10)])
 def test_bytes_of_a_parameter(precision: str, bytes_each: int, tmp_path: Path) -> None:
-    """4 + 4 + 8 in float32; in bfloat16 2 + 2 + 4, and 2 for what rounding took; of 767,872 parameters."""
+    """4 + 4 + 8 in float32; in bfloat16 2 + 2 + 4, and 2 for what rounding took; of 341,376 parameters."""
     asked = TrainingRows(forget=ROWS, refusals=ROWS, retain=ROWS, min_length=0)
     texts = SweepRows(training_rows=asked, target_rows=ROWS, retain_model_rows=ROWS, probes=ROWS)
     layer = 4 * 128 * 128 + 3 * 128 * 384 + 2 * 128  # attention, MLP, two norms
     assert count_parameters(LLAMA, "sdpa") == 1000 * 128 + 3 * layer + 128 == 767_872
-    for stage in measure_stages(config(tmp_path, train={"precision": precision}), OBJECTIVE, LLAMA, texts).values():
+    assert count_parameters(SHALLOW, "sdpa") == 1000 * 128 + layer + 128 == 341_376
+    for stage in measure_stages(config(tmp_path, train={"precision": precision}), OBJECTIVE, SHALLOW, texts).values():
         if stage.gradients:
-            assert stage.weights + stage.gradients + stage.optimizer == pytest.approx(
-                bytes_each * count_parameters(LLAMA, "sdpa"), rel=1e-3
-            )
+            assert stage.weights + stage.gradients + stage.optimizer == pytest.approx(bytes_each * 341_376, rel=1e-3)
 
 
 def test_memory_of_a_model_that_is_shared_out(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_two_processes_take_half_of_the_rows(tmp_path: Path) -> None:
     asked = TrainingRows(forget=ROWS, refusals=ROWS, retain=ROWS, min_length=100)
     texts = SweepRows(training_rows=asked, target_rows=ROWS, retain_model_rows=ROWS, probes=ROWS)
     sweep = config(tmp_path, train={"batch": 8})
-    one, two = (measure_stages(on_card(sweep, processes=n), OBJECTIVE, LLAMA, texts)["unlearning"] for n in (1, 2))
+    one, two = (measure_stages(on_card(sweep, processes=n), OBJECTIVE, SHALLOW, texts)["unlearning"] for n in (1, 2))
     assert 0.4 * one.activations < two.activations < 0.7 * one.activations
 
 
