@@ -31,23 +31,6 @@ def _open_databases() -> None:
         open_client(f"sqlite:///{Path(folder) / 'mlflow.db'}").search_experiments()
 
 
-def _script() -> str:
-    """Return the script of a report's page, made in a child process because it takes seconds and starts threads."""
-    from sweep.report import page
-
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        with os.fdopen(writer, "w", encoding="utf-8") as file:
-            file.write(page.build_vega_script())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, encoding="utf-8") as file:
-        made = file.read()
-    assert os.waitpid(child, 0)[1] == 0
-    return made
-
-
 gc.disable()  # a collection would find nothing, since all of it stays
 _SET = _set()
 _open_databases()
@@ -57,7 +40,6 @@ DEFAULTS = {name: value for name, value in _SET.items() if name not in SET and n
 """Variables that the imports set only if unset; MLflow's own differ from process to process."""
 PATH = list(sys.path)
 """Module search path of a process without the tests' own folders."""
-vars(import_module("sweep.report.page"))["build_vega_script"] = _script().__str__
 vars(import_module("sweep.report.write_report"))["render_plot"] = lambda _: {
     "png": b"a picture"
 }  # rendering takes a second

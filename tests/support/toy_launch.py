@@ -39,6 +39,7 @@ def use_toys() -> None:
     from support import workers
     from sweep.export import delivery
     from sweep.prepare import preparers
+    from sweep.report import page
     from sweep.trial import runner
 
     folder, hold = os.environ.get("TOY_FOLDER"), os.environ.get("TOY_HOLD")
@@ -47,6 +48,7 @@ def use_toys() -> None:
     vars(runner)["unlearn"] = partial(workers.toy_unlearn, toy)
     vars(preparers)["missing_preparers"] = _toy_makers
     vars(delivery)["choose_trials"] = lambda _: {}  # a toy has no model
+    vars(page)["build_vega_script"] = lambda: "no script"  # bundling it takes seconds in each process
     _leave_out_of_ray()
 
 
