@@ -90,6 +90,10 @@ class StepProgress:
         return ", ".join([f"{self.done}/{self.total} steps", *([str(self.pace)] if self.pace else [])])
 
 
+Risk: TypeAlias = Literal["forget", "retain"]
+Term: TypeAlias = Literal["objective", "retain_term"]
+
+
 class TermEffect(TypedDict):
     """Gradient effect of a term of the loss on a risk, in nats per token and unit of the learning rate.
 
@@ -102,8 +106,8 @@ class TermEffect(TypedDict):
     the first) and `rows` (each forget row's share, of the objective only).
     """
 
-    risk: Literal["forget", "retain"]
-    term: Literal["objective", "retain_term"]
+    risk: Risk
+    term: Term
     whole: float
     parts: dict[str, float]
     layers: list[float]

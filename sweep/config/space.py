@@ -122,10 +122,15 @@ def _check_type(name: str, entry: SpaceEntry, kind: type) -> None:
             raise ConfigError(f"space.{name} must have choices instead of low and high: it is no number.")
         places |= {} if entry.step is None else {f"space.{name}.step": _to_whole_number(entry.step, kind)}
     for place, value in places.items():
-        if kind in TYPE_NAMES and type(value) is not kind and not (kind is float and type(value) is int):
+        if has_other_type(value, kind):
             raise ConfigError(f"{place} = {value!r} must be {TYPE_NAMES[kind]}.")
     if isinstance(entry, Range) and entry.step is not None:
         _check_step(name, entry.low, entry.high, entry.step)
+
+
+def has_other_type(value: object, kind: type) -> bool:
+    """Return True if a value is not of a field's type, as far as it is checked here; a whole number is a number too."""
+    return kind in TYPE_NAMES and type(value) is not kind and not (kind is float and type(value) is int)
 
 
 def _check_step(name: str, low: float, high: float, step: float) -> None:

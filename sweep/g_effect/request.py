@@ -14,7 +14,7 @@ from eval.cli import TextTemplate, UsageError
 from eval.rows.types import Dataset, choose_evenly
 from objectives._base import Objective
 from sweep.config.messages import nearest_hint
-from sweep.config.space import TYPE_NAMES
+from sweep.config.space import TYPE_NAMES, has_other_type
 from sweep.records import Setting
 
 WEIGHT_KEY = "retain.weight"
@@ -104,9 +104,8 @@ def build_objective(name: str, setting: Setting) -> Objective:
     for key, value in setting.items():
         if key not in kinds:
             raise UsageError(f"objective {name} has no {key}: {allowed}{nearest_hint(key, [*kinds, WEIGHT_KEY])}")
-        expected = kinds[key]
-        if expected in TYPE_NAMES and type(value) is not expected and not (expected is float and type(value) is int):
-            raise UsageError(f"{key} = {value!r} must be {TYPE_NAMES[expected]}")
+        if has_other_type(value, kinds[key]):
+            raise UsageError(f"{key} = {value!r} must be {TYPE_NAMES[kinds[key]]}")
     if missing := [key for key in kinds if key not in setting]:
         raise UsageError(
             f"{missing[0]} is missing: objective {name} needs {', '.join(f'{key}=VALUE' for key in kinds)}"

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sweep.atomic_io import atomic_write
+from sweep.config.messages import nearest_hint
+from sweep.config.stored import CONFIG_FILE
 from sweep.report.data import ReportData
 from sweep.report.page import render_page
 from sweep.report.sections import build_comparison_sections, build_sweep_section, describe_status
@@ -49,7 +51,11 @@ def watch_sweeps(
 def wait_for_sweep(folder: Path, sleep: Callable[[float], None] = time.sleep) -> None:
     """Wait until the folder of a sweep is there, which a sweep makes once its target is prepared."""
     if not folder.exists():
-        print(f"waiting for {folder}, which begins once the target is prepared; Ctrl-C ends this command", flush=True)
+        hint = nearest_hint(folder.name, sorted(path.parent.name for path in folder.parent.glob(f"*/{CONFIG_FILE}")))
+        print(
+            f"waiting for {folder}{hint}, which begins once its target is prepared; Ctrl-C ends this command",
+            flush=True,
+        )
     while not folder.exists():
         sleep(REFRESH_S)
 

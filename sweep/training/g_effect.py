@@ -18,12 +18,12 @@ from eval.g_effect import Gradient, measure_effects, stack_gradients, sum_thirds
 from eval.rows.encode import EncodedRow
 from eval.rows.types import choose_evenly
 from sweep.config.schema import GEffectConfig
-from sweep.records import GEffect, TermEffect, WeightBin
+from sweep.records import GEffect, Risk, Term, TermEffect, WeightBin
 from sweep.training.distributed import gather_objects, local_tensor, sum_gradients, sum_over_ranks
 from sweep.training.loop import compute_parts
 from sweep.training.loss_terms import ForgetTerm, RetainTerm, nll_parts
 
-RISKS = ("forget", "retain")
+RISKS: tuple[Risk, ...] = ("forget", "retain")
 """Risks, in the order of the measured tensors."""
 N_BINS = 10
 """Bins of the probability of a token, all of the same width."""
@@ -113,22 +113,28 @@ class GEffectProbe:
 
     def _describe(self, found: MeasuredEffects, step: int) -> GEffect:
         """Describe measured effects in plain types."""
-        terms = [self._describe_term(found.objective.sum(0), i, found.objective) for i in range(len(RISKS))]
+        has_rows = "row" in self.options.by
+        effects = [
+            self._describe_term("objective", risk, by_row.sum(0), by_row.sum(1).tolist() if has_rows else [])
+            for risk, by_row in zip(RISKS, found.objective.unbind(1), strict=True)
+        ]
         if found.retain_term.any():
-            terms += [self._describe_term(found.retain_term, i, None) for i in range(len(RISKS))]
+            effects += [
+                self._describe_term("retain_term", risk, by_place, [])
+                for risk, by_place in zip(RISKS, found.retain_term, strict=True)
+            ]
         return GEffect(
             step=step,
-            effects=terms,
-            rows=[row + 1 for row in self.forget_rows] if "row" in self.options.by else [],
+            effects=effects,
+            rows=[row + 1 for row in self.forget_rows] if has_rows else [],
             weights=summarize_weights(found.p, found.weight),
         )
 
-    def _describe_term(self, by_place: Tensor, risk: int, by_row: Tensor | None) -> TermEffect:
-        values = by_place[risk].tolist()
-        rows = by_row[:, risk].sum(1).tolist() if by_row is not None and "row" in self.options.by else []
+    def _describe_term(self, term: Term, risk: Risk, by_place: Tensor, rows: Sequence[float]) -> TermEffect:
+        values = by_place.tolist()
         return TermEffect(
-            risk="retain" if risk else "forget",
-            term="retain_term" if by_row is None else "objective",
+            risk=risk,
+            term=term,
             whole=_round(sum(values)),
             parts={name: _round(value) for name, value in sum_thirds(values).items()},
             layers=[_round(value) for value in values[1:-1]] if "layer" in self.options.by else [],

@@ -13,7 +13,6 @@ larger the better). `regret` is the lowest score of the trials that go on, less 
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from common import parser, show, write
@@ -21,8 +20,9 @@ from scipy.stats import spearmanr
 
 from sweep.config.stored import list_sweep_names, load_stored_config
 from sweep.records import TrialRecord
+from sweep.report.data import ReportData, load_report_data
+from sweep.report.g_effect.early import measure_early
 from sweep.search.asha import FIRST_RUNG_EPOCH, REDUCTION_FACTOR
-from sweep.search.study import read_records
 
 Key = Callable[[TrialRecord], float]
 """Number by which trials are ranked, the lowest first."""
@@ -36,27 +36,18 @@ def options() -> Namespace:
     return found.parse_args()
 
 
-def early_effect(record: TrialRecord, risk: str) -> float:
-    """The objective's mean effect on a risk over the first epoch, into which an equal share of measurements falls."""
-    values = [
-        one["whole"]
-        for point in record.g_effects[: max(1, len(record.g_effects) // len(record.curve))]
-        for one in point["effects"]
-        if one["term"] == "objective" and one["risk"] == risk
-    ]
-    return fmean(values)
-
-
 def forget_es(record: TrialRecord) -> float:
     """Forget ES after ASHA's first rung."""
     return next(point["forget/es"] for point in record.curve if point["epoch"] == FIRST_RUNG_EPOCH)
 
 
-RULES: dict[str, tuple[int, Key]] = {
-    "forget ES after epoch 2 (ASHA)": (FIRST_RUNG_EPOCH, forget_es),
-    "effect on forget rows": (1, lambda record: early_effect(record, "forget")),
-    "effect on holdout rows": (1, lambda record: -early_effect(record, "retain")),
-}
+def list_rules(sweep: ReportData) -> dict[str, tuple[int, Key]]:
+    """The rules: the epoch after which each stops trials, and what it ranks them by."""
+    return {
+        "forget ES after epoch 2 (ASHA)": (FIRST_RUNG_EPOCH, forget_es),
+        "effect on forget rows": (1, lambda record: measure_early(sweep, record, "forget")),
+        "effect on holdout rows": (1, lambda record: -measure_early(sweep, record, "retain")),
+    }
 
 
 def choose(trials: Sequence[TrialRecord], key: Key) -> list[TrialRecord]:
@@ -88,14 +79,14 @@ def main() -> None:
     rows: list[list[object]] = []
     found: dict[str, Any] = {}
     for name in (own for given in asked.names for own in list_sweep_names(asked.storage, given)):
-        config = load_stored_config(asked.storage, name)
-        records = [r for r in read_records(config, name) if r.phase == "search" and r.state == "finished"]
+        sweep = load_report_data(load_stored_config(asked.storage, name), name)
+        records = [r for r in sweep.records if r.phase == "search" and r.state == "finished"]
         trials = [r for r in sorted(records, key=lambda r: r.index) if r.g_effects and len(r.curve) > FIRST_RUNG_EPOCH]
         if len(trials) < REDUCTION_FACTOR:
             print(f"{name}: {len(trials)} trials have gradient effects and a curve: too few")
             continue
-        found[name] = {rule: judge(trials, *how) for rule, how in RULES.items()}
-        rows += [[config.objective, len(trials), rule, *told.values()] for rule, told in found[name].items()]
+        found[name] = {rule: judge(trials, *how) for rule, how in list_rules(sweep).items()}
+        rows += [[sweep.config.objective, len(trials), rule, *told.values()] for rule, told in found[name].items()]
     columns = ["objective", "trials", "ranked by", "rank correlation", "p-value", "regret", "epochs run"]
     show("early numbers against the score", columns, rows)
     write(asked.out, found)

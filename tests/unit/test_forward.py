@@ -104,3 +104,11 @@ def test_a_model_without_a_list_of_its_layers_is_named() -> None:
     model.config.num_hidden_layers += 1
     with pytest.raises(DataError, match=r"^a model of type llama has no list of its 3 layers: choose another$"):
         find_blocks(model)
+
+
+def test_weights_that_are_not_finite_change_no_logits() -> None:
+    """Those of a model that diverged: what is not a number on both sides is the same."""
+    diverged = llama()
+    with torch.no_grad():
+        next(diverged.parameters()).fill_(math.nan)
+    assert forward.has_known_logits(diverged, ROWS[:1])

@@ -67,8 +67,10 @@ def test_a_page_that_is_written_while_the_sweep_runs_says_so(tmp_path: Path) -> 
 
 
 def test_a_sweep_that_is_prepared_is_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The command says so once, and goes on when its folder is there."""
+    """The command says so once, with the nearest sweep that is there, and goes on when its folder is there."""
     folder, looks = tmp_path / "mine", iter([False, False, True])
+    (tmp_path / "mind").mkdir()
+    (tmp_path / "mind" / "config.yaml").touch()
 
     def sleep(seconds: float) -> None:
         if next(looks):
@@ -77,7 +79,7 @@ def test_a_sweep_that_is_prepared_is_waited_for(tmp_path: Path, capsys: pytest.C
     wait_for_sweep(folder, sleep)
     wait_for_sweep(folder, sleep)
     assert capsys.readouterr().out.splitlines() == [
-        f"waiting for {folder}, which begins once the target is prepared; Ctrl-C ends this command"
+        f"waiting for {folder} (nearest: mind), which begins once its target is prepared; Ctrl-C ends this command"
     ]
 
 

@@ -4,16 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
-from typing import Literal, TypeAlias
 
-from sweep.records import GEffect, Setting, TermEffect, TrialRecord, format_setting
+from sweep.records import GEffect, Risk, Setting, Term, TermEffect, TrialRecord, format_setting
 from sweep.report.data import ReportData
 from sweep.report.highlights import find_highlights, mark_stand_in
 from sweep.results.statistics import summarize_finalists
 from sweep.results.sweep_records import SweepRecords
 
-Risk: TypeAlias = Literal["forget", "retain"]
-Term: TypeAlias = Literal["objective", "retain_term"]
 RISKS: Mapping[Risk, str] = {"forget": "forget risk", "retain": "retain risk"}
 """Names of the risks: mean cross-entropy of forget rows, and of holdout rows."""
 MAX_LISTED = 9

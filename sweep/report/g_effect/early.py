@@ -8,10 +8,10 @@ from statistics import fmean
 import altair as alt
 from scipy.stats import spearmanr
 
-from sweep.records import TrialRecord
+from sweep.records import Risk, TrialRecord
 from sweep.report.data import ReportData
 from sweep.report.figure import PLOT_HEIGHT_PX, Cell, Figure, Plot, Table
-from sweep.report.g_effect.curves import RISKS, Risk, average
+from sweep.report.g_effect.curves import RISKS, average
 from sweep.report.g_effect.scales import TICK_FORMAT, build_symlog
 from sweep.report.marks import SCORE_TITLE, TRIAL_KEYS, Row, build_trial_row, draw_trials
 

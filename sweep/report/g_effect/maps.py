@@ -5,9 +5,9 @@ from statistics import fmean
 
 import altair as alt
 
-from sweep.records import TermEffect
+from sweep.records import Risk, TermEffect
 from sweep.report.figure import Figure, Plot, Table
-from sweep.report.g_effect.curves import RISKS, EffectCurve, Risk, list_terms
+from sweep.report.g_effect.curves import RISKS, EffectCurve, list_terms
 from sweep.report.g_effect.scales import TICK_FORMAT, build_colours
 from sweep.report.g_effect.steps import describe_seeds
 from sweep.report.marks import Row, build_tooltips, embed_rows

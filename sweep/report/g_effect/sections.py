@@ -4,12 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sweep.records import Risk
 from sweep.report.data import ReportData
 from sweep.report.figure import Figure, Table
 from sweep.report.g_effect.curves import (
     RISKS,
     EffectCurve,
-    Risk,
     average,
     choose_curves,
     collect_best,

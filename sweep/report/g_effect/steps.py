@@ -5,8 +5,9 @@ from typing import Any
 
 import altair as alt
 
+from sweep.records import Risk
 from sweep.report.figure import PLOT_HEIGHT_PX, Figure, Plot, Table
-from sweep.report.g_effect.curves import RISKS, EffectCurve, Risk, average
+from sweep.report.g_effect.curves import RISKS, EffectCurve, average
 from sweep.report.g_effect.scales import TICK_FORMAT, build_symlog
 from sweep.report.highlights import DEFAULT_STYLE, find_marker_style
 from sweep.report.marks import MARK_LEGEND, Row, build_tooltips, embed_rows, encode_colour, encode_shape
